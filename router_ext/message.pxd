@@ -1,0 +1,56 @@
+"""An application message as the routing core keeps it: one allocation, counted references, no Python object."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+
+cdef enum:
+    MSG_RETAIN = 1       # the publisher's RETAIN flag
+    MSG_HAS_EXPIRY = 2   # `expiry` holds a Message Expiry Interval
+    MSG_SYS = 4          # published below $SYS/: left out of the sent and dropped counters
+
+cdef struct Msg:
+    uint32_t refs
+    uint32_t props_len     # MQTT 5 properties a server forwards, encoded, without their length prefix
+    uint32_t payload_len
+    uint32_t expiry        # seconds
+    int64_t arrived        # monotonic milliseconds
+    uint16_t topic_len
+    uint16_t client_len
+    uint8_t qos
+    uint8_t flags
+    uint8_t data[1]        # topic, properties, payload, client id
+
+cdef inline uint8_t* msg_topic(Msg* m) noexcept nogil:
+    return m.data
+
+cdef inline uint8_t* msg_props(Msg* m) noexcept nogil:
+    return m.data + m.topic_len
+
+cdef inline uint8_t* msg_payload(Msg* m) noexcept nogil:
+    return m.data + m.topic_len + m.props_len
+
+cdef inline uint8_t* msg_client(Msg* m) noexcept nogil:
+    return m.data + m.topic_len + m.props_len + m.payload_len
+
+cdef inline Msg* msg_ref(Msg* m) noexcept nogil:
+    m.refs += 1
+    return m
+
+cdef Msg* msg_new(const uint8_t* topic, size_t topic_len, const uint8_t* props, size_t props_len,
+                  const uint8_t* payload, size_t payload_len, const uint8_t* client, size_t client_len,
+                  uint8_t qos, uint8_t flags, uint32_t expiry, int64_t arrived) noexcept nogil
+cdef void msg_unref(Msg* m) noexcept nogil
+
+cdef inline bint msg_expired(Msg* m, int64_t now) noexcept nogil:
+    """[MQTT-3.3.2-5] The interval has passed and delivery has not begun."""
+    return (m.flags & MSG_HAS_EXPIRY) != 0 and now - m.arrived >= <int64_t>m.expiry * 1000
+
+cdef inline uint32_t msg_remaining(Msg* m, int64_t now) noexcept nogil:
+    """[MQTT-3.3.2-6] The received interval less the whole seconds spent waiting here; at least 1."""
+    cdef int64_t waited = (now - m.arrived) // 1000
+    return <uint32_t>(m.expiry - waited) if waited < m.expiry else 1
+
+cdef class Message:
+    """A Python view that holds one reference."""
+    cdef Msg* msg
+
+cdef Message wrap(Msg* m)

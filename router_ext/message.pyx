@@ -1,0 +1,105 @@
+"""Application messages: see message.pxd for the layout."""
+
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+
+cdef Msg* msg_new(const uint8_t* topic, size_t topic_len, const uint8_t* props, size_t props_len,
+                  const uint8_t* payload, size_t payload_len, const uint8_t* client, size_t client_len,
+                  uint8_t qos, uint8_t flags, uint32_t expiry, int64_t arrived) noexcept nogil:
+    """A message with one reference, owned by the caller; NULL when memory is out."""
+    cdef Msg* m = <Msg*>malloc(sizeof(Msg) + topic_len + props_len + payload_len + client_len)
+    if m == NULL:
+        return NULL
+    m.refs = 1
+    m.topic_len = <uint16_t>topic_len
+    m.props_len = <uint32_t>props_len
+    m.payload_len = <uint32_t>payload_len
+    m.client_len = <uint16_t>client_len
+    m.expiry = expiry
+    m.arrived = arrived
+    m.qos = qos
+    m.flags = flags
+    memcpy(msg_topic(m), topic, topic_len)
+    if props_len:
+        memcpy(msg_props(m), props, props_len)
+    if payload_len:
+        memcpy(msg_payload(m), payload, payload_len)
+    if client_len:
+        memcpy(msg_client(m), client, client_len)
+    return m
+
+
+cdef void msg_unref(Msg* m) noexcept nogil:
+    m.refs -= 1
+    if m.refs == 0:
+        free(m)
+
+
+cdef Message wrap(Msg* m):
+    """A view of `m` with a reference of its own."""
+    cdef Message view = Message.__new__(Message)
+    view.msg = msg_ref(m)
+    return view
+
+
+cdef class Message:
+
+    @staticmethod
+    def create(str topic, bytes payload=b"", int qos=0, bint retain=False, str client_id="",
+               bytes properties=b"", expiry=None, int64_t arrived=0):
+        """A message made in Python. `expiry` in seconds or None, `arrived` in monotonic milliseconds,
+        `properties` encoded as in a PUBLISH but without their length prefix."""
+        cdef bytes name = topic.encode(), client = client_id.encode()
+        cdef uint8_t flags = MSG_RETAIN if retain else 0
+        if name.startswith(b"$SYS/"):
+            flags |= MSG_SYS
+        if expiry is not None:
+            flags |= MSG_HAS_EXPIRY
+        cdef Message view = Message.__new__(Message)
+        view.msg = msg_new(name, len(name), properties, len(properties), payload, len(payload),
+                           client, len(client), qos, flags, expiry or 0, arrived)
+        if view.msg == NULL:
+            raise MemoryError
+        return view
+
+    def __dealloc__(self):
+        if self.msg != NULL:
+            msg_unref(self.msg)
+
+    @property
+    def topic(self):
+        return msg_topic(self.msg)[:self.msg.topic_len].decode()
+
+    @property
+    def payload(self):
+        return msg_payload(self.msg)[:self.msg.payload_len]
+
+    @property
+    def properties(self):
+        """The forwarded MQTT 5 properties, encoded."""
+        return msg_props(self.msg)[:self.msg.props_len]
+
+    @property
+    def client_id(self):
+        return msg_client(self.msg)[:self.msg.client_len].decode()
+
+    @property
+    def qos(self):
+        return self.msg.qos
+
+    @property
+    def retain(self):
+        return bool(self.msg.flags & MSG_RETAIN)
+
+    @property
+    def expiry(self):
+        """Message Expiry Interval in seconds, or None."""
+        return self.msg.expiry if self.msg.flags & MSG_HAS_EXPIRY else None
+
+    @property
+    def arrived(self):
+        return self.msg.arrived
+
+    def __repr__(self):
+        return f"Message({self.topic!r}, {self.msg.payload_len} bytes, qos={self.msg.qos})"

@@ -1,0 +1,48 @@
+"""Builds the routing core; everything else about the package is in pyproject.toml.
+
+Environment: EXT_SANITIZE=1 (ASan and UBSan), EXT_DEBUG=1 (line tracing), EXT_ANNOTATE=1 (annotated HTML).
+"""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+SANITIZE = os.environ.get("EXT_SANITIZE") == "1"
+DEBUG = os.environ.get("EXT_DEBUG") == "1"
+ANNOTATE = os.environ.get("EXT_ANNOTATE") == "1"
+
+compile_args = ["-O1", "-g"] if SANITIZE or DEBUG else ["-O3", "-fno-semantic-interposition"]
+link_args = []
+if SANITIZE:
+    compile_args += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+    link_args += ["-fsanitize=address,undefined"]
+
+extensions = [
+    Extension(
+        f"router_ext.{source.stem}",
+        [str(source)],
+        extra_compile_args=compile_args,
+        extra_link_args=link_args,
+        define_macros=[("CYTHON_TRACE_NOGIL", "1")] if DEBUG else [],
+    )
+    for source in sorted(Path("router_ext").glob("*.pyx"))
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        annotate=ANNOTATE,
+        nthreads=2 if os.cpu_count() != 1 else 0,
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "initializedcheck": False,
+            "cdivision": True,
+            "embedsignature": True,
+            "linetrace": DEBUG,
+        },
+    )
+)
