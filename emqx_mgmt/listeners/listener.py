@@ -1,0 +1,44 @@
+"""One listener."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+
+from emqx_mgmt.settings import Endpoint
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """A row of `GET /listeners/` with the socket behind it.
+
+    `protocol` is "mqtt:tcp", "http:management" and so on; `name` tells listeners of one protocol apart. `shutdown_count`
+    has the reasons for which connections ended, and stays empty for HTTP (behaviour, section 14).
+    """
+
+    protocol: str
+    name: str
+    endpoint: Endpoint
+    acceptors: int
+    max_conns: int
+    backlog: int
+    zone: str = ""
+    sock: socket.socket | None = None
+    current_conns: int = 0
+    shutdown_count: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def listen_on(self) -> str:
+        return self.endpoint.listen_on
+
+    @property
+    def identity(self) -> str:
+        """What stays the same over a restart that hands the sockets on."""
+        return f"{self.protocol}/{self.name}/{self.listen_on}"
+
+    @property
+    def is_mqtt(self) -> bool:
+        return self.protocol.startswith("mqtt:")
+
+    def __str__(self) -> str:
+        return f"{self.protocol} {self.name} on {self.listen_on}" if self.is_mqtt else f"{self.protocol} on {self.listen_on}"

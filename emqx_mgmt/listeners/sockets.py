@@ -1,0 +1,111 @@
+"""Opens the sockets, in the master process, before anything else is started."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+from emqx_mgmt.listeners.listener import Listener
+from emqx_mgmt.settings import Settings
+
+MQTT_SHIPPED = ("external", "internal")
+HTTP = ("dashboard", "management")
+
+
+class ListenError(Exception):
+    """A socket could not be opened. `code` is the exit code: 69 in use, 71 anything else."""
+
+    def __init__(self, listener: Listener, error: OSError) -> None:
+        in_use = error.errno == errno.EADDRINUSE
+        reason = "the port is in use" if in_use else (error.strerror or str(error))
+        super().__init__(f"Cannot start {listener}: {reason}")
+        self.code = os.EX_UNAVAILABLE if in_use else os.EX_OSERR
+
+
+def declared(settings: Settings) -> list[Listener]:
+    """The listeners that the settings ask for, in the order of `GET /listeners/`, their sockets not yet open."""
+    mqtt = [mqtt_listener(settings, name) for name in settings.words("listener.tcp", MQTT_SHIPPED)]
+    http = [http_listener(settings, name) for name in HTTP]
+    started = [listener for listener in mqtt if listener]
+    started.sort(key=lambda listener: (listener.protocol, listener.endpoint.host, listener.endpoint.port))
+    return [*started, *(listener for listener in http if listener)]
+
+
+def mqtt_listener(settings: Settings, name: str) -> Listener | None:
+    key = f"listener.tcp.{name}"
+    endpoint = settings[key]
+    if endpoint is None:
+        return None
+    return Listener(
+        "mqtt:tcp", name, endpoint,
+        acceptors=settings[f"{key}.acceptors"],
+        max_conns=settings[f"{key}.max_connections"],
+        backlog=settings[f"{key}.backlog"],
+        zone=settings[f"{key}.zone"],
+    )
+
+
+def http_listener(settings: Settings, name: str) -> Listener | None:
+    key = f"{name}.listener.http"
+    endpoint = settings[key]
+    if endpoint is None:
+        return None
+    return Listener(
+        f"http:{name}", name, endpoint,
+        acceptors=settings[f"{key}.acceptors"],
+        max_conns=settings[f"{key}.max_clients"],
+        backlog=settings[f"{key}.backlog"],
+    )
+
+
+def open_listeners(listeners: list[Listener], inherited: dict[str, int]) -> None:
+    """Opens every socket or none: the first that fails closes those before it.
+
+    `inherited` has descriptors that the previous master handed over, by identity; those not wanted any more are closed.
+    """
+    try:
+        for listener in listeners:
+            fd = inherited.pop(listener.identity, None)
+            listener.sock = socket.socket(fileno=fd) if fd is not None else open_socket(listener)
+    except ListenError:
+        close_listeners(listeners)
+        raise
+    for fd in inherited.values():
+        os.close(fd)
+    inherited.clear()
+
+
+def open_socket(listener: Listener) -> socket.socket:
+    host = listener.endpoint.host
+    # A bare port listens on both families where there is IPv6.
+    family = socket.AF_INET6 if ":" in host or (not host and socket.has_dualstack_ipv6()) else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if not host else 1)
+        sock.bind((host, listener.endpoint.port))
+        sock.listen(listener.backlog)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise ListenError(listener, error) from None
+    return sock
+
+
+def close_listeners(listeners: list[Listener]) -> None:
+    for listener in listeners:
+        if listener.sock is not None:
+            listener.sock.close()
+            listener.sock = None
+
+
+def export(listeners: list[Listener]) -> dict[str, int]:
+    """Descriptors by identity, made to survive an exec."""
+    fds = {}
+    for listener in listeners:
+        assert listener.sock is not None
+        listener.sock.set_inheritable(True)
+        fds[listener.identity] = listener.sock.fileno()
+    return fds

@@ -1,0 +1,48 @@
+"""gunicorn's settings for the broker, wherever it is started from."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+from emqx_mgmt.server.log import logging_config  # noqa: E402
+from emqx_mgmt.server.master import (  # noqa: E402, F401
+    current_or_exit,
+    nworkers_changed,
+    on_exit,
+    on_reload,
+    on_starting,
+    pre_exec,
+)
+
+_master = current_or_exit()
+
+wsgi_app = "emqx_mgmt.server.application:application()"
+worker_class = "emqx_mgmt.server.worker.Worker"
+workers = 1
+worker_connections = max([row.max_conns for row in _master.http], default=1)
+bind = [row.listen_on if row.endpoint.host else f"0.0.0.0:{row.listen_on}" for row in _master.http]
+max_requests = 0
+control_socket_disable = True
+logconfig_dict = logging_config(_master.settings)
+proc_name = _master.settings["node.name"]
+
+# The watchdog for a loop that is stuck; and how long HTTP requests may take to finish after TERM.
+timeout = 30
+graceful_timeout = 15
+keepalive = 75
+
+limit_request_line = 8190
+limit_request_fields = 100
+limit_request_field_size = 8190
+
+
+def post_worker_init(worker):
+    from emqx_mgmt.server.worker import post_worker_init
+
+    post_worker_init(worker)
+
+
+def worker_exit(arbiter, worker):
+    from emqx_mgmt.server.worker import worker_exit
+
+    worker_exit(arbiter, worker)

@@ -1,0 +1,172 @@
+"""The master process: checks the settings, takes the data directory, opens every socket, and hands them to workers.
+
+The state lives here, in an imported module, because gunicorn runs its configuration file again on HUP and what the
+file's own globals held would be gone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.config
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from emqx_mgmt.listeners import (
+    ListenError,
+    Listener,
+    close_listeners,
+    declared,
+    export,
+    open_listeners,
+    raise_descriptor_limit,
+)
+from emqx_mgmt.server.log import logging_config
+from emqx_mgmt.settings import Settings, SettingsError, load
+from emqx_mgmt.storage import DataDirError, DataDirLock, migrate
+
+if TYPE_CHECKING:
+    from gunicorn.arbiter import Arbiter
+
+log = logging.getLogger(__name__)
+
+# Carries the descriptors over the exec of USR2, by listener identity.
+HANDOVER = "_EMQX_MGMT_DESCRIPTORS"
+LOCK = "lock"
+
+
+class Master:
+    """What outlives a worker: settings, listeners and the lock on the data directory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.listeners: list[Listener] = declared(settings)
+        self.lock: DataDirLock | None = None
+
+    @property
+    def http(self) -> list[Listener]:
+        return [listener for listener in self.listeners if not listener.is_mqtt]
+
+    def open(self) -> None:
+        """Everything that can fail, before a worker exists. Raises DataDirError or ListenError."""
+        inherited: dict[str, int] = json.loads(os.environ.pop(HANDOVER, "{}"))
+        raise_descriptor_limit()
+        data_dir = Path(self.settings["node.data_dir"])
+        self.lock = DataDirLock(data_dir, inherited.pop(LOCK, None))
+        migrate(data_dir)
+        open_listeners(self.listeners, inherited)
+        for listener in self.listeners:
+            log.info("Listening: %s", listener)
+
+    def handover(self) -> str:
+        """The value of HANDOVER for the master that takes over."""
+        assert self.lock is not None
+        return json.dumps({**export(self.listeners), LOCK: self.lock.export()})
+
+    def reload(self) -> None:
+        """Reads the settings again for the next worker. Bad ones are told and the old ones stay."""
+        try:
+            settings = load()
+        except SettingsError as error:
+            log.error("%s. The settings from before stay in effect.", error)
+            return
+        if [row.identity for row in declared(settings)] != [row.identity for row in self.listeners]:
+            log.warning("Listener addresses changed; that takes effect at the next start.")
+        if settings["node.data_dir"] != self.settings["node.data_dir"]:
+            log.error("node.data_dir cannot change while running. The settings from before stay in effect.")
+            return
+        self.settings = settings
+        logging.config.dictConfig(logging_config(settings))
+
+    def close(self) -> None:
+        close_listeners(self.listeners)
+
+
+_current: Master | None = None
+
+
+def current() -> Master:
+    """The master of this process; the settings are read when it is first asked for. Bad ones raise SettingsError."""
+    global _current
+    if _current is None:
+        _current = Master(load())
+    return _current
+
+
+def current_or_exit() -> Master:
+    """`current` for the start of the process: a sentence and exit code 78 instead of a traceback."""
+    try:
+        return current()
+    except SettingsError as error:
+        fail(str(error), os.EX_CONFIG)
+
+
+def fail(sentence: str, code: int) -> NoReturn:
+    print(sentence, file=sys.stderr, flush=True)
+    raise SystemExit(code)
+
+
+# What gunicorn lets its command line change, and why this server cannot have it.
+REFUSED: list[tuple[str, Any, str]] = [
+    ("workers", 1, "One worker is one broker node: run with --workers 1."),
+    ("max_requests", 0, "A worker that is recycled disconnects every client: run with --max-requests 0."),
+    ("reuse_port", False, "The sockets are opened once, in the master: run without --reuse-port."),
+    ("preload_app", False, "The node starts in the worker: run without --preload."),
+]
+
+
+def check_gunicorn(arbiter: Arbiter) -> None:
+    from emqx_mgmt.server.worker import Worker
+
+    if not issubclass(arbiter.worker_class, Worker):
+        fail("The broker needs its own gevent worker: run without --worker-class.", os.EX_CONFIG)
+    for name, wanted, sentence in REFUSED:
+        if getattr(arbiter.cfg, name) != wanted:
+            fail(sentence, os.EX_CONFIG)
+
+
+def on_starting(arbiter: Arbiter) -> None:
+    """gunicorn: before the first worker. Opens everything, or ends the process with a sentence and a code."""
+    from gunicorn.sock import TCP6Socket, TCPSocket
+
+    check_gunicorn(arbiter)
+    master = current()
+    if master.settings.unknown_variables:
+        log.warning("Unknown variables are ignored: %s", ", ".join(master.settings.unknown_variables))
+    try:
+        master.open()
+    except DataDirError as error:
+        fail(str(error), error.code)
+    except ListenError as error:
+        fail(str(error), error.code)
+    for fd in filter(None, os.environ.pop("GUNICORN_FD", "").split(",")):
+        os.close(int(fd))  # handed over by gunicorn as well; ours came with the other listeners
+    # gunicorn would retry a busy port five times and exit 1; it takes sockets that are there already.
+    arbiter.LISTENERS = [
+        (TCP6Socket if ":" in listener.sock.getsockname()[0] else TCPSocket)(
+            listener.sock.getsockname(), arbiter.cfg, arbiter.log, fd=os.dup(listener.sock.fileno()))
+        for listener in master.http if listener.sock
+    ]
+
+
+def on_reload(arbiter: Arbiter) -> None:
+    """gunicorn: HUP, before the new worker is spawned."""
+    current().reload()
+
+
+def pre_exec(arbiter: Arbiter) -> None:
+    """gunicorn: USR2, in the process that becomes the new master."""
+    arbiter.cfg.env_orig[HANDOVER] = current().handover()
+
+
+def nworkers_changed(arbiter: Arbiter, new: int, old: int | None) -> None:
+    """gunicorn: TTIN and TTOU."""
+    if old is not None and new != 1:
+        log.warning("One worker is one broker node: the number of workers stays 1.")
+        arbiter._num_workers = 1
+
+
+def on_exit(arbiter: Arbiter) -> None:
+    current().close()

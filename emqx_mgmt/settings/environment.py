@@ -1,0 +1,49 @@
+"""Settings from the environment: EMQX_LISTENER__TCP__EXTERNAL for listener.tcp.external."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from emqx_mgmt.settings.file import Entry
+from emqx_mgmt.settings.table import find
+
+PREFIX = "EMQX_"
+FILE_SUFFIX = "_FILE"
+CONFIG_VARIABLE = "EMQX_CONFIG"
+
+
+def read_environment(environ: Mapping[str, str], unknown: list[str]) -> Iterator[Entry]:
+    """The entries that variables give. Names that mean nothing go to `unknown`: Kubernetes sets EMQX_PORT and the like."""
+    for variable in sorted(environ):
+        if not variable.startswith(PREFIX) or variable in (CONFIG_VARIABLE, "EMQX_NAME", "EMQX_HOST"):
+            continue
+        name = key_of(variable)
+        secret = find(key_of(variable.removesuffix(FILE_SUFFIX))) if variable.endswith(FILE_SUFFIX) else None
+        if find(name):
+            yield Entry(name, environ[variable].strip(), variable)
+        elif secret and secret.secret:
+            yield Entry(key_of(variable.removesuffix(FILE_SUFFIX)), read_secret(variable, environ[variable]), variable)
+        else:
+            unknown.append(variable)
+    yield from node_name(environ)
+
+
+def key_of(variable: str) -> str:
+    return variable.removeprefix(PREFIX).lower().replace("__", ".")
+
+
+def read_secret(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ValueError(f"{variable}: cannot read {path}: {reason}") from error
+
+
+def node_name(environ: Mapping[str, str]) -> Iterator[Entry]:
+    """EMQX_NAME and EMQX_HOST, the two halves of node.name in the released images; the exact variable wins."""
+    name, host = environ.get("EMQX_NAME"), environ.get("EMQX_HOST")
+    if (name or host) and "EMQX_NODE__NAME" not in environ:
+        text = name if name and "@" in name else f"{name or 'emqx'}@{host or '127.0.0.1'}"
+        yield Entry("node.name", text, "EMQX_NAME" if name else "EMQX_HOST")

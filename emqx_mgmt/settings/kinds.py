@@ -1,0 +1,202 @@
+"""The kinds of value a setting can have: each turns the text of the file into a typed value.
+
+`parse` raises ValueError with the end of a sentence ("must be ..."); the loader puts the place and the key before it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+DURATION = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?")
+DURATION_UNITS = (604800.0, 86400.0, 3600.0, 60.0, 1.0, 0.001)
+BYTE_UNITS = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a value is written. `label` is the name of the type in `GET /configs`."""
+
+    label: str
+    parse: Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a listener listens. `host` is empty for all addresses."""
+
+    host: str
+    port: int
+
+    @property
+    def listen_on(self) -> str:
+        """The text that `GET /listeners/` shows: a bare port, or address and port."""
+        if not self.host:
+            return str(self.port)
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` in `seconds`."""
+
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A count and a size in bytes, either of which triggers; 0 never does."""
+
+    count: int
+    size: int
+
+
+def integer(low: int = 0, high: int | None = None) -> Kind:
+    limits = f"an integer from {low} to {high}" if high is not None else f"an integer, {low} or more"
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"-?\d+", text):
+            raise ValueError(f"must be {limits}")
+        value = int(text)
+        if value < low or (high is not None and value > high):
+            raise ValueError(f"must be {limits}")
+        return value
+
+    return Kind("integer", parse)
+
+
+def number(low: float) -> Kind:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) < low:
+            raise ValueError(f"must be a number, {low} or more")
+        return float(text)
+
+    return Kind("float", parse)
+
+
+def enum(*words: str) -> Kind:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return text
+
+    return Kind("enum", parse)
+
+
+def parse_flag(text: str) -> bool:
+    if text in ("on", "true"):
+        return True
+    if text in ("off", "false"):
+        return False
+    raise ValueError("must be on or off, true or false")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds; a bare number counts seconds."""
+    if text.isascii() and text.isdigit():
+        return float(text)
+    match = DURATION.fullmatch(text)
+    if not match or not text:
+        raise ValueError("must be a duration such as 15s, 5m, 2h, 1d or 200ms")
+    return sum(int(part) * unit for part, unit in zip(match.groups(), DURATION_UNITS, strict=True) if part)
+
+
+def parse_bytesize(text: str) -> int:
+    match = re.fullmatch(r"(\d+)\s*([a-z]*)", text.lower())
+    if not match or match[2] not in BYTE_UNITS:
+        raise ValueError("must be a size such as 1024, 64KB or 1MB")
+    return int(match[1]) * BYTE_UNITS[match[2]]
+
+
+def parse_endpoint(text: str) -> Endpoint | None:
+    """`1883`, `127.0.0.1:1883`, `[::1]:1883`; None for `0` and `off`."""
+    if text in ("off", "0"):
+        return None
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"\d{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise ValueError("must be a port from 1 to 65535, an address and port, or off")
+    host = host.removeprefix("[").removesuffix("]")
+    if host:
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise ValueError(f"has the address {host}, which is neither IPv4 nor IPv6") from None
+    return Endpoint(host, int(port))
+
+
+def parse_rate(text: str) -> Rate | None:
+    """`10,1m`: ten a minute. Empty: no limit."""
+    if not text:
+        return None
+    count, comma, window = text.partition(",")
+    if not comma or not re.fullmatch(r"\d+", count.strip()) or int(count) == 0:
+        raise ValueError("must be a count and a duration such as 10,1m")
+    seconds = parse_duration(window.strip())
+    if seconds == 0:
+        raise ValueError("must be a count and a duration above 0, such as 10,1m")
+    return Rate(int(count), seconds)
+
+
+def parse_threshold(text: str) -> Threshold:
+    """`1000|1MB`: a count and a size."""
+    count, bar, size = text.partition("|")
+    if not bar or not re.fullmatch(r"\d+", count.strip()):
+        raise ValueError("must be a count and a size such as 1000|1MB")
+    return Threshold(int(count), parse_bytesize(size.strip()))
+
+
+def parse_priorities(text: str) -> dict[str, int]:
+    """`topic/1=10,topic/2=8`: topics with a priority from 1 to 255; `none` for none."""
+    table: dict[str, int] = {}
+    for item in text.split(",") if text != "none" else ():
+        topic, equals, priority = item.strip().rpartition("=")
+        if not equals or not topic or not re.fullmatch(r"\d{1,3}", priority) or not 1 <= int(priority) <= 255:
+            raise ValueError("must be none or topics with priorities from 1 to 255, such as a/b=10,c=8")
+        table[topic] = int(priority)
+    return table
+
+
+def parse_mountpoint(text: str) -> str:
+    if "+" in text or "#" in text:
+        raise ValueError("must be a topic prefix without + and #")
+    return text
+
+
+def parse_application(text: str) -> tuple[str, str] | None:
+    """`appid:secret`; the text of the value is never repeated in the error."""
+    if not text:
+        return None
+    app_id, colon, secret = text.partition(":")
+    if not colon or not app_id or not secret:
+        raise ValueError("must be an application id and a secret, as in appid:secret")
+    return app_id, secret
+
+
+def parse_node_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+@[A-Za-z0-9._:-]+", text):
+        raise ValueError("must be name@host")
+    return text
+
+
+def parse_zone_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_]+", text):
+        raise ValueError("must be a zone name of lower-case letters, digits and _")
+    return text
+
+
+FLAG = Kind("flag", parse_flag)
+DURATION_KIND = Kind("duration", parse_duration)
+BYTESIZE = Kind("bytesize", parse_bytesize)
+STRING = Kind("string", str)
+ENDPOINT = Kind("ip", parse_endpoint)
+RATE = Kind("string", parse_rate)
+THRESHOLD = Kind("string", parse_threshold)
+PRIORITIES = Kind("string", parse_priorities)
+MOUNTPOINT = Kind("string", parse_mountpoint)
+APPLICATION = Kind("string", parse_application)
+NODE_NAME = Kind("string", parse_node_name)
+ZONE_NAME = Kind("string", parse_zone_name)

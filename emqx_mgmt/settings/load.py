@@ -1,0 +1,101 @@
+"""Reads the settings and answers what is in effect: environment over file over default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from emqx_mgmt.settings.environment import CONFIG_VARIABLE, read_environment
+from emqx_mgmt.settings.file import Entry, read_file
+from emqx_mgmt.settings.table import Key, find
+from emqx_mgmt.settings.zone import Zone
+
+DEFAULT_FILE = Path("etc/emqx.conf")
+
+
+class SettingsError(Exception):
+    """One sentence that says where (file and line, or variable) and what."""
+
+
+class Settings:
+    """Typed values by key. `settings["listener.tcp.external"]`, `settings.zone("external").max_inflight`."""
+
+    def __init__(self, entries: Iterator[Entry] | list[Entry] = (), unknown: list[str] | None = None) -> None:  # type: ignore[assignment]
+        self._given: dict[str, Any] = {}
+        self._zones: dict[str, Zone] = {}
+        self.unknown_variables = unknown or []
+        for entry in entries:
+            self._given[entry.key] = parse(entry)
+
+    def __getitem__(self, name: str) -> Any:
+        """The value in effect; KeyError for a key the table does not have."""
+        if name in self._given:
+            return self._given[name]
+        key = find(name)
+        if key is None:
+            raise KeyError(name)
+        return self._default(key, name)
+
+    def _default(self, key: Key, name: str) -> Any:
+        text = key.default_for(name)
+        if text is not None:
+            return key.kind.parse(text)
+        assert key.twin, f"{key.name} has neither a default nor a twin"
+        return self[key.twin]
+
+    def zone(self, name: str) -> Zone:
+        """The values in effect in a zone; the same object every time."""
+        if name not in self._zones:
+            names = [field.name for field in fields(Zone) if field.name != "name"]
+            self._zones[name] = Zone(name, *(self[f"zone.{name}.{key}"] for key in names))
+        return self._zones[name]
+
+    def words(self, prefix: str, shipped: tuple[str, ...]) -> list[str]:
+        """The user-chosen words below `prefix`, the shipped ones first: listener names, for one."""
+        depth = prefix.count(".") + 1
+        given = {name.split(".")[depth] for name in self._given if name.startswith(prefix + ".")}
+        return [*shipped, *sorted(given - set(shipped))]
+
+
+def parse(entry: Entry) -> Any:
+    key = find(entry.key)
+    if key is None:
+        raise SettingsError(f"{entry.place}: unknown key {entry.key}")
+    try:
+        return key.kind.parse(entry.text)
+    except ValueError as error:
+        shown = "" if key.secret else f" ('{entry.text}')"
+        raise SettingsError(f"{entry.place}: {entry.key}{shown} {error}") from None
+
+
+def load(environ: Mapping[str, str] | None = None, path: Path | None = None) -> Settings:
+    """Settings from `path` (else EMQX_CONFIG, else etc/emqx.conf where it exists) and from the environment."""
+    environ = os.environ if environ is None else environ
+    unknown: list[str] = []
+    try:
+        from_environment = list(read_environment(environ, unknown))
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    return Settings([*file_entries(environ, path), *from_environment], unknown)
+
+
+def file_entries(environ: Mapping[str, str], path: Path | None) -> list[Entry]:
+    named = path or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
+    if named is None and not DEFAULT_FILE.exists():
+        return []
+    source = named or DEFAULT_FILE
+    try:
+        return [checked(entry) for entry in read_file(source)]
+    except OSError as error:
+        raise SettingsError(f"{source}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{source}: is not UTF-8 text") from None
+
+
+def checked(entry: Entry | str) -> Entry:
+    if isinstance(entry, str):
+        raise SettingsError(entry)
+    return entry

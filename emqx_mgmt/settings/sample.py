@@ -1,0 +1,40 @@
+"""The text of etc/emqx.conf: every key with its meaning and its default, commented out."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from emqx_mgmt.settings.table import GLOBAL, LISTENER, ZONE, Key
+
+HEAD = """\
+# Configuration of the broker: key = value, one a line. What is commented out shows the default.
+# A variable of the environment wins over this file: EMQX_LISTENER__TCP__EXTERNAL sets listener.tcp.external.
+# Durations are written 200ms, 15s, 5m, 2h, 1d; sizes 64KB, 1MB; flags on, off, true, false.
+"""
+WORDS = {"$name": ("external", "internal"), "$zone": ("external", "internal")}
+
+
+def sample() -> str:
+    sections = [("Node and protocol", GLOBAL), ("Listeners", LISTENER), ("Zones", ZONE)]
+    parts = [HEAD]
+    for title, keys in sections:
+        parts.append(f"\n## {title}\n")
+        parts.extend(paragraph for key in keys for paragraph in paragraphs(key))
+    return "\n".join(parts)
+
+
+def paragraphs(key: Key) -> Iterator[str]:
+    yield "\n".join(textwrap.wrap(key.doc, 108, initial_indent="# ", subsequent_indent="# "))
+    for name in names(key):
+        default = key.default_for(name)
+        shown = f"(as {key.twin})" if default is None else default
+        yield f"# {name} = {shown}".rstrip()
+    yield ""
+
+
+def names(key: Key) -> list[str]:
+    for word, known in WORDS.items():
+        if word in key.name:
+            return [key.name.replace(word, instance) for instance in known]
+    return [key.name]

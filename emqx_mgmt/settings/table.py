@@ -1,0 +1,173 @@
+"""The settings table: every key the broker knows.
+
+A part written `$name` stands for a word that the user chooses (`[a-z0-9_]+` without `__`). `named` gives the defaults
+of well-known words where they differ from `default`. A zone key whose default is None falls back to `twin`, the
+global key of the same meaning.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from emqx_mgmt.settings.kinds import (
+    APPLICATION,
+    BYTESIZE,
+    DURATION_KIND,
+    ENDPOINT,
+    FLAG,
+    MOUNTPOINT,
+    NODE_NAME,
+    PRIORITIES,
+    RATE,
+    STRING,
+    THRESHOLD,
+    ZONE_NAME,
+    Kind,
+    enum,
+    integer,
+    number,
+)
+
+USER_WORD = r"(?!\w*__)[a-z0-9_]+"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    name: str
+    kind: Kind
+    default: str | None
+    doc: str
+    named: dict[str, str] = field(default_factory=dict)
+    twin: str | None = None
+    hot: bool = False       # takes effect when changed over REST
+    secret: bool = False    # never shown; its variable has a _FILE form
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        parts = [USER_WORD if part.startswith("$") else re.escape(part) for part in self.name.split(".")]
+        return re.compile(r"\.".join(parts))
+
+    def word(self, name: str) -> str:
+        """The user-chosen word of the concrete key `name`."""
+        pairs = zip(self.name.split("."), name.split("."), strict=True)
+        return next(given for part, given in pairs if part.startswith("$"))
+
+    def default_for(self, name: str) -> str | None:
+        return self.named.get(self.word(name), self.default) if "$" in self.name else self.default
+
+
+def zone_key(name: str, kind: Kind, default: str | None, doc: str, **shipped: str) -> Key:
+    return Key(f"zone.$zone.{name}", kind, default, doc, named=shipped)
+
+
+def zone_twin(name: str, twin: str, doc: str, **shipped: str) -> Key:
+    """A zone key that overrides a global one."""
+    return Key(f"zone.$zone.{name}", GLOBAL_KINDS[twin], None, doc, named=shipped, twin=twin)
+
+
+GLOBAL = [
+    Key("node.name", NODE_NAME, "emqx@127.0.0.1", "The name of this node, name@host."),
+    Key("node.data_dir", STRING, "data", "Where the broker keeps what must survive a restart."),
+    Key("log.level", enum("debug", "info", "warning", "error"), "info", "The least severe event that is logged."),
+    Key("log.format", enum("text", "json"), "text", "One line of text or one JSON object an event."),
+    Key("allow_anonymous", FLAG, "true", "Accept clients that no authentication decides about.", hot=True),
+    Key("acl_nomatch", enum("allow", "deny"), "allow", "The verdict when no ACL rule matches.", hot=True),
+    Key("acl_deny_action", enum("ignore", "disconnect"), "ignore", "What a refused publish or subscribe leads to."),
+    Key("enable_acl_cache", FLAG, "on", "Remember ACL verdicts for each client."),
+    Key("acl_cache_max_size", integer(1), "32", "How many verdicts are remembered for a client."),
+    Key("acl_cache_ttl", DURATION_KIND, "1m", "How long a verdict is remembered."),
+    Key("mqtt.max_packet_size", BYTESIZE, "1MB", "The largest packet accepted; a larger one closes the connection."),
+    Key("mqtt.max_clientid_len", integer(1, 65535), "65535", "The longest client id accepted, in bytes."),
+    Key("mqtt.max_topic_levels", integer(), "0", "The most levels a topic filter may have; 0 for no limit."),
+    Key("mqtt.max_qos_allowed", integer(0, 2), "2", "The highest QoS a client may publish or subscribe with."),
+    Key("mqtt.max_topic_alias", integer(0, 65535), "0", "The highest MQTT 5 topic alias a client may use; 0 for none."),
+    Key("mqtt.retain_available", FLAG, "true", "Whether clients may publish retained messages."),
+    Key("mqtt.wildcard_subscription", FLAG, "true", "Whether clients may subscribe with + and #."),
+    Key("mqtt.shared_subscription", FLAG, "true", "Whether clients may use $share and $queue."),
+    Key("mqtt.ignore_loop_deliver", FLAG, "false", "MQTT 3.x: do not deliver a client its own messages."),
+    Key("mqtt.response_topic_prefix", STRING, "emqxrspv1", "MQTT 5 Response Information, sent when asked for."),
+    Key("broker.sys_interval", DURATION_KIND, "1m", "How often the $SYS topics are published; 0 for never."),
+    Key("broker.shared_subscription_strategy", enum("random", "round_robin", "sticky", "hash"), "random",
+        "Which member of a shared subscription gets a message."),
+    Key("broker.shared_dispatch_ack_enabled", FLAG, "false",
+        "Try another member when the chosen one of a shared subscription does not take a QoS 1 or 2 message."),
+]
+
+LISTENER = [
+    Key("listener.tcp.$name", ENDPOINT, "off", "An MQTT listener: port, address and port, or off.",
+        named={"external": "0.0.0.0:1883", "internal": "127.0.0.1:11883"}),
+    Key("listener.tcp.$name.acceptors", integer(1), "8", "Shown by the listeners resource.", named={"internal": "4"}),
+    Key("listener.tcp.$name.max_connections", integer(1), "1024000", "The most connections at a time.",
+        named={"internal": "10240000"}),
+    Key("listener.tcp.$name.zone", ZONE_NAME, "external", "The zone of its connections.",
+        named={"internal": "internal"}),
+    Key("listener.tcp.$name.backlog", integer(1), "1024", "Connections the kernel holds until they are accepted."),
+    Key("management.listener.http", ENDPOINT, "8080", "The REST API for applications: port, address and port, or off."),
+    Key("management.listener.http.acceptors", integer(1), "2", "Shown by the listeners resource."),
+    Key("management.listener.http.max_clients", integer(1), "512", "The most connections at a time."),
+    Key("management.listener.http.backlog", integer(1), "512", "Connections the kernel holds until accepted."),
+    Key("management.max_row_limit", integer(1), "10000", "The most rows a page may ask for."),
+    Key("management.max_body_size", BYTESIZE, "1MB", "The largest request body accepted."),
+    Key("management.bootstrap_app", APPLICATION, "", "appid:secret of an application to have from the start.",
+        secret=True),
+    Key("dashboard.listener.http", ENDPOINT, "18083", "The dashboard: port, address and port, or off."),
+    Key("dashboard.listener.http.acceptors", integer(1), "4", "Shown by the listeners resource."),
+    Key("dashboard.listener.http.max_clients", integer(1), "512", "The most connections at a time."),
+    Key("dashboard.listener.http.backlog", integer(1), "512", "Connections the kernel holds until accepted."),
+]
+
+GLOBAL_KINDS = {key.name: key.kind for key in GLOBAL}
+
+ZONE = [
+    zone_key("idle_timeout", DURATION_KIND, "15s", "How long a client may wait before it sends CONNECT."),
+    zone_key("publish_limit", RATE, "", "count,duration: how fast a client may publish; empty for no limit."),
+    zone_twin("allow_anonymous", "allow_anonymous", "Overrides allow_anonymous.", internal="true"),
+    zone_twin("acl_nomatch", "acl_nomatch", "Overrides acl_nomatch."),
+    zone_key("enable_acl", FLAG, "off", "Whether ACL rules are asked.", external="on"),
+    zone_key("enable_ban", FLAG, "off", "Whether bans are looked at.", external="on"),
+    zone_key("enable_stats", FLAG, "off", "Whether connections keep statistics.", external="on", internal="on"),
+    zone_twin("acl_deny_action", "acl_deny_action", "Overrides acl_deny_action."),
+    zone_key("force_gc_policy", THRESHOLD, "0|0MB", "Known for compatibility; no effect.", external="1000|1MB"),
+    zone_key("force_shutdown_policy", THRESHOLD, "0|0MB",
+             "messages|bytes waiting for a client above which its connection is closed; 0 for never."),
+    zone_twin("max_packet_size", "mqtt.max_packet_size", "Overrides mqtt.max_packet_size."),
+    zone_twin("max_clientid_len", "mqtt.max_clientid_len", "Overrides mqtt.max_clientid_len."),
+    zone_twin("max_topic_levels", "mqtt.max_topic_levels", "Overrides mqtt.max_topic_levels."),
+    zone_twin("max_qos_allowed", "mqtt.max_qos_allowed", "Overrides mqtt.max_qos_allowed."),
+    zone_twin("max_topic_alias", "mqtt.max_topic_alias", "Overrides mqtt.max_topic_alias."),
+    zone_twin("retain_available", "mqtt.retain_available", "Overrides mqtt.retain_available."),
+    zone_twin("wildcard_subscription", "mqtt.wildcard_subscription", "Overrides mqtt.wildcard_subscription."),
+    zone_twin("shared_subscription", "mqtt.shared_subscription", "Overrides mqtt.shared_subscription."),
+    zone_twin("ignore_loop_deliver", "mqtt.ignore_loop_deliver", "Overrides mqtt.ignore_loop_deliver."),
+    zone_key("server_keepalive", integer(0, 65535), "0", "MQTT 5 Server Keep Alive in seconds; 0 for the client's."),
+    zone_key("keepalive_backoff", number(0.5), "0.75", "Closed after keepalive * backoff * 2 without a byte."),
+    zone_key("max_subscriptions", integer(), "0", "The most subscriptions of a session; 0 for no limit."),
+    zone_key("upgrade_qos", FLAG, "off", "Deliver at the higher QoS of message and subscription, not the lower."),
+    zone_key("max_inflight", integer(0, 65535), "0", "The most QoS 1 and 2 messages in flight; 0 for no limit.",
+             external="32", internal="32"),
+    zone_key("retry_interval", DURATION_KIND, "20s", "When an unacknowledged message is sent again (MQTT 3.x)."),
+    zone_key("max_awaiting_rel", integer(0, 65535), "0", "The most QoS 2 messages waiting for PUBREL; 0 for no limit.",
+             external="100", internal="100"),
+    zone_key("await_rel_timeout", DURATION_KIND, "300s", "How long a QoS 2 message waits for its PUBREL."),
+    zone_key("session_expiry_interval", DURATION_KIND, "2h", "How long an MQTT 3.x session outlives its connection."),
+    zone_key("max_mqueue_len", integer(), "1000", "The most messages queued for a session; 0 for no limit."),
+    zone_key("mqueue_priorities", PRIORITIES, "none", "topic=priority,...: which queued messages go first."),
+    zone_key("mqueue_default_priority", enum("lowest", "highest"), "lowest", "The priority of topics not listed.",
+             external="highest"),
+    zone_key("mqueue_store_qos0", FLAG, "true", "Whether QoS 0 messages are queued for absent or busy sessions."),
+    zone_key("mountpoint", MOUNTPOINT, "", "A prefix to every topic; %c is the client id, %u the user name."),
+    zone_key("use_username_as_clientid", FLAG, "false", "Take the user name for the client id."),
+]
+
+TABLE = [*GLOBAL, *LISTENER, *ZONE]
+
+EXACT = {key.name: key for key in TABLE if "$" not in key.name}
+PATTERNS = [(key.pattern, key) for key in TABLE if "$" in key.name]
+
+
+def find(name: str) -> Key | None:
+    """The table's row for a concrete key; an exact one wins over a pattern."""
+    if name in EXACT:
+        return EXACT[name]
+    return next((key for pattern, key in PATTERNS if pattern.fullmatch(name)), None)

@@ -1,0 +1,8 @@
+"""What survives a restart: management records in SQLite, below `node.data_dir`."""
+
+from emqx_mgmt.storage.applications import Application, Applications
+from emqx_mgmt.storage.data_dir import DataDirError, DataDirLock
+from emqx_mgmt.storage.schema import migrate
+from emqx_mgmt.storage.store import Store
+
+__all__ = ["Application", "Applications", "DataDirError", "DataDirLock", "Store", "migrate"]

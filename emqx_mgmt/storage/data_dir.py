@@ -1,0 +1,50 @@
+"""The data directory belongs to one broker at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class DataDirError(Exception):
+    """The data directory cannot be used. `code` is the exit code: 69 in use, 71 the system refuses, 78 not ours."""
+
+    def __init__(self, sentence: str, code: int) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class DataDirLock:
+    """A lock on `<data_dir>/lock`, held until the last process that inherited it has ended, kill -9 included."""
+
+    def __init__(self, data_dir: Path, inherited: int | None = None) -> None:
+        self._fd = inherited if inherited is not None else self._acquire(data_dir)
+
+    @staticmethod
+    def _acquire(data_dir: Path) -> int:
+        path = data_dir / "lock"
+        try:
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise DataDirError(f"Cannot use the data directory {data_dir}: {error.strerror}", os.EX_OSERR) from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
+            os.close(fd)
+            raise DataDirError(
+                f"The data directory {data_dir} is in use by another broker (process {holder})", os.EX_UNAVAILABLE
+            ) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        return fd
+
+    def export(self) -> int:
+        """The descriptor, made to survive an exec."""
+        os.set_inheritable(self._fd, True)
+        return self._fd
+
+    def release(self) -> None:
+        os.close(self._fd)

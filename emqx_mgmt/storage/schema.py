@@ -1,0 +1,59 @@
+"""The tables of the management records, and how a file of an older version is brought up to this one."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from emqx_mgmt.storage.data_dir import DataDirError
+
+FILE_NAME = "management.db"
+
+# One script a version, never changed once released; `PRAGMA user_version` counts those that have run.
+MIGRATIONS = [
+    """
+    CREATE TABLE secret_key (key BLOB NOT NULL);
+    INSERT INTO secret_key VALUES (randomblob(32));
+    CREATE TABLE application (
+        app_id  TEXT PRIMARY KEY,
+        digest  BLOB NOT NULL,
+        name    TEXT NOT NULL,
+        desc    TEXT NOT NULL,
+        status  INTEGER NOT NULL,
+        expired INTEGER
+    ) WITHOUT ROWID;
+    """,
+]
+
+
+def connect(data_dir: Path) -> sqlite3.Connection:
+    """A connection in WAL mode that commits each statement unless told to BEGIN."""
+    connection = sqlite3.connect(data_dir / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=10)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def migrate(data_dir: Path) -> None:
+    """Creates the file or brings it to this version, in one transaction. Raises DataDirError."""
+    path = data_dir / FILE_NAME
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = connect(data_dir)
+        try:
+            run_migrations(connection, path)
+        finally:
+            connection.close()
+    except (OSError, sqlite3.Error) as error:
+        raise DataDirError(f"Cannot use {path}: {error}", os.EX_OSERR) from None
+
+
+def run_migrations(connection: sqlite3.Connection, path: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise DataDirError(f"{path} was written by a newer version of the broker (schema {version})", os.EX_CONFIG)
+    if version < len(MIGRATIONS):
+        scripts = "".join(MIGRATIONS[version:])
+        connection.executescript(f"BEGIN; {scripts} PRAGMA user_version = {len(MIGRATIONS)}; COMMIT;")

@@ -1,0 +1,49 @@
+"""The record store: SQLite behind a thread of its own, so that a slow disk does not hold up the loop."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from gevent.threadpool import ThreadPool
+
+from emqx_mgmt.storage.applications import Applications
+from emqx_mgmt.storage.schema import connect, migrate
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+
+class Store:
+    """Opened in the worker. Every method may switch greenlets; none may be called from a socket callback."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._pool: ThreadPool | None = None
+        self._connection: sqlite3.Connection | None = None
+        self.applications = Applications(self)
+
+    def open(self) -> None:
+        self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        migrate(self._data_dir)
+        self._connection = connect(self._data_dir)
+        # One thread: SQLite has one writer, and the records are small.
+        self._pool = ThreadPool(1)
+        self.applications.load()
+
+    def close(self) -> None:
+        if self._connection is None or self._pool is None:
+            return
+        self._pool.join()
+        self._pool.kill()
+        self._connection.close()
+        self._connection = None
+
+    def run(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls `work(connection, ...)` on the store's thread and waits for it without holding up the loop."""
+        assert self._pool is not None and self._connection is not None, "the store is not open"
+        result: T = self._pool.apply(work, (self._connection, *args), kwargs)
+        return result
