@@ -1,0 +1,38 @@
+"""Brokers for the tests: one shared by all that leave it as it was, and a factory for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.broker_process import BrokerProcess
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    """The default broker, running for the whole session; its log must not show a traceback."""
+    process = BrokerProcess(tmp_path_factory.mktemp("broker")).start()
+    yield process
+    code = process.stop()
+    assert code == 0
+    assert "Traceback" not in process.stderr
+
+
+@pytest.fixture
+def start_broker(tmp_path: Path) -> Iterator[Callable[..., BrokerProcess]]:
+    """`start_broker(env={...})`: a broker for this test alone. `ready=False` does not wait for it to serve."""
+    started: list[BrokerProcess] = []
+
+    def start(env: dict[str, str] | None = None, *, ready: bool = True, **kw: object) -> BrokerProcess:
+        place = tmp_path / f"broker{len(started)}"
+        place.mkdir()
+        process = BrokerProcess(place, env, **kw)  # type: ignore[arg-type]
+        started.append(process)
+        return process.start() if ready else process.launch()
+
+    yield start
+    for process in started:
+        if process.running.poll() is None:
+            process.kill9()
