@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -159,8 +160,8 @@ class BrokerProcess:
     def kill9(self) -> None:
         """Master and worker at once, as a power cut would."""
         self.http.close()
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            workers = psutil.Process(self.running.pid).children()
             os.killpg(self.running.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+            psutil.wait_procs(workers, timeout=10)
         self.running.wait(10)

@@ -12,8 +12,8 @@ from emqx_mgmt.settings import Endpoint
 class Listener:
     """A row of `GET /listeners/` with the socket behind it.
 
-    `protocol` is "mqtt:tcp", "http:management" and so on; `name` tells listeners of one protocol apart. `shutdown_count`
-    has the reasons for which connections ended, and stays empty for HTTP (behaviour, section 14).
+    `protocol` is "mqtt:tcp", "http:management" and so on; `name` tells listeners of one protocol apart.
+    `shutdown_count` has the reasons for which connections ended, and stays empty for HTTP (behaviour, section 14).
     """
 
     protocol: str
@@ -41,4 +41,5 @@ class Listener:
         return self.protocol.startswith("mqtt:")
 
     def __str__(self) -> str:
-        return f"{self.protocol} {self.name} on {self.listen_on}" if self.is_mqtt else f"{self.protocol} on {self.listen_on}"
+        name = f"{self.protocol} {self.name}" if self.is_mqtt else self.protocol
+        return f"{name} on {self.listen_on}"

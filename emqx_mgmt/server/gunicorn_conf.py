@@ -4,6 +4,8 @@ from gevent import monkey
 
 monkey.patch_all()
 
+from typing import Any  # noqa: E402
+
 from emqx_mgmt.server.log import logging_config  # noqa: E402
 from emqx_mgmt.server.master import (  # noqa: E402, F401
     current_or_exit,
@@ -36,13 +38,9 @@ limit_request_fields = 100
 limit_request_field_size = 8190
 
 
-def post_worker_init(worker):
-    from emqx_mgmt.server.worker import post_worker_init
-
-    post_worker_init(worker)
+def post_worker_init(worker: Any) -> None:
+    worker.start_node()
 
 
-def worker_exit(arbiter, worker):
-    from emqx_mgmt.server.worker import worker_exit
-
-    worker_exit(arbiter, worker)
+def worker_exit(arbiter: Any, worker: Any) -> None:
+    worker.stop_node()

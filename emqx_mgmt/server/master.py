@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from emqx_mgmt.listeners import (
-    ListenError,
     Listener,
+    ListenError,
     close_listeners,
     declared,
     export,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 from gunicorn import util
@@ -12,11 +11,6 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from emqx_mgmt.server.application import running_node
 from emqx_mgmt.server.master import current
-
-if TYPE_CHECKING:
-    from gunicorn.arbiter import Arbiter
-
-log = logging.getLogger(__name__)
 
 
 class Worker(GeventWorker):
@@ -42,12 +36,10 @@ class Worker(GeventWorker):
         super().handle_exit(sig, frame)
         gevent.spawn(running_node().drain)
 
+    def start_node(self) -> None:
+        running_node().start(current().listeners)
 
-def post_worker_init(worker: Worker) -> None:
-    running_node().start(current().listeners)
-
-
-def worker_exit(arbiter: Arbiter, worker: Worker) -> None:
-    # gunicorn also calls this in the master, for a worker that it found dead.
-    if worker.pid == os.getpid():
-        running_node().stop()
+    def stop_node(self) -> None:
+        # gunicorn also calls the hook behind this in the master, for a worker that it found dead.
+        if self.pid == os.getpid():
+            running_node().stop()

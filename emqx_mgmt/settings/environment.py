@@ -14,16 +14,16 @@ CONFIG_VARIABLE = "EMQX_CONFIG"
 
 
 def read_environment(environ: Mapping[str, str], unknown: list[str]) -> Iterator[Entry]:
-    """The entries that variables give. Names that mean nothing go to `unknown`: Kubernetes sets EMQX_PORT and the like."""
+    """The entries that variables give; names without a meaning go to `unknown` (Kubernetes sets EMQX_PORT and such)."""
     for variable in sorted(environ):
         if not variable.startswith(PREFIX) or variable in (CONFIG_VARIABLE, "EMQX_NAME", "EMQX_HOST"):
             continue
         name = key_of(variable)
-        secret = find(key_of(variable.removesuffix(FILE_SUFFIX))) if variable.endswith(FILE_SUFFIX) else None
+        secret = find(name.removesuffix(FILE_SUFFIX.lower()))
         if find(name):
             yield Entry(name, environ[variable].strip(), variable)
         elif secret and secret.secret:
-            yield Entry(key_of(variable.removesuffix(FILE_SUFFIX)), read_secret(variable, environ[variable]), variable)
+            yield Entry(secret.name, read_secret(variable, environ[variable]), variable)
         else:
             unknown.append(variable)
     yield from node_name(environ)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ class SettingsError(Exception):
 class Settings:
     """Typed values by key. `settings["listener.tcp.external"]`, `settings.zone("external").max_inflight`."""
 
-    def __init__(self, entries: Iterator[Entry] | list[Entry] = (), unknown: list[str] | None = None) -> None:  # type: ignore[assignment]
+    def __init__(self, entries: Iterable[Entry] = (), unknown_variables: Sequence[str] = ()) -> None:
         self._given: dict[str, Any] = {}
         self._zones: dict[str, Zone] = {}
-        self.unknown_variables = unknown or []
+        self.unknown_variables = unknown_variables
         for entry in entries:
             self._given[entry.key] = parse(entry)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 import secrets
 import sqlite3
 import string
@@ -16,8 +15,6 @@ import msgspec
 
 if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store
-
-log = logging.getLogger(__name__)
 
 SECRET_LENGTH = 52
 ALPHABET = string.ascii_letters + string.digits
@@ -54,7 +51,7 @@ class Applications:
         return self._records.get(app_id)
 
     def verify(self, app_id: str, secret: str) -> Application | None:
-        """The application, when it may log in now with this secret. Takes as long for an unknown id as for a known one."""
+        """The application, when it may log in now with this secret; an unknown id takes as long as a known one."""
         digest = self._digests.get(app_id, b"")
         right = hmac.compare_digest(self._digest(secret), digest)
         record = self._records.get(app_id)
@@ -88,7 +85,8 @@ class Applications:
             self.add(self._records.get(app_id) or Application(app_id, app_id, "Application user"), secret)
         elif not self._records:
             secret = self.add(Application("admin", "admin", "Created at the first start"))
-            print(f"Created the application admin with the secret {secret} (shown only now)", file=sys.stderr, flush=True)
+            sentence = f"Created the application admin with the secret {secret} (shown only now)"
+            print(sentence, file=sys.stderr, flush=True)
 
     def _digest(self, secret: str) -> bytes:
         return hmac.digest(self._key, secret.encode(), hashlib.sha256)

@@ -44,6 +44,6 @@ class Store:
 
     def run(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls `work(connection, ...)` on the store's thread and waits for it without holding up the loop."""
-        assert self._pool is not None and self._connection is not None, "the store is not open"
+        assert self._pool is not None, "the store is not open"
         result: T = self._pool.apply(work, (self._connection, *args), kwargs)
         return result
