@@ -1,4 +1,4 @@
-"""The management API and the broker behind it."""
+"""An MQTT broker with the EMQ X 3.0 management REST API."""
 
 from __future__ import annotations
 
@@ -9,16 +9,11 @@ if TYPE_CHECKING:
 
     from emqx_mgmt.node import Node
 
+__version__ = "0.1.0"
+
 
 def create_app(node: Node) -> Flask:
-    """The WSGI application for a node."""
-    # Flask is imported here so that the entry points can patch the standard library first.
-    from flask import Flask
+    """The REST application of one broker node. Opens no socket and starts nothing."""
+    from emqx_mgmt import api
 
-    app = Flask(__name__)
-
-    @app.get("/status")
-    def status() -> tuple[str, int, dict[str, str]]:
-        return f"Node {node.name} is started\nemqx is running", 200, {"Content-Type": "text/plain"}
-
-    return app
+    return api.build(node)

@@ -1,0 +1,80 @@
+"""The v3 management API over HTTP. Reads top down: paths, then who asks, then the resources."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask
+
+from emqx_mgmt.api import (
+    alarms,
+    apps,
+    auth,
+    banned,
+    brokers,
+    configs,
+    connections,
+    errors,
+    index,
+    listeners,
+    metrics,
+    mqtt,
+    nodes,
+    plugins,
+    routes,
+    sessions,
+    stats,
+    status,
+    style,
+    subscriptions,
+    users,
+)
+from emqx_mgmt.api.endpoint import blueprint
+from emqx_mgmt.api.paths import PathSegments, Segment
+from emqx_mgmt.manage import Cluster
+
+if TYPE_CHECKING:
+    from emqx_mgmt.node import Node
+
+RESOURCES = (
+    alarms,
+    apps,
+    banned,
+    brokers,
+    configs,
+    connections,
+    listeners,
+    metrics,
+    mqtt,
+    nodes,
+    plugins,
+    routes,
+    sessions,
+    stats,
+    subscriptions,
+    users,
+)
+
+
+def build(node: Node) -> Flask:
+    app = Flask("emqx_mgmt", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = node.settings["management.max_body_size"]
+    app.config["MAX_ROW_LIMIT"] = node.settings["management.max_row_limit"]
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    app.url_map.converters["segment"] = Segment
+    app.wsgi_app = PathSegments(app.wsgi_app)  # type: ignore[method-assign]
+
+    cluster = Cluster(node)
+    app.extensions["cluster"] = cluster
+    endpoints = [endpoint for resource in RESOURCES for endpoint in resource.ENDPOINTS]
+    for resource in RESOURCES:
+        app.register_blueprint(blueprint(resource.__name__.rpartition(".")[2], resource.ENDPOINTS))
+    app.register_blueprint(index.blueprint(endpoints))
+    app.register_blueprint(status.blueprint)
+
+    auth.install(app, node)
+    style.install(app, node)
+    errors.install(app)
+    return app

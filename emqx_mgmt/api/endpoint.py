@@ -1,0 +1,75 @@
+"""One entry of the route table: what the index shows, what is routed, and what is called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flask
+from msgspec import Struct
+from werkzeug.exceptions import NotFound
+
+from emqx_mgmt.api import parameters
+from emqx_mgmt.api.render import respond
+from emqx_mgmt.manage import Cluster
+
+PREFIX = "/api/v3"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`path` is shown in the index exactly as written here; slashes at its ends mean nothing to the router.
+
+    The handler is called with the cluster, the path's parameters by name, and `params` as described by
+    `takes`: a Struct to check and convert them to, or a function from the merged parameters to whatever it
+    wants. An endpoint without a handler is listed and not served.
+    """
+
+    name: str
+    method: str
+    path: str
+    descr: str
+    handler: Callable[..., Any] | None
+    takes: type[Struct] | Callable[[dict], Any] | None = None
+    public: bool = False
+    listed: bool = True
+
+    @property
+    def rule(self) -> str:
+        return f"{PREFIX}/" + re.sub(r":(\w+)", r"<segment:\1>", self.path.strip("/"))
+
+
+def blueprint(name: str, endpoints: Sequence[Endpoint]) -> flask.Blueprint:
+    """The blueprint of one resource."""
+    resource = flask.Blueprint(name, __name__)
+    for position, endpoint in enumerate(endpoints):
+        if endpoint.handler is None:
+            continue
+        # Names repeat in the table (the index lists `get_all_configs` twice), so they do not identify.
+        resource.add_url_rule(
+            endpoint.rule,
+            endpoint=f"{endpoint.name}-{position}",
+            view_func=_view(endpoint),
+            methods=[endpoint.method],
+            provide_automatic_options=False,
+        )
+    return resource
+
+
+def _view(endpoint: Endpoint) -> Callable[..., flask.Response]:
+    handler = endpoint.handler
+    assert handler is not None
+
+    def view(**path: str) -> flask.Response:
+        if flask.request.method != endpoint.method:
+            raise NotFound  # Werkzeug routes HEAD as GET; the v3 API has no HEAD.
+        cluster: Cluster = flask.current_app.extensions["cluster"]
+        given = parameters.given()
+        if endpoint.takes is not None:
+            path["params"] = parameters.converted(given, endpoint.takes)
+        return respond(handler(cluster, **path))
+
+    view.public = endpoint.public  # type: ignore[attr-defined]
+    return view

@@ -1,0 +1,97 @@
+"""Turns every error into its response; the only place that does.
+
+Three families: the caller's mistakes (`ParameterError`), refusals by the management functions (`Refused`,
+`Unknown`), and our own bugs, which are logged and answered `Internal Error`.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import flask
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
+
+from emqx_mgmt.api import render
+from emqx_mgmt.manage.errors import (
+    MISSING_PARAMETER,
+    NOT_JSON,
+    WRONG_PARAMETER,
+    MqttRefused,
+    Refused,
+    Unknown,
+)
+
+log = logging.getLogger(__name__)
+
+
+class ParameterError(Exception):
+    """Malformed or mistyped input: `status` in the bare style, `code` in the envelope."""
+
+    status = 422
+    code = WRONG_PARAMETER
+
+
+class BadParameter(ParameterError):
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"bad parameter {name}: {reason}")
+
+
+class MissingParameter(ParameterError):
+    code = MISSING_PARAMETER
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"missing required parameter {name}")
+
+
+class MalformedBody(ParameterError):
+    status = 400
+    code = NOT_JSON
+
+
+def text(status: int, body: str) -> flask.Response:
+    return flask.Response(body, status, content_type="text/plain")
+
+
+def not_found(_error: Exception | None = None) -> flask.Response:
+    """Unknown paths, methods and nodes look alike; there is no 405."""
+    return text(404, "Not found.")
+
+
+def install(app: flask.Flask) -> None:
+    app.register_error_handler(ParameterError, _parameter_error)
+    app.register_error_handler(RequestEntityTooLarge, _too_large)
+    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(MqttRefused, _mqtt_refused)
+    app.register_error_handler(Unknown, not_found)
+    app.register_error_handler(NotFound, not_found)
+    app.register_error_handler(MethodNotAllowed, not_found)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _our_bug)
+
+
+def _parameter_error(error: ParameterError) -> flask.Response:
+    return render.failure(
+        error.status, error.code, str(error), {"message": str(error), "errorCode": error.code}
+    )
+
+
+def _refused(error: Refused) -> flask.Response:
+    return render.failure(500, error.code, error.message, {"message": error.message})
+
+
+def _mqtt_refused(error: MqttRefused) -> flask.Response:
+    return render.failure(200, error.code, error.message, {"code": error.code})
+
+
+def _too_large(error: RequestEntityTooLarge) -> flask.Response:
+    message = "the body is too large"
+    return render.failure(413, NOT_JSON, message, {"message": message, "errorCode": NOT_JSON})
+
+
+def _http_error(error: HTTPException) -> flask.Response:
+    return text(error.code or 400, error.name)
+
+
+def _our_bug(error: Exception) -> flask.Response:
+    log.error("%s %s failed", flask.request.method, flask.request.path, exc_info=error)
+    return text(500, "Internal Error")

@@ -1,0 +1,27 @@
+"""GET /api/v3/: the list of all endpoints, by description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import flask
+
+from emqx_mgmt.api import errors
+from emqx_mgmt.api.endpoint import PREFIX, Endpoint
+from emqx_mgmt.api.render import respond
+
+
+def blueprint(endpoints: Iterable[Endpoint]) -> flask.Blueprint:
+    listed = sorted((endpoint for endpoint in endpoints if endpoint.listed), key=lambda one: one.descr)
+    entries = [
+        {"name": one.name, "method": one.method, "path": one.path, "descr": one.descr} for one in listed
+    ]
+    index = flask.Blueprint("index", __name__)
+
+    @index.route(PREFIX, methods=["GET", "POST", "PUT", "DELETE"], provide_automatic_options=False)
+    def list_endpoints() -> flask.Response:
+        if flask.request.method != "GET":
+            return errors.text(400, "Bad Request")
+        return respond(entries)
+
+    return index

@@ -1,0 +1,29 @@
+"""`_page` and `_limit` of the paged lists."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import current_app
+
+from emqx_mgmt.api.errors import BadParameter
+from emqx_mgmt.manage.listing import Paging
+
+# Longer numbers mean nothing here and cost to read.
+_INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
+
+
+def paging(given: dict[str, Any]) -> Paging:
+    """Any page number is echoed, and all below 1 mean the first; the limit is not capped."""
+    limit = _integer(given, "_limit", current_app.config["MAX_ROW_LIMIT"])
+    if limit < 1:
+        raise BadParameter("_limit", "must be at least 1")
+    return Paging(_integer(given, "_page", 1), limit)
+
+
+def _integer(given: dict[str, Any], name: str, default: int) -> int:
+    value = given.get(name, default)
+    if isinstance(value, bool) or not _INTEGER.fullmatch(str(value)):
+        raise BadParameter(name, "must be an integer")
+    return int(value)

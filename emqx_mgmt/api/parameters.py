@@ -1,0 +1,85 @@
+"""Parameters of a request: query pairs and the members of a JSON body in one table, the query first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from flask import request
+from msgspec import Struct
+
+from emqx_mgmt.api.errors import BadParameter, MalformedBody, MissingParameter
+from emqx_mgmt.api.paths import MALFORMED
+from emqx_mgmt.api.style import SELECTORS
+
+MAX_DEPTH = 64
+
+_MISSING = re.compile(r"missing required field `([^`]*)`")
+_PATH = re.compile(r" - at `\$\.?([^`]*)`")
+
+
+def given() -> dict[str, Any]:
+    """Everything that the caller sent, in the order received; the first value of a name wins.
+
+    The body is read as JSON whatever its Content-Type.
+    """
+    if MALFORMED in request.environ:
+        raise BadParameter("path", "is not valid UTF-8")
+    found: dict[str, Any] = {name: value for name, value in request.args.items() if name not in SELECTORS}
+    for name, value in _body().items():
+        found.setdefault(name, value)
+    return found
+
+
+def converted(given: dict[str, Any], to: type[Struct] | Callable[[dict], Any]) -> Any:
+    """`given` as the Struct `to`; raises MissingParameter and BadParameter naming the parameter."""
+    if not (isinstance(to, type) and issubclass(to, Struct)):
+        return to(given)
+    try:
+        # Not strict: what comes by query is text, `qos=1` as good as `"qos": 1`.
+        return msgspec.convert(given, to, strict=False)
+    except msgspec.ValidationError as error:
+        raise _refusal(str(error)) from None
+
+
+def _body() -> dict[str, Any]:
+    raw = request.get_data(cache=False)
+    if not raw.strip():
+        return {}
+    try:
+        body = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise MalformedBody("the body is not valid JSON") from None
+    except RecursionError:
+        raise MalformedBody("the body is nested too deeply") from None
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+        raise MalformedBody("the body is nested too deeply")
+    if not isinstance(body, dict):
+        raise MalformedBody("the body must be a JSON object")
+    return body
+
+
+def _depth(value: Any) -> int:
+    """Levels of nesting, counted without recursion and not beyond MAX_DEPTH + 1."""
+    level = [value]
+    for depth in range(MAX_DEPTH + 1):
+        level = [
+            child
+            for container in level
+            if isinstance(container, dict | list)
+            for child in (container.values() if isinstance(container, dict) else container)
+        ]
+        if not level:
+            return depth
+    return MAX_DEPTH + 1
+
+
+def _refusal(text: str) -> BadParameter | MissingParameter:
+    missing = _MISSING.search(text)
+    if missing:
+        return MissingParameter(missing[1])
+    at = _PATH.search(text)
+    reason = _PATH.sub("", text)
+    return BadParameter(at[1] if at else "body", reason[0].lower() + reason[1:])

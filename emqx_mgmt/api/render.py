@@ -1,0 +1,111 @@
+"""Results in the two styles of the v3 API.
+
+`bare` is the reference document's: the value itself, lists under `items`, `"ok"`. `envelope` is what the
+releases send: `{"code":0,"data":…,"meta":…}`, always HTTP 200. Counter names come with slashes or, as v3.2
+has them, with dots. `style.py` chooses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import flask
+import gevent
+import msgspec
+
+from emqx_mgmt.api.names import dotted
+from emqx_mgmt.manage.listing import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# Rows encoded between two turns of the loop: about a millisecond of work.
+PIECE = 5000
+
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An action that has no result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """An action whose result is a return code, in both styles."""
+
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A new record, HTTP 201 in the bare style."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Numbers by name, under `key` when they have one, beside `node` when that is given."""
+
+    values: Mapping[str, int]
+    node: str | None = None
+    key: str | None = None
+
+    def shown(self, names: str) -> dict[str, Any]:
+        values = dotted(self.values) if names == "dots" else self.values
+        about: dict[str, Any] = {} if self.node is None else {"node": self.node}
+        return about | ({self.key: values} if self.key is not None else dict(values))
+
+
+def respond(result: Any) -> flask.Response:
+    envelope = flask.g.style == "envelope"
+    if isinstance(result, Done):
+        return _json({"code": 0} if envelope else "ok")
+    if isinstance(result, Code):
+        return _json({"code": result.code})
+    if isinstance(result, Created):
+        return _json({"code": 0, "data": result.value}) if envelope else _json(result.value, 201)
+    if isinstance(result, Page):
+        return _page(result, "data" if envelope else "items", b'"code":0,' if envelope else b"")
+    value = _named(result)
+    return _json({"code": 0, "data": value} if envelope else value)
+
+
+def failure(status: int, code: int, message: str, bare: Any) -> flask.Response:
+    if flask.g.style == "envelope":
+        return _json({"code": code, "message": message})
+    return _json(bare, status)
+
+
+def _named(result: Any) -> Any:
+    if isinstance(result, Counters):
+        return result.shown(flask.g.names)
+    if isinstance(result, list) and result and isinstance(result[0], Counters):
+        return [counters.shown(flask.g.names) for counters in result]
+    return result
+
+
+def _page(page: Page, key: str, before: bytes) -> flask.Response:
+    meta = {"page": page.paging.page, "limit": page.paging.limit, "count": page.count}
+    items = _encode_list(page.items)
+    return _reply(b'{%b"%b":%b,"meta":%b}' % (before, key.encode(), items, _encoder.encode(meta)), 200)
+
+
+def _encode_list(items: Sequence[Any]) -> bytes:
+    """In pieces, so that a very long list does not hold up the loop."""
+    pieces = []
+    for start in range(0, len(items), PIECE):
+        if start:
+            gevent.sleep(0)
+        pieces.append(_encoder.encode(items[start : start + PIECE])[1:-1])
+    return b"[" + b",".join(pieces) + b"]"
+
+
+def _json(value: Any, status: int = 200) -> flask.Response:
+    return _reply(_encoder.encode(value), status)
+
+
+def _reply(body: bytes, status: int) -> flask.Response:
+    return flask.Response(body, status, content_type="application/json")

@@ -1,0 +1,23 @@
+"""Routes: the filters that somebody subscribes to, and on which node."""
+
+from __future__ import annotations
+
+from emqx_mgmt.api.endpoint import Endpoint
+from emqx_mgmt.api.paging import paging
+from emqx_mgmt.manage import Cluster
+from emqx_mgmt.manage.listing import Page, Paging
+from emqx_mgmt.manage.rows import Route
+
+
+def list_routes(cluster: Cluster, params: Paging) -> Page:
+    return cluster.here.routes(params)
+
+
+def lookup_routes(cluster: Cluster, topic: str) -> list[Route]:
+    return [row for node in cluster.running() for row in node.routes_to(topic)]
+
+
+ENDPOINTS = (
+    Endpoint("list_routes", "GET", "/routes/", "List routes", list_routes, takes=paging),
+    Endpoint("lookup_routes", "GET", "/routes/:topic", "Lookup routes to a topic", lookup_routes),
+)

@@ -1,0 +1,59 @@
+"""Sessions, of clients online or not."""
+
+from __future__ import annotations
+
+from emqx_mgmt.api.endpoint import Endpoint
+from emqx_mgmt.api.paging import paging
+from emqx_mgmt.manage import Cluster
+from emqx_mgmt.manage.listing import Page, Paging
+from emqx_mgmt.manage.rows import SessionRow
+
+
+def list_sessions(cluster: Cluster, params: Paging) -> Page:
+    return cluster.here.sessions(params)
+
+
+def list_node_sessions(cluster: Cluster, node: str, params: Paging) -> Page:
+    return cluster.named(node).sessions(params)
+
+
+def lookup_session(cluster: Cluster, clientid: str) -> list[SessionRow]:
+    return [row for node in cluster.running() for row in node.session(clientid)]
+
+
+def lookup_node_session(cluster: Cluster, node: str, clientid: str) -> list[SessionRow]:
+    return cluster.named(node).session(clientid)
+
+
+ENDPOINTS = (
+    Endpoint(
+        "list_sessions",
+        "GET",
+        "/sessions/",
+        "A list of sessions in the cluster",
+        list_sessions,
+        takes=paging,
+    ),
+    Endpoint(
+        "list_node_sessions",
+        "GET",
+        "nodes/:node/sessions/",
+        "A list of sessions on a node",
+        list_node_sessions,
+        takes=paging,
+    ),
+    Endpoint(
+        "lookup_session",
+        "GET",
+        "/sessions/:clientid",
+        "Lookup a session in the cluster",
+        lookup_session,
+    ),
+    Endpoint(
+        "lookup_node_session",
+        "GET",
+        "nodes/:node/sessions/:clientid",
+        "Lookup a session on the node",
+        lookup_node_session,
+    ),
+)

@@ -1,0 +1,18 @@
+"""GET /status: whether the node runs, for whoever asks."""
+
+from __future__ import annotations
+
+import flask
+
+from emqx_mgmt.api import errors
+
+blueprint = flask.Blueprint("status", __name__)
+
+
+@blueprint.route("/status", methods=["GET", "POST", "PUT", "DELETE"], provide_automatic_options=False)
+def show() -> flask.Response:
+    if flask.request.method != "GET":
+        return errors.text(400, "Not found.")
+    here = flask.current_app.extensions["cluster"].here
+    state = "running" if here.is_running else "not_running"
+    return errors.text(200, f"Node {here.name} is started\nemqx is {state}")

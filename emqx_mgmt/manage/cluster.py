@@ -1,0 +1,31 @@
+"""Picks the node that answers: this one, or one across the cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emqx_mgmt.manage.errors import Unknown
+from emqx_mgmt.manage.here import ThisNode
+
+if TYPE_CHECKING:
+    from emqx_mgmt.node import Node
+
+
+class Cluster:
+    """The nodes that run, as seen from the one that was asked."""
+
+    def __init__(self, node: Node) -> None:
+        self.here = ThisNode(node)
+
+    def running(self) -> list[ThisNode]:
+        return [self.here]
+
+    def named(self, name: str) -> ThisNode:
+        """The running node of that name; raises Unknown."""
+        if name != self.here.name:
+            raise Unknown(name)
+        return self.here
+
+    def with_session(self, client_id: str) -> ThisNode:
+        """The node that has this client's session; the one asked when none has."""
+        return next((node for node in self.running() if node.session(client_id)), self.here)

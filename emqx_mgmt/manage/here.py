@@ -1,0 +1,210 @@
+"""What this node answers to the management API."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from emqx_mgmt.manage import rows
+from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ONLINE, MqttRefused
+from emqx_mgmt.manage.formats import datetime_text, memory_text, uptime_text
+from emqx_mgmt.manage.listing import Page, Paging, in_turns, page_of
+from emqx_mgmt.manage.runtime import RELEASE, Runtime
+from router_ext.topic import split_share, valid_filter, valid_name
+
+if TYPE_CHECKING:
+    from emqx_mgmt.node import Node
+    from router_ext.session import Session
+
+SYSDESCR = "EMQ X Broker"
+VERSION = "3.0"
+RUNNING = "Running"
+
+
+class ThisNode:
+    """Rows and actions of the node in this process."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._runtime = Runtime()
+
+    @property
+    def name(self) -> str:
+        return self._node.name
+
+    @property
+    def is_running(self) -> bool:
+        return self._node.started_at > 0
+
+    # -- the node itself --------------------------------------------------------------------------
+
+    def uptime(self) -> str:
+        return uptime_text(int(time.time() - self._node.started_at))
+
+    def broker(self) -> rows.Broker:
+        return rows.Broker(
+            datetime=datetime_text(time.time()),
+            node_status=RUNNING,
+            otp_release=RELEASE,
+            sysdescr=SYSDESCR,
+            uptime=self.uptime(),
+            version=VERSION,
+        )
+
+    def listed_broker(self) -> rows.ListedBroker:
+        return rows.ListedBroker(node=self.name, **_members(self.broker()))
+
+    def info(self) -> rows.NodeInfo:
+        figures = self._runtime.figures()
+        load1, load5, load15 = figures.load
+        return rows.NodeInfo(
+            connections=self._node.broker.stats()["connections/count"],
+            load1=load1,
+            load15=load15,
+            load5=load5,
+            max_fds=figures.max_fds,
+            memory_total=figures.memory_total,
+            memory_used=figures.memory_used,
+            name=self.name,
+            node_status=RUNNING,
+            otp_release=RELEASE,
+            process_available=figures.max_threads,
+            process_used=figures.threads,
+            uptime=self.uptime(),
+            version=VERSION,
+        )
+
+    def listed_info(self) -> rows.ListedNode:
+        members = _members(self.info())
+        members["memory_total"] = memory_text(members["memory_total"])
+        members["memory_used"] = memory_text(members["memory_used"])
+        return rows.ListedNode(node=self.name, **members)
+
+    def metrics(self) -> dict[str, int]:
+        return self._node.broker.metrics()
+
+    def stats(self) -> dict[str, int]:
+        return self._node.broker.stats()
+
+    def listeners(self) -> list[rows.Listener]:
+        """MQTT listeners by protocol and address, bare ports first; then those over HTTP by name."""
+        return [
+            rows.Listener(
+                acceptors=listener.acceptors,
+                current_conns=listener.current_conns,
+                listen_on=listener.listen_on,
+                max_conns=listener.max_conns,
+                protocol=listener.protocol,
+                shutdown_count=dict(listener.shutdown_count) or [],
+            )
+            for listener in sorted(self._node.listeners, key=_listener_rank)
+        ]
+
+    # -- clients ----------------------------------------------------------------------------------
+
+    def connections(self, paging: Paging) -> Page:
+        """In the order in which their sessions began."""
+        online = [session for session in in_turns(self._sessions()) if session.channel is not None]
+        return page_of(online, paging, self._connection)
+
+    def connection(self, client_id: str) -> list[rows.Connection]:
+        rows_found = [self._connection(session) for session in self._session(client_id)]
+        return [row for row in rows_found if row is not None]
+
+    def sessions(self, paging: Paging) -> Page:
+        return page_of(self._sessions(), paging, self._session_row)
+
+    def session(self, client_id: str) -> list[rows.SessionRow]:
+        return [self._session_row(session) for session in self._session(client_id)]
+
+    def kick(self, client_id: str) -> bool:
+        return self._node.broker.kick(client_id)
+
+    # -- subscriptions and routes -----------------------------------------------------------------
+
+    def subscriptions(self, paging: Paging) -> Page:
+        """Client by client; whole clients before the page are skipped by their count."""
+        items: list[rows.Subscription] = []
+        position = 0
+        for session in in_turns(self._sessions()):
+            start, position = position, position + session.subscription_count
+            if position <= paging.first or len(items) >= paging.limit:
+                continue
+            items += self._subscription_rows(session)[max(paging.first - start, 0) :]
+        return Page(items[: paging.limit], paging, position)
+
+    def subscriptions_of(self, client_id: str) -> list[rows.Subscription]:
+        return [row for session in self._session(client_id) for row in self._subscription_rows(session)]
+
+    def routes(self, paging: Paging) -> Page:
+        return page_of(list(self._node.broker.router.routes()), paging, self._route)
+
+    def routes_to(self, topic: str) -> list[rows.Route]:
+        """One row for each route of exactly this filter; nothing is matched against wildcards."""
+        return [self._route(topic)] * self._node.broker.router.has_route(topic.encode())
+
+    # -- messages ---------------------------------------------------------------------------------
+
+    def publish(self, topics: list[str], payload: bytes, qos: int, retain: bool, client_id: str) -> None:
+        """Raises MqttRefused when no topic is a valid topic name."""
+        names = [topic for topic in topics if valid_name(topic)]
+        if not names:
+            raise MqttRefused("bad_topic", BAD_TOPIC)
+        for name in names:
+            self._node.broker.publish(name, payload, qos, retain, client_id)
+
+    def subscribe(self, client_id: str, topics: list[str], qos: int) -> None:
+        """Raises MqttRefused when the client has no session here or no topic is a valid filter."""
+        filters = [topic for topic in topics if _valid_subscription(topic)]
+        if not filters:
+            raise MqttRefused("bad_topic", BAD_TOPIC)
+        for topic_filter in filters:
+            if not self._node.broker.subscribe(client_id, topic_filter, qos):
+                raise MqttRefused("session_not_found", NOT_ONLINE)
+
+    def unsubscribe(self, client_id: str, topic: str) -> None:
+        if not _valid_subscription(topic):
+            raise MqttRefused("bad_topic", BAD_TOPIC)
+        if not self._node.broker.unsubscribe(client_id, topic):
+            raise MqttRefused("session_not_found", NOT_ONLINE)
+
+    # -- rows -------------------------------------------------------------------------------------
+
+    def _sessions(self) -> list[Session]:
+        return list(self._node.broker.sessions.values())
+
+    def _session(self, client_id: str) -> list[Session]:
+        session = self._node.broker.sessions.get(client_id)
+        return [] if session is None else [session]
+
+    def _connection(self, session: Session) -> rows.Connection | None:
+        return rows.connection(self.name, session)
+
+    def _session_row(self, session: Session) -> rows.SessionRow:
+        return rows.session(self.name, session)
+
+    def _subscription_rows(self, session: Session) -> list[rows.Subscription]:
+        return [
+            rows.Subscription(session.client_id, self.name, options & 3, topic_filter)
+            for topic_filter, _group, options, _id in self._node.broker.router.subscriptions(session)
+        ]
+
+    def _route(self, topic: str) -> rows.Route:
+        return rows.Route(self.name, topic)
+
+
+def _members(row: rows.Broker | rows.NodeInfo) -> dict:
+    return {name: getattr(row, name) for name in row.__struct_fields__}
+
+
+def _listener_rank(listener) -> tuple:
+    over_http = listener.protocol not in ("mqtt:tcp", "mqtt:ssl")
+    return over_http, listener.protocol, ":" in listener.listen_on, listener.listen_on
+
+
+def _valid_subscription(topic: str) -> bool:
+    try:
+        _group, topic_filter = split_share(topic)
+    except ValueError:
+        return False
+    return valid_filter(topic_filter)
