@@ -9,11 +9,10 @@ if TYPE_CHECKING:
 
     from emqx_mgmt.node import Node
 
-__version__ = "0.1.0"
-
 
 def create_app(node: Node) -> Flask:
     """The REST application of one broker node. Opens no socket and starts nothing."""
+    # Flask is imported here so that the entry points can patch the standard library first.
     from emqx_mgmt import api
 
     return api.build(node)

@@ -28,13 +28,13 @@ def lookup_node_connections(cluster: Cluster, node: str, clientid: str) -> list[
 
 
 def kickout_connection(cluster: Cluster, clientid: str) -> Done:
-    if not any([node.kick(clientid) for node in cluster.running()]):
+    if not [node for node in cluster.running() if node.kick(clientid)]:
         raise Refused("not_found", NOT_ONLINE)
     return Done()
 
 
 def clean_acl_cache(cluster: Cluster, clientid: str, topic: str) -> Done:
-    if not any([node.clean_acl_cache(clientid, topic) for node in cluster.running()]):
+    if not [node for node in cluster.running() if node.clean_acl_cache(clientid, topic)]:
         raise Refused("not_found", NOT_ONLINE)
     return Done()
 

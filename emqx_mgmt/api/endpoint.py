@@ -32,7 +32,7 @@ class Endpoint:
     path: str
     descr: str
     handler: Callable[..., Any] | None
-    takes: type[Struct] | Callable[[dict], Any] | None = None
+    takes: type[Struct] | Callable[[dict[str, Any]], Any] | None = None
     public: bool = False
     listed: bool = True
 

@@ -7,10 +7,14 @@ tell the first two apart, so the path is taken from the server's RAW_URI.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 from werkzeug.routing import BaseConverter
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 # Set in the environ of a request whose path does not decode to UTF-8.
 MALFORMED = "emqx_mgmt.malformed_path"
@@ -19,10 +23,10 @@ MALFORMED = "emqx_mgmt.malformed_path"
 class PathSegments:
     """WSGI middleware: gives the router a path in which a slash inside a segment is still escaped."""
 
-    def __init__(self, app: Callable) -> None:
+    def __init__(self, app: WSGIApplication) -> None:
         self._app = app
 
-    def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         segments = [unquote_to_bytes(segment) for segment in _raw_path(environ).split("/") if segment]
         texts = [segment.decode(errors="replace") for segment in segments]
         if any(text.encode() != segment for text, segment in zip(texts, segments, strict=True)):
@@ -42,8 +46,8 @@ class Segment(BaseConverter):
         return quote(value, safe="")
 
 
-def _raw_path(environ: dict) -> str:
-    uri = environ.get("RAW_URI")
+def _raw_path(environ: WSGIEnvironment) -> str:
+    uri: str | None = environ.get("RAW_URI")
     if uri is None:
         return quote(environ["PATH_INFO"].encode("latin-1"))
     path = uri.partition("?")[0].partition("#")[0]

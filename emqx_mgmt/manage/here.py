@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.manage import rows
 from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ONLINE, MqttRefused
@@ -13,6 +14,7 @@ from emqx_mgmt.manage.runtime import RELEASE, Runtime
 from router_ext.topic import split_share, valid_filter, valid_name
 
 if TYPE_CHECKING:
+    from emqx_mgmt.listeners import Listener
     from emqx_mgmt.node import Node
     from router_ext.session import Session
 
@@ -137,7 +139,10 @@ class ThisNode:
         return [row for session in self._session(client_id) for row in self._subscription_rows(session)]
 
     def routes(self, paging: Paging) -> Page:
-        return page_of(list(self._node.broker.router.routes()), paging, self._route)
+        """In an order of the table's own, which stays the same while the routes do."""
+        router = self._node.broker.router
+        wanted = islice(in_turns(router.routes()), paging.first, paging.first + paging.limit)
+        return Page([self._route(topic) for topic in wanted], paging, router.counts.topics)
 
     def routes_to(self, topic: str) -> list[rows.Route]:
         """One row for each route of exactly this filter; nothing is matched against wildcards."""
@@ -193,11 +198,11 @@ class ThisNode:
         return rows.Route(self.name, topic)
 
 
-def _members(row: rows.Broker | rows.NodeInfo) -> dict:
+def _members(row: rows.Broker | rows.NodeInfo) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__struct_fields__}
 
 
-def _listener_rank(listener) -> tuple:
+def _listener_rank(listener: Listener) -> tuple[bool, str, bool, str]:
     over_http = listener.protocol not in ("mqtt:tcp", "mqtt:ssl")
     return over_http, listener.protocol, ":" in listener.listen_on, listener.listen_on
 

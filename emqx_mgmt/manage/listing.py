@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import gevent
 from msgspec import Struct
@@ -28,7 +28,7 @@ class Paging(Struct, frozen=True):
 
 
 class Page(Struct):
-    items: list
+    items: list[Any]
     paging: Paging
     count: int
 

@@ -63,7 +63,7 @@ def _limit(kind: int, kernel: Path) -> int:
 
 
 def _memory_limit() -> int:
-    machine = psutil.virtual_memory().total
+    machine: int = psutil.virtual_memory().total
     try:
         text = Path("/sys/fs/cgroup/memory.max").read_text().strip()
     except OSError:

@@ -66,6 +66,14 @@ def zone_twin(name: str, twin: str, doc: str, **shipped: str) -> Key:
     return Key(f"zone.$zone.{name}", GLOBAL_KINDS[twin], None, doc, named=shipped, twin=twin)
 
 
+def rendering(listener: str) -> tuple[Key, Key]:
+    """How an HTTP listener answers whoever does not say."""
+    return (
+        Key(f"{listener}.style", enum("bare", "envelope"), "bare", "Bare values, or {code, data, meta}."),
+        Key(f"{listener}.names", enum("slashes", "dots"), "slashes", "Counter names as in 3.0 or as in 3.2."),
+    )
+
+
 GLOBAL = [
     Key("node.name", NODE_NAME, "emqx@127.0.0.1", "The name of this node, name@host."),
     Key("node.data_dir", STRING, "data", "Where the broker keeps what must survive a restart."),
@@ -107,14 +115,16 @@ LISTENER = [
     Key("management.listener.http.acceptors", integer(1), "2", "Shown by the listeners resource."),
     Key("management.listener.http.max_clients", integer(1), "512", "The most connections at a time."),
     Key("management.listener.http.backlog", integer(1), "512", "Connections the kernel holds until accepted."),
-    Key("management.max_row_limit", integer(1), "10000", "The most rows a page may ask for."),
+    Key("management.max_row_limit", integer(1), "10000", "The rows of a page that does not say how many."),
     Key("management.max_body_size", BYTESIZE, "1MB", "The largest request body accepted."),
+    *rendering("management"),
     Key("management.bootstrap_app", APPLICATION, "", "appid:secret of an application to have from the start.",
         secret=True),
     Key("dashboard.listener.http", ENDPOINT, "18083", "The dashboard: port, address and port, or off."),
     Key("dashboard.listener.http.acceptors", integer(1), "4", "Shown by the listeners resource."),
     Key("dashboard.listener.http.max_clients", integer(1), "512", "The most connections at a time."),
     Key("dashboard.listener.http.backlog", integer(1), "512", "Connections the kernel holds until accepted."),
+    *rendering("dashboard"),
 ]
 
 GLOBAL_KINDS = {key.name: key.kind for key in GLOBAL}
