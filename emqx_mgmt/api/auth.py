@@ -35,7 +35,9 @@ def install(app: flask.Flask, node: Node) -> None:
         flask.g.listener = _listener(node.listeners)
         if not _is_guarded(flask.request.path) or _is_public():
             return None
-        caller = basic.authenticate(basic.get_auth(), None)
+        given = flask.request.authorization
+        # Flask-HTTPAuth's own reading of the header takes any scheme for Basic.
+        caller = basic.authenticate(given, None) if given is not None and given.type == "basic" else None
         if not caller:
             return refusal()
         flask.g.caller = caller

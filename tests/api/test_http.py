@@ -1,0 +1,102 @@
+"""Paths, methods and credentials, below the handlers (behaviour, sections 1 and 2)."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+import requests
+
+from tests.broker_process import APP, BrokerProcess
+
+
+def raw(broker: BrokerProcess, method: str, path: str, **kw: object) -> requests.Response:
+    """The path as written: requests would tidy it up."""
+    request = requests.Request(method, broker.base_url, auth=APP, **kw)  # type: ignore[arg-type]
+    prepared = broker.http.prepare_request(request)
+    prepared.url = broker.base_url + path
+    return broker.http.send(prepared, allow_redirects=False, timeout=5)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v3/brokers",
+        "/api/v3/brokers/",
+        "/api/v3//brokers",
+        "//api/v3/brokers//",
+        "/api//v3///brokers///",
+        "/api/v3/%62rokers",
+        "/api/v3/brokers?_page=zzz&x=%ff",
+    ],
+)
+def test_slashes_are_ignored_and_nothing_redirects(broker: BrokerProcess, path: str) -> None:
+    answer = raw(broker, "GET", path)
+    assert answer.status_code == 200
+    assert answer.json()[0]["sysdescr"] == "EMQ X Broker"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v3/nothing"),
+        ("GET", "/api/v3/routes/a/b"),
+        ("GET", "/api/v3/brokers%2F"),
+        ("POST", "/api/v3/brokers"),
+        ("PATCH", "/api/v3/brokers"),
+        ("DELETE", "/api/v3/nodes/"),
+        ("OPTIONS", "/api/v3/brokers"),
+        ("GET", "/api/v2/brokers"),
+        ("GET", "/"),
+        ("GET", "/static/../api"),
+        ("PUT", "/api/v3/nodes/emqx@127.0.0.1/plugins/emqx_recon/load"),
+    ],
+)
+def test_unknown_paths_and_methods_look_alike(broker: BrokerProcess, method: str, path: str) -> None:
+    answer = raw(broker, method, path)
+    assert (answer.status_code, answer.text) == (404, "Not found.")
+    assert answer.headers["Content-Type"] == "text/plain"
+
+
+def test_head_is_not_served(broker: BrokerProcess) -> None:
+    assert raw(broker, "HEAD", "/api/v3/brokers").status_code == 404
+
+
+def basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Basic",
+        "Basic ???",
+        "Basic " + base64.b64encode(b"\xff\xfe:\xff").decode(),
+        basic("tester"),
+        basic("tester:"),
+        basic(":tester-secret"),
+        basic("tester:wrong"),
+        basic("nobody:tester-secret"),
+        basic("tester:tester-secret "),
+        "Bearer " + base64.b64encode(b"tester:tester-secret").decode(),
+        "Digest username=tester",
+    ],
+)
+@pytest.mark.parametrize("path", ["", "brokers", "nothing", "authority", "auth/x", "%ff"])
+def test_refusal_is_the_same_for_every_cause(broker: BrokerProcess, header: str | None, path: str) -> None:
+    headers = {} if header is None else {"Authorization": header}
+    answer = requests.get(f"{broker.base_url}/api/v3/{path}", headers=headers, timeout=5)
+    assert (answer.status_code, answer.text) == (401, "UNAUTHORIZED")
+    assert answer.headers["WWW-Authenticate"] == 'Basic Realm="minirest-server"'
+
+
+def test_scheme_is_case_insensitive(broker: BrokerProcess) -> None:
+    header = basic(":".join(APP)).replace("Basic", "basic")
+    answer = requests.get(f"{broker.base_url}/api/v3/brokers", headers={"Authorization": header}, timeout=5)
+    assert answer.status_code == 200
+
+
+def test_application_credentials_do_not_open_the_dashboard(broker: BrokerProcess) -> None:
+    assert broker.api("GET", "brokers", port=broker.dash_port).status_code == 401
