@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from emqx_mgmt.listeners import Listener
+from emqx_mgmt.listeners import Listener, close_listeners
 from emqx_mgmt.settings import Settings
 from emqx_mgmt.storage import Store
 
@@ -28,6 +28,7 @@ class Node:
 
     def drain(self) -> None:
         """No new MQTT connections; those that are open are told to go elsewhere."""
+        close_listeners([listener for listener in self.listeners if listener.is_mqtt])
 
     def stop(self) -> None:
         self.store.close()

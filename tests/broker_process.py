@@ -45,6 +45,13 @@ def wait_until(condition: Callable[[], Any], within: float = 5.0, what: str = "t
         time.sleep(0.02)
 
 
+def group_of(process: psutil.Process) -> int | None:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return None
+
+
 class BrokerProcess:
     """A broker on free ports with a data directory of its own.
 
@@ -160,8 +167,8 @@ class BrokerProcess:
     def kill9(self) -> None:
         """Master and worker at once, as a power cut would."""
         self.http.close()
-        with contextlib.suppress(psutil.NoSuchProcess):
-            workers = psutil.Process(self.running.pid).children()
+        group = [process for process in psutil.process_iter() if group_of(process) == self.running.pid]
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.running.pid, signal.SIGKILL)
-            psutil.wait_procs(workers, timeout=10)
         self.running.wait(10)
+        psutil.wait_procs(group, timeout=10)

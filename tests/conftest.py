@@ -34,5 +34,4 @@ def start_broker(tmp_path: Path) -> Iterator[Callable[..., BrokerProcess]]:
 
     yield start
     for process in started:
-        if process.running.poll() is None:
-            process.kill9()
+        process.kill9()

@@ -10,9 +10,12 @@ import json
 import logging
 import logging.config
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from gunicorn.sock import TCP6Socket, TCPSocket
 
 from emqx_mgmt.listeners import (
     Listener,
@@ -127,10 +130,24 @@ def check_gunicorn(arbiter: Arbiter) -> None:
             fail(sentence, os.EX_CONFIG)
 
 
+class ClosesAll:
+    """Mixed into gunicorn's sockets, which it closes first of all when it stops: the MQTT ones must go with them."""
+
+    def close(self) -> None:
+        super().close()  # type: ignore[misc]
+        current().close()
+
+
+class HandedSocket(ClosesAll, TCPSocket):
+    pass
+
+
+class HandedSocket6(ClosesAll, TCP6Socket):
+    pass
+
+
 def on_starting(arbiter: Arbiter) -> None:
     """gunicorn: before the first worker. Opens everything, or ends the process with a sentence and a code."""
-    from gunicorn.sock import TCP6Socket, TCPSocket
-
     check_gunicorn(arbiter)
     master = current()
     if master.settings.unknown_variables:
@@ -145,9 +162,11 @@ def on_starting(arbiter: Arbiter) -> None:
         os.close(int(fd))  # handed over by gunicorn as well; ours came with the other listeners
     # gunicorn would retry a busy port five times and exit 1; it takes sockets that are there already.
     arbiter.LISTENERS = [
-        (TCP6Socket if ":" in listener.sock.getsockname()[0] else TCPSocket)(
-            listener.sock.getsockname(), arbiter.cfg, arbiter.log, fd=os.dup(listener.sock.fileno()))
-        for listener in master.http if listener.sock
+        (HandedSocket6 if listener.sock.family == socket.AF_INET6 else HandedSocket)(
+            listener.sock.getsockname(), arbiter.cfg, arbiter.log, fd=os.dup(listener.sock.fileno())
+        )
+        for listener in master.http
+        if listener.sock
     ]
 
 

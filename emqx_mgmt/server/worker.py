@@ -9,6 +9,7 @@ import gevent
 from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
 
+from emqx_mgmt.listeners import close_listeners
 from emqx_mgmt.server.application import running_node
 from emqx_mgmt.server.master import current
 
@@ -28,7 +29,9 @@ class Worker(GeventWorker):
             row.current_conns -= 1
 
     def run(self) -> None:
-        self.rows = {row.sock.getsockname()[:2]: row for row in current().http if row.sock}
+        http = current().http
+        self.rows = {row.sock.getsockname()[:2]: row for row in http if row.sock}
+        close_listeners(http)  # gunicorn serves its own descriptors of them, and closes those when it should
         super().run()
 
     def handle_exit(self, sig: int, frame: Any) -> None:

@@ -35,12 +35,12 @@ class Store:
         self.applications.load()
 
     def close(self) -> None:
-        if self._connection is None or self._pool is None:
+        if self._pool is None or self._connection is None:
             return
         self._pool.join()
         self._pool.kill()
         self._connection.close()
-        self._connection = None
+        self._pool = self._connection = None
 
     def run(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls `work(connection, ...)` on the store's thread and waits for it without holding up the loop."""

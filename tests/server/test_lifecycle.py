@@ -1,0 +1,201 @@
+"""Signals: what HUP, USR2, TTIN and TERM do to the listeners, the settings and open requests."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.broker_process import BrokerProcess, wait_until
+
+
+class Connector(threading.Thread):
+    """Connects to the MQTT port over and over, and counts what came of it."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self.port = port
+        self.connected = 0
+        self.failures: list[OSError] = []
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        while not self.done.wait(0.005):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
+                self.connected += 1
+            except OSError as error:
+                self.failures.append(error)
+
+    def __enter__(self) -> Connector:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.join()
+
+
+@pytest.fixture
+def configured(start_broker, tmp_path: Path) -> tuple[BrokerProcess, Path]:
+    path = tmp_path / "emqx.conf"
+    path.write_text("node.name = before@host\n")
+    return start_broker({"EMQX_CONFIG": str(path)}), path
+
+
+def new_worker(broker: BrokerProcess, old: psutil.Process) -> None:
+    wait_until(lambda: not old.is_running() or old.status() == psutil.STATUS_ZOMBIE, 20, "the old worker's end")
+    wait_until(broker.is_ready, 10, "the new worker")
+
+
+def test_hup_replaces_the_worker_and_refuses_no_connection(start_broker):
+    broker = start_broker()
+    old = broker.worker
+    with Connector(broker.mqtt_port) as connector:
+        wait_until(lambda: connector.connected > 20)
+        broker.signal(signal.SIGHUP)
+        new_worker(broker, old)
+        before = connector.connected
+        wait_until(lambda: connector.connected > before + 20)
+    assert connector.failures == []
+    assert broker.worker.pid != old.pid
+    assert broker.stop() == 0
+    assert "Traceback" not in broker.stderr
+
+
+def test_hup_reads_the_settings_again(configured):
+    broker, path = configured
+    assert "Node before@host" in broker.status().text
+    path.write_text("node.name = after@host\n")
+    broker.signal(signal.SIGHUP)
+    wait_until(lambda: "Node after@host" in broker.status().text, 20)
+
+
+def test_hup_with_bad_settings_keeps_the_old_ones_and_says_so(configured):
+    broker, path = configured
+    old = broker.worker
+    path.write_text("node.name = after@host\nnode.nome = typing error\n")
+    broker.signal(signal.SIGHUP)
+    wait_until(lambda: "emqx.conf:2: unknown key node.nome. The settings from before stay in effect" in broker.stderr)
+    new_worker(broker, old)
+    assert "Node before@host" in broker.status().text
+
+
+def test_hup_does_not_move_listeners(configured):
+    broker, path = configured
+    path.write_text("listener.tcp.another = 127.0.0.1:1\n")
+    broker.signal(signal.SIGHUP)
+    wait_until(lambda: "Listener addresses changed; that takes effect at the next start." in broker.stderr)
+    assert broker.status().ok
+
+
+def test_usr2_hands_every_socket_and_the_data_directory_to_a_new_master(start_broker):
+    broker = start_broker()
+    old = broker.worker
+    with Connector(broker.mqtt_port) as connector:
+        broker.signal(signal.SIGUSR2)
+        masters = wait_until(lambda: [p for p in psutil.Process(broker.running.pid).children() if p.children()], 20)
+        wait_until(lambda: broker.stderr.count("Listening: http:management") == 2)
+        broker.signal(signal.SIGTERM)
+        assert broker.wait() == 0
+        new_worker(broker_after(broker), old)
+        before = connector.connected
+        wait_until(lambda: connector.connected > before + 20)
+    assert connector.failures == []
+    (master,) = masters
+    master.terminate()
+    wait_until(lambda: not master.is_running(), 20)
+    assert "Traceback" not in broker.stderr
+
+
+def broker_after(broker: BrokerProcess) -> BrokerProcess:
+    """The same addresses, whose first master has ended."""
+    broker.is_ready = lambda: broker.status().ok  # type: ignore[method-assign]
+    return broker
+
+
+def test_ttin_does_not_add_a_worker(start_broker):
+    broker = start_broker()
+    broker.signal(signal.SIGTTIN)
+    wait_until(lambda: "the number of workers stays 1" in broker.stderr)
+    assert len(psutil.Process(broker.running.pid).children()) == 1
+
+
+def test_a_killed_worker_is_replaced(start_broker):
+    broker = start_broker()
+    old = broker.worker
+    old.kill()
+    new_worker(broker, old)
+    assert broker.worker.pid != old.pid
+
+
+def test_the_worker_ends_when_the_master_is_killed(start_broker):
+    broker = start_broker()
+    worker = broker.worker
+    os.kill(broker.running.pid, signal.SIGKILL)
+    broker.wait()
+    wait_until(lambda: not worker.is_running(), 10)
+
+
+def test_term_refuses_mqtt_at_once_while_a_request_is_open(start_broker):
+    broker = start_broker()
+    with socket.create_connection(("127.0.0.1", broker.api_port)) as half_sent:
+        half_sent.sendall(b"GET /status HTTP/1.1\r\n")
+        time.sleep(0.2)  # let it be accepted: nothing outside shows that it was
+        broker.signal(signal.SIGTERM)
+        wait_until(lambda: refuses(broker.mqtt_port), 3, "the end of the MQTT listener")
+        assert broker.running.poll() is None
+        half_sent.sendall(b"Host: x\r\nConnection: close\r\n\r\n")
+        assert half_sent.recv(4096).startswith(b"HTTP/1.1 200")
+    assert broker.wait() == 0
+
+
+def refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_http_headers_beyond_the_limit_are_refused(broker):
+    answer = requests.get(f"{broker.base_url}/status", headers={"X-Long": "x" * 9000}, timeout=5)
+    assert answer.status_code == 431
+    assert requests.get(f"{broker.base_url}/status?{'x' * 9000}", timeout=5).status_code == 414
+
+
+def test_http_connections_beyond_max_clients_are_closed(start_broker):
+    broker = start_broker({"EMQX_MANAGEMENT__LISTENER__HTTP__MAX_CLIENTS": "2"})
+    address = ("127.0.0.1", broker.api_port)
+    with socket.create_connection(address) as first, socket.create_connection(address) as second:
+        for sock in (first, second):
+            sock.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+        with socket.create_connection(address, timeout=5) as third:
+            assert third.recv(1) == b""
+    wait_until(lambda: answers(broker))
+
+
+def answers(broker: BrokerProcess) -> bool:
+    try:
+        return broker.status().ok
+    except requests.ConnectionError:
+        return False
+
+
+def test_stderr_says_where_it_listens(broker):
+    lines = re.findall(r"Listening: (\S+)(?: \w+)? on (\S+)", broker.stderr)
+    assert lines == [
+        ("mqtt:tcp", f"127.0.0.1:{port}") for port in sorted([broker.mqtt_port, broker.internal_port])
+    ] + [
+        ("http:dashboard", f"127.0.0.1:{broker.dash_port}"),
+        ("http:management", f"127.0.0.1:{broker.api_port}"),
+    ]
