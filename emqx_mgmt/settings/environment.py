@@ -23,6 +23,8 @@ def read_environment(environ: Mapping[str, str], unknown: list[str]) -> Iterator
         if find(name):
             yield Entry(name, environ[variable].strip(), variable)
         elif secret and secret.secret:
+            if variable.removesuffix(FILE_SUFFIX) in environ:
+                continue  # the exact variable wins
             yield Entry(secret.name, read_secret(variable, environ[variable]), variable)
         else:
             unknown.append(variable)
