@@ -1,15 +1,15 @@
 """Packets from bytes and to bytes.
 
-The first half is what an ordinary message needs: no Python object, positions in the caller's buffer, a reason code
-instead of an exception. The second half makes and takes records and raises. What the names come from: integers and
-the fixed header from `wire`, properties from `properties`, records from `packets`; all may be cimported from here.
+The first half is what an ordinary message needs: no Python object, positions in the caller's buffer, a reason
+code instead of an exception. The second half makes and takes records and raises. Integers and the fixed
+header come from `wire`, properties from `properties`, records from `packets`; all may be cimported from here.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from router_ext.packets cimport (
-    Ack, Auth, Connack, Connect, Disconnect, Packet, Pingreq, Pingresp, PublishPacket, Suback, Subscribe, Unsuback,
-    Unsubscribe, Will,
+    Ack, Auth, Connack, Connect, Disconnect, Packet, Pingreq, Pingresp, PublishPacket, Suback, Subscribe,
+    Unsuback, Unsubscribe, Will,
 )
 from router_ext.properties cimport forwardable
 from router_ext.wire cimport flags_valid, frame, put_varint, shortest, varint_size

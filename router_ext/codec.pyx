@@ -8,21 +8,22 @@ from router_ext.properties cimport (
 )
 from router_ext.topic cimport filter_valid, name_valid, utf8_valid
 from router_ext.wire cimport (
-    AUTH, CONNACK, CONNECT, DISCONNECT, MALFORMED_PACKET, MAX_VARINT, MQTT_3_1, MQTT_3_1_1, MQTT_5, PINGREQ, PINGRESP,
-    PROTOCOL_ERROR, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE, TOPIC_FILTER_INVALID,
-    TOPIC_NAME_INVALID, UNSUBACK, UNSUBSCRIBE, UNSUPPORTED_PROTOCOL_VERSION, get_u16, get_varint,
+    AUTH, CONNACK, CONNECT, DISCONNECT, MALFORMED_PACKET, MAX_VARINT, MQTT_3_1, MQTT_3_1_1, MQTT_5, PINGREQ,
+    PINGRESP, PROTOCOL_ERROR, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE,
+    TOPIC_FILTER_INVALID, TOPIC_NAME_INVALID, UNSUBACK, UNSUBSCRIBE, UNSUPPORTED_PROTOCOL_VERSION,
+    get_u16, get_varint,
 )
 
 from router_ext import packets
 from router_ext.topic import split_share
 
-# Python code finds the records here too. An import statement would not do: in this module their names are C types.
+# Python code finds the records here too. An import statement would not do: here their names are C types.
 globals().update((kind.__name__, kind) for kind in vars(packets).values() if isinstance(kind, type))
 
 
 class PacketError(Exception):
-    """A packet the peer should not have sent. `reason_code` is MQTT 5's; `version` is the protocol level to answer
-    in, 0 when a CONNECT broke off before saying."""
+    """A packet the peer should not have sent. `reason_code` is MQTT 5's; `version` is the protocol level to
+    answer in, 0 when a CONNECT broke off before saying."""
 
     def __init__(self, reason_code, message, version=0):
         super().__init__(message)
@@ -45,14 +46,14 @@ class UnsupportedVersion(PacketError):
 # The reason codes a packet may carry (2.4). SUBACK before MQTT 5: [MQTT-3.9.3-2] of 3.1.1.
 _RECEIVED = (0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99)
 _REASONS = {
-    CONNACK: frozenset((0x00, *range(0x80, 0x8B), 0x8C, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9F)),
+    CONNACK: frozenset((0x00, *range(0x80, 0x8B), 0x8C, 0x90, 0x95, 0x97, *range(0x99, 0x9E), 0x9F)),
     PUBACK: frozenset(_RECEIVED),
     PUBREC: frozenset(_RECEIVED),
     PUBREL: frozenset((0x00, 0x92)),
     PUBCOMP: frozenset((0x00, 0x92)),
     SUBACK: frozenset((0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2)),
     UNSUBACK: frozenset((0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91)),
-    DISCONNECT: frozenset((0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, *range(0x8B, 0xA3))) - {0x91, 0x92},
+    DISCONNECT: frozenset((0x00, 0x04, *range(0x80, 0x84), 0x87, 0x89, *range(0x8B, 0xA3))) - {0x91, 0x92},
     AUTH: frozenset((0x00, 0x18, 0x19)),
 }
 _RETURN_CODES = frozenset(range(6))          # CONNACK of MQTT 3
@@ -69,9 +70,10 @@ def _fill():
 _fill()
 
 
-# ---- the ordinary message: no Python object ------------------------------------------------------------------------
+# ---- the ordinary message: no Python object
 
-cdef inline int read_message_properties(const uint8_t* p, size_t n, uint8_t packet, Publish* out) noexcept nogil:
+cdef inline int read_message_properties(const uint8_t* p, size_t n, uint8_t packet,
+                                        Publish* out) noexcept nogil:
     """0 or a reason code; sets the fields of `out` that come from properties."""
     cdef Property property
     cdef uint64_t seen = 0
@@ -95,8 +97,8 @@ cdef inline int read_message_properties(const uint8_t* p, size_t n, uint8_t pack
     return 0
 
 
-cdef inline int read_publish(const uint8_t* body, size_t n, uint8_t first_byte, uint8_t version, uint8_t packet,
-                             Publish* out) noexcept nogil:
+cdef inline int read_publish(const uint8_t* body, size_t n, uint8_t first_byte, uint8_t version,
+                             uint8_t packet, Publish* out) noexcept nogil:
     cdef size_t at
     cdef uint32_t length
     cdef int used, refused
@@ -177,7 +179,7 @@ cdef int parse_ack(const uint8_t* body, size_t n, uint8_t version, uint16_t* pac
     return check_properties(body + 3 + used, length, PUBACK)
 
 
-# ---- reading records -----------------------------------------------------------------------------------------------
+# ---- reading records
 
 cdef struct Cursor:
     const uint8_t* at
@@ -284,7 +286,7 @@ cdef Connect read_connect(Cursor* c):
     read_protocol(c, packet)
     flags = take_byte(c)
     check_connect_flags(c, flags)
-    packet.clean_start = flags & 0x02
+    packet.clean_start = (flags & 0x02) != 0  # a bint keeps whatever it is given
     packet.keepalive = take_u16(c)
     packet.properties = take_properties(c, CONNECT)
     if "authentication_data" in packet.properties and "authentication_method" not in packet.properties:
@@ -313,10 +315,11 @@ cdef int read_protocol(Cursor* c, Connect packet) except -1:
     else:
         raise violation(c, "not an MQTT protocol name")  # [MQTT-3.1.2-1]
     level = take_byte(c)
-    packet.is_bridge = level & 0x80
+    packet.is_bridge = (level & 0x80) != 0
     level &= 0x7F
     if not (level in (MQTT_3_1_1, MQTT_5) if length == 4 else level == MQTT_3_1):
-        raise UnsupportedVersion(UNSUPPORTED_PROTOCOL_VERSION, f"protocol level {level}", level)  # [MQTT-3.1.2-2]
+        # [MQTT-3.1.2-2]
+        raise UnsupportedVersion(UNSUPPORTED_PROTOCOL_VERSION, f"protocol level {level}", level)
     packet.proto_ver = c.version = <uint8_t>level
     return 0
 
@@ -340,7 +343,7 @@ cdef Will read_will(Cursor* c, int flags):
     cdef Py_ssize_t length
     cdef const uint8_t* topic
     will.qos = (flags >> 3) & 3
-    will.retain = flags & 0x20
+    will.retain = (flags & 0x20) != 0
     will.properties = take_properties(c, WILL)
     topic = take_utf8(c, &length)
     if not name_valid(topic, length):
@@ -562,8 +565,8 @@ def decode(int first_byte, const uint8_t[::1] body, int version, bint from_serve
 
 
 def frame_lengths(const uint8_t[::1] data, int version=MQTT_3_1_1):
-    """(length of the fixed header, length of what follows) of the packet `data` begins with, None when the header is
-    incomplete. Raises MalformedPacket."""
+    """(length of the fixed header, length of what follows) of the packet `data` begins with, None when the
+    header is incomplete. Raises MalformedPacket."""
     cdef size_t header, body, n = data.shape[0]
     cdef int found = frame(&data[0] if n else NULL, n, &header, &body)
     if found < 0 or (found and version == MQTT_5 and not shortest(header, body)):
@@ -580,7 +583,7 @@ def decode_properties(const uint8_t[::1] data):
         raise MalformedPacket(MALFORMED_PACKET, str(error), MQTT_5) from None
 
 
-# ---- writing -------------------------------------------------------------------------------------------------------
+# ---- writing
 
 def encode_properties(dict properties not None, int packet_type):
     """Properties without their length prefix. ValueError for one that is unknown or has no place in the packet."""
@@ -724,7 +727,9 @@ cpdef bytes encode(Packet packet, int version):
     if isinstance(packet, Pingresp):
         return whole(PINGRESP << 4, b"")
     if isinstance(packet, Disconnect):
-        return encode_disconnect(packet.reason_code, packet.properties) if version == MQTT_5 else b"\xe0\x00"
+        if version != MQTT_5:
+            return whole(DISCONNECT << 4, b"")
+        return encode_disconnect(packet.reason_code, packet.properties)
     if isinstance(packet, Auth):
         return encode_reason(AUTH, packet.reason_code, packet.properties)
     raise TypeError(f"{type(packet).__name__} is not a packet")

@@ -136,7 +136,7 @@ cdef int next_property(const uint8_t* p, size_t n, Property* out) noexcept nogil
 
 
 cdef int admit(const Property* property, uint8_t packet, uint64_t* seen) noexcept nogil:
-    """0, or the reason code why this property may not stand in this packet; `seen` collects the identifiers."""
+    """0, or the reason code why this property may not stand in this packet; `seen` collects identifiers."""
     cdef const Rule* rule = &rules[property.id]
     cdef uint64_t bit = <uint64_t>1 << property.id
     if not (rule.packets >> packet) & 1:
@@ -145,7 +145,7 @@ cdef int admit(const Property* property, uint8_t packet, uint64_t* seen) noexcep
             return PROTOCOL_ERROR
         return MALFORMED_PACKET
     if seen[0] & bit and not rule.repeatable and not (
-        property.id == SUBSCRIPTION_IDENTIFIER and packet == PUBLISH_OUT  # one for each subscription, 3.3.2.3.8
+        property.id == SUBSCRIPTION_IDENTIFIER and packet == PUBLISH_OUT  # one a subscription, 3.3.2.3.8
     ):
         return PROTOCOL_ERROR
     seen[0] |= bit

@@ -94,8 +94,8 @@ cdef inline bint shortest(size_t header, size_t body) noexcept nogil:
     return header == 1 + varint_size(<uint32_t>body)
 
 cdef inline bint flags_valid(uint8_t first_byte, uint8_t version) noexcept nogil:
-    """[MQTT-2.1.3-1] The reserved flags of every type but PUBLISH. MQTT 3.1 lets clients repeat PUBREL, SUBSCRIBE
-    and UNSUBSCRIBE with DUP set and gives the other bits no meaning (its section 2.1): there they are ignored."""
+    """[MQTT-2.1.3-1] The reserved flags of every type but PUBLISH. MQTT 3.1 lets clients repeat PUBREL,
+    SUBSCRIBE and UNSUBSCRIBE with DUP set and gives the other bits no meaning: there they are ignored."""
     cdef uint8_t packet = first_byte >> 4
     if packet == PUBREL or packet == SUBSCRIBE or packet == UNSUBSCRIBE:
         return (first_byte & 0x0F) == 2 or version == MQTT_3_1
