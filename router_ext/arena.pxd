@@ -1,7 +1,9 @@
-"""Memory that is taken bit by bit and given back all at once."""
+"""Memory that is taken bit by bit and given back, to the system, all at once."""
 
 from libc.stdint cimport uint8_t
-from libc.stdlib cimport free, malloc
+from posix.mman cimport munmap
+
+from router_ext.pool cimport pages_take
 
 cdef enum:
     BLOCK_BYTES = 64 * 1024
@@ -21,7 +23,7 @@ cdef inline bint arena_add(Arena* arena, size_t size) noexcept nogil:
     cdef size_t whole = sizeof(Block) + size
     if whole < BLOCK_BYTES:
         whole = BLOCK_BYTES
-    cdef Block* block = <Block*>malloc(whole)
+    cdef Block* block = <Block*>pages_take(whole)
     if block == NULL:
         return False
     block.older = arena.block
@@ -50,7 +52,7 @@ cdef inline void arena_empty(Arena* arena) noexcept nogil:
         if kept == NULL and block.size == BLOCK_BYTES:
             kept = block
         else:
-            free(block)
+            munmap(block, block.size)
         block = arena.block
     if kept != NULL:
         kept.older = NULL
@@ -61,6 +63,7 @@ cdef inline void arena_empty(Arena* arena) noexcept nogil:
 
 cdef inline void arena_tear_down(Arena* arena) noexcept nogil:
     arena_empty(arena)
-    free(arena.block)
+    if arena.block != NULL:
+        munmap(arena.block, arena.block.size)
     arena.block = NULL
     arena.total = 0

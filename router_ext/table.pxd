@@ -115,14 +115,6 @@ cdef inline bint table_put(Table* table, uint32_t hash, uint32_t number) noexcep
     return True
 
 
-cdef inline void table_replace(Table* table, uint32_t hash, uint32_t number, uint32_t by) noexcept nogil:
-    """Puts `by` where `number`, which is there, was."""
-    cdef uint32_t at = hash & table.mask
-    while <uint32_t>table.slots[at] != number:
-        at = (at + 1) & table.mask
-    table.slots[at] = <uint64_t>hash << 32 | by
-
-
 cdef inline void table_drop(Table* table, uint32_t hash, uint32_t number) noexcept nogil:
     """Removes a number that is there, closes the gap, and gives memory back when the table is almost empty."""
     cdef uint32_t hole = hash & table.mask, at, home
