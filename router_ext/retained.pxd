@@ -1,0 +1,27 @@
+"""Retained messages by topic: one each, the last one published (MQTT 5.0, section 3.3.1.3)."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from router_ext.message cimport Msg
+from router_ext.pool cimport Pool
+from router_ext.trie cimport Trie, Walk
+
+cdef struct Kept:
+    uint32_t reserved            # the pool's, when free
+    uint32_t node                # the topic; 0: a free record
+    uint64_t turn                # counts up: which of two came later
+    Msg* msg                     # one reference
+
+cdef class RetainedStore:
+    cdef Trie trie               # topic -> node, whose head is the record
+    cdef Pool records
+    cdef Walk walk
+    cdef uint64_t turn
+    cdef uint32_t count
+    cdef uint32_t expiring       # how many have a Message Expiry Interval
+    cdef uint32_t swept          # where the next sweep goes on
+
+    cdef int put(self, Msg* msg) except -1
+    cdef Msg* find(self, const uint8_t* topic, size_t n) noexcept
+    cdef uint32_t new_record(self, uint32_t node) noexcept
+    cdef void forget(self, uint32_t number) noexcept

@@ -1,0 +1,182 @@
+"""Retained messages (MQTT 5.0, section 3.3.1.3; MQTT 3.1.1, section 3.3.1.3).
+
+The topics form the same trie as the filters of the router, walked the other way round: a filter visits the levels it
+names and, at its wildcards, the children that exist, never all topics.
+"""
+
+import os
+
+from libc.stdlib cimport free, malloc, qsort
+
+from router_ext.message cimport MSG_HAS_EXPIRY, Message, msg_expired, msg_ref, msg_topic, msg_unref, wrap
+from router_ext.pool cimport (pool_at, pool_bytes, pool_end, pool_give, pool_holds, pool_set_up, pool_take,
+                              pool_tear_down)
+from router_ext.trie cimport (Node, trie_bytes, trie_find, trie_node, trie_path, trie_place, trie_prune, trie_select,
+                              trie_set_up, trie_tear_down, walk_tear_down)
+
+
+cdef inline Kept* kept_at(const Pool* records, uint32_t number) noexcept nogil:
+    return <Kept*>pool_at(records, number)
+
+
+cdef inline bint is_kept(const Pool* records, uint32_t number) noexcept nogil:
+    return pool_holds(records, number) and kept_at(records, number).node != 0
+
+
+cdef int by_turn(const void* a, const void* b) noexcept nogil:
+    cdef uint64_t x = (<const Kept*>a).turn, y = (<const Kept*>b).turn
+    return (x > y) - (x < y)
+
+
+cdef class RetainedStore:
+
+    def __cinit__(self):
+        pool_set_up(&self.records, sizeof(Kept))
+        if not trie_set_up(&self.trie, int.from_bytes(os.urandom(8), "little")):
+            raise MemoryError
+
+    def __dealloc__(self):
+        cdef uint32_t number
+        for number in range(pool_end(&self.records)):
+            if is_kept(&self.records, number):
+                msg_unref(kept_at(&self.records, number).msg)
+        pool_tear_down(&self.records)
+        walk_tear_down(&self.walk)
+        trie_tear_down(&self.trie)
+
+    def __len__(self):
+        return self.count
+
+    def __contains__(self, bytes topic not None):
+        return self.find(topic, len(topic)) != NULL
+
+    cdef int put(self, Msg* msg) except -1:
+        """Keeps a message, with a reference of its own, in place of the topic's last one [MQTT-3.3.1-5].
+
+        1 when the topic had none."""
+        cdef uint32_t node = trie_place(&self.trie, msg_topic(msg), msg.topic_len)
+        cdef uint32_t number = self.new_record(node) if node else 0
+        cdef Kept* kept
+        cdef bint fresh
+        if number == 0:
+            raise MemoryError
+        kept = kept_at(&self.records, number)
+        fresh = kept.msg == NULL
+        msg_ref(msg)
+        if not fresh:
+            self.expiring -= kept.msg.flags & MSG_HAS_EXPIRY != 0
+            msg_unref(kept.msg)
+        kept.msg = msg
+        self.turn += 1
+        kept.turn = self.turn
+        self.expiring += msg.flags & MSG_HAS_EXPIRY != 0
+        return fresh
+
+    cdef uint32_t new_record(self, uint32_t node) noexcept:
+        """The record of a topic, with no message when it is new; 0 when memory is out."""
+        cdef uint32_t number = trie_node(&self.trie, node).head
+        if number:
+            return number
+        number = pool_take(&self.records)
+        if number == 0:
+            trie_prune(&self.trie, node)
+            return 0
+        kept_at(&self.records, number).node = node
+        kept_at(&self.records, number).msg = NULL
+        trie_node(&self.trie, node).head = number
+        self.count += 1
+        return number
+
+    cdef void forget(self, uint32_t number) noexcept:
+        cdef Kept* kept = kept_at(&self.records, number)
+        cdef uint32_t node = kept.node
+        self.expiring -= kept.msg.flags & MSG_HAS_EXPIRY != 0
+        self.count -= 1
+        msg_unref(kept.msg)
+        kept.node = 0
+        pool_give(&self.records, number)
+        trie_node(&self.trie, node).head = 0
+        trie_prune(&self.trie, node)
+
+    cdef Msg* find(self, const uint8_t* topic, size_t n) noexcept:
+        """The message of a topic, borrowed; NULL when it has none."""
+        cdef uint32_t node = trie_find(&self.trie, topic, n) if n else 0
+        cdef uint32_t number = trie_node(&self.trie, node).head if node else 0
+        return kept_at(&self.records, number).msg if number else NULL
+
+    def add(self, Message message not None) -> bool:
+        """`put` for a message made in Python: True when the topic had none."""
+        return self.put(message.msg) == 1
+
+    def delete(self, bytes topic not None) -> bool:
+        """True when the topic had a message [MQTT-3.3.1-6]."""
+        cdef uint32_t node = trie_find(&self.trie, topic, len(topic)) if topic else 0
+        if node == 0 or trie_node(&self.trie, node).head == 0:
+            return False
+        self.forget(trie_node(&self.trie, node).head)
+        return True
+
+    def get(self, bytes topic not None):
+        """The topic's Message, or None. It may have expired since the last sweep."""
+        cdef Msg* msg = self.find(topic, len(topic))
+        return wrap(msg) if msg != NULL else None
+
+    def match(self, bytes topic_filter not None) -> list:
+        """The Messages whose topics a valid filter matches, oldest first. Some may have expired since the last sweep.
+
+        Wildcards in the first level match no topic that begins with `$` [MQTT-4.7.2-1]."""
+        cdef Kept* found
+        cdef uint32_t i, n
+        if not 0 < len(topic_filter) <= 0xFFFF:
+            raise ValueError("a topic filter has 1 to 65,535 bytes")
+        if not trie_select(&self.trie, topic_filter, <uint32_t>len(topic_filter), &self.walk):
+            raise MemoryError
+        n = self.walk.n_found
+        found = <Kept*>malloc(max(n, 1) * sizeof(Kept))
+        if found == NULL:
+            raise MemoryError
+        for i in range(n):      # with references: making Python objects may collect garbage, and that may run anything
+            found[i] = kept_at(&self.records, trie_node(&self.trie, self.walk.found[i]).head)[0]
+            msg_ref(found[i].msg)
+        qsort(found, n, sizeof(Kept), by_turn)
+        try:
+            return [wrap(found[i].msg) for i in range(n)]
+        finally:
+            for i in range(n):
+                msg_unref(found[i].msg)
+            free(found)
+
+    def topics(self):
+        """The topic of each message, in no order.
+
+        The store may change while this walks it: what stays is seen once, what comes or goes may be missed."""
+        cdef uint32_t number
+        for number in range(pool_end(&self.records)):
+            if is_kept(&self.records, number):
+                yield trie_path(&self.trie, kept_at(&self.records, number).node).decode()
+
+    def clear(self) -> int:
+        """Removes every message; how many there were."""
+        cdef uint32_t removed = self.count, number
+        for number in range(pool_end(&self.records)):
+            if is_kept(&self.records, number):
+                self.forget(number)
+        return removed
+
+    def sweep(self, int64_t now_ms, uint32_t budget) -> int:
+        """Removes messages whose Message Expiry Interval has passed [MQTT-3.3.2-5]; how many.
+
+        Looks at no more than `budget` records and goes on behind them the next time. `now_ms` is monotonic."""
+        cdef uint32_t removed = 0, end = pool_end(&self.records)
+        cdef uint32_t looks = min(budget, end) if self.expiring else 0
+        while looks:
+            looks -= 1
+            self.swept = self.swept + 1 if self.swept + 1 < end else 0
+            if is_kept(&self.records, self.swept) and msg_expired(kept_at(&self.records, self.swept).msg, now_ms):
+                self.forget(self.swept)
+                removed += 1
+        return removed
+
+    def memory(self) -> int:
+        """Bytes held, but for the messages themselves and for levels of more than 256 bytes."""
+        return trie_bytes(&self.trie) + pool_bytes(&self.records)
