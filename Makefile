@@ -2,9 +2,10 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := setup.py pyproject.toml $(wildcard router_ext/*.pyx router_ext/*.pxd)
 
-.PHONY: run test lint clean
+.PHONY: run test bench clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/gunicorn wsgi:app
@@ -12,17 +13,21 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks
 
-# Editable, so that a changed Python file needs nothing; a changed Cython source builds again.
-$(VENV)/.installed: $(SOURCES) | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check setuptools wheel 'cython>=3.3,<4'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable .
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip setuptools wheel 'cython>=3.3,<4'
 	touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group test
+# Editable, so that a changed Python file needs nothing; a changed Cython source builds again.
+$(VENV)/.installed: $(SOURCES) | $(VENV)/.made
+	$(PIP) --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.installed-%: $(VENV)/.installed
+	$(PIP) --group $*
 	touch $@
 
 clean:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker_process import CHECKOUT, free_ports, wait_until
+from tests.broker_process import free_ports
 
 GUNICORN = str(Path(sys.executable).with_name("gunicorn"))
 
@@ -150,12 +150,3 @@ def test_int_ends_it_quickly_with_0(start_broker):
     broker.signal(signal.SIGINT)
     assert broker.wait(5) == 0
     assert "Traceback" not in broker.stderr
-
-
-def test_the_installed_command_starts_it_outside_the_checkout(start_broker, tmp_path):
-    command = [str(Path(sys.executable).with_name("emqx-mgmt")), "start"]
-    if not Path(command[0]).exists():
-        command = [sys.executable, "-c", "from emqx_mgmt.cli import main; main(prog_name='emqx-mgmt')", "start"]
-    broker = start_broker({"PYTHONPATH": str(CHECKOUT)}, command=command, directory=tmp_path)
-    wait_until(lambda: broker.status().ok)
-    assert broker.stop() == 0
