@@ -1,0 +1,147 @@
+"""A channel: one MQTT connection, from the bytes it sends to the state of its session."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from router_ext.codec cimport Publish
+from router_ext.connection cimport Connection
+from router_ext.delivery cimport Delivery
+from router_ext.engine cimport Engine
+from router_ext.session cimport Session, Slot
+from router_ext.zone cimport Zone
+
+cdef enum State:
+    AWAIT_CONNECT
+    DECIDING        # CONNECT is with the broker
+    OPEN
+    CLOSED
+
+cdef enum Hold:     # why nothing is read; the channel reads again when none is left
+    HOLD_VERDICT = 1    # a decision is pending
+    HOLD_OUTPUT = 2     # a subscriber's socket is full
+    HOLD_RATE = 4       # publish_limit is used up
+    HOLD_BUDGET = 8     # the turn's work is done; goes on in the next turn
+
+cdef enum Verdict:
+    DENY = 0
+    ALLOW = 1
+    PENDING = 2
+    UNKNOWN = 3
+
+cdef enum Stop:         # why parsing stopped
+    STOP_NEED_MORE = 0
+    STOP_HELD = 1
+    STOP_CLOSED = 2
+
+cdef struct Deferred:   # an acknowledgement that waits for a subscriber's queue
+    uint16_t pid
+    uint8_t first_byte
+    uint8_t reason
+
+cdef struct AclEntry:
+    uint8_t* topic
+    uint32_t hash
+    uint16_t topic_len
+    uint8_t access
+    uint8_t verdict
+    int64_t expires     # ms
+
+cdef class Channel(Connection):
+    cdef Engine engine
+    cdef readonly Zone zone
+    cdef readonly Session session
+    cdef readonly object listener
+    cdef readonly bytes address          # the peer's socket address, as the system gave it
+    cdef int poller                      # epoll descriptor
+    cdef Py_ssize_t index                # in engine.channels
+    cdef State state
+    cdef uint8_t version
+    cdef uint8_t holds
+    cdef uint8_t watching                # events asked of the poller
+    cdef uint8_t verdict                 # the answer to the check that held the next packet, else UNKNOWN
+    cdef bint counted                    # the packet at the head was counted before it was held
+    cdef bint queued                     # on engine.ready
+    cdef readonly bint clean_start
+    cdef readonly bint is_bridge
+    cdef public bint is_super
+    cdef bint acl                        # zone.enable_acl, and not a super-user
+    cdef uint16_t alias_max
+    cdef uint32_t receive_max
+    cdef readonly uint32_t keepalive     # seconds, as the client asked
+    cdef int64_t silence_limit           # ms without a byte, 0: no limit
+    cdef int64_t heard                   # ms, when the last bytes came
+    cdef readonly double connected_at    # unix seconds
+    cdef readonly object will_topic
+    cdef public object peercert
+    cdef public object context           # the broker's own
+    cdef bytes mount                     # the mountpoint with its placeholders filled, or None
+    cdef dict aliases                    # topic alias -> topic bytes
+    cdef readonly str close_reason
+    cdef uint8_t* inbox                  # bytes not parsed yet
+    cdef size_t inbox_head
+    cdef size_t inbox_len
+    cdef size_t inbox_cap
+    cdef Deferred* deferred              # ring
+    cdef uint32_t deferred_head
+    cdef uint32_t deferred_count
+    cdef uint32_t deferred_cap
+    cdef list gates                      # the sessions whose queues they wait for, or None
+    cdef AclEntry* acl_cache             # oldest first
+    cdef uint32_t acl_count
+    cdef int64_t rate_start              # ms
+    cdef uint32_t rate_used
+    cdef readonly uint64_t recv_oct
+    cdef readonly uint64_t recv_pkt
+    cdef readonly uint64_t recv_msg
+    cdef readonly uint64_t send_pkt
+
+    cdef int readable(self) except -1
+    cdef int go_on(self) except -1
+    cdef int writable(self) except -1
+    cdef int watch(self) except -1
+    cdef int recv_failed(self, ssize_t n) except -1
+    cdef size_t grow_inbox(self) except 0
+    cdef int keep(self, const uint8_t* p, size_t n) except -1
+    cdef int consume(self, uint8_t* p) except -1
+    cdef int later(self) except -1
+    cdef Stop parse(self, uint8_t* p, size_t n, size_t* used) except? STOP_CLOSED
+    cdef int count_received(self, uint8_t kind, uint32_t packets) except -1
+    cdef bint packet(self, uint8_t* p, size_t header, size_t body) except? True
+    cdef int connect(self, uint8_t* p, size_t header, size_t body) except -1
+    cdef int violation(self, uint8_t code) except -1
+    cdef int refuse_packet(self, error) except -1
+    cdef size_t publish(self, uint8_t* p, size_t n, size_t header, size_t body) except? 0
+    cdef int check_publish(self, Publish* packet) except -1
+    cdef bint over_rate(self) except? True
+    cdef size_t publish_run(self, uint8_t* p, size_t n, size_t end, Publish* first) except? 0
+    cdef int extend_run(self, const uint8_t* p, size_t n, size_t* end, uint32_t* count, size_t* longest,
+                        Publish* first) except -1
+    cdef int hand_on(self, Delivery* d) except -1
+    cdef int sign(self, Delivery* d) except -1
+    cdef int count_messages(self, uint8_t qos, uint32_t count) except -1
+    cdef bint publish_one(self, Publish* packet) except? True
+    cdef bint begin_qos2(self, Publish* packet) except? True
+    cdef int forward(self, Publish* packet) except -1
+    cdef int forward_hooked(self, Delivery* d) except -1
+    cdef int denied(self, Publish* packet) except -1
+    cdef int acknowledge(self, uint8_t first_byte, uint16_t pid, uint8_t code) except -1
+    cdef int wait_for(self, Session gate) except -1
+    cdef int defer(self, Deferred ack) except -1
+    cdef int release_acks(self) except -1
+    cdef int put_ack(self, uint8_t first_byte, uint16_t pid, uint8_t code) except -1
+    cdef int count_sent(self, uint8_t first_byte) except -1
+    cdef int acknowledgement(self, uint8_t kind, const uint8_t* body, size_t n) except -1
+    cdef int on_puback(self, uint16_t pid) except -1
+    cdef int on_pubrec(self, uint16_t pid, uint8_t reason) except -1
+    cdef int on_pubrel(self, uint16_t pid) except -1
+    cdef int on_pubcomp(self, uint16_t pid) except -1
+    cdef int acked(self, Slot* slot) except -1
+    cdef int done(self, Slot* slot) except -1
+    cdef Verdict check_acl(self, uint8_t access, const uint8_t* topic, size_t n) except? DENY
+    cdef AclEntry* find_acl(self, uint8_t access, const uint8_t* topic, size_t n) noexcept
+    cdef void forget_acl(self, uint32_t i) noexcept
+    cdef int remember_acl(self, uint8_t access, const uint8_t* topic, size_t n, uint8_t verdict) except -1
+    cdef int put_packet(self, bytes packet) except -1
+    cdef int close_with(self, uint8_t code, str reason) except -1
+    cdef int shut(self, str reason) except -1
+    cdef int wake_waiters(self) except -1
+    cdef int after_drain(self) except -1

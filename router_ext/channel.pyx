@@ -1,0 +1,1076 @@
+"""Channels: bytes in, packets, decisions, bytes out. Read `parse` first; the rest follows from it."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.errno cimport EAGAIN, ECONNRESET, EINTR, EPIPE, ETIMEDOUT, errno
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memmove, memset
+
+from router_ext.codec cimport Publish, decode_raw, encode_connack, encode_disconnect, parse_ack, parse_publish
+from router_ext.delivery cimport Delivery, delivery_msg, delivery_of
+from router_ext.message cimport Message, msg_unref, wrap
+from router_ext.metrics cimport (
+    BYTES_RECEIVED, DISCONNECT_RECEIVED, DISCONNECT_SENT, DROPPED_ACL, MESSAGES_RECEIVED, PACKETS_AUTH,
+    PACKETS_CONNACK, PACKETS_CONNECT, PACKETS_PINGREQ, PACKETS_PINGRESP, PACKETS_RECEIVED, PACKETS_SENT,
+    PACKETS_SUBACK, PACKETS_SUBSCRIBE, PACKETS_UNSUBACK, PACKETS_UNSUBSCRIBE, PUBACK_MISSED, PUBACK_RECEIVED,
+    PUBACK_SENT, PUBCOMP_MISSED, PUBCOMP_RECEIVED, PUBCOMP_SENT, PUBLISH_RECEIVED, PUBLISHERS_PAUSED, PUBREC_MISSED,
+    PUBREC_RECEIVED, PUBREC_SENT, PUBREL_MISSED, PUBREL_RECEIVED, PUBREL_SENT, QOS0_RECEIVED, QOS2_DROPPED,
+    QOS2_EXPIRED,
+)
+from router_ext.properties cimport forwardable
+from router_ext.router cimport Match
+from router_ext.session cimport WAIT_PUBACK, WAIT_PUBCOMP, WAIT_PUBREC, Slot
+from router_ext.wire cimport flags_valid, frame, get_u16, shortest
+
+from socket import AF_INET, AF_INET6, inet_ntop
+
+from router_ext.codec import PacketError, UnsupportedVersion
+
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t recv(int fd, void* buf, size_t n, int flags)
+    enum: MSG_DONTWAIT
+
+cdef extern from "<unistd.h>" nogil:
+    int close(int fd)
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        void* ptr
+    cdef struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    enum: EPOLLIN
+    enum: EPOLLOUT
+    enum: EPOLL_CTL_ADD
+    enum: EPOLL_CTL_MOD
+    int epoll_ctl(int epfd, int op, int fd, epoll_event* event)
+
+cdef bytes V4_MAPPED = bytes(10) + b"\xff\xff"
+
+cdef enum:
+    INBUF = 262144          # Engine.inbuf
+    TURN_BYTES = 2097152    # output of one channel's turn
+    LONGEST_RUN = 65536
+    SHORTEST_RUN = 2048
+    ACCESS_SUBSCRIBE = 1
+    ACCESS_PUBLISH = 2
+
+# Reason codes (MQTT 5.0, section 2.4)
+cdef enum:
+    RC_SUCCESS = 0x00
+    RC_NO_MATCHING_SUBSCRIBERS = 0x10
+    RC_MALFORMED_PACKET = 0x81
+    RC_PROTOCOL_ERROR = 0x82
+    RC_NOT_AUTHORIZED = 0x87
+    RC_TOPIC_NAME_INVALID = 0x90
+    RC_PACKET_ID_IN_USE = 0x91
+    RC_PACKET_ID_NOT_FOUND = 0x92
+    RC_RECEIVE_MAXIMUM_EXCEEDED = 0x93
+    RC_TOPIC_ALIAS_INVALID = 0x94
+    RC_PACKET_TOO_LARGE = 0x95
+    RC_RETAIN_NOT_SUPPORTED = 0x9A
+    RC_QOS_NOT_SUPPORTED = 0x9B
+
+# The counter of each packet type, by the high half of its first byte, received and sent.
+cdef int[16] RECEIVED = [
+    -1, PACKETS_CONNECT, -1, PUBLISH_RECEIVED, PUBACK_RECEIVED, PUBREC_RECEIVED, PUBREL_RECEIVED, PUBCOMP_RECEIVED,
+    PACKETS_SUBSCRIBE, -1, PACKETS_UNSUBSCRIBE, -1, PACKETS_PINGREQ, -1, DISCONNECT_RECEIVED, PACKETS_AUTH]
+cdef int[16] SENT = [
+    -1, -1, PACKETS_CONNACK, -1, PUBACK_SENT, PUBREC_SENT, PUBREL_SENT, PUBCOMP_SENT,
+    -1, PACKETS_SUBACK, -1, PACKETS_UNSUBACK, -1, PACKETS_PINGRESP, DISCONNECT_SENT, -1]
+
+cdef dict SOCKET_ERRORS = {ECONNRESET: "econnreset", EPIPE: "epipe", ETIMEDOUT: "etimedout"}
+
+
+cdef class Channel(Connection):
+    """`Channel(engine, zone, fd, address, listener, poller)` takes over the descriptor `fd` and watches it with the
+    epoll instance `poller`; -1 for both when a transport object feeds it."""
+
+    def __init__(self, Engine engine not None, Zone zone not None, int fd, bytes address, listener, int poller):
+        self.engine = engine
+        self.egress = engine.egress
+        self.zone = zone
+        self.fd = fd
+        self.address = address
+        self.listener = listener
+        self.poller = poller
+        self.verdict = UNKNOWN
+        self.version = 4
+        self.heard = engine.now
+        self.silence_limit = zone.idle_timeout
+        self.index = len(engine.channels)
+        engine.channels.append(self)
+        if poller >= 0:
+            self.watch()
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        if self.fd >= 0:
+            close(self.fd)
+        for i in range(self.acl_count):
+            free(self.acl_cache[i].topic)
+        free(self.acl_cache)
+        free(self.inbox)
+        free(self.deferred)
+
+    # -- the socket -----------------------------------------------------------------------------------------------------
+
+    cdef int watch(self) except -1:
+        """Asks the poller for what this channel can use now."""
+        cdef uint8_t wanted = (0 if self.holds & ~HOLD_BUDGET else 1) | (2 if self.blocked else 0)
+        cdef epoll_event event
+        cdef int op = EPOLL_CTL_MOD if self.watching & 128 else EPOLL_CTL_ADD
+        if self.poller < 0 or self.fd < 0 or wanted | 128 == self.watching:
+            return 0
+        memset(&event, 0, sizeof(event))
+        event.events = (EPOLLIN if wanted & 1 else 0) | (EPOLLOUT if wanted & 2 else 0)
+        event.data.ptr = <void*>self
+        if epoll_ctl(self.poller, op, self.fd, &event) < 0:
+            raise OSError(errno, "epoll_ctl")
+        self.watching = wanted | 128
+        return 0
+
+    cdef int wants_write(self, bint on) except -1:
+        return self.watch()
+
+    cdef int drained(self) except -1:
+        self.engine.drained.append(self)
+        return 0
+
+    cdef int writable(self) except -1:
+        self.flush()
+        return 0
+
+    cdef int readable(self) except -1:
+        """Reads once and parses what is there."""
+        cdef uint8_t* into = self.engine.inbuf
+        cdef size_t room = INBUF
+        cdef ssize_t n
+        if self.holds or self.state == CLOSED:
+            return 0
+        if self.inbox_len > INBUF // 2:
+            room = self.grow_inbox()
+            into = self.inbox
+        elif self.inbox_len:
+            memcpy(into, self.inbox + self.inbox_head, self.inbox_len)
+            room -= self.inbox_len
+        n = recv(self.fd, into + self.inbox_len, room, MSG_DONTWAIT)
+        if n <= 0:
+            return self.recv_failed(n)
+        self.heard = self.engine.now
+        self.recv_oct += <size_t>n
+        self.engine.metrics.v[<int>BYTES_RECEIVED] += <size_t>n
+        self.inbox_len += <size_t>n
+        return self.consume(into)
+
+    cdef int recv_failed(self, ssize_t n) except -1:
+        if n == 0:
+            self.shut("closed")
+        elif errno != EAGAIN and errno != EINTR:
+            self.shut(SOCKET_ERRORS.get(errno, "socket_error"))
+        return 0
+
+    cdef size_t grow_inbox(self) except 0:
+        """Room behind the bytes in the inbox, which then begin at its start."""
+        cdef size_t cap = self.inbox_cap
+        cdef uint8_t* grown
+        if self.inbox_head:
+            memmove(self.inbox, self.inbox + self.inbox_head, self.inbox_len)
+            self.inbox_head = 0
+        if cap - self.inbox_len < INBUF // 4:
+            cap = 2 * self.inbox_len
+            grown = <uint8_t*>realloc(self.inbox, cap)
+            if grown == NULL:
+                raise MemoryError
+            self.inbox = grown
+            self.inbox_cap = cap
+        return self.inbox_cap - self.inbox_len
+
+    def feed(self, const uint8_t[::1] data):
+        """Bytes that a transport object has taken out of TLS records or WebSocket frames."""
+        cdef size_t n = <size_t>data.shape[0]
+        if n == 0 or self.state == CLOSED:
+            return
+        self.heard = self.engine.now
+        self.recv_oct += n
+        self.engine.metrics.v[<int>BYTES_RECEIVED] += n
+        self.keep(&data[0], n)
+        if not self.holds:
+            self.consume(self.inbox + self.inbox_head)
+
+    cdef int keep(self, const uint8_t* p, size_t n) except -1:
+        """Appends bytes to the inbox."""
+        cdef uint8_t* grown
+        if self.inbox_head + self.inbox_len + n > self.inbox_cap:
+            grown = <uint8_t*>malloc(self.inbox_len + n)
+            if grown == NULL:
+                raise MemoryError
+            memcpy(grown, self.inbox + self.inbox_head, self.inbox_len)
+            free(self.inbox)
+            self.inbox = grown
+            self.inbox_head = 0
+            self.inbox_cap = self.inbox_len + n
+        memcpy(self.inbox + self.inbox_head + self.inbox_len, p, n)
+        self.inbox_len += n
+        return 0
+
+    cdef int consume(self, uint8_t* p) except -1:
+        """Parses the `inbox_len` bytes at `p` (the engine's buffer, or the inbox itself) and keeps what is left."""
+        cdef size_t n = self.inbox_len, used = 0
+        cdef bint inside = p == self.inbox + self.inbox_head
+        try:
+            self.parse(p, n, &used)
+        except PacketError as error:
+            self.refuse_packet(error)
+        if self.state == CLOSED or used == n:
+            free(self.inbox)
+            self.inbox = NULL
+            self.inbox_head = self.inbox_len = self.inbox_cap = 0
+        elif inside:
+            self.inbox_head += used
+            self.inbox_len -= used
+        else:
+            self.inbox_len = self.inbox_head = 0
+            self.keep(p + used, n - used)
+        if self.holds and self.state != CLOSED:
+            self.watch()
+        return 0
+
+    cdef int go_on(self) except -1:
+        """The next turn after a hold was lifted."""
+        self.queued = False
+        self.holds &= ~HOLD_BUDGET
+        if self.state == CLOSED:
+            return 0
+        if self.deferred_count:
+            self.release_acks()
+        if self.holds == 0:
+            self.watch()
+            if self.inbox_len:
+                self.consume(self.inbox + self.inbox_head)
+        return 0
+
+    cdef int later(self) except -1:
+        if not self.queued:
+            self.queued = True
+            self.engine.ready.append(self)
+            if self.engine.wake is not None and not self.engine.in_turn:
+                self.engine.wake()
+        return 0
+
+    # -- parsing --------------------------------------------------------------------------------------------------------
+
+    cdef Stop parse(self, uint8_t* p, size_t n, size_t* used) except? STOP_CLOSED:
+        """Packet after packet until bytes run out, the channel is held, or it is closed."""
+        cdef size_t pos = 0, header = 0, body = 0, taken
+        cdef int whole
+        while pos < n:
+            used[0] = pos
+            if self.state == CLOSED:
+                return STOP_CLOSED
+            if self.holds:
+                return STOP_HELD
+            if self.engine.spent > TURN_BYTES:
+                self.holds |= HOLD_BUDGET
+                self.later()
+                return STOP_HELD
+            whole = frame(p + pos, n - pos, &header, &body)
+            if whole < 0:
+                self.violation(RC_MALFORMED_PACKET)
+                return STOP_CLOSED
+            if whole == 0:
+                break
+            if header + body > self.zone.max_packet_size:
+                self.violation(RC_PACKET_TOO_LARGE)
+                return STOP_CLOSED
+            if header + body > n - pos:
+                if self.state == AWAIT_CONNECT and p[pos] != 0x10:
+                    self.shut("proto_not_connected")
+                    return STOP_CLOSED
+                break
+            if p[pos] & 0xF0 == 0x30 and self.state == OPEN:
+                taken = self.publish(p + pos, n - pos, header, body)
+            else:
+                taken = header + body if self.packet(p + pos, header, body) else 0
+            if taken:
+                self.counted = False
+            pos += taken
+        used[0] = pos
+        return STOP_NEED_MORE
+
+    cdef int count_received(self, uint8_t kind, uint32_t packets) except -1:
+        """Counted once a whole packet is there, before any check (and not again when it was held)."""
+        if self.counted:
+            packets -= 1
+        self.counted = True
+        self.recv_pkt += packets
+        self.engine.metrics.v[<int>PACKETS_RECEIVED] += packets
+        if RECEIVED[kind] >= 0:
+            self.engine.metrics.v[RECEIVED[kind]] += packets
+        return 0
+
+    cdef bint packet(self, uint8_t* p, size_t header, size_t body) except? True:
+        """Any packet but PUBLISH on an open channel. False: it has to be seen again once the hold is lifted."""
+        cdef uint8_t kind = p[0] >> 4
+        self.count_received(kind, 1)
+        if self.state == AWAIT_CONNECT:
+            self.connect(p, header, body)
+        elif not flags_valid(p[0], self.version) or (self.version == 5 and not shortest(header, body)):
+            self.violation(RC_MALFORMED_PACKET)
+        elif 4 <= kind <= 7:
+            self.acknowledgement(kind, p + header, body)
+        elif kind == 12:
+            if body:
+                self.violation(RC_MALFORMED_PACKET)
+            else:
+                self.put_packet(b"\xd0\x00")
+        elif kind == 8:
+            self.engine.policy.on_subscribe(self, decode_raw(p + header, body, p[0], self.version))
+        elif kind == 10:
+            self.engine.policy.on_unsubscribe(self, decode_raw(p + header, body, p[0], self.version))
+        elif kind == 14:
+            self.engine.policy.on_disconnect(self, decode_raw(p + header, body, p[0], self.version))
+        elif kind == 15 and self.version == 5:
+            self.engine.policy.on_auth(self, decode_raw(p + header, body, p[0], self.version))
+        else:
+            self.violation(RC_PROTOCOL_ERROR)
+        return True
+
+    cdef int connect(self, uint8_t* p, size_t header, size_t body) except -1:
+        """[MQTT-3.1.0-1] The first packet is CONNECT; the broker decides on it."""
+        if p[0] >> 4 != 1:
+            self.shut("proto_not_connected")
+            return 0
+        packet = decode_raw(p + header, body, p[0], self.version)
+        self.version = packet.proto_ver
+        self.is_bridge = packet.is_bridge
+        self.clean_start = packet.clean_start
+        self.keepalive = packet.keepalive
+        self.state = DECIDING
+        self.holds |= HOLD_VERDICT
+        self.engine.policy.on_connect(self, packet)
+        return 0
+
+    # -- errors of the peer ---------------------------------------------------------------------------------------------
+
+    cdef int violation(self, uint8_t code) except -1:
+        """[MQTT-4.13.1-1] The connection ends; MQTT 5 is told why."""
+        self.close_with(code, REASONS.get(code, "parse_error"))
+        return 0
+
+    cdef int refuse_packet(self, error) except -1:
+        """A packet that could not be decoded. Before CONNACK there is a CONNACK to say so with."""
+        if self.state == AWAIT_CONNECT:
+            if isinstance(error, UnsupportedVersion):
+                self.put_packet(b"\x20\x02\x00\x01" if error.version < 5 else b"\x20\x03\x00\x84\x00")
+                self.shut("unacceptable_protocol_version")
+            else:
+                if error.version == 5:
+                    self.put_packet(encode_connack(False, error.reason_code, None, 5))
+                self.shut("parse_error")
+        else:
+            self.violation(error.reason_code)
+        return 0
+
+    # -- PUBLISH from the client ------------------------------------------------------------------------------------------
+
+    cdef size_t publish(self, uint8_t* p, size_t n, size_t header, size_t body) except? 0:
+        """One PUBLISH, or as many QoS 0 ones of the same topic as follow it directly. Returns the bytes used; 0 when
+        the channel is held or closed before it could be taken."""
+        cdef Publish packet
+        cdef int code = parse_publish(p + header, body, p[0], self.version, &packet)
+        if self.version == 5 and code == 0 and not shortest(header, body):
+            code = RC_MALFORMED_PACKET
+        if code == 0:
+            code = self.check_publish(&packet)
+        if code:
+            self.count_received(3, 1)
+            self.violation(<uint8_t>code)
+            return 0
+        if self.zone.publish_limit_count and self.over_rate():
+            return 0
+        if (packet.qos or packet.retain or not packet.forward_as_is or self.mount is not None
+                or self.engine.publish_hooked):
+            return header + body if self.publish_one(&packet) else 0
+        return self.publish_run(p, n, header + body, &packet)
+
+    cdef int check_publish(self, Publish* packet) except -1:
+        """The checks that need the channel's state; resolves a topic alias. 0 or a reason code."""
+        cdef bytes topic
+        cdef uint16_t i, levels
+        if packet.topic_alias:
+            if packet.topic_alias > self.alias_max:
+                return RC_TOPIC_ALIAS_INVALID  # [MQTT-3.3.2-9]
+            if packet.topic_len:
+                if self.aliases is None:
+                    self.aliases = {}
+                self.aliases[packet.topic_alias] = packet.topic[:packet.topic_len]
+            else:
+                topic = self.aliases.get(packet.topic_alias) if self.aliases is not None else None
+                if topic is None:
+                    return RC_PROTOCOL_ERROR
+                packet.topic = <const uint8_t*>PyBytes_AS_STRING(topic)  # the table keeps it alive
+                packet.topic_len = <uint16_t>PyBytes_GET_SIZE(topic)
+        if packet.qos > self.zone.max_qos_allowed:
+            return RC_QOS_NOT_SUPPORTED  # [MQTT-3.2.2-11]
+        if packet.retain and not self.zone.retain_available:
+            return RC_RETAIN_NOT_SUPPORTED  # [MQTT-3.2.2-14]
+        if self.zone.max_topic_levels:
+            levels = 1
+            for i in range(packet.topic_len):
+                levels += packet.topic[i] == 47
+            if levels > self.zone.max_topic_levels:
+                return RC_TOPIC_NAME_INVALID
+        return 0
+
+    cdef bint over_rate(self) except? True:
+        """`publish_limit`: the socket is not read until the period is over."""
+        cdef int64_t now = self.engine.now
+        if now - self.rate_start >= self.zone.publish_limit_period:
+            self.rate_start = now
+            self.rate_used = 0
+        if self.rate_used < self.zone.publish_limit_count:
+            return False
+        self.holds |= HOLD_RATE
+        return True
+
+    cdef size_t publish_run(self, uint8_t* p, size_t n, size_t end, Publish* first) except? 0:
+        """QoS 0: the longest run of packets that differ in their payloads only, handed on as it stands."""
+        cdef Delivery d
+        cdef Match* match
+        cdef size_t limit, longest = end
+        cdef uint32_t count = 1
+        cdef Verdict verdict = self.check_acl(ACCESS_PUBLISH, first.topic, first.topic_len)
+        if verdict == PENDING:
+            self.count_received(3, 1)
+            return 0
+        match = self.engine.router.match(first.topic, first.topic_len)
+        limit = TURN_BYTES // (match.n_plain + match.n_groups + 1)
+        limit = max(<size_t>SHORTEST_RUN, min(<size_t>LONGEST_RUN, limit))
+        self.extend_run(p, min(n, limit), &end, &count, &longest, first)
+        self.count_received(3, count)
+        self.count_messages(0, count)
+        if verdict == DENY:
+            self.engine.metrics.v[<int>DROPPED_ACL] += count
+            self.denied(first)
+            return end
+        memset(&d, 0, sizeof(d))
+        d.topic = first.topic
+        d.topic_len = first.topic_len
+        d.props = first.props
+        d.props_len = first.props_len
+        d.payload = first.payload
+        d.payload_len = first.payload_len
+        d.frames = p
+        d.frames_len = end
+        d.longest = longest
+        d.count = count
+        d.version = self.version
+        self.hand_on(&d)
+        if d.msg != NULL:
+            msg_unref(d.msg)
+        return end
+
+    cdef int extend_run(self, const uint8_t* p, size_t n, size_t* end, uint32_t* count, size_t* longest,
+                        Publish* first) except -1:
+        """Moves `end` behind the last whole packet within `n` bytes that belongs to the run."""
+        cdef size_t at = end[0], header = 0, body = 0, named = 2 + <size_t>first.topic_len
+        cdef const uint8_t* name = first.topic - 2
+        cdef uint32_t room = 0xFFFFFFFF
+        cdef Publish packet
+        if self.zone.publish_limit_count:
+            room = self.zone.publish_limit_count - self.rate_used
+        while at + 2 < n and count[0] < room and p[at] == 0x30:
+            if p[at + 1] < 128:
+                header = 2
+                body = p[at + 1]
+            elif frame(p + at, n - at, &header, &body) != 1:
+                break
+            if at + header + body > n or body < named or memcmp(p + at + header, name, named) != 0:
+                break
+            if self.version == 5:
+                if (parse_publish(p + at + header, body, 0x30, 5, &packet) or not packet.forward_as_is
+                        or not shortest(header, body)):
+                    break
+            at += header + body
+            count[0] += 1
+            if header + body > longest[0]:
+                longest[0] = header + body
+        end[0] = at
+        return 0
+
+    cdef int hand_on(self, Delivery* d) except -1:
+        """Routes for this client; returns how many it reached. Holds the channel when a reader's socket is full."""
+        cdef Connection full
+        cdef int reached
+        d.now = self.engine.now
+        d.sys = d.topic_len > 5 and memcmp(d.topic, b"$SYS/", 5) == 0
+        self.sign(d)
+        reached = self.engine.route(d, self.session)
+        full = self.engine.pause_for
+        if full is not None and full is not self and not self.waiters and not full.slow:
+            if full.waiters is None:
+                full.waiters = []
+            full.waiters.append(self)
+            self.holds |= HOLD_OUTPUT
+            self.engine.metrics.v[<int>PUBLISHERS_PAUSED] += 1
+        return reached
+
+    cdef int sign(self, Delivery* d) except -1:
+        """The publisher's client id, as the session's text keeps it in UTF-8."""
+        cdef Py_ssize_t n = 0
+        d.client = <const uint8_t*>PyUnicode_AsUTF8AndSize(self.session.client_id, &n)
+        if d.client == NULL:
+            raise MemoryError
+        d.client_len = <uint16_t>n
+        return 0
+
+    cdef int count_messages(self, uint8_t qos, uint32_t count) except -1:
+        self.recv_msg += count
+        self.rate_used += count
+        self.engine.metrics.v[<int>MESSAGES_RECEIVED] += count
+        self.engine.metrics.v[<int>QOS0_RECEIVED + 2 * qos] += count
+        return 0
+
+    cdef bint publish_one(self, Publish* packet) except? True:
+        """A PUBLISH that is acknowledged, retained, or changed on its way. False: held, to be seen again."""
+        cdef Verdict verdict
+        cdef bytes mounted
+        cdef uint8_t code = RC_SUCCESS
+        self.count_received(3, 1)
+        if self.mount is not None:
+            mounted = self.mount + packet.topic[:packet.topic_len]
+            packet.topic = <const uint8_t*>PyBytes_AS_STRING(mounted)
+            packet.topic_len = <uint16_t>PyBytes_GET_SIZE(mounted)
+        verdict = self.check_acl(ACCESS_PUBLISH, packet.topic, packet.topic_len)
+        if verdict == PENDING:
+            return False
+        self.count_messages(packet.qos, 1)
+        if packet.qos == 2:
+            if not self.begin_qos2(packet):
+                return True
+        if verdict == DENY:
+            self.engine.metrics.v[<int>DROPPED_ACL] += 1
+            code = RC_NOT_AUTHORIZED
+            if packet.qos == 2 and self.version == 5:
+                self.session.release(packet.packet_id)
+        else:
+            code = RC_SUCCESS if self.forward(packet) else RC_NO_MATCHING_SUBSCRIBERS
+        if packet.qos:
+            self.acknowledge(0x40 if packet.qos == 1 else 0x50, packet.packet_id, code)
+        if verdict == DENY:
+            self.denied(packet)
+        return True
+
+    cdef bint begin_qos2(self, Publish* packet) except? True:
+        """[MQTT-4.3.3-10] Remembers the packet id. False when this PUBLISH goes no further."""
+        cdef Session s = self.session
+        if s.is_awaiting(packet.packet_id):
+            self.acknowledge(0x50, packet.packet_id,
+                             RC_PACKET_ID_IN_USE if self.version == 5 and not packet.dup else RC_SUCCESS)
+            return False
+        if self.version == 5 and self.zone.max_awaiting_rel and s.awaiting.count >= self.zone.max_awaiting_rel:
+            self.engine.metrics.v[<int>QOS2_DROPPED] += 1
+            self.violation(RC_RECEIVE_MAXIMUM_EXCEEDED)  # [MQTT-3.3.4-9]
+            return False
+        s.await_release(packet.packet_id, <uint32_t>(self.engine.now // 1000))
+        return True
+
+    cdef int forward(self, Publish* packet) except -1:
+        """Through the hooks, into the retained store, to the subscribers; returns how many it reached."""
+        cdef Delivery d
+        cdef uint8_t* props = NULL
+        cdef int reached
+        memset(&d, 0, sizeof(d))
+        d.topic = packet.topic
+        d.topic_len = packet.topic_len
+        d.payload = packet.payload
+        d.payload_len = packet.payload_len
+        d.qos = packet.qos
+        d.retain = packet.retain
+        d.has_expiry = packet.has_expiry
+        d.expiry = packet.expiry
+        d.count = 1
+        d.props = packet.props
+        d.props_len = packet.props_len
+        d.now = self.engine.now
+        if packet.props_len and not packet.forward_as_is:
+            props = <uint8_t*>malloc(packet.props_len)
+            if props == NULL:
+                raise MemoryError
+            d.props_len = <uint32_t>forwardable(packet.props, packet.props_len, props)
+            d.props = props
+        try:
+            if self.engine.publish_hooked:
+                return self.forward_hooked(&d)
+            if d.retain:
+                self.engine.retain(&d)
+            return self.hand_on(&d)
+        finally:
+            if d.msg != NULL:
+                msg_unref(d.msg)
+            free(props)
+
+    cdef int forward_hooked(self, Delivery* d) except -1:
+        """`message.publish` handlers may change the message or stop it."""
+        cdef Delivery changed
+        cdef Message message
+        self.sign(d)
+        if delivery_msg(d) == NULL:
+            raise MemoryError
+        message = self.engine.policy.on_publish(self, wrap(d.msg))
+        if message is None:
+            return 0
+        delivery_of(&changed, message.msg, self.engine.now)
+        if changed.retain:
+            self.engine.retain(&changed)
+        return self.hand_on(&changed)
+
+    cdef int denied(self, Publish* packet) except -1:
+        """`acl_deny_action = disconnect` ends the connection after the answer."""
+        self.engine.policy.on_denied(self, packet.topic[:packet.topic_len])
+        if self.zone.acl_deny_disconnect:
+            if packet.qos and self.version == 5:
+                self.close_with(RC_NOT_AUTHORIZED, "acl_denied")
+            else:
+                self.shut("acl_denied")
+        return 0
+
+    # -- acknowledgements to the client -------------------------------------------------------------------------------------
+
+    cdef int acknowledge(self, uint8_t first_byte, uint16_t pid, uint8_t code) except -1:
+        """PUBACK or PUBREC, in arrival order [MQTT-4.6.0-2] [MQTT-4.6.0-3]; withheld while a subscriber that the
+        message went to has a full queue."""
+        if self.engine.gate is not None and self.engine.gate is not self.session:
+            if self.gates is None:
+                self.gates = []
+            if self.engine.gate not in self.gates:
+                self.gates.append(self.engine.gate)
+                self.wait_for(self.engine.gate)
+            self.engine.gate = None
+        if self.deferred_count or self.gates:
+            return self.defer(Deferred(pid, first_byte, code))
+        return self.put_ack(first_byte, pid, code)
+
+    cdef int wait_for(self, Session gate) except -1:
+        if gate.gated_publishers is None:
+            gate.gated_publishers = []
+        if self not in gate.gated_publishers:
+            gate.gated_publishers.append(self)
+        return 0
+
+    cdef int defer(self, Deferred ack) except -1:
+        cdef uint32_t cap, i
+        cdef Deferred* grown
+        if self.deferred_count == self.deferred_cap:
+            cap = self.deferred_cap * 2 if self.deferred_cap else 16
+            grown = <Deferred*>malloc(cap * sizeof(Deferred))
+            if grown == NULL:
+                raise MemoryError
+            for i in range(self.deferred_count):
+                grown[i] = self.deferred[(self.deferred_head + i) & (self.deferred_cap - 1)]
+            free(self.deferred)
+            self.deferred = grown
+            self.deferred_cap = cap
+            self.deferred_head = 0
+        self.deferred[(self.deferred_head + self.deferred_count) & (self.deferred_cap - 1)] = ack
+        self.deferred_count += 1
+        return 0
+
+    cdef int release_acks(self) except -1:
+        """Sends what was withheld once every queue it waits for has room."""
+        cdef Session gate
+        cdef Deferred ack
+        for gate in self.gates or ():
+            if self.engine.gated(gate):
+                return self.wait_for(gate)
+        self.gates = None
+        while self.deferred_count:
+            ack = self.deferred[self.deferred_head]
+            self.deferred_head = (self.deferred_head + 1) & (self.deferred_cap - 1)
+            self.deferred_count -= 1
+            self.put_ack(ack.first_byte, ack.pid, ack.reason)
+        return 0
+
+    def recheck(self):
+        """Called when a queue that acknowledgements wait for has room."""
+        self.later()
+
+    cdef int put_ack(self, uint8_t first_byte, uint16_t pid, uint8_t code) except -1:
+        cdef uint8_t packet[5]
+        cdef size_t n = 4
+        packet[0] = first_byte
+        packet[1] = 2
+        packet[2] = <uint8_t>(pid >> 8)
+        packet[3] = <uint8_t>(pid & 0xFF)
+        if code and self.version == 5:
+            packet[1] = 3
+            packet[4] = code
+            n = 5
+        self.count_sent(first_byte)
+        return self.put(packet, n)
+
+    cdef int count_sent(self, uint8_t first_byte) except -1:
+        self.send_pkt += 1
+        self.engine.metrics.v[<int>PACKETS_SENT] += 1
+        if SENT[first_byte >> 4] >= 0:
+            self.engine.metrics.v[SENT[first_byte >> 4]] += 1
+        return 0
+
+    # -- acknowledgements from the client -----------------------------------------------------------------------------------
+
+    cdef int acknowledgement(self, uint8_t kind, const uint8_t* body, size_t n) except -1:
+        """PUBACK, PUBREC, PUBREL, PUBCOMP."""
+        cdef uint16_t pid = 0
+        cdef uint8_t reason = 0
+        cdef int code = parse_ack(body, n, self.version, &pid, &reason)
+        if code:
+            return self.violation(<uint8_t>code)
+        if kind == 4:
+            return self.on_puback(pid)
+        if kind == 5:
+            return self.on_pubrec(pid, reason)
+        if kind == 6:
+            return self.on_pubrel(pid)
+        return self.on_pubcomp(pid)
+
+    cdef int on_puback(self, uint16_t pid) except -1:
+        cdef Slot* slot = self.session.window_find(pid)
+        if slot == NULL or slot.state != WAIT_PUBACK:
+            self.engine.metrics.v[<int>PUBACK_MISSED] += 1
+            return 0
+        self.acked(slot)
+        return self.done(slot)
+
+    cdef int on_pubrec(self, uint16_t pid, uint8_t reason) except -1:
+        cdef Slot* slot = self.session.window_find(pid)
+        if slot == NULL or slot.state == WAIT_PUBACK:
+            self.engine.metrics.v[<int>PUBREC_MISSED] += 1
+            return self.put_ack(0x62, pid, RC_PACKET_ID_NOT_FOUND)
+        if reason >= 0x80:
+            return self.done(slot)  # [MQTT-4.3.3-4] the message was refused: no PUBREL
+        if slot.state == WAIT_PUBREC:
+            self.acked(slot)
+            msg_unref(slot.msg)
+            slot.msg = NULL
+            slot.state = WAIT_PUBCOMP
+        slot.sent = self.engine.now
+        return self.put_ack(0x62, pid, RC_SUCCESS)
+
+    cdef int on_pubrel(self, uint16_t pid) except -1:
+        if self.session.release(pid):
+            return self.put_ack(0x70, pid, RC_SUCCESS)
+        self.engine.metrics.v[<int>PUBREL_MISSED] += 1
+        return self.put_ack(0x70, pid, RC_PACKET_ID_NOT_FOUND)
+
+    cdef int on_pubcomp(self, uint16_t pid) except -1:
+        cdef Slot* slot = self.session.window_find(pid)
+        if slot == NULL or slot.state != WAIT_PUBCOMP:
+            self.engine.metrics.v[<int>PUBCOMP_MISSED] += 1
+            return 0
+        return self.done(slot)
+
+    cdef int acked(self, Slot* slot) except -1:
+        if self.engine.acked_hooked:
+            self.engine.policy.on_acked(self.session, wrap(slot.msg))
+        return 0
+
+    cdef int done(self, Slot* slot) except -1:
+        self.session.window_done(slot)
+        if self.session.queued or self.session.gated_publishers is not None:
+            self.engine.drain(self.session)
+        return 0
+
+    # -- access control -----------------------------------------------------------------------------------------------------
+
+    cdef Verdict check_acl(self, uint8_t access, const uint8_t* topic, size_t n) except? DENY:
+        """ALLOW, DENY, or PENDING with the channel held until `resume(verdict)`."""
+        cdef uint8_t answer = self.verdict
+        cdef AclEntry* entry
+        if not self.acl or not self.engine.acl_hooked:
+            return ALLOW
+        if answer != UNKNOWN:
+            self.verdict = UNKNOWN
+            return <Verdict>answer
+        entry = self.find_acl(access, topic, n)
+        if entry != NULL:
+            return <Verdict>entry.verdict
+        answer = self.engine.policy.check_acl(self, access, topic[:n])
+        if answer == PENDING:
+            self.holds |= HOLD_VERDICT
+        else:
+            self.remember_acl(access, topic, n, answer)
+        return <Verdict>answer
+
+    cdef AclEntry* find_acl(self, uint8_t access, const uint8_t* topic, size_t n) noexcept:
+        cdef uint32_t hashed = fnv(topic, n), i
+        cdef AclEntry* entry
+        for i in range(self.acl_count):
+            entry = self.acl_cache + i
+            if (entry.hash == hashed and entry.access == access and entry.topic_len == n
+                    and memcmp(entry.topic, topic, n) == 0):
+                if entry.expires > self.engine.now:
+                    return entry
+                self.forget_acl(i)
+                return NULL
+        return NULL
+
+    cdef void forget_acl(self, uint32_t i) noexcept:
+        free(self.acl_cache[i].topic)
+        self.acl_count -= 1
+        memmove(self.acl_cache + i, self.acl_cache + i + 1, (self.acl_count - i) * sizeof(AclEntry))
+
+    cdef int remember_acl(self, uint8_t access, const uint8_t* topic, size_t n, uint8_t verdict) except -1:
+        """The oldest verdict makes room when the cache is full (behaviour of `acl_cache_max_size`)."""
+        cdef AclEntry* entry
+        cdef uint8_t* copy
+        if not self.zone.enable_acl_cache or self.zone.acl_cache_max_size == 0:
+            return 0
+        if self.acl_cache == NULL:
+            self.acl_cache = <AclEntry*>malloc(self.zone.acl_cache_max_size * sizeof(AclEntry))
+        copy = <uint8_t*>malloc(n + 1)
+        if self.acl_cache == NULL or copy == NULL:
+            free(copy)
+            raise MemoryError
+        if self.acl_count == self.zone.acl_cache_max_size:
+            self.forget_acl(0)
+        memcpy(copy, topic, n)
+        entry = self.acl_cache + self.acl_count
+        entry.topic = copy
+        entry.hash = fnv(topic, n)
+        entry.topic_len = <uint16_t>n
+        entry.access = access
+        entry.verdict = verdict
+        entry.expires = self.engine.now + self.zone.acl_cache_ttl
+        self.acl_count += 1
+        return 0
+
+    def cached_verdict(self, int access, bytes topic not None):
+        """The cached verdict, True or False, or None."""
+        cdef AclEntry* entry = self.find_acl(<uint8_t>access, topic, len(topic))
+        return None if entry == NULL else entry.verdict == ALLOW
+
+    def cache_verdict(self, int access, bytes topic not None, bint allowed):
+        self.remember_acl(<uint8_t>access, topic, len(topic), ALLOW if allowed else DENY)
+
+    def clean_acl_cache(self, bytes topic=None):
+        """Drops the cached verdicts of one topic, or all of them; returns how many."""
+        cdef uint32_t i = 0, gone = 0
+        while i < self.acl_count:
+            if topic is None or self.acl_cache[i].topic[:self.acl_cache[i].topic_len] == topic:
+                self.forget_acl(i)
+                gone += 1
+            else:
+                i += 1
+        return gone
+
+    # -- what the broker decides ----------------------------------------------------------------------------------------------
+
+    def hold(self):
+        """Reads nothing more until `resume()`: a decision is pending."""
+        self.holds |= HOLD_VERDICT
+        self.watch()
+
+    def resume(self, verdict=None, int access=ACCESS_PUBLISH, bytes topic=None):
+        """The decision is there. For an ACL check: `verdict` True or False, remembered for `topic` if it is given."""
+        if self.state == CLOSED:
+            return
+        if verdict is not None:
+            self.verdict = ALLOW if verdict else DENY
+            if topic is not None:
+                self.remember_acl(<uint8_t>access, topic, len(topic), self.verdict)
+        self.holds &= ~HOLD_VERDICT
+        self.later()
+
+    def accept(self, Session session not None, bytes connack not None, *, double connected_at, int64_t silence_limit=0,
+               uint32_t receive_max=0, uint32_t max_packet=0, uint16_t alias_max=0, bytes mount=None,
+               will_topic=None, bint is_super=False):
+        """CONNECT succeeded: sends CONNACK, binds the session, reads on.
+
+        `silence_limit` in ms (1.5 × keepalive, 0: none); `receive_max` and `max_packet` as the client gave them
+        (0: not given)."""
+        cdef Zone zone = self.zone
+        self.session = session
+        self.connected_at = connected_at
+        self.silence_limit = silence_limit
+        self.alias_max = alias_max
+        self.mount = mount
+        self.will_topic = will_topic
+        self.is_super = is_super
+        self.acl = zone.enable_acl and not is_super
+        session.version = self.version
+        session.peer_max_packet = max_packet
+        session.max_inflight = zone.max_inflight
+        if receive_max and (session.max_inflight == 0 or receive_max < session.max_inflight):
+            session.max_inflight = receive_max
+        session.conn = self
+        self.state = OPEN
+        self.put_packet(connack)
+        self.holds &= ~HOLD_VERDICT
+        if self.watching & 1 == 0 or self.inbox_len:
+            self.later()
+
+    def send(self, bytes packet not None):
+        """One packet, encoded; it goes out with the turn, or at the next `flush_output()`."""
+        if self.state != CLOSED:
+            self.put_packet(packet)
+
+    cdef int put_packet(self, bytes packet) except -1:
+        cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(packet)
+        self.count_sent(p[0])
+        return self.put(p, <size_t>PyBytes_GET_SIZE(packet))
+
+    def close(self, str reason not None, code=None):
+        """Ends the connection; MQTT 5 is sent DISCONNECT with `code` first, if one is given."""
+        if code is None:
+            self.shut(reason)
+        else:
+            self.close_with(<uint8_t>code, reason)
+
+    cdef int close_with(self, uint8_t code, str reason) except -1:
+        if self.state == OPEN and self.version == 5:
+            self.put_packet(encode_disconnect(code, None))
+        return self.shut(reason)
+
+    cdef int shut(self, str reason) except -1:
+        """Closes the socket, after one try to write what is left, and tells the broker."""
+        cdef Channel last
+        if self.state == CLOSED:
+            return 0
+        self.state = CLOSED
+        self.close_reason = reason
+        self.engine.graveyard.append(self)
+        if self.outbox.pending and not self.failed:
+            self.flush()
+        self.discard_output()
+        self.egress.forget(self)
+        if self.transport is not None:
+            self.transport.close()
+            self.transport = None
+        if self.fd >= 0:
+            close(self.fd)
+            self.fd = -1
+        last = self.engine.channels.pop()
+        if last is not self:
+            self.engine.channels[self.index] = last
+            last.index = self.index
+        self.wake_waiters()
+        if self.session is not None and self.session.conn is self:
+            self.session.conn = None
+            self.engine.drain(self.session)
+        self.engine.policy.on_closed(self, reason)
+        return 0
+
+    cdef int wake_waiters(self) except -1:
+        """Publishers that were paused because of this one's socket read on."""
+        cdef Channel paused
+        cdef list waiters = self.waiters
+        self.waiters = None
+        for paused in waiters or ():
+            paused.holds &= ~HOLD_OUTPUT
+            paused.later()
+        return 0
+
+    cdef int after_drain(self) except -1:
+        """The outbox has room again: for the session's queue, and for those who wait."""
+        self.wake_waiters()
+        if self.session is not None:
+            self.engine.drain(self.session)
+        return 0
+
+    # -- what an operator sees --------------------------------------------------------------------------------------------------
+
+    @property
+    def peer(self):
+        """(address text, port); IPv4 inside IPv6 is shown as IPv4."""
+        cdef bytes raw = self.address
+        cdef int port = (raw[2] << 8) | raw[3]
+        if raw[0] == AF_INET:
+            return inet_ntop(AF_INET, raw[4:8]), port
+        if raw[8:20] == V4_MAPPED:
+            return inet_ntop(AF_INET, raw[20:24]), port
+        return inet_ntop(AF_INET6, raw[8:24]), port
+
+    @property
+    def client_id(self):
+        return self.session.client_id if self.session is not None else None
+
+    @property
+    def username(self):
+        return self.session.username if self.session is not None else None
+
+    @property
+    def proto_ver(self):
+        return self.version
+
+    @property
+    def proto_name(self):
+        return "MQIsdp" if self.version == 3 else "MQTT"
+
+    @property
+    def mountpoint(self):
+        return None if self.mount is None else self.mount.decode()
+
+    @property
+    def send_msg(self):
+        return self.session.deliver_msg if self.session is not None else 0
+
+    @property
+    def is_open(self):
+        return self.state == OPEN
+
+    @property
+    def is_closed(self):
+        return self.state == CLOSED
+
+    @property
+    def is_held(self):
+        return self.holds != 0
+
+
+cdef dict REASONS = {
+    RC_MALFORMED_PACKET: "parse_error", RC_PROTOCOL_ERROR: "protocol_error", RC_TOPIC_NAME_INVALID: "topic_name_invalid",
+    RC_RECEIVE_MAXIMUM_EXCEEDED: "receive_maximum_exceeded", RC_TOPIC_ALIAS_INVALID: "topic_alias_invalid",
+    RC_PACKET_TOO_LARGE: "packet_too_large", RC_RETAIN_NOT_SUPPORTED: "retain_not_supported",
+    RC_QOS_NOT_SUPPORTED: "qos_not_supported",
+}
+"""Why a connection ended, as `shutdown_count` names it."""
+
+
+cdef uint32_t fnv(const uint8_t* p, size_t n) noexcept nogil:
+    cdef uint32_t h = 2166136261
+    cdef size_t i
+    for i in range(n):
+        h = (h ^ p[i]) * 16777619
+    return h
+
+
+def tick(Engine engine not None, int64_t now):
+    """Once in a while, at most a second apart: silence, retries, QoS 2 ids nobody released, spent rate limits.
+
+    `now` in monotonic milliseconds. Returns the channels whose client was silent too long, for the broker to end."""
+    cdef Channel c
+    cdef list silent = []
+    engine.now = engine.egress.now = now
+    for c in engine.channels:
+        if c.holds & ~HOLD_BUDGET:
+            c.heard = now  # a client that is not read cannot be heard
+            if c.holds & HOLD_RATE and now - c.rate_start >= c.zone.publish_limit_period:
+                c.holds &= ~HOLD_RATE
+                c.later()
+        elif c.silence_limit and now - c.heard > c.silence_limit:
+            silent.append(c)
+        if c.state == OPEN and c.session is not None:
+            maintain(engine, c, now)
+    return silent
+
+
+cdef int maintain(Engine engine, Channel c, int64_t now) except -1:
+    cdef Session s = c.session
+    cdef uint32_t gone
+    if s.window.busy and c.version != 5 and c.zone.retry_interval and not c.blocked:
+        engine.resend(s, now - c.zone.retry_interval)  # MQTT 5 forbids it on a live connection [MQTT-4.4.0-1]
+    if s.awaiting.count and c.zone.await_rel_timeout and c.zone.await_rel_timeout < now:
+        gone = s.expire_awaiting(<uint32_t>((now - c.zone.await_rel_timeout) // 1000))
+        engine.metrics.v[<int>QOS2_EXPIRED] += gone
+    return 0

@@ -1,0 +1,51 @@
+"""The transport seam: a peer that bytes go to. Nothing above it knows whether they travel plain, in TLS or in frames."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from router_ext.metrics cimport Metrics
+from router_ext.outbox cimport Outbox
+
+cdef class Connection:
+    cdef int fd                     # -1 once closed, and for connections fed by a transport object
+    cdef Egress egress
+    cdef Outbox outbox
+    cdef public object transport    # None for a plain socket; else has write(connection) and close()
+    cdef bint dirty                 # on the egress list
+    cdef bint blocked               # the socket was full; its poller tells when it takes more
+    cdef bint slow                  # it took too little for too long; see Egress
+    cdef bint failed                # sending failed: to be closed at the end of the turn
+    cdef int64_t window_start       # ms, the slow-subscriber window
+    cdef uint64_t window_sent       # bytes taken in that window
+    cdef readonly uint64_t send_oct
+    cdef list waiters               # publishers paused until this one's outbox drains, or None
+
+    cdef int wants_write(self, bint on) except -1
+    cdef int put(self, const uint8_t* p, size_t n) except -1
+    cdef int flush(self) except -1
+    cdef int drained(self) except -1
+    cdef int fail(self) except -1
+    cdef int block(self, size_t sent) except -1
+    cdef int unblock(self) except -1
+    cdef int judge(self, int64_t now) except -1
+    cdef int discard_output(self) except -1
+
+cdef class Egress:
+    """The connections of a node with bytes to write. Invariant: a connection is on the list exactly when `dirty`."""
+    cdef Metrics metrics
+    cdef public int64_t now             # ms, of the current turn
+    cdef void** dirty
+    cdef size_t count
+    cdef size_t cap
+    cdef size_t unflushed               # bytes queued since the last flush
+    cdef public size_t pending          # bytes in all outboxes
+    cdef public size_t high_water       # an outbox above it pauses those who fill it
+    cdef public size_t low_water
+    cdef public size_t hard_limit       # an outbox above it makes its subscriber slow at once
+    cdef public size_t slow_min_bytes
+    cdef public int64_t slow_window     # ms
+    cdef readonly list failures         # connections whose socket failed
+    cdef readonly set blocked           # connections that wait for their socket
+
+    cdef int touch(self, Connection c, size_t n) except -1
+    cdef int flush_all(self) except -1
+    cdef int forget(self, Connection c) except -1

@@ -1,0 +1,204 @@
+"""Connections and the egress that flushes them: see connection.pxd."""
+
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdlib cimport free, realloc
+
+from router_ext.metrics cimport BYTES_SENT
+from router_ext.outbox cimport outbox_free, outbox_put, outbox_send
+
+cdef extern from "<sys/socket.h>" nogil:
+    enum: MSG_NOSIGNAL
+    enum: MSG_DONTWAIT
+    ssize_t send(int fd, const void* buf, size_t n, int flags)
+
+cdef enum:
+    WRITE_THROUGH = 4096    # from this size on bytes go to an idle socket without a copy
+    FLUSH_AT = 65536        # an outbox this full is written at once: its bytes are still in the cache
+    FLUSH_ALL_AT = 2097152  # so many bytes not yet written end the collecting
+
+
+cdef class Connection:
+    """A peer with an outbox. Subclasses say how writability is watched and what happens once it drains."""
+
+    def __cinit__(self):
+        self.fd = -1
+
+    def __dealloc__(self):
+        outbox_free(&self.outbox)
+
+    @property
+    def send_pend(self):
+        """Bytes that wait for the socket."""
+        return self.outbox.pending
+
+    @property
+    def is_slow(self):
+        return bool(self.slow)
+
+    cdef int wants_write(self, bint on) except -1:
+        return 0
+
+    cdef int drained(self) except -1:
+        """Called when a blocked connection's outbox fell below the low-water mark."""
+        return 0
+
+    cdef int put(self, const uint8_t* p, size_t n) except -1:
+        """`n` bytes for the peer: written at once when they are many and nothing waits before them, else collected."""
+        cdef ssize_t sent = 0
+        if (n >= WRITE_THROUGH and self.outbox.pending == 0 and self.fd >= 0 and not self.blocked
+                and self.transport is None and not self.failed):
+            sent = send(self.fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT)
+            if sent < 0:
+                if errno != EAGAIN and errno != EINTR:
+                    return self.fail()
+                sent = 0
+            self.send_oct += <size_t>sent
+            self.egress.metrics.v[<int>BYTES_SENT] += <size_t>sent
+            if <size_t>sent == n:
+                return 0
+        if outbox_put(&self.outbox, p + sent, n - <size_t>sent) < 0:
+            raise MemoryError
+        return self.egress.touch(self, n - <size_t>sent)
+
+    cdef int flush(self) except -1:
+        """Writes what the peer takes. A full socket leaves the connection blocked, a failed one `failed`."""
+        cdef size_t before = self.outbox.pending, sent = 0
+        cdef int result
+        if self.transport is not None:
+            self.transport.write(self)
+            sent = before - self.outbox.pending
+            result = 1 if self.outbox.pending else 0
+        elif self.fd < 0:
+            return 0
+        else:
+            result = outbox_send(&self.outbox, self.fd, &sent)
+        self.send_oct += sent
+        self.egress.pending -= sent
+        self.egress.metrics.v[<int>BYTES_SENT] += sent
+        if result < 0:
+            self.fail()
+        elif result == 1:
+            self.block(sent)
+        elif self.blocked:
+            self.unblock()
+        if self.blocked and self.outbox.pending < self.egress.low_water:
+            self.drained()
+        return 0
+
+    cdef int fail(self) except -1:
+        if not self.failed:
+            self.failed = True
+            self.egress.failures.append(self)
+        return 0
+
+    cdef int block(self, size_t sent) except -1:
+        if self.blocked:
+            self.window_sent += sent
+            return 0
+        self.blocked = True
+        self.window_start = self.egress.now
+        self.window_sent = 0
+        self.egress.blocked.add(self)
+        return self.wants_write(True)
+
+    cdef int unblock(self) except -1:
+        self.blocked = self.slow = False
+        self.egress.blocked.discard(self)
+        self.wants_write(False)
+        return self.drained()
+
+    cdef int judge(self, int64_t now) except -1:
+        """Slow: since it blocked, less than `slow_min_bytes` went out within a `slow_window`."""
+        if self.slow or now - self.window_start < self.egress.slow_window:
+            return 0
+        if self.window_sent < self.egress.slow_min_bytes:
+            self.slow = True
+            return self.drained()
+        self.window_start = now
+        self.window_sent = 0
+        return 0
+
+    cdef int discard_output(self) except -1:
+        """Forgets what was not sent; for a connection that is going away."""
+        self.egress.pending -= self.outbox.pending
+        self.egress.blocked.discard(self)
+        self.blocked = False
+        outbox_free(&self.outbox)
+        return 0
+
+
+cdef class Egress:
+
+    def __init__(self, Metrics metrics not None, *, size_t high_water=1 << 20, size_t low_water=1 << 18,
+                 size_t hard_limit=1 << 24, size_t slow_min_bytes=16384, int64_t slow_window=200):
+        """Water marks in bytes of one outbox; a subscriber is slow when its socket takes less than
+        `slow_min_bytes` in `slow_window` milliseconds."""
+        self.metrics = metrics
+        self.high_water = high_water
+        self.low_water = low_water
+        self.hard_limit = hard_limit
+        self.slow_min_bytes = slow_min_bytes
+        self.slow_window = slow_window
+        self.failures = []
+        self.blocked = set()
+
+    def __dealloc__(self):
+        free(self.dirty)
+
+    cdef int touch(self, Connection c, size_t n) except -1:
+        """`n` bytes were added to the outbox of `c`."""
+        cdef void** grown
+        cdef size_t cap
+        self.pending += n
+        self.unflushed += n
+        if c.blocked and c.outbox.pending > self.hard_limit and not c.slow:
+            c.slow = True
+            c.drained()
+        if not c.dirty:
+            if self.count == self.cap:
+                cap = self.cap * 2 if self.cap else 64
+                grown = <void**>realloc(self.dirty, cap * sizeof(void*))
+                if grown == NULL:
+                    raise MemoryError
+                self.dirty = grown
+                self.cap = cap
+            self.dirty[self.count] = <void*>c
+            self.count += 1
+            c.dirty = True
+        if c.outbox.pending >= FLUSH_AT and not c.blocked:
+            c.flush()
+        if self.unflushed >= FLUSH_ALL_AT:
+            self.flush_all()
+        return 0
+
+    cdef int flush_all(self) except -1:
+        """One write for each connection touched since the last time."""
+        cdef size_t i
+        cdef Connection c
+        self.unflushed = 0
+        for i in range(self.count):
+            c = <Connection>self.dirty[i]
+            c.dirty = False
+            if c.outbox.pending and not c.blocked and not c.failed:
+                c.flush()
+        self.count = 0
+        return 0
+
+    cdef int forget(self, Connection c) except -1:
+        """Takes a closing connection off the list, which holds borrowed pointers."""
+        cdef size_t i
+        if c.dirty:
+            for i in range(self.count):
+                if self.dirty[i] == <void*>c:
+                    self.count -= 1
+                    self.dirty[i] = self.dirty[self.count]
+                    break
+            c.dirty = False
+        return 0
+
+    def judge(self, int64_t now):
+        """Looks for subscribers that have become slow; called every few tens of milliseconds."""
+        cdef Connection c
+        if self.blocked:
+            for c in list(self.blocked):
+                c.judge(now)

@@ -1,0 +1,38 @@
+"""What one PUBLISH, or a run of them, looks like to each kind of subscriber."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+
+from router_ext.message cimport Msg
+
+cdef enum:
+    LONGEST_HEAD = 65535 + 64   # fixed header, topic, packet id and fixed-size properties
+
+cdef struct Delivery:
+    const uint8_t* topic
+    const uint8_t* props        # those a server forwards, without expiry and without the length prefix
+    const uint8_t* payload
+    const uint8_t* client       # the publisher's client id
+    const uint8_t* frames       # QoS 0 PUBLISH packets of one topic as they were received, one behind the other; or NULL
+    size_t frames_len
+    size_t longest              # the longest of them, bytes
+    Msg* msg                    # made when the first subscriber needs it; one reference
+    int64_t now                 # ms
+    uint32_t count              # messages in the run
+    uint32_t props_len
+    uint32_t payload_len
+    uint32_t expiry
+    uint16_t topic_len
+    uint16_t client_len
+    uint8_t version             # of the frames
+    uint8_t qos
+    bint retain
+    bint has_expiry
+    bint sys
+
+cdef Msg* delivery_msg(Delivery* d) noexcept nogil
+cdef void delivery_of(Delivery* d, Msg* msg, int64_t now) noexcept nogil
+
+cdef size_t publish_bound(uint16_t topic_len, uint32_t props_len, uint32_t payload_len, uint32_t nids) noexcept nogil
+cdef size_t put_head(uint8_t* dst, uint8_t version, uint8_t first_byte, const uint8_t* topic, uint16_t topic_len,
+                     uint16_t packet_id, const uint8_t* props, uint32_t props_len, const uint32_t* ids, uint32_t nids,
+                     bint has_expiry, uint32_t expiry, uint32_t payload_len) noexcept nogil

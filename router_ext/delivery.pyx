@@ -1,0 +1,97 @@
+"""Deliveries and the encoding of outgoing PUBLISH packets (MQTT 3.1.1 and 5.0, section 3.3). No Python objects."""
+
+from libc.string cimport memcpy
+
+from router_ext.codec cimport put_varint, varint_size
+from router_ext.message cimport (
+    MSG_HAS_EXPIRY, MSG_RETAIN, MSG_SYS, msg_client, msg_new, msg_payload, msg_props, msg_remaining, msg_topic,
+)
+
+cdef enum:
+    PROP_MESSAGE_EXPIRY = 0x02
+    PROP_SUBSCRIPTION_ID = 0x0B
+
+
+cdef Msg* delivery_msg(Delivery* d) noexcept nogil:
+    """The message of a delivery of one, made at the first call; NULL when memory is out."""
+    if d.msg == NULL:
+        d.msg = msg_new(d.topic, d.topic_len, d.props, d.props_len, d.payload, d.payload_len, d.client, d.client_len,
+                        d.qos, (MSG_RETAIN if d.retain else 0) | (MSG_HAS_EXPIRY if d.has_expiry else 0)
+                        | (MSG_SYS if d.sys else 0), d.expiry, d.now)
+    return d.msg
+
+
+cdef void delivery_of(Delivery* d, Msg* msg, int64_t now) noexcept nogil:
+    """Fills `d` with a stored message; it borrows the caller's reference."""
+    d.topic = msg_topic(msg)
+    d.topic_len = msg.topic_len
+    d.props = msg_props(msg)
+    d.props_len = msg.props_len
+    d.payload = msg_payload(msg)
+    d.payload_len = msg.payload_len
+    d.client = msg_client(msg)
+    d.client_len = msg.client_len
+    d.frames = NULL
+    d.frames_len = d.longest = 0
+    d.msg = msg
+    d.now = now
+    d.count = 1
+    d.version = 0
+    d.qos = msg.qos
+    d.retain = (msg.flags & MSG_RETAIN) != 0
+    d.has_expiry = (msg.flags & MSG_HAS_EXPIRY) != 0
+    d.expiry = msg_remaining(msg, now) if d.has_expiry else 0
+    d.sys = (msg.flags & MSG_SYS) != 0
+
+
+cdef size_t publish_bound(uint16_t topic_len, uint32_t props_len, uint32_t payload_len, uint32_t nids) noexcept nogil:
+    """At least as many bytes as the PUBLISH takes in any version."""
+    return <size_t>topic_len + props_len + payload_len + 5 * nids + 5 + 2 + 2 + 4 + 5
+
+
+cdef size_t put_head(uint8_t* dst, uint8_t version, uint8_t first_byte, const uint8_t* topic, uint16_t topic_len,
+                     uint16_t packet_id, const uint8_t* props, uint32_t props_len, const uint32_t* ids, uint32_t nids,
+                     bint has_expiry, uint32_t expiry, uint32_t payload_len) noexcept nogil:
+    """Writes all of a PUBLISH but its payload. `packet_id` 0 for QoS 0. Returns the bytes written."""
+    cdef uint32_t remaining = 2 + topic_len + payload_len, props_total = 0, i
+    cdef size_t at = 1
+    if packet_id:
+        remaining += 2
+    if version == 5:
+        props_total = props_len + (5 if has_expiry else 0)
+        for i in range(nids):
+            props_total += 1 + <uint32_t>varint_size(ids[i])
+        remaining += props_total + <uint32_t>varint_size(props_total)
+    dst[0] = first_byte
+    at += put_varint(dst + at, remaining)
+    at += put_u16(dst + at, topic_len)
+    memcpy(dst + at, topic, topic_len)
+    at += topic_len
+    if packet_id:
+        at += put_u16(dst + at, packet_id)
+    if version != 5:
+        return at
+    at += put_varint(dst + at, props_total)
+    if has_expiry:
+        dst[at] = PROP_MESSAGE_EXPIRY
+        at += 1 + put_u32(dst + at + 1, expiry)
+    for i in range(nids):
+        dst[at] = PROP_SUBSCRIPTION_ID
+        at += 1 + put_varint(dst + at + 1, ids[i])
+    if props_len:
+        memcpy(dst + at, props, props_len)
+    return at + props_len
+
+
+cdef inline size_t put_u16(uint8_t* dst, uint16_t v) noexcept nogil:
+    dst[0] = <uint8_t>(v >> 8)
+    dst[1] = <uint8_t>v
+    return 2
+
+
+cdef inline size_t put_u32(uint8_t* dst, uint32_t v) noexcept nogil:
+    dst[0] = <uint8_t>(v >> 24)
+    dst[1] = <uint8_t>(v >> 16)
+    dst[2] = <uint8_t>(v >> 8)
+    dst[3] = <uint8_t>v
+    return 4

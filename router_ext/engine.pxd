@@ -1,0 +1,68 @@
+"""The engine: what all connections of a node share, and the way of a message from its publisher to its subscribers."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from router_ext.connection cimport Connection, Egress
+from router_ext.delivery cimport Delivery
+from router_ext.message cimport Msg
+from router_ext.metrics cimport Metrics
+from router_ext.retained cimport RetainedStore
+from router_ext.router cimport Group, Recipient, Router
+from router_ext.session cimport Session
+
+cdef class Engine:
+    cdef readonly Router router
+    cdef readonly Metrics metrics
+    cdef readonly Egress egress
+    cdef readonly dict sessions          # client id -> Session
+    cdef readonly list channels          # every open connection; Channel.index is its place
+    cdef public object policy            # the broker: decides on everything but ordinary messages
+    cdef public RetainedStore retained   # None while no retainer is loaded
+    cdef public uint32_t max_retained    # messages, 0: no limit
+    cdef public uint32_t max_retained_payload
+    cdef public uint32_t retained_expiry # seconds, 0: never; for messages that bring no interval of their own
+    cdef public bint publish_hooked      # `message.publish` has handlers: the broker sees every message
+    cdef public bint delivered_hooked
+    cdef public bint acked_hooked
+    cdef public bint acl_hooked          # an ACL source is there
+    cdef public bint shared_dispatch_ack
+    cdef int64_t now                     # ms, of the current turn
+    cdef size_t spent                    # bytes delivered in the current turn
+    cdef uint8_t* inbuf                  # what sockets are read into
+    cdef uint8_t* scratch
+    cdef size_t scratch_cap
+    cdef Delivery* flavour_of            # what the scratch buffer holds: this delivery,
+    cdef uint8_t flavour_version         # for this version, RETAIN flag and subscription identifier
+    cdef uint8_t flavour_retain
+    cdef uint32_t flavour_subid
+    cdef size_t flavour_len
+    cdef list ready                      # channels with bytes to parse in the next turn
+    cdef list graveyard                  # closed in this turn; events for them may still be pending
+    cdef public object wake              # called when there is work and no turn is running
+    cdef readonly bint in_turn
+    cdef list drained                    # channels whose outbox drained
+    cdef Connection pause_for            # of the latest route(): its outbox is over the high-water mark
+    cdef Session gate                    # of the latest route(): its queue is full while it keeps up
+
+    cdef uint8_t* scratch_of(self, size_t n) except NULL
+    cdef int route(self, Delivery* d, Session publisher) except -1
+    cdef int deliver(self, Delivery* d, Recipient* r, Session publisher) except -1
+    cdef int deliver_now(self, Delivery* d, Recipient* r, Session s, uint8_t retain) except -1
+    cdef int deliver_each(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1
+    cdef int deliver_msg(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1
+    cdef int deliver_one(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1
+    cdef int deliver_group(self, Delivery* d, Group* group, Session publisher) except -1
+    cdef int deliver_member(self, Delivery* d, Group* group, uint64_t who) except -1
+    cdef const uint8_t* flavour(self, Delivery* d, uint8_t version, uint8_t retain, Recipient* r,
+                                size_t* n) except NULL
+    cdef size_t packet_size(self, Session s, Msg* msg, uint8_t qos, uint32_t subid) noexcept
+    cdef int drop_too_large(self, Session s) except -1
+    cdef void count_sent(self, Msg* msg, uint8_t qos) noexcept
+    cdef int send_pubrel(self, Session s, uint16_t pid) except -1
+    cdef int resend(self, Session s, int64_t sent_before) except -1
+    cdef int send_msg(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint8_t dup, uint32_t subid,
+                      uint16_t pid) except -1
+    cdef int store(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1
+    cpdef drain(self, Session s)
+    cdef int retain(self, Delivery* d) except -1
+    cdef bint gated(self, Session s) noexcept

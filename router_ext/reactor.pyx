@@ -1,0 +1,212 @@
+"""Turns: accept, read, deliver, flush. See reactor.pxd.
+
+One epoll instance of our own, which the event loop watches as a single descriptor: a connection costs the loop no
+watcher, and a turn works through up to EVENTS ready sockets without a Python call for each.
+"""
+
+from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, errno
+from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memset
+
+from router_ext.channel import tick
+
+cdef extern from "<sys/socket.h>" nogil:
+    cdef struct sockaddr:
+        pass
+    cdef struct sockaddr_storage:
+        pass
+    ctypedef uint32_t socklen_t
+    enum: SOCK_NONBLOCK
+    enum: SOCK_CLOEXEC
+
+cdef extern from * nogil:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <sys/socket.h>
+    """
+    int accept4(int fd, sockaddr* address, socklen_t* n, int flags)
+
+cdef extern from "<unistd.h>" nogil:
+    int close(int fd)
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        void* ptr
+    cdef struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    enum: EPOLLIN
+    enum: EPOLLOUT
+    enum: EPOLLERR
+    enum: EPOLLHUP
+    enum: EPOLL_CTL_ADD
+    enum: EPOLL_CTL_DEL
+    enum: EPOLL_CLOEXEC
+    int epoll_create1(int flags)
+    int epoll_ctl(int epfd, int op, int fd, epoll_event* event)
+    int epoll_wait(int epfd, epoll_event* events, int n, int timeout)
+
+cdef enum:
+    EVENTS = 256
+    ACCEPTS = 64            # of one listener in one turn
+
+
+cdef class Acceptor:
+    """A listening socket and what its connections get: `Acceptor(fd, zone, listener)`."""
+
+    def __init__(self, int fd, Zone zone not None, listener not None):
+        self.fd = fd
+        self.zone = zone
+        self.listener = listener
+
+
+cdef class Reactor:
+
+    def __cinit__(self):
+        self.epfd = -1
+
+    def __init__(self, Engine engine not None):
+        self.engine = engine
+        self.acceptors = []
+        self.epfd = epoll_create1(EPOLL_CLOEXEC)
+        if self.epfd < 0:
+            raise OSError(errno, "epoll_create1")
+
+    def __dealloc__(self):
+        if self.epfd >= 0:
+            close(self.epfd)
+
+    def fileno(self):
+        """Readable when a turn has something to do."""
+        return self.epfd
+
+    def listen(self, Acceptor acceptor not None):
+        """Accepts from a listening socket until `stop_listening`."""
+        self.watch(acceptor, EPOLL_CTL_ADD)
+        self.acceptors.append(acceptor)
+
+    def stop_listening(self, Acceptor acceptor not None):
+        self.acceptors.remove(acceptor)
+        if not acceptor.paused:
+            self.watch(acceptor, EPOLL_CTL_DEL)
+
+    def watch(self, Acceptor acceptor not None, int op):
+        cdef epoll_event event
+        memset(&event, 0, sizeof(event))
+        event.events = EPOLLIN
+        event.data.ptr = <void*>acceptor
+        if epoll_ctl(self.epfd, op, acceptor.fd, &event) < 0:
+            raise OSError(errno, "epoll_ctl")
+
+    def turn(self, int64_t now):
+        """Works off what is ready at `now` (monotonic ms). True when more is left for the next turn."""
+        cdef Engine engine = self.engine
+        engine.now = engine.egress.now = now
+        engine.graveyard.clear()
+        engine.in_turn = True
+        try:
+            self.run_ready()
+            self.run_events()
+            self.settle()
+        finally:
+            engine.in_turn = False
+        return len(engine.ready) > 0
+
+    def tick(self, int64_t now):
+        """The periodic part: slow subscribers, silent clients, retries, paused listeners. Call it every 100 ms or so;
+        returns the channels whose client was silent too long."""
+        cdef Acceptor a
+        cdef list silent
+        self.engine.in_turn = True
+        try:
+            self.engine.egress.judge(now)
+            silent = tick(self.engine, now)
+            for a in self.acceptors:
+                if a.paused:
+                    a.paused = False
+                    self.watch(a, EPOLL_CTL_ADD)
+            self.settle()
+        finally:
+            self.engine.in_turn = False
+        return silent
+
+    cdef int run_ready(self) except -1:
+        cdef list ready = self.engine.ready
+        cdef Channel c
+        self.engine.ready = []
+        for c in ready:
+            self.engine.spent = 0
+            try:
+                c.go_on()
+            except Exception as error:
+                self.engine.policy.on_error(c, error)
+        return 0
+
+    cdef int run_events(self) except -1:
+        cdef epoll_event events[EVENTS]
+        cdef int n = epoll_wait(self.epfd, events, EVENTS, 0), i
+        for i in range(n):
+            source = <object>events[i].data.ptr
+            if isinstance(source, Channel):
+                try:
+                    self.serve(<Channel>source, events[i].events)
+                except Exception as error:
+                    self.engine.policy.on_error(source, error)
+            else:
+                self.accept_some(<Acceptor>source)
+        return 0
+
+    cdef int serve(self, Channel c, uint32_t events) except -1:
+        if c.fd < 0:
+            return 0  # closed earlier in this turn
+        self.engine.spent = 0
+        if events & EPOLLOUT:
+            c.writable()
+        if c.holds and events & (EPOLLERR | EPOLLHUP):
+            c.shut("econnreset")
+        elif events & (EPOLLIN | EPOLLERR | EPOLLHUP):
+            c.readable()
+        return 0
+
+    cdef int accept_some(self, Acceptor a) except -1:
+        cdef sockaddr_storage address
+        cdef socklen_t length
+        cdef int fd, i
+        for i in range(ACCEPTS):
+            length = sizeof(address)
+            fd = accept4(a.fd, <sockaddr*>&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
+            if fd < 0:
+                if errno == EMFILE or errno == ENFILE:
+                    a.paused = True
+                    self.watch(a, EPOLL_CTL_DEL)
+                elif errno == EINTR or errno == ECONNABORTED:
+                    continue
+                return 0
+            peer = (<uint8_t*>&address)[:length]
+            if not a.listener.admit(peer):
+                close(fd)
+                continue
+            Channel(self.engine, a.zone, fd, peer, a.listener, self.epfd)
+        return 0
+
+    cdef int settle(self) except -1:
+        """Ends a turn: everything queued is written, and what that made possible is done."""
+        cdef Engine engine = self.engine
+        cdef Channel c
+        cdef list work
+        while True:
+            engine.egress.flush_all()
+            if engine.drained:
+                work = engine.drained
+                engine.drained = []
+                for c in work:
+                    c.after_drain()
+            elif engine.egress.failures:
+                work = list(engine.egress.failures)
+                engine.egress.failures.clear()
+                for c in work:
+                    c.shut("econnreset")
+            else:
+                return 0

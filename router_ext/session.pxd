@@ -1,0 +1,94 @@
+"""A session: what the broker keeps for a client id, connected or not (MQTT 5 section 4.1).
+
+The in-flight window is a ring in packet-id order: slot i of it belongs to packet id `first_pid + i`, so that an
+acknowledgement finds its message without a search, in whatever order acknowledgements come.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from router_ext.connection cimport Connection
+from router_ext.message cimport Msg
+from router_ext.router cimport Subscriber
+from router_ext.zone cimport Zone
+
+cdef enum SlotState:
+    SLOT_FREE
+    WAIT_PUBACK
+    WAIT_PUBREC
+    WAIT_PUBCOMP
+
+cdef struct Slot:
+    Msg* msg            # NULL once PUBREC arrived: only the packet id is still in use
+    int64_t sent        # ms, when it was last sent
+    uint32_t subid
+    uint8_t state
+    uint8_t qos
+    uint8_t retain
+
+cdef struct Window:
+    Slot* slots         # capacity a power of two
+    uint32_t cap
+    uint32_t head       # index of the oldest slot
+    uint32_t span       # slots from the oldest to the newest, acknowledged ones among them
+    uint32_t busy       # slots not free
+    uint16_t first_pid  # packet id of the oldest slot
+
+cdef struct Queued:
+    Msg* msg
+    uint32_t subid
+    uint8_t qos
+    uint8_t retain
+
+cdef struct Queue:
+    Queued* items       # ring, capacity a power of two
+    uint32_t cap
+    uint32_t head
+    uint32_t count
+    uint32_t priority
+
+cdef struct Inbound:
+    uint16_t pid        # 0: free
+    uint32_t at         # seconds, when its PUBLISH came
+
+cdef struct Awaiting:
+    Inbound* table      # packet ids of QoS 2 messages not yet released; open addressing
+    uint32_t cap
+    uint32_t count
+
+cdef class Session(Subscriber):
+    cdef readonly str client_id
+    cdef public str username
+    cdef readonly Zone zone
+    cdef Connection conn             # None while offline
+    cdef public bint clean_start
+    cdef public double created_at    # unix seconds
+    cdef public uint32_t expiry_interval
+    cdef public object will          # what to publish if the connection ends badly; kept by the broker
+    cdef public uint64_t hash        # of the client id, for shared subscriptions
+    cdef uint8_t version             # of the current or last connection
+    cdef uint32_t peer_max_packet    # 0: no limit
+    cdef readonly uint32_t max_inflight
+    cdef readonly uint64_t deliver_msg
+    cdef readonly uint64_t enqueue_msg
+    cdef readonly uint64_t mqueue_dropped
+    cdef Window window
+    cdef Queue* queues               # by falling priority
+    cdef uint32_t n_queues
+    cdef uint32_t queued
+    cdef uint32_t queued_qos0
+    cdef list gated_publishers       # channels whose acknowledgements wait for room in the queue, or None
+    cdef Awaiting awaiting
+
+    cdef bint window_open(self) noexcept
+    cdef uint16_t window_add(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, int64_t now) noexcept
+    cdef Slot* window_find(self, uint16_t pid) noexcept
+    cdef void window_done(self, Slot* slot) noexcept
+    cdef uint16_t slot_pid(self, uint32_t i) noexcept
+    cdef Queue* queue_of(self, Msg* msg) except NULL
+    cdef bint grow_window(self) noexcept
+    cdef int enqueue(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint limited) except -1
+    cdef bint dequeue(self, Queued* out) noexcept
+    cdef int await_release(self, uint16_t pid, uint32_t now) except -1
+    cdef bint release(self, uint16_t pid) noexcept
+    cdef bint is_awaiting(self, uint16_t pid) noexcept
+    cdef uint32_t expire_awaiting(self, uint32_t before) noexcept

@@ -1,0 +1,340 @@
+"""Sessions: windows, queues and inbound QoS 2 state. No bytes, no clock: times are arguments."""
+
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memmove, memset
+
+from router_ext.message cimport msg_ref, msg_topic, msg_unref
+
+cdef enum:
+    MAX_SPAN = 65535        # packet ids 1 … 65535, each once at a time [MQTT-2.2.1-4]
+
+
+cdef inline uint16_t pid_plus(uint16_t pid, uint32_t steps) noexcept nogil:
+    """The packet id `steps` after `pid`; 0 is never one [MQTT-2.2.1-3]."""
+    return <uint16_t>((pid - 1 + steps) % MAX_SPAN + 1)
+
+
+cdef class Session(Subscriber):
+
+    def __cinit__(self):
+        self.window.first_pid = 1
+
+    def __init__(self, str client_id not None, Zone zone not None, *, username=None, bint clean_start=True,
+                 double created_at=0.0, uint32_t expiry_interval=0):
+        self.client_id = client_id
+        self.zone = zone
+        self.username = username
+        self.clean_start = clean_start
+        self.created_at = created_at
+        self.expiry_interval = expiry_interval
+        self.max_inflight = zone.max_inflight
+        self.version = 4
+        self.hash = <uint64_t>hash(client_id)
+
+    def __dealloc__(self):
+        self.drop_window()
+        self.drop_queues()
+        free(self.awaiting.table)
+
+    # -- the window of QoS 1 and 2 messages on their way to the client ------------------------------------------
+
+    cdef bint window_open(self) noexcept:
+        return (self.max_inflight == 0 or self.window.busy < self.max_inflight) and self.window.span < MAX_SPAN
+
+    cdef uint16_t slot_pid(self, uint32_t i) noexcept:
+        return pid_plus(self.window.first_pid, i)
+
+    cdef uint16_t window_add(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, int64_t now) noexcept:
+        """Takes a reference of `msg` and a packet id for it; 0 when memory is out. The window must be open."""
+        cdef Window* w = &self.window
+        cdef Slot* slot
+        if w.span == w.cap and not self.grow_window():
+            return 0
+        slot = w.slots + ((w.head + w.span) & (w.cap - 1))
+        slot.msg = msg_ref(msg)
+        slot.sent = now
+        slot.subid = subid
+        slot.qos = qos
+        slot.retain = retain
+        slot.state = WAIT_PUBACK if qos == 1 else WAIT_PUBREC
+        w.span += 1
+        w.busy += 1
+        return pid_plus(w.first_pid, w.span - 1)
+
+    cdef bint grow_window(self) noexcept:
+        cdef Window* w = &self.window
+        cdef uint32_t cap = w.cap * 2 if w.cap else 8, i
+        cdef Slot* slots = <Slot*>malloc(cap * sizeof(Slot))
+        if slots == NULL:
+            return False
+        for i in range(w.span):
+            slots[i] = w.slots[(w.head + i) & (w.cap - 1)]
+        free(w.slots)
+        w.slots = slots
+        w.cap = cap
+        w.head = 0
+        return True
+
+    cdef Slot* window_find(self, uint16_t pid) noexcept:
+        """The slot in use under `pid`, or NULL."""
+        cdef Window* w = &self.window
+        cdef uint32_t i = (pid + MAX_SPAN - w.first_pid) % MAX_SPAN
+        cdef Slot* slot
+        if pid == 0 or i >= w.span:
+            return NULL
+        slot = w.slots + ((w.head + i) & (w.cap - 1))
+        return slot if slot.state != SLOT_FREE else NULL
+
+    cdef void window_done(self, Slot* slot) noexcept:
+        """The exchange under this slot is over: its packet id is free again."""
+        cdef Window* w = &self.window
+        if slot.msg != NULL:
+            msg_unref(slot.msg)
+            slot.msg = NULL
+        slot.state = SLOT_FREE
+        w.busy -= 1
+        while w.span and w.slots[w.head].state == SLOT_FREE:
+            w.head = (w.head + 1) & (w.cap - 1)
+            w.span -= 1
+            w.first_pid = pid_plus(w.first_pid, 1)
+        if w.span == 0 and w.cap > 64:
+            free(w.slots)
+            w.slots = NULL
+            w.cap = w.head = 0
+
+    def drop_window(self):
+        """Forgets all messages in flight."""
+        cdef Window* w = &self.window
+        cdef uint32_t i
+        cdef Slot* slot
+        for i in range(w.span):
+            slot = w.slots + ((w.head + i) & (w.cap - 1))
+            if slot.state != SLOT_FREE and slot.msg != NULL:
+                msg_unref(slot.msg)
+        free(w.slots)
+        memset(w, 0, sizeof(Window))
+        w.first_pid = 1
+
+    # -- the queue of what waits for the client or for room in the window ---------------------------------------
+
+    cdef Queue* queue_of(self, Msg* msg) except NULL:
+        """The queue for the message's topic (`mqueue_priorities`), made when it is the first of its priority."""
+        cdef uint32_t priority = 0, i = 0
+        cdef Queue* grown
+        if self.zone.mqueue_priorities is not None:
+            priority = self.zone.mqueue_priorities.get(msg_topic(msg)[:msg.topic_len],
+                                                       self.zone.mqueue_default_priority)
+        while i < self.n_queues and self.queues[i].priority > priority:
+            i += 1
+        if i < self.n_queues and self.queues[i].priority == priority:
+            return self.queues + i
+        grown = <Queue*>realloc(self.queues, (self.n_queues + 1) * sizeof(Queue))
+        if grown == NULL:
+            raise MemoryError
+        self.queues = grown
+        memmove(grown + i + 1, grown + i, (self.n_queues - i) * sizeof(Queue))
+        memset(grown + i, 0, sizeof(Queue))
+        grown[i].priority = priority
+        self.n_queues += 1
+        return grown + i
+
+    cdef int enqueue(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint limited) except -1:
+        """Takes a reference. Returns 1 when the queue is `limited` and was full, and its oldest message made room;
+        else 0."""
+        cdef Queue* q = self.queue_of(msg)
+        cdef uint32_t limit = self.zone.max_mqueue_len
+        cdef int dropped = 0
+        if limited and limit and q.count >= limit:
+            msg_unref(q.items[q.head].msg)
+            if q.items[q.head].qos == 0:
+                self.queued_qos0 -= 1
+            q.head = (q.head + 1) & (q.cap - 1)
+            q.count -= 1
+            self.queued -= 1
+            self.mqueue_dropped += 1
+            dropped = 1
+        elif q.count == q.cap:
+            grow_queue(q)
+        q.items[(q.head + q.count) & (q.cap - 1)] = Queued(msg_ref(msg), subid, qos, retain)
+        q.count += 1
+        self.queued += 1
+        if qos == 0:
+            self.queued_qos0 += 1
+        self.enqueue_msg += 1
+        return dropped
+
+    cdef bint dequeue(self, Queued* out) noexcept:
+        """The next message in `out`, its reference now the caller's; False when there is none."""
+        cdef Queue* q
+        cdef uint32_t i
+        for i in range(self.n_queues):
+            q = self.queues + i
+            if q.count:
+                out[0] = q.items[q.head]
+                q.head = (q.head + 1) & (q.cap - 1)
+                q.count -= 1
+                self.queued -= 1
+                if out.qos == 0:
+                    self.queued_qos0 -= 1
+                if self.queued == 0:
+                    self.drop_queues()
+                return True
+        return False
+
+    def drop_queues(self):
+        """Forgets all queued messages."""
+        cdef Queue* q
+        cdef uint32_t i, k
+        for i in range(self.n_queues):
+            q = self.queues + i
+            for k in range(q.count):
+                msg_unref(q.items[(q.head + k) & (q.cap - 1)].msg)
+            free(q.items)
+        free(self.queues)
+        self.queues = NULL
+        self.n_queues = self.queued = self.queued_qos0 = 0
+
+    # -- packet ids of inbound QoS 2 messages ---------------------------------------------------------------------
+
+    cdef bint is_awaiting(self, uint16_t pid) noexcept:
+        return find_inbound(&self.awaiting, pid) != NULL
+
+    cdef int await_release(self, uint16_t pid, uint32_t now) except -1:
+        """Remembers `pid` until PUBREL [MQTT-4.3.3-10]; 0 when it is remembered already, else 1."""
+        cdef Awaiting* a = &self.awaiting
+        if find_inbound(a, pid) != NULL:
+            return 0
+        if (a.count + 1) * 4 > a.cap * 3:
+            grow_awaiting(a)
+        put_inbound(a, Inbound(pid, now))
+        return 1
+
+    cdef bint release(self, uint16_t pid) noexcept:
+        """Forgets `pid`; False when it was not awaited."""
+        cdef Awaiting* a = &self.awaiting
+        cdef Inbound* found = find_inbound(a, pid)
+        if found == NULL:
+            return False
+        remove_inbound(a, <uint32_t>(found - a.table))
+        if a.count == 0 and a.cap > 64:
+            free(a.table)
+            memset(a, 0, sizeof(Awaiting))
+        return True
+
+    cdef uint32_t expire_awaiting(self, uint32_t before) noexcept:
+        """Forgets those that came before that second; how many they were."""
+        cdef Awaiting* a = &self.awaiting
+        cdef uint32_t i = 0, gone = 0
+        while i < a.cap:
+            if a.table[i].pid and a.table[i].at < before:
+                remove_inbound(a, i)
+                gone += 1
+            else:
+                i += 1
+        return gone
+
+    # -- what an operator sees ------------------------------------------------------------------------------------
+
+    @property
+    def connected(self):
+        return self.conn is not None
+
+    @property
+    def channel(self):
+        return self.conn
+
+    @property
+    def inflight_len(self):
+        return self.window.busy
+
+    @property
+    def mqueue_len(self):
+        return self.queued
+
+    @property
+    def max_mqueue(self):
+        return self.zone.max_mqueue_len
+
+    @property
+    def awaiting_rel_len(self):
+        return self.awaiting.count
+
+    @property
+    def max_awaiting_rel(self):
+        return self.zone.max_awaiting_rel
+
+    @property
+    def max_subscriptions(self):
+        return self.zone.max_subscriptions
+
+    def __repr__(self):
+        return f"Session({self.client_id!r})"
+
+
+cdef int grow_queue(Queue* q) except -1:
+    cdef uint32_t cap = q.cap * 2 if q.cap else 8, i
+    cdef Queued* items = <Queued*>malloc(cap * sizeof(Queued))
+    if items == NULL:
+        raise MemoryError
+    for i in range(q.count):
+        items[i] = q.items[(q.head + i) & (q.cap - 1)]
+    free(q.items)
+    q.items = items
+    q.cap = cap
+    q.head = 0
+    return 0
+
+
+cdef inline uint32_t home(Awaiting* a, uint16_t pid) noexcept nogil:
+    return (pid * <uint32_t>2654435761) >> 8 & (a.cap - 1)
+
+
+cdef Inbound* find_inbound(Awaiting* a, uint16_t pid) noexcept nogil:
+    cdef uint32_t i
+    if a.count == 0:
+        return NULL
+    i = home(a, pid)
+    while a.table[i].pid:
+        if a.table[i].pid == pid:
+            return a.table + i
+        i = (i + 1) & (a.cap - 1)
+    return NULL
+
+
+cdef void put_inbound(Awaiting* a, Inbound entry) noexcept nogil:
+    cdef uint32_t i = home(a, entry.pid)
+    while a.table[i].pid:
+        i = (i + 1) & (a.cap - 1)
+    a.table[i] = entry
+    a.count += 1
+
+
+cdef int grow_awaiting(Awaiting* a) except -1:
+    cdef Awaiting grown
+    cdef uint32_t i
+    grown.cap = a.cap * 2 if a.cap else 8
+    grown.count = 0
+    grown.table = <Inbound*>calloc(grown.cap, sizeof(Inbound))
+    if grown.table == NULL:
+        raise MemoryError
+    for i in range(a.cap):
+        if a.table[i].pid:
+            put_inbound(&grown, a.table[i])
+    free(a.table)
+    a[0] = grown
+    return 0
+
+
+cdef void remove_inbound(Awaiting* a, uint32_t hole) noexcept nogil:
+    """Empties a place and moves later entries of its run back, so that no search stops short of them."""
+    cdef uint32_t mask = a.cap - 1, i = hole, wanted
+    while True:
+        i = (i + 1) & mask
+        if a.table[i].pid == 0:
+            break
+        wanted = home(a, a.table[i].pid)
+        if ((i - wanted) & mask) >= ((i - hole) & mask):
+            a.table[hole] = a.table[i]
+            hole = i
+    a.table[hole].pid = 0
+    a.count -= 1

@@ -1,0 +1,42 @@
+"""A zone's settings as the hot path reads them: C fields, filled once from the settings table."""
+
+from libc.stdint cimport int64_t, uint32_t
+
+cdef class Zone:
+    cdef readonly str name
+    cdef public uint32_t idle_timeout            # ms a socket may stay without CONNECT
+    cdef public uint32_t max_packet_size         # bytes
+    cdef public uint32_t max_clientid_len        # bytes
+    cdef public uint32_t max_topic_levels        # 0: no limit
+    cdef public uint32_t max_qos_allowed
+    cdef public uint32_t max_topic_alias
+    cdef public bint retain_available
+    cdef public bint wildcard_subscription
+    cdef public bint shared_subscription
+    cdef public bint ignore_loop_deliver
+    cdef public bint enable_acl
+    cdef public bint enable_ban
+    cdef public bint enable_stats
+    cdef public bint enable_acl_cache
+    cdef public uint32_t acl_cache_max_size
+    cdef public uint32_t acl_cache_ttl           # ms
+    cdef public bint acl_deny_disconnect
+    cdef public bint acl_nomatch_allow
+    cdef public bint allow_anonymous
+    cdef public uint32_t server_keepalive        # seconds, 0: the client's own
+    cdef public double keepalive_backoff
+    cdef public uint32_t max_subscriptions       # 0: no limit
+    cdef public bint upgrade_qos
+    cdef public uint32_t max_inflight            # 0: as many as packet ids allow
+    cdef public int64_t retry_interval           # ms, 0: never
+    cdef public uint32_t max_awaiting_rel        # 0: no limit
+    cdef public int64_t await_rel_timeout        # ms
+    cdef public uint32_t session_expiry_interval # seconds
+    cdef public uint32_t max_mqueue_len          # 0: no limit; per priority
+    cdef public dict mqueue_priorities           # topic bytes -> 0..255, or None
+    cdef public uint32_t mqueue_default_priority
+    cdef public bint mqueue_store_qos0
+    cdef public object mountpoint                # template text or None
+    cdef public bint use_username_as_clientid
+    cdef public uint32_t publish_limit_count     # 0: no limit
+    cdef public uint32_t publish_limit_period    # ms
