@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
+import gevent
+
+from emqx_mgmt.broker import Broker
+from emqx_mgmt.broker.turns import Turns
+from emqx_mgmt.broker.zones import core_zone
 from emqx_mgmt.listeners import Listener, close_listeners
 from emqx_mgmt.settings import Settings
 from emqx_mgmt.storage import Store
+from router_ext.reactor import Acceptor
+from router_ext.retained import RetainedStore
+
+GOODBYE = 0x8B  # Server shutting down (MQTT 5.0, section 2.4)
 
 
 class Node:
@@ -18,17 +28,47 @@ class Node:
         self.name: str = settings["node.name"]
         self.listeners: list[Listener] = []
         self.store = Store(Path(settings["node.data_dir"]))
+        self.broker = Broker(
+            response_topic_prefix=settings["mqtt.response_topic_prefix"],
+            shared_strategy=settings["broker.shared_subscription_strategy"],
+        )
+        self.broker.engine.shared_dispatch_ack = settings["broker.shared_dispatch_ack_enabled"]
+        self.broker.engine.retained = RetainedStore()
+        self.turns: Turns | None = None
         self.started_at = 0.0
 
     def start(self, listeners: list[Listener]) -> None:
-        self.started_at = time.time()
-        self.listeners = listeners
         self.store.open()
         self.store.applications.bootstrap(self.settings["management.bootstrap_app"])
+        self.listeners = listeners
+        self.turns = Turns(self.broker)
+        for listener in listeners:
+            if listener.is_mqtt:
+                self._accept_from(listener)
+        self.turns.start()
+        self.started_at = time.time()
+
+    def _accept_from(self, listener: Listener) -> None:
+        assert listener.sock is not None and self.turns is not None
+        # Accepted sockets inherit it: without Nagle's algorithm an acknowledgement is not held back.
+        listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        zone = core_zone(self.settings, listener.zone)
+        self.turns.reactor.listen(Acceptor(listener.sock.fileno(), zone, listener))
 
     def drain(self) -> None:
         """No new MQTT connections; those that are open are told to go elsewhere."""
+        if self.turns is not None:
+            for acceptor in list(self.turns.reactor.acceptors):
+                self.turns.reactor.stop_listening(acceptor)
         close_listeners([listener for listener in self.listeners if listener.is_mqtt])
+        for position, channel in enumerate(list(self.broker.engine.channels)):
+            channel.close("shutdown", GOODBYE)
+            if position % 500 == 499:
+                gevent.sleep(0)
 
     def stop(self) -> None:
+        if self.turns is not None:
+            self.drain()
+            self.turns.stop()
+        self.broker.verdicts.stop()
         self.store.close()

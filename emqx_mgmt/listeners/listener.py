@@ -40,6 +40,20 @@ class Listener:
     def is_mqtt(self) -> bool:
         return self.protocol.startswith("mqtt:")
 
+    def admit(self, _address: bytes) -> bool:
+        """Called for each connection accepted: False closes it at once."""
+        if self.current_conns >= self.max_conns:
+            self.shutdown_count["max_connections"] = self.shutdown_count.get("max_connections", 0) + 1
+            return False
+        self.current_conns += 1
+        return True
+
+    def closed(self, reason: str) -> None:
+        """Called for each admitted connection that ended; a normal end is not counted."""
+        self.current_conns -= 1
+        if reason != "normal":
+            self.shutdown_count[reason] = self.shutdown_count.get(reason, 0) + 1
+
     def __str__(self) -> str:
         name = f"{self.protocol} {self.name}" if self.is_mqtt else self.protocol
         return f"{name} on {self.listen_on}"

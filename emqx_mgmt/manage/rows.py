@@ -170,7 +170,7 @@ def connection(node: str, session: Session) -> Connection | None:
         channel.proto_ver,
         UNDEFINED if channel.username is None else channel.username,
         UNDEFINED if channel.will_topic is None else channel.will_topic,
-        channel.zone,
+        channel.zone.name,
     )
 
 

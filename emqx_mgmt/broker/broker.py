@@ -1,0 +1,209 @@
+"""The broker: policy over the routing core. The engine calls it for everything but ordinary messages.
+
+Methods named `on_…` and `check_…` are called from the event loop, in the middle of a turn: they decide at once or hold
+the channel and decide in a greenlet; they never switch greenlets themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from emqx_mgmt.broker import reasons
+from emqx_mgmt.broker.access import Access
+from emqx_mgmt.broker.connect import Connecting
+from emqx_mgmt.broker.hooks import Hooks
+from emqx_mgmt.broker.sessions import Sessions
+from emqx_mgmt.broker.stats import Stats
+from emqx_mgmt.broker.subscribing import Subscribing
+from emqx_mgmt.broker.timers import Timer, Timers
+from emqx_mgmt.broker.verdicts import Verdicts
+from router_ext.connection import Egress
+from router_ext.engine import Engine
+from router_ext.message import Message
+from router_ext.metrics import Metrics
+from router_ext.codec import encode_properties
+from router_ext.router import Router
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker.banned import Banned
+    from router_ext.channel import Channel
+    from router_ext.packets import Auth, Connect, Disconnect, Subscribe, Unsubscribe
+    from router_ext.session import Session
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+PUBLISH = 3
+DECISION_DEADLINE = 5.0  # seconds a hook may take
+# A connection taken over by its own client is no disconnect to the rest of the system.
+TAKEN_OVER = ("discard", "conflict")
+
+
+class Broker:
+    """`banned` is None where there is no table of bans; `response_topic_prefix` may be empty."""
+
+    def __init__(self, *, banned: Banned | None = None, response_topic_prefix: str = "",
+                 shared_strategy: str = "random", decision_deadline: float = DECISION_DEADLINE) -> None:
+        metrics = Metrics()
+        self.engine = Engine(Router(strategy=shared_strategy), metrics, Egress(metrics))
+        self.engine.policy = self
+        self.hooks = Hooks()
+        self.hooks.watch(self._hooks_changed)
+        self.timers = Timers()
+        self.verdicts = Verdicts(decision_deadline)
+        self.banned = banned
+        self.response_topic_prefix = response_topic_prefix
+        self.stats_book = Stats(self)
+        self.access = Access(self)
+        self.sessions_life = Sessions(self)
+        self.connecting = Connecting(self)
+        self.subscribing = Subscribing(self)
+        self.online = 0
+        self.now = 0  # monotonic ms of the latest turn
+        self.check_acl = self.access.check_publish
+        self.on_subscribe = self.subscribing.on_subscribe
+        self.on_unsubscribe = self.subscribing.on_unsubscribe
+        self.on_connect = self.connecting.on_connect
+
+    # -- what the management API asks -----------------------------------------------------------------
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        return self.engine.sessions
+
+    @property
+    def router(self) -> Router:
+        return self.engine.router
+
+    def metrics(self) -> dict[str, int]:
+        return self.engine.metrics.snapshot()
+
+    def stats(self) -> dict[str, int]:
+        return self.stats_book.rows()
+
+    def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False, client_id: str = "http",
+                properties: dict[str, Any] | None = None) -> int:
+        """Publishes past ACL, mountpoint and limits (behaviour, 5.9); returns how many subscribers it reached."""
+        properties = dict(properties or {})
+        expiry = properties.pop("message_expiry_interval", None)
+        encoded = encode_properties(properties, PUBLISH) if properties else b""
+        return self.route(Message.create(topic, payload, qos, retain, client_id, encoded, expiry), None)
+
+    def route(self, message: Message, publisher: Session | None) -> int:
+        """A message through the `message.publish` hooks to its subscribers."""
+        if self.hooks.any("message.publish"):
+            message = self.hooks.pipe("message.publish", message)
+            if message is None:
+                return 0
+        return self.engine.publish(message, publisher)
+
+    def subscribe(self, client_id: str, topic: str, qos: int) -> bool:
+        """Adds a subscription to a session, without a packet to its client; False when there is no such session."""
+        session = self.engine.sessions.get(client_id)
+        if session is None:
+            return False
+        new = self.subscribing.add(session, topic, qos)
+        self.subscribing.send_retained(session, topic, qos, 0, new)
+        return True
+
+    def unsubscribe(self, client_id: str, topic: str) -> bool:
+        session = self.engine.sessions.get(client_id)
+        if session is None:
+            return False
+        self.subscribing.remove(session, topic)
+        return True
+
+    def kick(self, client_id: str) -> bool:
+        """Closes a client's connection; its will is sent. False when it is not connected."""
+        session = self.engine.sessions.get(client_id)
+        if session is None or session.channel is None:
+            return False
+        session.channel.close("kicked", reasons.ADMINISTRATIVE_ACTION)
+        return True
+
+    # -- what the engine asks and tells ---------------------------------------------------------------
+
+    def on_disconnect(self, channel: Channel, packet: Disconnect) -> None:
+        """MQTT 5.0, section 3.14: a normal end deletes the will; the session's expiry may be changed."""
+        session = channel.session
+        expiry = packet.properties.get("session_expiry_interval")
+        if expiry is not None:
+            if expiry and session.expiry_interval == 0:
+                channel.close("protocol_error", reasons.PROTOCOL_ERROR)  # [MQTT-3.14.2-2]
+                return
+            session.expiry_interval = expiry
+        if packet.reason_code == reasons.SUCCESS:
+            session.will = None  # [MQTT-3.14.4-3]
+            channel.close("normal")
+        else:
+            channel.close("disconnected_with_reason")
+
+    def on_auth(self, channel: Channel, packet: Auth) -> None:
+        channel.close("protocol_error", reasons.PROTOCOL_ERROR)
+
+    def on_publish(self, channel: Channel, message: Message) -> Message | None:
+        try:
+            answer: Message | None = self.hooks.pipe("message.publish", message)
+        except Exception:
+            log.exception("a handler of message.publish failed: the message of %s is not delivered", channel.client_id)
+            return None
+        return answer
+
+    def on_acked(self, session: Session, message: Message) -> None:
+        self.hooks.run("message.acked", session, message)
+
+    def on_denied(self, channel: Channel, topic: bytes) -> None:
+        log.info("%s may not publish to %s", channel.client_id, topic.decode())
+
+    def connected(self, channel: Channel) -> None:
+        self.online += 1
+        self.stats_book.touch()
+
+    def on_closed(self, channel: Channel, reason: str) -> None:
+        channel.listener.closed(reason)
+        session = channel.session
+        if session is None:
+            return
+        self.online -= 1
+        if session.channel is None:
+            self.sessions_life.leave(session, send_will=reason != "normal")
+        if reason not in TAKEN_OVER:
+            self.hooks.run("client.disconnected", channel.context, reason)
+
+    def on_error(self, channel: Channel, error: BaseException) -> None:
+        """Our own mistake: it costs this connection, and nobody else's."""
+        log.error("connection of %s ended by an internal error", channel.client_id, exc_info=error)
+        channel.close("internal_error", reasons.UNSPECIFIED_ERROR)
+
+    # -- time -------------------------------------------------------------------------------------------
+
+    def after(self, seconds: float, call: Callable[[], None]) -> Timer:
+        return self.timers.at(self.now + int(seconds * 1000), call)
+
+    def tick(self, now: int, silent: list[Channel]) -> None:
+        """Ten times a second: what is due."""
+        self.now = now
+        for channel in silent:
+            if channel.is_open:
+                channel.close("keepalive_timeout", reasons.KEEP_ALIVE_TIMEOUT)
+            else:
+                channel.close("idle_timeout")
+        self.timers.run(now)
+
+    # -- inside -------------------------------------------------------------------------------------------
+
+    def guard(self, question: Callable[[], T], otherwise: T) -> T:
+        """A decision made at once: `otherwise` when it raises."""
+        try:
+            return question()
+        except Exception:
+            log.exception("a decision failed: denied")
+            return otherwise
+
+    def _hooks_changed(self, point: str) -> None:
+        engine = self.engine
+        engine.publish_hooked = self.hooks.any("message.publish")
+        engine.acked_hooked = self.hooks.any("message.acked")
+        engine.acl_hooked = self.hooks.any("client.check_acl")

@@ -1,0 +1,25 @@
+"""Who a hook is asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Client:
+    """The credentials of a connection (EMQ X "credentials"). `password` is there during authentication only."""
+
+    client_id: str
+    username: str | None
+    peer: tuple[str, int]
+    zone: str
+    proto_ver: int = 4
+    is_super: bool = False
+    password: bytes | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Grant:
+    """An authentication handler's yes with a super-user flag; plain True grants without it."""
+
+    is_super: bool = False

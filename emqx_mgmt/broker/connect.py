@@ -1,0 +1,187 @@
+"""CONNECT: the checks in the order of the behaviour of EMQ X, then the session, then CONNACK."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from emqx_mgmt.broker import reasons
+from emqx_mgmt.broker.access import PUBLISH as ACCESS_PUBLISH
+from emqx_mgmt.broker.client import Client, Grant
+from emqx_mgmt.broker.sessions import NEVER
+from router_ext.codec import encode_connack
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker.broker import Broker
+    from router_ext.channel import Channel
+    from router_ext.packets import Connect
+    from router_ext.zone import Zone
+
+
+@dataclass(slots=True)
+class Refused(Exception):
+    """CONNECT is refused with an MQTT 5 reason code."""
+
+    code: int
+
+
+class Connecting:
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def on_connect(self, channel: Channel, packet: Connect) -> None:
+        """Decides now if nothing has to be waited for, else in a greenlet while the channel is held."""
+        try:
+            client = self._identify(channel, packet)
+            self._check_banned(channel, client)
+            self._check_will(channel, packet)
+        except Refused as refused:
+            self._refuse(channel, refused.code)
+            return
+        hooks = self._broker.hooks
+        if hooks.may_block("client.authenticate") or (packet.will and hooks.may_block("client.check_acl")):
+            self._broker.verdicts.ask(
+                lambda: self._authorise(channel, packet, client), Refused(reasons.NOT_AUTHORIZED),
+                lambda answer: self._finish(channel, packet, client, answer))
+            return
+        self._finish(channel, packet, client, self._broker.guard(
+            lambda: self._authorise(channel, packet, client), Refused(reasons.NOT_AUTHORIZED)))
+
+    # -- checks -------------------------------------------------------------------------------------
+
+    def _identify(self, channel: Channel, packet: Connect) -> Client:
+        """The client id: as sent, the user name where the zone says so, or one of the broker's own."""
+        zone: Zone = channel.zone
+        client_id = packet.client_id
+        if zone.use_username_as_clientid and packet.username:
+            client_id = packet.username
+        if not client_id:
+            # [MQTT-3.1.3-8] 3.1.1: only with Clean Session; MQTT 3.1 knows no empty identifier.
+            if packet.proto_ver == 3 or (packet.proto_ver == 4 and not packet.clean_start):
+                raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID)
+            client_id = f"auto-{secrets.token_hex(12)}"
+        elif len(client_id.encode()) > zone.max_clientid_len:
+            raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID)
+        return Client(client_id, packet.username, channel.peer, zone.name, packet.proto_ver,
+                      password=packet.password)
+
+    def _check_banned(self, channel: Channel, client: Client) -> None:
+        banned = self._broker.banned
+        if channel.zone.enable_ban and banned is not None and banned.check(
+                client.client_id, client.username, client.peer[0], time.time()):
+            raise Refused(reasons.BANNED)
+
+    def _check_will(self, channel: Channel, packet: Connect) -> None:
+        if packet.will is None:
+            return
+        if packet.will.qos > channel.zone.max_qos_allowed:
+            raise Refused(reasons.QOS_NOT_SUPPORTED)  # [MQTT-3.2.2-12]
+        if packet.will.retain and not channel.zone.retain_available:
+            raise Refused(reasons.RETAIN_NOT_SUPPORTED)  # [MQTT-3.2.2-13]
+
+    def _authorise(self, channel: Channel, packet: Connect, client: Client) -> Grant | Refused:
+        """The authentication chain, `allow_anonymous` at its end, then the ACL for the will's topic."""
+        if packet.proto_ver == 5 and "authentication_method" in packet.properties:
+            return Refused(reasons.BAD_AUTHENTICATION_METHOD)
+        answer = self._broker.hooks.fold("client.authenticate", client)
+        if answer is None:
+            answer = channel.zone.allow_anonymous
+        if answer is True:
+            answer = Grant()
+        if not isinstance(answer, Grant):
+            return Refused(reasons.NOT_AUTHORIZED)
+        client.is_super = answer.is_super
+        if packet.will and channel.zone.enable_acl and not client.is_super and not self._broker.access.decide(
+                client, ACCESS_PUBLISH, packet.will.topic, channel.zone):
+            return Refused(reasons.NOT_AUTHORIZED)
+        return answer
+
+    # -- outcome ------------------------------------------------------------------------------------
+
+    def _refuse(self, channel: Channel, code: int) -> None:
+        connack, word = reasons.refusal(code, channel.proto_ver)
+        channel.send(connack)
+        channel.close(word)
+
+    def _finish(self, channel: Channel, packet: Connect, client: Client, answer: Grant | Refused) -> None:
+        client.password = None
+        if channel.is_closed:
+            return
+        if isinstance(answer, Refused):
+            self._refuse(channel, answer.code)
+            return
+        channel.context = client
+        session, present = self._broker.sessions_life.open(
+            channel, client.client_id, client.username, expiry_interval(channel.zone, packet))
+        session.will = packet.will
+        self._broker.connected(channel)
+        channel.accept(
+            session, self._connack(channel, packet, client, session, present),
+            connected_at=time.time(),
+            silence_limit=silence_limit(channel.zone, packet),
+            receive_max=packet.properties.get("receive_maximum", 0),
+            max_packet=packet.properties.get("maximum_packet_size", 0),
+            alias_max=channel.zone.max_topic_alias,
+            mount=mountpoint(channel.zone, client),
+            will_topic=packet.will.topic if packet.will else None,
+            is_super=answer.is_super,
+        )
+        hooks = self._broker.hooks
+        if present:
+            hooks.run("session.resumed", session)
+            self._broker.engine.resume(session)
+        else:
+            hooks.run("session.created", session)
+        hooks.run("client.connected", client, channel)
+
+    def _connack(self, channel: Channel, packet: Connect, client: Client, session: Any, present: bool) -> bytes:
+        if packet.proto_ver != 5:
+            return CONNACK_PRESENT if present else CONNACK_NEW
+        zone: Zone = channel.zone
+        properties: dict[str, Any] = {
+            "topic_alias_maximum": zone.max_topic_alias,
+            "maximum_packet_size": zone.max_packet_size,
+            "retain_available": int(zone.retain_available),
+            "wildcard_subscription_available": int(zone.wildcard_subscription),
+            "subscription_identifier_available": 1,
+            "shared_subscription_available": int(zone.shared_subscription),
+        }
+        if zone.max_awaiting_rel:
+            properties["receive_maximum"] = min(zone.max_awaiting_rel, 65535)
+        if zone.max_qos_allowed < 2:
+            properties["maximum_qos"] = zone.max_qos_allowed
+        if not packet.client_id:
+            properties["assigned_client_identifier"] = client.client_id
+        if zone.server_keepalive:
+            properties["server_keep_alive"] = zone.server_keepalive
+        if session.expiry_interval != packet.properties.get("session_expiry_interval", 0):
+            properties["session_expiry_interval"] = session.expiry_interval
+        if packet.properties.get("request_response_information") and self._broker.response_topic_prefix:
+            properties["response_information"] = f"{self._broker.response_topic_prefix}/{client.client_id}"
+        return encode_connack(present, reasons.SUCCESS, properties, 5)
+
+
+CONNACK_NEW = encode_connack(False, 0, {}, 4)
+CONNACK_PRESENT = encode_connack(True, 0, {}, 4)
+
+
+def expiry_interval(zone: Zone, packet: Connect) -> int:
+    """Seconds the session outlives its connection. MQTT 3: the zone's, or 0 with Clean Session."""
+    if packet.proto_ver == 5:
+        return int(packet.properties.get("session_expiry_interval", 0))
+    return 0 if packet.clean_start else min(zone.session_expiry_interval, NEVER)
+
+
+def silence_limit(zone: Zone, packet: Connect) -> int:
+    """[MQTT-3.1.2-22] One and a half keepalives in ms: twice the period at which EMQ X looks."""
+    keepalive = zone.server_keepalive if packet.proto_ver == 5 and zone.server_keepalive else packet.keepalive
+    return int(keepalive * zone.keepalive_backoff * 2 * 1000)
+
+
+def mountpoint(zone: Zone, client: Client) -> bytes | None:
+    if not zone.mountpoint:
+        return None
+    text = zone.mountpoint.replace("%c", client.client_id)
+    return (text.replace("%u", client.username) if client.username else text).encode()

@@ -1,0 +1,136 @@
+"""The life of sessions: opened or resumed at CONNECT, taken over, left behind, expired; and the will that goes with it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from emqx_mgmt.broker import reasons
+from emqx_mgmt.broker.timers import Timer
+from router_ext.message import Message
+from router_ext.codec import encode_properties
+from router_ext.session import Session
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker.broker import Broker
+    from router_ext.channel import Channel
+    from router_ext.packets import Will
+
+NEVER = 0xFFFFFFFF
+# Properties of a will that belong to the will itself and are not passed on as they stand.
+OWN_PROPERTIES = ("will_delay_interval", "message_expiry_interval")
+PUBLISH = 3
+
+
+@dataclass(slots=True)
+class Left:
+    """What still has to happen for a session whose connection is gone."""
+
+    will: Timer | None = None
+    expiry: Timer | None = None
+
+
+class Sessions:
+    """Sessions by client id are in `engine.sessions`; here is what changes them."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._engine = broker.engine
+        self._left: dict[Session, Left] = {}
+
+    # -- connecting ---------------------------------------------------------------------------------
+
+    def open(self, channel: Channel, client_id: str, username: str | None, expiry: int) -> tuple[Session, bool]:
+        """The session for a connection, and whether it was there before (MQTT 5.0, section 3.1.2.4).
+
+        A connection that has it now is closed first [MQTT-3.1.4-3]."""
+        session = self._engine.sessions.get(client_id)
+        present = False
+        if session is not None:
+            self._take_over(session, channel.clean_start)
+            present = not channel.clean_start and client_id in self._engine.sessions
+            if not present and self._engine.sessions.get(client_id) is session:
+                self.end(session, "discarded")
+        if not present or session is None:
+            session = Session(client_id, channel.zone, username=username, clean_start=channel.clean_start,
+                              created_at=time.time())
+            self._engine.sessions[client_id] = session
+        else:
+            self._resume(session, username)
+        session.expiry_interval = expiry
+        return session, present
+
+    def _take_over(self, session: Session, clean_start: bool) -> None:
+        if session.channel is not None:
+            session.channel.close("discard" if clean_start else "conflict", reasons.SESSION_TAKEN_OVER)
+
+    def _resume(self, session: Session, username: str | None) -> None:
+        session.username = username
+        session.clean_start = False
+        left = self._left.pop(session, None)
+        if left is not None:  # [MQTT-3.1.3-9] a will that waits is not sent when the client comes back
+            cancel(left.will)
+            cancel(left.expiry)
+
+    # -- disconnecting ------------------------------------------------------------------------------
+
+    def leave(self, session: Session, send_will: bool) -> None:
+        """The session's connection is gone: its will is sent now or later, the session ends now or later."""
+        will, session.will = session.will, None
+        left = Left()
+        if will is not None and send_will:
+            delay = min(will.properties.get("will_delay_interval", 0), session.expiry_interval)
+            if delay:
+                left.will = self._broker.after(delay, lambda: self._send_waiting_will(session, will))
+            else:
+                self.publish_will(session, will)
+        if session.expiry_interval == 0:
+            cancel(left.will)
+            self.end(session, "closed")
+            return
+        if session.expiry_interval != NEVER:
+            left.expiry = self._broker.after(session.expiry_interval, lambda: self._expire(session, left, will))
+        self._left[session] = left
+
+    def _send_waiting_will(self, session: Session, will: Will) -> None:
+        left = self._left.get(session)
+        if left is not None:
+            left.will = None
+        self.publish_will(session, will)
+
+    def _expire(self, session: Session, left: Left, will: Will | None) -> None:
+        """[MQTT-3.1.3-9] The will goes out at the latest when the session ends."""
+        if left.will is not None and left.will.call is not None and will is not None:
+            left.will.cancel()
+            self.publish_will(session, will)
+        self.end(session, "expired")
+
+    def end(self, session: Session, reason: str) -> None:
+        """The session is gone with everything in it; a will that still waits is sent."""
+        left = self._left.pop(session, None)
+        if left is not None:
+            cancel(left.expiry)
+            if left.will is not None and left.will.call is not None:
+                call = left.will.call
+                left.will.cancel()
+                call()
+        self._engine.discard(session)
+        self._broker.hooks.run("session.terminated", session, reason)
+
+    def publish_will(self, session: Session, will: Will) -> None:
+        """[MQTT-3.1.2-8] In the name of the client, through the hooks, past the checks made at CONNECT."""
+        forwarded = {name: value for name, value in will.properties.items() if name not in OWN_PROPERTIES}
+        self._broker.route(
+            Message.create(
+                will.topic, will.payload, will.qos, will.retain, session.client_id,
+                encode_properties(forwarded, PUBLISH) if forwarded else b"",
+                will.properties.get("message_expiry_interval"),
+            ),
+            session,
+        )
+
+
+def cancel(timer: Timer | None) -> None:
+    if timer is not None:
+        timer.cancel()

@@ -1,0 +1,149 @@
+"""SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0, sections 3.8 to 3.11)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emqx_mgmt.broker import reasons
+from router_ext.codec import encode_suback, encode_unsuback
+from router_ext.topic import levels, split_share, valid_filter
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker.broker import Broker
+    from router_ext.channel import Channel
+    from router_ext.packets import Subscribe, Unsubscribe
+    from router_ext.session import Session
+    from router_ext.zone import Zone
+
+QOS = 0x03
+NO_LOCAL = 0x04
+RETAIN_HANDLING = 0x30
+FAILURE = 0x80  # the only refusal SUBACK has before MQTT 5
+
+
+class Subscribing:
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._router = broker.engine.router
+
+    # -- packets ------------------------------------------------------------------------------------
+
+    def on_subscribe(self, channel: Channel, packet: Subscribe) -> None:
+        """[MQTT-3.8.4-1] Answered at once, or after the ACL chain has taken its time with the channel held."""
+        if any(flags & NO_LOCAL and topic.startswith("$share/") for topic, flags in packet.filters):
+            channel.close("protocol_error", reasons.PROTOCOL_ERROR)  # [MQTT-3.8.3-4]
+            return
+        hooks = self._broker.hooks
+        if not hooks.may_block("client.check_acl") and not hooks.may_block("client.subscribe"):
+            codes = self._broker.guard(lambda: self._decide(channel, packet), refused(packet))
+            self._subscribe(channel, packet, codes)
+            return
+
+        def decided(codes: list[int]) -> None:
+            if not channel.is_closed:
+                self._subscribe(channel, packet, codes)
+                channel.resume()
+
+        channel.hold()
+        self._broker.verdicts.ask(lambda: self._decide(channel, packet), refused(packet), decided)
+
+    def _decide(self, channel: Channel, packet: Subscribe) -> list[int]:
+        """A reason code for each filter; the granted QoS where it may be subscribed."""
+        codes = [self._check(channel, topic, flags & QOS) for topic, flags in packet.filters]
+        hooked = self._broker.hooks.pipe("client.subscribe", codes, channel.context, packet.filters)
+        return refused(packet) if hooked is None else hooked
+
+    def _check(self, channel: Channel, topic: str, qos: int) -> int:
+        zone: Zone = channel.zone
+        try:
+            group, topic_filter = split_share(topic)
+        except ValueError:
+            return reasons.TOPIC_FILTER_INVALID
+        if not valid_filter(topic_filter) or (zone.max_topic_levels and levels(topic_filter) > zone.max_topic_levels):
+            return reasons.TOPIC_FILTER_INVALID
+        if group is not None and not zone.shared_subscription:
+            return reasons.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
+        if not zone.wildcard_subscription and ("+" in topic_filter or "#" in topic_filter):
+            return reasons.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED
+        if not self._broker.access.may_subscribe(channel, topic_filter):
+            return reasons.NOT_AUTHORIZED
+        return min(qos, zone.max_qos_allowed)
+
+    def _subscribe(self, channel: Channel, packet: Subscribe, codes: list[int]) -> None:
+        """Makes the subscriptions, sends SUBACK, then what is retained for them."""
+        subid = packet.properties.get("subscription_identifier", 0)
+        if isinstance(subid, list):
+            subid = subid[0]
+        retained = []
+        for i, (topic, flags) in enumerate(packet.filters):
+            if codes[i] > 2:
+                continue
+            options = flags & ~QOS | codes[i]
+            if not self._room_for(channel.session, topic):
+                codes[i] = reasons.QUOTA_EXCEEDED
+                continue
+            new = self.add(channel.session, mounted(channel, topic), options, subid)
+            retained.append((mounted(channel, topic), options, new))
+        if channel.proto_ver != 5:
+            codes = [code if code <= 2 else FAILURE for code in codes]
+        channel.send(encode_suback(packet.packet_id, codes, {}, channel.proto_ver))
+        for topic, options, new in retained:
+            self.send_retained(channel.session, topic, options, subid, new)
+
+    def on_unsubscribe(self, channel: Channel, packet: Unsubscribe) -> None:
+        """[MQTT-3.10.4-4] Always answered, also when nothing was subscribed."""
+        self._broker.hooks.run("client.unsubscribe", channel.context, packet.filters)
+        codes = [reasons.SUCCESS if self.remove(channel.session, mounted(channel, topic))
+                 else reasons.NO_SUBSCRIPTION_EXISTED for topic in packet.filters]
+        channel.send(encode_unsuback(packet.packet_id, codes, {}, channel.proto_ver))
+
+    # -- the table ----------------------------------------------------------------------------------
+
+    def _room_for(self, session: Session, topic: str) -> bool:
+        if not session.max_subscriptions or session.subscription_count < session.max_subscriptions:
+            return True
+        group, topic_filter = split_share(topic)
+        return self._router.lookup(topic_filter.encode(), session, group and group.encode()) is not None
+
+    def add(self, session: Session, topic: str, options: int, subid: int = 0) -> bool:
+        """Adds or replaces one subscription [MQTT-3.8.4-3]; True when it is new. `topic` may name a shared group."""
+        group, topic_filter = split_share(topic)
+        new: bool = self._router.subscribe(
+            topic_filter.encode(), session, options, subid, group.encode() if group else None)
+        self._broker.stats_book.touch()
+        self._broker.hooks.run("session.subscribed", session, topic, options, new)
+        return new
+
+    def remove(self, session: Session, topic: str) -> bool:
+        """False when there was no such subscription."""
+        try:
+            group, topic_filter = split_share(topic)
+        except ValueError:
+            return False
+        if not self._router.unsubscribe(topic_filter.encode(), session, group.encode() if group else None):
+            return False
+        self._broker.hooks.run("session.unsubscribed", session, topic)
+        return True
+
+    def send_retained(self, session: Session, topic: str, options: int, subid: int, new: bool) -> None:
+        """[MQTT-3.3.1-9] to [MQTT-3.3.1-11]: by Retain Handling; nothing for shared subscriptions (section 4.8.2)."""
+        handling = (options & RETAIN_HANDLING) >> 4
+        store = self._broker.engine.retained
+        if store is None or handling == 2 or (handling == 1 and not new):
+            return
+        group, topic_filter = split_share(topic)
+        if group is None:
+            self._broker.engine.send_retained(session, store.match(topic_filter.encode()), options, subid)
+
+
+def refused(packet: Subscribe) -> list[int]:
+    return [reasons.NOT_AUTHORIZED] * len(packet.filters)
+
+
+def mounted(channel: Channel, topic: str) -> str:
+    """The filter below the connection's mountpoint; a shared group stays in front."""
+    if channel.mountpoint is None:
+        return topic
+    group, topic_filter = split_share(topic)
+    prefix = "" if group is None else "$queue/" if group == "$queue" else f"$share/{group}/"
+    return f"{prefix}{channel.mountpoint}{topic_filter}"

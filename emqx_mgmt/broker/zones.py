@@ -1,0 +1,44 @@
+"""A zone of the settings as the routing core reads it."""
+
+from __future__ import annotations
+
+from emqx_mgmt.settings import Settings
+from router_ext.zone import Zone
+
+LOWEST, HIGHEST = 0, 255
+# Settings that mean the same there and here, by the same name and in the same unit.
+SAME = (
+    "max_packet_size", "max_clientid_len", "max_topic_levels", "max_qos_allowed", "max_topic_alias",
+    "retain_available", "wildcard_subscription", "shared_subscription", "ignore_loop_deliver", "enable_acl",
+    "enable_ban", "enable_stats", "allow_anonymous", "server_keepalive", "keepalive_backoff", "max_subscriptions",
+    "upgrade_qos", "max_inflight", "max_awaiting_rel", "max_mqueue_len", "mqueue_store_qos0", "mountpoint",
+    "use_username_as_clientid",
+)
+
+
+def milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def core_zone(settings: Settings, name: str) -> Zone:
+    """The values in effect for the zone `name`."""
+    zone = settings.zone(name)
+    priorities = {topic.encode(): priority for topic, priority in zone.mqueue_priorities.items()}
+    limit = zone.publish_limit
+    return Zone(
+        name,
+        **{key: getattr(zone, key) for key in SAME},
+        idle_timeout=milliseconds(zone.idle_timeout),
+        retry_interval=milliseconds(zone.retry_interval),
+        await_rel_timeout=milliseconds(zone.await_rel_timeout),
+        session_expiry_interval=int(zone.session_expiry_interval),
+        acl_nomatch_allow=zone.acl_nomatch == "allow",
+        acl_deny_disconnect=zone.acl_deny_action == "disconnect",
+        mqueue_priorities=priorities or None,
+        mqueue_default_priority=HIGHEST if zone.mqueue_default_priority == "highest" else LOWEST,
+        publish_limit_count=limit.count if limit else 0,
+        publish_limit_period=milliseconds(limit.seconds) if limit else 0,
+        enable_acl_cache=settings["enable_acl_cache"],
+        acl_cache_max_size=settings["acl_cache_max_size"],
+        acl_cache_ttl=milliseconds(settings["acl_cache_ttl"]),
+    )
