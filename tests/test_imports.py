@@ -1,0 +1,68 @@
+"""Who may import whom: the layers of ARCHITECTURE.md, read from the source."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "emqx_mgmt"
+
+# From the bottom up. A part may import those below it, and itself; parts of one row do not know each other.
+LAYERS = [
+    {"settings"},
+    {"broker"},
+    {"listeners", "storage"},
+    {"node"},
+    {"manage"},
+    {"api"},
+    {"__init__"},
+    {"server"},
+    {"cli"},
+]
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+FLASK = {"flask", "werkzeug", "flask_httpauth"}
+
+
+def part_of(path: Path) -> str:
+    top = path.relative_to(PACKAGE).parts[0]
+    return top.removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """The modules a file imports when it runs, which leaves out imports for type checkers."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "emqx_mgmt":
+            names.update(f"emqx_mgmt.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names.add(node.module or "")
+    return names
+
+
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_points_back(path: Path):
+    part = part_of(path)
+    for module in imported(path):
+        if not module.startswith("emqx_mgmt."):
+            continue
+        target = module.split(".")[1]
+        target = "__init__" if target == "create_app" else target
+        assert target == part or LEVEL[target] < LEVEL[part], f"{part} imports {target}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_api_knows_flask(path: Path):
+    if part_of(path) not in ("api", "__init__"):
+        assert not {module.split(".")[0] for module in imported(path)} & FLASK
