@@ -22,7 +22,7 @@ wsgi_app = "emqx_mgmt.server.application:application()"
 worker_class = "emqx_mgmt.server.worker.Worker"
 workers = 1
 worker_connections = max([row.max_conns for row in _master.http], default=1)
-bind = [row.listen_on if row.endpoint.host else f"0.0.0.0:{row.listen_on}" for row in _master.http]
+bind = _master.http_addresses
 max_requests = 0
 control_socket_disable = True
 logconfig_dict = logging_config(_master.settings)

@@ -52,6 +52,11 @@ class Master:
     def http(self) -> list[Listener]:
         return [listener for listener in self.listeners if not listener.is_mqtt]
 
+    @property
+    def http_addresses(self) -> list[str]:
+        """The HTTP listeners as gunicorn writes them."""
+        return [row.listen_on if row.endpoint.host else f"0.0.0.0:{row.listen_on}" for row in self.http]
+
     def open(self) -> None:
         """Everything that can fail, before a worker exists. Raises DataDirError or ListenError."""
         inherited: dict[str, int] = json.loads(os.environ.pop(HANDOVER, "{}"))
@@ -81,6 +86,7 @@ class Master:
             log.error("node.data_dir cannot change while running. The settings from before stay in effect.")
             return
         self.settings = settings
+        log.info("The settings were read again.")
         logging.config.dictConfig(logging_config(settings))
 
     def close(self) -> None:
@@ -128,6 +134,8 @@ def check_gunicorn(arbiter: Arbiter) -> None:
     for name, wanted, sentence in REFUSED:
         if getattr(arbiter.cfg, name) != wanted:
             fail(sentence, os.EX_CONFIG)
+    if arbiter.cfg.bind != current().http_addresses:
+        fail("Addresses are settings (management.listener.http): run without --bind.", os.EX_CONFIG)
 
 
 class ClosesAll:

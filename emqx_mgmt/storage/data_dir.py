@@ -20,6 +20,8 @@ class DataDirLock:
 
     def __init__(self, data_dir: Path, inherited: int | None = None) -> None:
         self._fd = inherited if inherited is not None else self._acquire(data_dir)
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
     @staticmethod
     def _acquire(data_dir: Path) -> int:
@@ -37,14 +39,9 @@ class DataDirLock:
             raise DataDirError(
                 f"The data directory {data_dir} is in use by another broker (process {holder})", os.EX_UNAVAILABLE
             ) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         return fd
 
     def export(self) -> int:
         """The descriptor, made to survive an exec."""
         os.set_inheritable(self._fd, True)
         return self._fd
-
-    def release(self) -> None:
-        os.close(self._fd)

@@ -90,6 +90,7 @@ def test_a_data_directory_belongs_to_one_broker(start_broker):
         (["--workers", "2"], "One worker is one broker node"),
         (["--worker-class", "sync"], "own gevent worker"),
         (["--max-requests", "100"], "A worker that is recycled disconnects every client"),
+        (["--bind", "127.0.0.1:9999"], "Addresses are settings"),
     ],
 )
 def test_gunicorn_options_that_break_the_node_are_refused(start_broker, options, sentence):
