@@ -16,11 +16,13 @@ import time
 from router_ext.router import Router, Subscriber
 
 SUBSCRIBERS = 10_000
-SHAPES = {          # name -> (filter, a topic that only this filter matches)
+SHAPES = {  # name -> (filter, a topic that only this filter matches)
     "telemetry": ("fleet/{0:07d}/+/state/#", "fleet/{0:07d}/engine/state/rpm"),
     "leading +": ("+/{0:07d}/status", "berlin/{0:07d}/status"),
-    "long tail": ("site/{0:07d}/building/+/floor/+/room/+/sensor/#",
-                  "site/{0:07d}/building/b/floor/3/room/12/sensor/t"),
+    "long tail": (
+        "site/{0:07d}/building/+/floor/+/room/+/sensor/#",
+        "site/{0:07d}/building/b/floor/3/room/12/sensor/t",
+    ),
     "two forks": ("{1}/+/{0:07d}/+/set", "{1}/gateway/{0:07d}/valve/set"),
 }
 
@@ -77,8 +79,10 @@ def million_filters(name: str, count: int) -> None:
     assert router.recipients(topics[0]) == []
     left = resident() - before
     assert left < grown / 20 + 4_000_000, left
-    print(f"{name:>10}  {grown / count:6.1f} B/filter  {subscribes:9,.0f} subscribes/s  {cold:9,.0f} cold matches/s  "
-          f"{hot:10,.0f} cached/s  {unsubscribes:9,.0f} unsubscribes/s  {left / 1e6:5.2f} MB left")
+    print(
+        f"{name:>10}  {grown / count:6.1f} B/filter  {subscribes:9,.0f} subscribes/s  {cold:9,.0f} cold matches/s  "
+        f"{hot:10,.0f} cached/s  {unsubscribes:9,.0f} unsubscribes/s  {left / 1e6:5.2f} MB left"
+    )
 
 
 def one_filter(count: int) -> None:
@@ -90,7 +94,7 @@ def one_filter(count: int) -> None:
     subscribes = rate(count, began)
     began = time.perf_counter()
     for _ in range(20):
-        router.subscribe(b"other", subscribers[0], 0)      # a change: the next match is cold
+        router.subscribe(b"other", subscribers[0], 0)  # a change: the next match is cold
         assert router.count_recipients([b"news/today"]) == count
         router.unsubscribe(b"other", subscribers[0])
     cold = (time.perf_counter() - began) / 20
@@ -100,8 +104,10 @@ def one_filter(count: int) -> None:
         router.unsubscribe(b"news/#", subscriber)
     unsubscribes = rate(count, began)
     assert router.counts == (0, 0, 0, 0)
-    print(f"one filter, {count:,} subscribers: {subscribes:,.0f} subscribes/s, {cold * 1e3:.2f} ms a cold match, "
-          f"{unsubscribes:,.0f} unsubscribes/s")
+    print(
+        f"one filter, {count:,} subscribers: {subscribes:,.0f} subscribes/s, {cold * 1e3:.2f} ms a cold match, "
+        f"{unsubscribes:,.0f} unsubscribes/s"
+    )
 
 
 def main() -> None:
