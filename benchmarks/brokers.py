@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,11 @@ def running(broker: Broker, placement: Placement) -> Iterator[RunningBroker]:
             started.stop()
 
 
+def our_version() -> str:
+    project: str = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
+    return project
+
+
 def our_command(port: int, directory: Path) -> list[str]:
     return [sys.executable, "-m", "gunicorn", "wsgi:app"]
 
@@ -165,7 +171,7 @@ def rumqttd_command(port: int, directory: Path) -> list[str]:
 BROKERS = {
     broker.name: broker
     for broker in (
-        Broker("ours", our_command, lambda: importlib.metadata.version("emqx-mgmt"), lambda: None),
+        Broker("ours", our_command, our_version, lambda: None),
         Broker(
             "mosquitto",
             mosquitto_command,
