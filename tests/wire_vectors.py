@@ -1,4 +1,6 @@
-"""Wire vectors: what a client may send in each version, and how the broker has to take it. See vectors/README.md."""
+"""Wire vectors: what a client may send in each version, and how the broker has to take it.
+
+The notation is told in vectors/README.md."""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "vectors"
 LEVELS = {"3.1": 3, "3.1.1": 4, "5": 5}
-TOKEN = re.compile(r'"(?P<text>[^"]*)"|(?P<hex>[0-9a-f]{2})\*(?P<times>\d+)|(?P<plain>(?:[0-9a-f]{2})+)|(?P<mark>[(){}])')
+TOKEN = re.compile(
+    r'"(?P<text>[^"]*)"|(?P<hex>[0-9a-f]{2})\*(?P<times>\d+)|(?P<plain>(?:[0-9a-f]{2})+)|(?P<mark>[(){}])'
+)
 OUTCOMES = frozenset(("accept", "reply", "connack", "refuse", "state", "close", "wait", "end"))
 
 
@@ -58,7 +62,8 @@ def read_bytes(notation: str) -> bytes:
             stack.append(bytearray())
         else:
             inner = bytes(stack.pop())
-            stack[-1] += (len(inner).to_bytes(2, "big") if token["mark"] == ")" else varint(len(inner))) + inner
+            stack[-1] += len(inner).to_bytes(2, "big") if token["mark"] == ")" else varint(len(inner))
+            stack[-1] += inner
     if len(stack) != 1:
         raise ValueError(f"unbalanced: {notation!r}")
     return bytes(stack[0])

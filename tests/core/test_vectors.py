@@ -12,12 +12,13 @@ TAKEN = frozenset(("accept", "reply", "connack", "state", "end"))
 def packets(vector: Vector) -> list:
     """What the codec makes of the vector's bytes; None at the end for an incomplete packet."""
     found, data = [], vector.data
+    version = 0 if vector.first else vector.version
     while data:
-        lengths = frame_lengths(data, vector.version)
+        lengths = frame_lengths(data, version)
         if lengths is None or sum(lengths) > len(data):
             return [*found, None]
         header, body = lengths
-        found.append(decode(data[0], data[header:header + body], 0 if vector.first else vector.version))
+        found.append(decode(data[0], data[header:header + body], version))
         data = data[header + body:]
     return found
 
