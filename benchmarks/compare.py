@@ -99,10 +99,8 @@ def main() -> int:
     generator = Generator(Placement(generator_core, options.realtime), options.seconds)
     print(machine())
     print(", ".join(f"{broker.name} {broker.version()}" for broker in brokers))
-    print(
-        f"{options.repeat} x {options.seconds:g} s a load, broker on core {broker_core}, generator on {generator_core}"
-    )
-    print()
+    cores = f"broker on core {broker_core}, generator on core {generator_core}"
+    print(f"{options.repeat} x {options.seconds:g} s a load, {cores}\n")
     everything: dict[str, Results] = {}
     for load in loads:
         everything[load.name] = run_load(load, brokers, generator, placement, options.repeat)
