@@ -40,6 +40,9 @@ class Node:
     def start(self, listeners: list[Listener]) -> None:
         self.store.open()
         self.store.applications.bootstrap(self.settings["management.bootstrap_app"])
+        self.store.users.bootstrap(
+            self.settings["dashboard.default_user.login"], self.settings["dashboard.default_user.password"]
+        )
         self.listeners = listeners
         self.turns = Turns(self.broker)
         for listener in listeners:

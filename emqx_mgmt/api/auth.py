@@ -6,12 +6,15 @@ public is exempt.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import ipaddress
+from typing import TYPE_CHECKING
 
 import flask
 from flask_httpauth import HTTPBasicAuth
 
 from emqx_mgmt.api.endpoint import PREFIX
+from emqx_mgmt.api.throttle import Throttle
+from emqx_mgmt.storage import Application, User
 
 if TYPE_CHECKING:
     from emqx_mgmt.listeners import Listener
@@ -19,16 +22,20 @@ if TYPE_CHECKING:
 
 REALM = "minirest-server"
 MANAGEMENT, DASHBOARD = "management", "dashboard"
+UNAUTHORIZED = "UNAUTHORIZED"
+# The password of the default user that everybody knows.
+PUBLIC = "public"
+STILL_PUBLIC = (
+    "the default password is accepted from this machine only:"
+    " change it there, or set dashboard.default_user.password before the first start"
+)
 
 
 def install(app: flask.Flask, node: Node) -> None:
+    logins = Logins(node)
+    app.extensions["logins"] = logins
     basic = HTTPBasicAuth(realm=REALM)
-
-    @basic.verify_password
-    def verify(name: str, password: str) -> Any:
-        if flask.g.listener == MANAGEMENT:
-            return node.store.applications.verify(name, password)
-        return None
+    basic.verify_password(logins.caller)
 
     @app.before_request
     def guard() -> flask.Response | None:
@@ -40,14 +47,67 @@ def install(app: flask.Flask, node: Node) -> None:
         caller = basic.authenticate(given, None) if given is not None and given.type == "basic" else None
         if not caller:
             return refusal()
+        if isinstance(caller, User) and given is not None and is_public_abroad(given.password or ""):
+            return refusal(f"{UNAUTHORIZED}: {STILL_PUBLIC}")
         flask.g.caller = caller
         return None
 
 
-def refusal() -> flask.Response:
+class Logins:
+    """Checks credentials; a wrong one costs its address time."""
+
+    def __init__(self, node: Node) -> None:
+        self._store = node.store
+        self._throttle = Throttle()
+
+    def caller(self, name: str, password: str) -> Application | User | None:
+        """By the listener that the request came in by."""
+        if flask.g.listener == DASHBOARD:
+            return self.user(name, password)
+        application = self._store.applications.verify(name, password)
+        if application is None:
+            self._throttle.failed(_peer())
+            self._throttle.wait(_peer())
+        return application
+
+    def user(self, name: str, password: str) -> User | None:
+        user = self._store.users.remembered(name, password)
+        if user is not None:
+            return user
+        self._throttle.wait(_peer())
+        user = self._store.users.verify(name, password)
+        if user is None:
+            self._throttle.failed(_peer())
+        else:
+            self._throttle.succeeded(_peer())
+        return user
+
+
+def is_public_abroad(password: str) -> bool:
+    """The well-known password, from another machine or through a proxy that says it is one."""
+    if password != PUBLIC:
+        return False
+    headers = flask.request.headers
+    return not _is_loopback(_peer()) or "Forwarded" in headers or "X-Forwarded-For" in headers
+
+
+def refusal(text: str = UNAUTHORIZED) -> flask.Response:
     """All causes look alike."""
     headers = {"WWW-Authenticate": f'Basic Realm="{REALM}"'}
-    return flask.Response("UNAUTHORIZED", 401, headers, content_type="text/plain")
+    return flask.Response(text, 401, headers, content_type="text/plain")
+
+
+def _peer() -> str:
+    return str(flask.request.environ.get("REMOTE_ADDR", ""))
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        peer = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(peer, "ipv4_mapped", None)
+    return bool((mapped or peer).is_loopback)
 
 
 def _is_guarded(path: str) -> bool:

@@ -70,9 +70,7 @@ def install(app: flask.Flask) -> None:
 
 
 def _parameter_error(error: ParameterError) -> flask.Response:
-    return render.failure(
-        error.status, error.code, str(error), {"message": str(error), "errorCode": error.code}
-    )
+    return render.failure(error.status, error.code, str(error), {"message": str(error), "errorCode": error.code})
 
 
 def _refused(error: Refused) -> flask.Response:

@@ -13,9 +13,7 @@ from emqx_mgmt.api.render import respond
 
 def blueprint(endpoints: Iterable[Endpoint]) -> flask.Blueprint:
     listed = sorted((endpoint for endpoint in endpoints if endpoint.listed), key=lambda one: one.descr)
-    entries = [
-        {"name": one.name, "method": one.method, "path": one.path, "descr": one.descr} for one in listed
-    ]
+    entries = [{"name": one.name, "method": one.method, "path": one.path, "descr": one.descr} for one in listed]
     index = flask.Blueprint("index", __name__)
 
     @index.route(PREFIX, methods=["GET", "POST", "PUT", "DELETE"], provide_automatic_options=False)

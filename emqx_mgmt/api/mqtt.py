@@ -65,9 +65,7 @@ def mqtt_unsubscribe(cluster: Cluster, params: Unsubscribe) -> Code:
 
 ENDPOINTS = (
     Endpoint("mqtt_publish", "POST", "/mqtt/publish", "Publish a MQTT message", mqtt_publish, takes=Publish),
-    Endpoint(
-        "mqtt_subscribe", "POST", "/mqtt/subscribe", "Subscribe a topic", mqtt_subscribe, takes=Subscribe
-    ),
+    Endpoint("mqtt_subscribe", "POST", "/mqtt/subscribe", "Subscribe a topic", mqtt_subscribe, takes=Subscribe),
     Endpoint(
         "mqtt_unsubscribe",
         "POST",

@@ -17,8 +17,6 @@ def lookup_node_stats(cluster: Cluster, node: str) -> Counters:
 
 
 ENDPOINTS = (
-    Endpoint(
-        "lookup_node_stats", "GET", "/nodes/:node/stats/", "A list of stats of a node", lookup_node_stats
-    ),
+    Endpoint("lookup_node_stats", "GET", "/nodes/:node/stats/", "A list of stats of a node", lookup_node_stats),
     Endpoint("list_stats", "GET", "/stats/", "A list of stats of all nodes in the cluster", list_stats),
 )

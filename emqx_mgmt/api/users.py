@@ -2,13 +2,105 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import flask
+from msgspec import Meta, Struct
+
+from emqx_mgmt.api.auth import STILL_PUBLIC, Logins, is_public_abroad
 from emqx_mgmt.api.endpoint import Endpoint
+from emqx_mgmt.api.errors import BadParameter
+from emqx_mgmt.api.render import Done
+from emqx_mgmt.manage import Cluster
+from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.storage import User
+
+ADMIN = "admin"
+UNKNOWN = "Username Not Found"
+
+
+class Credentials(Struct):
+    username: str = ""
+    password: str = ""
+
+
+class NewUser(Credentials):
+    tags: str = ""
+
+
+class Tags(Struct):
+    tags: str
+
+
+class Passwords(Struct):
+    new_pwd: Annotated[str, Meta(min_length=1)]
+    old_pwd: str = ""
+
+
+def auth_user(_cluster: Cluster, params: Credentials) -> Done:
+    if not params.username:
+        raise Refused("Username undefined")
+    _authenticate(_cluster, params.username, params.password)
+    if is_public_abroad(params.password):
+        raise Refused(STILL_PUBLIC)
+    return Done()
+
+
+def list_users(cluster: Cluster) -> list[User]:
+    return cluster.here.users.all()
+
+
+def create_user(cluster: Cluster, params: NewUser) -> Done:
+    if not params.username or not params.password:
+        raise Refused("Username or password undefined")
+    if ":" in params.username:
+        raise BadParameter("username", "must not contain a colon, which ends it in the Authorization header")
+    if not cluster.here.users.add(params.username, params.password, params.tags):
+        raise Refused("username already exist")
+    return Done()
+
+
+def update_user(cluster: Cluster, name: str, params: Tags) -> Done:
+    if not cluster.here.users.set_tags(name, params.tags):
+        raise Refused("username_not_found")
+    return Done()
+
+
+def delete_user(cluster: Cluster, name: str) -> Done:
+    if name == ADMIN:
+        raise Refused("Cannot delete admin")
+    if not cluster.here.users.delete(name):
+        raise Refused(UNKNOWN)
+    return Done()
+
+
+def change_pwd(cluster: Cluster, username: str, params: Passwords) -> Done:
+    _authenticate(cluster, username, params.old_pwd)
+    if not cluster.here.users.set_password(username, params.new_pwd):
+        raise Refused(UNKNOWN)
+    return Done()
+
+
+def _authenticate(cluster: Cluster, username: str, password: str) -> None:
+    if not password:
+        raise Refused("Password undefined")
+    logins: Logins = flask.current_app.extensions["logins"]
+    if logins.user(username, password) is None:
+        raise Refused(UNKNOWN if cluster.here.users.get(username) is None else "Password Error")
+
 
 ENDPOINTS = (
-    Endpoint("auth_user", "POST", "/auth", "Authenticate an user", None),
-    Endpoint("change_pwd", "PUT", "/change_pwd/:username", "Change password for an user", None),
-    Endpoint("create_user", "POST", "/users/", "Create an user", None),
-    Endpoint("delete_user", "DELETE", "/users/:name", "Delete an user", None),
-    Endpoint("list_users", "GET", "/users/", "List users", None),
-    Endpoint("update_user", "PUT", "/users/:name", "Update an user", None),
+    Endpoint("auth_user", "POST", "/auth", "Authenticate an user", auth_user, takes=Credentials, public=True),
+    Endpoint(
+        "change_pwd",
+        "PUT",
+        "/change_pwd/:username",
+        "Change password for an user",
+        change_pwd,
+        takes=Passwords,
+    ),
+    Endpoint("create_user", "POST", "/users/", "Create an user", create_user, takes=NewUser),
+    Endpoint("delete_user", "DELETE", "/users/:name", "Delete an user", delete_user),
+    Endpoint("list_users", "GET", "/users/", "List users", list_users),
+    Endpoint("update_user", "PUT", "/users/:name", "Update an user", update_user, takes=Tags),
 )

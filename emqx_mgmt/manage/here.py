@@ -16,6 +16,7 @@ from router_ext.topic import split_share, valid_filter, valid_name
 if TYPE_CHECKING:
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.node import Node
+    from emqx_mgmt.storage import Applications, Users
     from router_ext.session import Session
 
 SYSDESCR = "EMQ X Broker"
@@ -37,6 +38,14 @@ class ThisNode:
     @property
     def is_running(self) -> bool:
         return self._node.started_at > 0
+
+    @property
+    def applications(self) -> Applications:
+        return self._node.store.applications
+
+    @property
+    def users(self) -> Users:
+        return self._node.store.users
 
     # -- the node itself --------------------------------------------------------------------------
 

@@ -125,6 +125,19 @@ LISTENER = [
     Key("dashboard.listener.http.max_clients", integer(1), "512", "The most connections at a time."),
     Key("dashboard.listener.http.backlog", integer(1), "512", "Connections the kernel holds until accepted."),
     *rendering("dashboard"),
+    Key(
+        "dashboard.default_user.login",
+        STRING,
+        "admin",
+        "The user that the first start creates; empty for none.",
+    ),
+    Key(
+        "dashboard.default_user.password",
+        STRING,
+        "public",
+        "That user's password. The shipped one is accepted from this machine only.",
+        secret=True,
+    ),
 ]
 
 GLOBAL_KINDS = {key.name: key.kind for key in GLOBAL}

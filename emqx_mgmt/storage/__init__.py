@@ -4,5 +4,6 @@ from emqx_mgmt.storage.applications import Application, Applications
 from emqx_mgmt.storage.data_dir import DataDirError, DataDirLock
 from emqx_mgmt.storage.schema import migrate
 from emqx_mgmt.storage.store import Store
+from emqx_mgmt.storage.users import User, Users
 
-__all__ = ["Application", "Applications", "DataDirError", "DataDirLock", "Store", "migrate"]
+__all__ = ["Application", "Applications", "DataDirError", "DataDirLock", "Store", "User", "Users", "migrate"]

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
+from gevent.lock import BoundedSemaphore
 
 if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store
@@ -21,13 +22,19 @@ ALPHABET = string.ascii_letters + string.digits
 
 
 class Application(msgspec.Struct, frozen=True):
-    """A record without its secret, of which only a keyed digest is kept. `expired` is unix seconds, None for never."""
+    """A record without its secret, of which only a keyed digest is kept.
+
+    `expired` is unix seconds, None for never. `style` and `names` choose how this caller is answered; None leaves
+    it to the listener.
+    """
 
     app_id: str
     name: str
     desc: str = ""
     status: bool = True
     expired: int | None = None
+    style: str | None = None
+    names: str | None = None
 
 
 class Applications:
@@ -35,6 +42,8 @@ class Applications:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        # The copy follows the table in the order of the writes.
+        self._writing = BoundedSemaphore()
         self._key = b""
         self._digests: dict[str, bytes] = {}
         self._records: dict[str, Application] = {}
@@ -51,7 +60,7 @@ class Applications:
         return self._records.get(app_id)
 
     def verify(self, app_id: str, secret: str) -> Application | None:
-        """The application, when it may log in now with this secret; an unknown id takes as long as a known one."""
+        """The application, when it may log in now with this secret. As long for an unknown id as for a known one."""
         digest = self._digests.get(app_id, b"")
         right = hmac.compare_digest(self._digest(secret), digest)
         record = self._records.get(app_id)
@@ -59,42 +68,62 @@ class Applications:
             return None
         return None if record.expired is not None and record.expired < time.time() else record
 
-    def add(self, application: Application, secret: str | None = None) -> str:
-        """Stores a new application, or replaces one; returns its secret, which cannot be read again."""
-        secret = secret or "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH))
-        self._write(application, self._digest(secret))
-        return secret
+    def add(self, application: Application, secret: str | None = None) -> str | None:
+        """Stores a new application; its secret, which cannot be read again, or None when the id is taken."""
+        with self._writing:
+            if application.app_id in self._records:
+                return None
+            return self._write(application, secret or new_secret())
 
     def update(self, application: Application) -> bool:
         """Replaces everything but the secret; False for an unknown id."""
-        digest = self._digests.get(application.app_id)
-        if digest is None:
-            return False
-        self._write(application, digest)
-        return True
+        with self._writing:
+            if application.app_id not in self._records:
+                return False
+            self._store.run(replace, application, self._digests[application.app_id])
+            self._records[application.app_id] = application
+            return True
+
+    def rotate(self, app_id: str) -> str | None:
+        """A new secret in place of the old one; None for an unknown id."""
+        with self._writing:
+            record = self._records.get(app_id)
+            return None if record is None else self._write(record, new_secret())
 
     def delete(self, app_id: str) -> None:
-        self._store.run(delete, app_id)
-        self._records.pop(app_id, None)
-        self._digests.pop(app_id, None)
+        with self._writing:
+            self._store.run(delete, app_id)
+            self._records.pop(app_id, None)
+            self._digests.pop(app_id, None)
 
     def bootstrap(self, given: tuple[str, str] | None) -> None:
         """The application of `management.bootstrap_app`, else a random one for an empty table, shown once."""
         if given:
             app_id, secret = given
-            self.add(self._records.get(app_id) or Application(app_id, app_id, "Application user"), secret)
+            with self._writing:
+                record = self._records.get(app_id) or Application(app_id, app_id, "Application user")
+                self._write(record, secret)
         elif not self._records:
-            secret = self.add(Application("admin", "admin", "Created at the first start"))
-            sentence = f"Created the application admin with the secret {secret} (shown only now)"
-            print(sentence, file=sys.stderr, flush=True)
+            created = self.add(Application("admin", "admin", "Created at the first start"))
+            print(
+                f"Created the application admin with the secret {created} (shown only now)",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _digest(self, secret: str) -> bytes:
         return hmac.digest(self._key, secret.encode(), hashlib.sha256)
 
-    def _write(self, application: Application, digest: bytes) -> None:
+    def _write(self, application: Application, secret: str) -> str:
+        digest = self._digest(secret)
         self._store.run(replace, application, digest)
         self._records[application.app_id] = application
         self._digests[application.app_id] = digest
+        return secret
+
+
+def new_secret() -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH))
 
 
 def select(connection: sqlite3.Connection) -> tuple[bytes, list[sqlite3.Row]]:
@@ -104,8 +133,9 @@ def select(connection: sqlite3.Connection) -> tuple[bytes, list[sqlite3.Row]]:
 
 def replace(connection: sqlite3.Connection, application: Application, digest: bytes) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO application (app_id, digest, name, desc, status, expired) VALUES (?, ?, ?, ?, ?, ?)",
-        (application.app_id, digest, application.name, application.desc, application.status, application.expired),
+        "INSERT OR REPLACE INTO application (app_id, name, desc, status, expired, style, names, digest)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (*msgspec.structs.astuple(application), digest),
     )
 
 
@@ -114,4 +144,12 @@ def delete(connection: sqlite3.Connection, app_id: str) -> None:
 
 
 def from_row(row: sqlite3.Row) -> Application:
-    return Application(row["app_id"], row["name"], row["desc"], bool(row["status"]), row["expired"])
+    return Application(
+        row["app_id"],
+        row["name"],
+        row["desc"],
+        bool(row["status"]),
+        row["expired"],
+        row["style"],
+        row["names"],
+    )

@@ -24,6 +24,36 @@ MIGRATIONS = [
         expired INTEGER
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE application ADD COLUMN style TEXT;
+    ALTER TABLE application ADD COLUMN names TEXT;
+    CREATE TABLE user (
+        username TEXT PRIMARY KEY,
+        hash     TEXT NOT NULL,
+        tags     TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE ban (
+        kind   TEXT NOT NULL,
+        who    TEXT NOT NULL,
+        reason TEXT,
+        author TEXT,
+        desc   TEXT,
+        until  INTEGER,
+        PRIMARY KEY (kind, who)
+    );
+    CREATE TABLE config_change (
+        key   TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE alarm_history (
+        alarm_id   TEXT NOT NULL,
+        severity   TEXT NOT NULL,
+        title      TEXT NOT NULL,
+        summary    TEXT NOT NULL,
+        raised_at  INTEGER NOT NULL,
+        cleared_at INTEGER NOT NULL
+    );
+    """,
 ]
 
 

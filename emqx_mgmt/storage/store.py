@@ -11,10 +11,10 @@ from gevent.threadpool import ThreadPool
 
 from emqx_mgmt.storage.applications import Applications
 from emqx_mgmt.storage.schema import connect, migrate
+from emqx_mgmt.storage.users import Users
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
 
 
 class Store:
@@ -25,6 +25,7 @@ class Store:
         self._pool: ThreadPool | None = None
         self._connection: sqlite3.Connection | None = None
         self.applications = Applications(self)
+        self.users = Users(self)
 
     def open(self) -> None:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -33,10 +34,12 @@ class Store:
         # One thread: SQLite has one writer, and the records are small.
         self._pool = ThreadPool(1)
         self.applications.load()
+        self.users.load()
 
     def close(self) -> None:
         if self._pool is None or self._connection is None:
             return
+        self.users.close()
         self._pool.join()
         self._pool.kill()
         self._connection.close()

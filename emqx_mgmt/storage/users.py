@@ -1,0 +1,160 @@
+"""Users of the dashboard (behaviour, section 2.5)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import sqlite3
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import msgspec
+from argon2 import PasswordHasher
+from argon2.exceptions import VerificationError
+from gevent.lock import BoundedSemaphore
+from gevent.threadpool import ThreadPool
+
+if TYPE_CHECKING:
+    from emqx_mgmt.storage.store import Store
+
+# One lane each: two at a time are all that may take the machine's cores away from the loop.
+HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+HASHING_THREADS = 2
+REMEMBERED_LOGINS = 1024
+
+
+class User(msgspec.Struct, frozen=True):
+    username: str
+    tags: str
+
+
+class Users:
+    """The table, and a copy of it in memory. Hashing takes tens of milliseconds, on threads of its own.
+
+    Basic credentials come with every poll, so those verified before are remembered: as a keyed digest beside the
+    stored hash that they were right for, which a changed password makes useless.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._writing = BoundedSemaphore()
+        self._hashing: ThreadPool | None = None
+        self._hashes: dict[str, str] = {}
+        self._records: dict[str, User] = {}
+        self._login_key = secrets.token_bytes(32)
+        self._logins: OrderedDict[bytes, str] = OrderedDict()
+        # Verified against when there is no such user, so that both take as long.
+        self._nobody = ""
+
+    def load(self) -> None:
+        self._hashing = ThreadPool(HASHING_THREADS)
+        self._nobody = self._hash(secrets.token_hex())
+        for row in self._store.run(select):
+            self._records[row["username"]] = User(row["username"], row["tags"])
+            self._hashes[row["username"]] = row["hash"]
+
+    def close(self) -> None:
+        if self._hashing is not None:
+            self._hashing.kill()
+
+    def all(self) -> list[User]:
+        return [self._records[username] for username in sorted(self._records)]
+
+    def get(self, username: str) -> User | None:
+        return self._records.get(username)
+
+    def remembered(self, username: str, password: str) -> User | None:
+        """The user, when these credentials were verified before and nothing changed since. Does not switch."""
+        stored = self._logins.get(self._login(username, password))
+        return self._records[username] if stored and stored == self._hashes.get(username) else None
+
+    def verify(self, username: str, password: str) -> User | None:
+        """The user, when this is the password. Switches greenlets while it is hashed."""
+        stored = self._hashes.get(username, self._nobody)
+        right = self._pool().apply(is_right, (stored, password))
+        # Nobody changed it meanwhile?
+        if not right or self._hashes.get(username) != stored:
+            return None
+        self._logins[self._login(username, password)] = stored
+        while len(self._logins) > REMEMBERED_LOGINS:
+            self._logins.popitem(last=False)
+        return self._records[username]
+
+    def add(self, username: str, password: str, tags: str) -> bool:
+        """False when the name is taken."""
+        hashed = self._hash(password)
+        with self._writing:
+            if username in self._records:
+                return False
+            self._write(User(username, tags), hashed)
+            return True
+
+    def set_tags(self, username: str, tags: str) -> bool:
+        """False for an unknown name."""
+        with self._writing:
+            if username not in self._records:
+                return False
+            self._write(User(username, tags), self._hashes[username])
+            return True
+
+    def set_password(self, username: str, password: str) -> bool:
+        """False for an unknown name."""
+        hashed = self._hash(password)
+        with self._writing:
+            if username not in self._records:
+                return False
+            self._write(self._records[username], hashed)
+            return True
+
+    def delete(self, username: str) -> bool:
+        """False for an unknown name."""
+        with self._writing:
+            if username not in self._records:
+                return False
+            self._store.run(delete, username)
+            del self._records[username], self._hashes[username]
+            return True
+
+    def bootstrap(self, username: str, password: str) -> None:
+        """The default user of an empty table; none when either is empty."""
+        if username and password and not self._records:
+            self.add(username, password, "administrator")
+
+    def _write(self, user: User, hashed: str) -> None:
+        self._store.run(replace, user, hashed)
+        self._records[user.username] = user
+        self._hashes[user.username] = hashed
+
+    def _hash(self, password: str) -> str:
+        hashed: str = self._pool().apply(HASHER.hash, (password,))
+        return hashed
+
+    def _login(self, username: str, password: str) -> bytes:
+        return hmac.digest(self._login_key, f"{username}\0{password}".encode(), hashlib.sha256)
+
+    def _pool(self) -> ThreadPool:
+        assert self._hashing is not None, "the store is not open"
+        return self._hashing
+
+
+def is_right(stored: str, password: str) -> bool:
+    try:
+        return HASHER.verify(stored, password)
+    except VerificationError:
+        return False
+
+
+def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+    return connection.execute("SELECT * FROM user").fetchall()
+
+
+def replace(connection: sqlite3.Connection, user: User, hashed: str) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO user (username, hash, tags) VALUES (?, ?, ?)",
+        (user.username, hashed, user.tags),
+    )
+
+
+def delete(connection: sqlite3.Connection, username: str) -> None:
+    connection.execute("DELETE FROM user WHERE username = ?", (username,))
