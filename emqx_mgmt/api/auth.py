@@ -121,12 +121,9 @@ def _is_public() -> bool:
 
 
 def _listener(listeners: list[Listener]) -> str:
-    """Which of the two the request came in by: the server names the socket that accepted it."""
-    environ = flask.request.environ
-    accepted_by = (environ["SERVER_NAME"], environ["SERVER_PORT"])
-    for listener in listeners:
-        if listener.sock is not None and not listener.is_mqtt:
-            host, port = listener.sock.getsockname()[:2]
-            if (host, str(port)) == accepted_by:
-                return listener.name
-    return MANAGEMENT
+    """Which of the two the request came in by: the server names the address that accepted it."""
+    host, port = flask.request.environ["SERVER_NAME"], flask.request.environ["SERVER_PORT"]
+    accepting = [one for one in listeners if not one.is_mqtt and str(one.endpoint.port) == port]
+    if len(accepting) > 1:
+        accepting = [one for one in accepting if one.endpoint.host == host]
+    return accepting[0].name if accepting else MANAGEMENT
