@@ -1,4 +1,4 @@
-# `make run` starts the broker, `make test` runs the tests; both do all the set-up first.
+# `make run` starts the broker, `make test` runs the tests, `make bench` compares; each does all the set-up first.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.installed-bench
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks/compare.py $(LOADS)
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
