@@ -25,6 +25,7 @@ import psutil
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 READY_WITHIN = 20.0
+APPLICATION = ("bench", "bench-secret")
 
 # max_queued_messages: the default of 1,000 a client drops what a burst leaves behind, so no limit.
 # max_inflight_messages: the default of 20 disconnects a publisher whose QoS 2 window is 32, so no limit.
@@ -64,11 +65,12 @@ class Placement:
 
 
 class RunningBroker:
-    """A started broker that accepts connections on `port`."""
+    """A started broker that accepts connections on `port`, and ours REST requests on `api_port`."""
 
-    def __init__(self, broker: Broker, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, broker: Broker, process: subprocess.Popen[bytes], port: int, api_port: int) -> None:
         self.name = broker.name
         self.port = port
+        self.api_port = api_port
         self.process = process
 
     def memory(self) -> int:
@@ -104,14 +106,15 @@ def wait_for_port(process: subprocess.Popen[bytes], port: int, log: Path) -> Non
     raise RuntimeError(f"no broker on port {port}:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def environment(directory: Path, port: int) -> dict[str, str]:
+def environment(directory: Path, port: int, api_port: int) -> dict[str, str]:
     """This process's environment, and our broker's settings: its own data directory and ports nobody else has."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EMQX_", "GUNICORN"))}
     return inherited | {
         "EMQX_NODE__DATA_DIR": str(directory / "data"),
         "EMQX_LISTENER__TCP__EXTERNAL": f"127.0.0.1:{port}",
         "EMQX_LISTENER__TCP__INTERNAL": "off",
-        "EMQX_MANAGEMENT__LISTENER__HTTP": f"127.0.0.1:{free_port()}",
+        "EMQX_MANAGEMENT__LISTENER__HTTP": f"127.0.0.1:{api_port}",
+        "EMQX_MANAGEMENT__BOOTSTRAP_APP": ":".join(APPLICATION),
         "EMQX_DASHBOARD__LISTENER__HTTP": f"127.0.0.1:{free_port()}",
     }
 
@@ -120,19 +123,19 @@ def environment(directory: Path, port: int) -> dict[str, str]:
 def running(broker: Broker, placement: Placement) -> Iterator[RunningBroker]:
     """The broker, from its first accepted connection to its end."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        directory, port = Path(name), free_port()
+        directory, port, api_port = Path(name), free_port(), free_port()
         log = directory / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 broker.command(port, directory),
                 cwd=CHECKOUT,
-                env=environment(directory, port),
+                env=environment(directory, port, api_port),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 preexec_fn=placement,
             )
-        started = RunningBroker(broker, process, port)
+        started = RunningBroker(broker, process, port, api_port)
         try:
             wait_for_port(process, port, log)
             yield started
