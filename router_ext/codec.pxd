@@ -35,6 +35,7 @@ cdef int parse_publish(const uint8_t* body, size_t n, uint8_t first_byte, uint8_
                        Publish* out) noexcept nogil                     # 0 or a reason code
 cdef int parse_ack(const uint8_t* body, size_t n, uint8_t version, uint16_t* packet_id,
                    uint8_t* reason) noexcept nogil                      # 0 or a reason code
+cdef bint ack_reason_valid(uint8_t packet, uint8_t reason) noexcept nogil
 
 cdef object decode_raw(const uint8_t* body, size_t n, uint8_t first_byte, uint8_t version)
 cpdef bytes encode(Packet packet, int version)

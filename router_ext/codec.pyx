@@ -59,12 +59,12 @@ _REASONS = {
 _RETURN_CODES = frozenset(range(6))          # CONNACK of MQTT 3
 _GRANTED = frozenset((0, 1, 2, 0x80))        # SUBACK of MQTT 3
 
-cdef bint ack_reason[256]                    # may stand in one of the four acknowledgements
+cdef uint8_t ack_reason[256]                 # bit n: may stand in the acknowledgement of type PUBACK + n
 
 
 def _fill():
     for code in range(256):
-        ack_reason[<int>code] = code in _REASONS[PUBACK] or code in _REASONS[PUBREL]
+        ack_reason[<int>code] = sum((code in _REASONS[PUBACK + n]) << n for n in range(4))
 
 
 _fill()
@@ -157,7 +157,8 @@ cdef int parse_publish(const uint8_t* body, size_t n, uint8_t first_byte, uint8_
 
 cdef int parse_ack(const uint8_t* body, size_t n, uint8_t version, uint16_t* packet_id,
                    uint8_t* reason) noexcept nogil:
-    """PUBACK, PUBREC, PUBREL or PUBCOMP: 0, or the reason code why it is refused."""
+    """PUBACK, PUBREC, PUBREL or PUBCOMP: 0, or the reason code why it is refused. Whether `reason` belongs to the
+    type at hand is for `ack_reason_valid`."""
     cdef uint32_t length
     cdef int used
     if n < 2 or (n > 2 and version != MQTT_5):
@@ -177,6 +178,11 @@ cdef int parse_ack(const uint8_t* body, size_t n, uint8_t version, uint16_t* pac
     if used <= 0 or <size_t>used != varint_size(length) or n - 3 - used != length:
         return MALFORMED_PACKET
     return check_properties(body + 3 + used, length, PUBACK)
+
+
+cdef bint ack_reason_valid(uint8_t packet, uint8_t reason) noexcept nogil:
+    """[MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1] [MQTT-3.7.2-1]"""
+    return (ack_reason[reason] >> (packet - PUBACK)) & 1
 
 
 # ---- reading records
@@ -545,7 +551,7 @@ cdef object read_packet(Cursor* c, uint8_t first_byte, uint8_t publish_type):
         return read_disconnect(c)
     if packet == AUTH:
         return read_auth(c)
-    raise malformed(c, "packet type 0")
+    raise violation(c, "packet type 0")
 
 
 cdef object decode_raw(const uint8_t* body, size_t n, uint8_t first_byte, uint8_t version):
