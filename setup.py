@@ -13,7 +13,7 @@ SANITIZE = os.environ.get("EXT_SANITIZE") == "1"
 DEBUG = os.environ.get("EXT_DEBUG") == "1"
 ANNOTATE = os.environ.get("EXT_ANNOTATE") == "1"
 
-compile_args = ["-O1", "-g"] if SANITIZE or DEBUG else ["-O3", "-fno-semantic-interposition"]
+compile_args = ["-O1", "-g"] if SANITIZE or DEBUG else ["-O3", "-g0", "-fno-semantic-interposition"]
 link_args = []
 if SANITIZE:
     compile_args += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
