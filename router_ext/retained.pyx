@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc, qsort
 from router_ext.message cimport MSG_HAS_EXPIRY, Message, msg_expired, msg_ref, msg_topic, msg_unref, wrap
 from router_ext.pool cimport (pool_at, pool_bytes, pool_end, pool_give, pool_holds, pool_set_up, pool_take,
                               pool_tear_down)
-from router_ext.trie cimport (Node, trie_bytes, trie_find, trie_node, trie_path, trie_place, trie_prune, trie_select,
+from router_ext.trie cimport (trie_bytes, trie_find, trie_node, trie_path, trie_place, trie_prune, trie_select,
                               trie_set_up, trie_tear_down, walk_tear_down)
 
 

@@ -451,12 +451,12 @@ cdef class Router:
         """Each filter, once for its plain subscriptions and once for each shared group, in no order.
 
         The table may change while this walks it: what stays is seen once, what comes or goes may be missed."""
-        cdef uint32_t number, i, times
+        cdef uint32_t number, times, _
         for number in range(ROOT + 1, pool_end(&self.trie.nodes)):
             times = self.routes_at(number) if trie_holds(&self.trie, number) else 0
             if times:
                 name = trie_path(&self.trie, number).decode()
-                for i in range(times):
+                for _ in range(times):
                     yield name
 
     def has_route(self, bytes topic_filter not None) -> int:

@@ -1,4 +1,4 @@
-"""A hash table of record numbers, kept beside the records: open addressing, 8 bytes a slot, deletion without tombstones.
+"""A hash table of record numbers beside the records: open addressing, 8 bytes a slot, deletion without tombstones.
 
 It knows hashes and numbers; what makes two keys equal is known to its owner, who looks up with
 `at = table_first(...)`, `table_number(...)`, `at = table_next(...)` until the number is 0.

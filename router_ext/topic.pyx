@@ -10,7 +10,6 @@ cdef enum:
     DOLLAR = 0x24
 
 
-
 cdef inline uint64_t zero_bytes(uint64_t v) noexcept nogil:
     """Not 0 when one of the eight bytes is 0 (exact for bytes below 0x80)."""
     return (v - 0x0101010101010101ULL) & ~v & 0x8080808080808080ULL
