@@ -9,6 +9,7 @@ from pathlib import Path
 import gevent
 
 from emqx_mgmt.broker import Broker
+from emqx_mgmt.broker.periodic import Periodic
 from emqx_mgmt.broker.turns import Turns
 from emqx_mgmt.broker.zones import core_zone
 from emqx_mgmt.listeners import Listener, close_listeners
@@ -17,6 +18,7 @@ from emqx_mgmt.storage import Store
 from router_ext.reactor import Acceptor
 from router_ext.retained import RetainedStore
 
+BAN_SWEEP_S = 60.0
 GOODBYE = 0x8B  # Server shutting down (MQTT 5.0, section 2.4)
 
 
@@ -29,12 +31,14 @@ class Node:
         self.listeners: list[Listener] = []
         self.store = Store(Path(settings["node.data_dir"]))
         self.broker = Broker(
+            banned=self.store.bans.table,
             response_topic_prefix=settings["mqtt.response_topic_prefix"],
             shared_strategy=settings["broker.shared_subscription_strategy"],
         )
         self.broker.engine.shared_dispatch_ack = settings["broker.shared_dispatch_ack_enabled"]
         self.broker.engine.retained = RetainedStore()
         self.turns: Turns | None = None
+        self.chores = [Periodic(BAN_SWEEP_S, lambda: self.store.bans.sweep(time.time()))]
         self.started_at = 0.0
 
     def start(self, listeners: list[Listener]) -> None:
@@ -49,6 +53,8 @@ class Node:
             if listener.is_mqtt:
                 self._accept_from(listener)
         self.turns.start()
+        for chore in self.chores:
+            chore.start()
         self.started_at = time.time()
 
     def _accept_from(self, listener: Listener) -> None:
@@ -70,6 +76,8 @@ class Node:
                 gevent.sleep(0)
 
     def stop(self) -> None:
+        for chore in self.chores:
+            chore.stop()
         if self.turns is not None:
             self.drain()
             self.turns.stop()

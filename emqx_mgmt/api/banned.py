@@ -2,10 +2,126 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
 from emqx_mgmt.api.endpoint import Endpoint
+from emqx_mgmt.api.errors import ParameterError
+from emqx_mgmt.api.paging import paging
+from emqx_mgmt.api.parameters import converted
+from emqx_mgmt.api.render import Created, Done
+from emqx_mgmt.broker.banned import IP_ADDRESS, KINDS, Ban, Key, address_text
+from emqx_mgmt.manage import Cluster
+from emqx_mgmt.manage.errors import MISSING_PARAMETER
+from emqx_mgmt.manage.listing import Page, Paging
+
+UNDEFINED = "undefined"
+
+
+class NotOfThese(ParameterError):
+    def __init__(self) -> None:
+        super().__init__(f"value of 'as' must be one of: {list(KINDS)}")
+
+
+class Incomplete(ParameterError):
+    code = MISSING_PARAMETER
+
+    def __init__(self, *mandatory: str) -> None:
+        super().__init__(f"missing mandatory params: {list(mandatory)}")
+
+
+class NotAnAddress(ParameterError):
+    def __init__(self) -> None:
+        super().__init__("value of 'who' must be an IPv4 or IPv6 address when 'as' is ip_address")
+
+
+class Members(Struct):
+    """What a new ban may say beside who is banned; unknown members are left alone."""
+
+    who: Annotated[str, Meta(min_length=1)]
+    reason: str | None = None
+    by: str | None = None
+    desc: str | None = None
+    until: Annotated[int, Meta(ge=0, lt=1 << 53)] | Literal["undefined"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewBan:
+    ban: Ban
+    echo: dict[str, Any]
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> NewBan:
+        if "who" not in given or "as" not in given:
+            raise Incomplete("who", "as")
+        kind = kind_of(given)
+        members = converted(given, Members)
+        until = members.until if isinstance(members.until, int) else None
+        who = members.who
+        if kind == IP_ADDRESS:
+            try:
+                who = address_text(who)
+            except ValueError:
+                raise NotAnAddress from None
+        return cls(Ban(kind, who, members.reason, members.by, members.desc, until), given)
+
+
+class Row(Struct, rename={"kind": "as"}):
+    kind: str
+    by: str
+    desc: str
+    reason: str
+    until: int | str
+    who: str
+
+
+def kind_of(given: dict[str, Any]) -> str:
+    """The parameter `as`, which is a word of the language and no name for a field."""
+    if "as" not in given:
+        raise Incomplete("as")
+    if given["as"] not in KINDS:
+        raise NotOfThese
+    return str(given["as"])
+
+
+def list_banned(cluster: Cluster, params: Paging) -> Page:
+    return cluster.here.bans(params, _row)
+
+
+def create_banned(cluster: Cluster, params: NewBan) -> Created:
+    cluster.here.ban(params.ban)
+    return Created(params.echo)
+
+
+def delete_banned(cluster: Cluster, who: str, params: str) -> Done:
+    if params == IP_ADDRESS:
+        try:
+            who = address_text(who)
+        except ValueError:
+            return Done()
+    cluster.here.unban(Key(params, who))
+    return Done()
+
+
+def _row(ban: Ban) -> Row:
+    return Row(
+        ban.kind,
+        _shown(ban.by),
+        _shown(ban.desc),
+        _shown(ban.reason),
+        UNDEFINED if ban.until is None else ban.until,
+        ban.who,
+    )
+
+
+def _shown(text: str | None) -> str:
+    return UNDEFINED if text is None else text
+
 
 ENDPOINTS = (
-    Endpoint("create_banned", "POST", "/banned/", "Create banned", None),
-    Endpoint("delete_banned", "DELETE", "/banned/:who", "Delete banned", None),
-    Endpoint("list_banned", "GET", "/banned/", "List banned", None),
+    Endpoint("create_banned", "POST", "/banned/", "Create banned", create_banned, takes=NewBan.of),
+    Endpoint("delete_banned", "DELETE", "/banned/:who", "Delete banned", delete_banned, takes=kind_of),
+    Endpoint("list_banned", "GET", "/banned/", "List banned", list_banned, takes=paging),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from emqx_mgmt.manage.runtime import RELEASE, Runtime
 from router_ext.topic import split_share, valid_filter, valid_name
 
 if TYPE_CHECKING:
+    from emqx_mgmt.broker.banned import Ban, Key
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.node import Node
     from emqx_mgmt.storage import Applications, Users
@@ -130,6 +132,23 @@ class ThisNode:
 
     def kick(self, client_id: str) -> bool:
         return self._node.broker.kick(client_id)
+
+    def clean_acl_cache(self, client_id: str, topic: str) -> bool:
+        """False when the client is not connected here."""
+        session = self._node.broker.sessions.get(client_id)
+        if session is None or session.channel is None:
+            return False
+        session.channel.clean_acl_cache(topic.encode())
+        return True
+
+    def bans(self, paging: Paging, row: Callable[[Ban], Any]) -> Page:
+        return page_of(list(self._node.store.bans.table), paging, row)
+
+    def ban(self, ban: Ban) -> None:
+        self._node.store.bans.put(ban)
+
+    def unban(self, key: Key) -> None:
+        self._node.store.bans.remove(key)
 
     # -- subscriptions and routes -----------------------------------------------------------------
 

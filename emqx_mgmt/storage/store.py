@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from gevent.threadpool import ThreadPool
 
 from emqx_mgmt.storage.applications import Applications
+from emqx_mgmt.storage.bans import Bans
 from emqx_mgmt.storage.schema import connect, migrate
 from emqx_mgmt.storage.users import Users
 
@@ -26,6 +27,7 @@ class Store:
         self._connection: sqlite3.Connection | None = None
         self.applications = Applications(self)
         self.users = Users(self)
+        self.bans = Bans(self)
 
     def open(self) -> None:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -35,6 +37,7 @@ class Store:
         self._pool = ThreadPool(1)
         self.applications.load()
         self.users.load()
+        self.bans.load()
 
     def close(self) -> None:
         if self._pool is None or self._connection is None:

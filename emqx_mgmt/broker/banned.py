@@ -1,0 +1,72 @@
+"""Bans by client id, user name and address (behaviour, section 10)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from msgspec import Struct
+
+CLIENT_ID, USERNAME, IP_ADDRESS = "client_id", "username", "ip_address"
+KINDS = (CLIENT_ID, USERNAME, IP_ADDRESS)
+
+
+class Key(NamedTuple):
+    kind: str
+    who: str
+
+
+class Ban(Struct, frozen=True):
+    """`kind` is one of KINDS; `until` is unix seconds, None for ever. An address is written the one way it has."""
+
+    kind: str
+    who: str
+    reason: str | None = None
+    by: str | None = None
+    desc: str | None = None
+    until: int | None = None
+
+    @property
+    def key(self) -> Key:
+        return Key(self.kind, self.who)
+
+    def stands(self, now: float) -> bool:
+        return self.until is None or self.until >= now
+
+
+def address_text(address: str) -> str:
+    """The one way to write an address; IPv4 within IPv6 is IPv4. Raises ValueError."""
+    parsed = ipaddress.ip_address(address)
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+
+
+class Banned:
+    """The table that is asked at each CONNECT. An expired row bans nobody and stays listed until it is swept."""
+
+    def __init__(self) -> None:
+        self._bans: dict[Key, Ban] = {}
+
+    def __len__(self) -> int:
+        return len(self._bans)
+
+    def __iter__(self) -> Iterator[Ban]:
+        return iter(self._bans.values())
+
+    def check(self, client_id: str, username: str | None, ip: str, now: float) -> bool:
+        """Whether any of the three is banned at `now`, unix seconds."""
+        if not self._bans:
+            return False
+        named = ((CLIENT_ID, client_id), (USERNAME, username), (IP_ADDRESS, address_text(ip)))
+        bans = (self._bans.get(Key(kind, who)) for kind, who in named if who is not None)
+        return any(ban is not None and ban.stands(now) for ban in bans)
+
+    def put(self, ban: Ban) -> None:
+        """Replaces a ban of the same kind and name."""
+        self._bans[ban.key] = ban
+
+    def remove(self, key: Key) -> None:
+        self._bans.pop(key, None)
+
+    def expired(self, now: float) -> list[Key]:
+        return [key for key, ban in self._bans.items() if not ban.stands(now)]

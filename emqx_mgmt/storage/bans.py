@@ -1,0 +1,65 @@
+"""The table of bans on disk, and the broker's table in memory that follows it."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import msgspec
+from gevent.lock import BoundedSemaphore
+
+from emqx_mgmt.broker.banned import Ban, Banned, Key
+
+if TYPE_CHECKING:
+    from emqx_mgmt.storage.store import Store
+
+
+class Bans:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        # The table in memory follows the one on disk in the order of the writes.
+        self._writing = BoundedSemaphore()
+        self.table = Banned()
+
+    def load(self) -> None:
+        for row in self._store.run(select):
+            self.table.put(Ban(row["kind"], row["who"], row["reason"], row["author"], row["desc"], row["until"]))
+
+    def put(self, ban: Ban) -> None:
+        with self._writing:
+            self._store.run(replace, ban)
+            self.table.put(ban)
+
+    def remove(self, key: Key) -> None:
+        with self._writing:
+            self._store.run(delete, key)
+            self.table.remove(key)
+
+    def sweep(self, now: float) -> None:
+        """Removes what expired before `now`, unix seconds."""
+        with self._writing:
+            if keys := self.table.expired(now):
+                self._store.run(delete_expired, now)
+                for key in keys:
+                    self.table.remove(key)
+
+
+def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+    return connection.execute("SELECT * FROM ban ORDER BY rowid").fetchall()
+
+
+def replace(connection: sqlite3.Connection, ban: Ban) -> None:
+    connection.execute(
+        "INSERT INTO ban (kind, who, reason, author, desc, until) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (kind, who) DO UPDATE SET"
+        " reason = excluded.reason, author = excluded.author, desc = excluded.desc, until = excluded.until",
+        msgspec.structs.astuple(ban),
+    )
+
+
+def delete(connection: sqlite3.Connection, key: Key) -> None:
+    connection.execute("DELETE FROM ban WHERE kind = ? AND who = ?", key)
+
+
+def delete_expired(connection: sqlite3.Connection, now: float) -> None:
+    connection.execute("DELETE FROM ban WHERE until < ?", (now,))
