@@ -59,6 +59,7 @@ cdef class Channel(Connection):
     cdef uint8_t watching                # events asked of the poller
     cdef uint8_t verdict                 # the answer to the check that held the next packet, else UNKNOWN
     cdef bint counted                    # the packet at the head was counted before it was held
+    cdef bint parsing                    # further up the stack
     cdef bint queued                     # on engine.ready
     cdef readonly bint clean_start
     cdef readonly bint is_bridge

@@ -218,10 +218,13 @@ cdef class Channel(Connection):
         """Parses the `inbox_len` bytes at `p` (the engine's buffer, or the inbox itself) and keeps what is left."""
         cdef size_t n = self.inbox_len, used = 0
         cdef bint inside = p == self.inbox + self.inbox_head
+        self.parsing = True
         try:
             self.parse(p, n, &used)
         except PacketError as error:
             self.refuse_packet(error)
+        finally:
+            self.parsing = False
         if self.state == CLOSED or used == n:
             free(self.inbox)
             self.inbox = NULL
@@ -880,7 +883,8 @@ cdef class Channel(Connection):
             if topic is not None:
                 self.remember_acl(<uint8_t>access, topic, len(topic), self.verdict)
         self.holds &= ~HOLD_VERDICT
-        self.later()
+        if not self.parsing:
+            self.later()
 
     def accept(self, Session session not None, bytes connack not None, *, double connected_at, int64_t silence_limit=0,
                uint32_t receive_max=0, uint32_t max_packet=0, uint16_t alias_max=0, bytes mount=None,
@@ -907,7 +911,7 @@ cdef class Channel(Connection):
         self.state = OPEN
         self.put_packet(connack)
         self.holds &= ~HOLD_VERDICT
-        if self.watching & 1 == 0 or self.inbox_len:
+        if not self.parsing:
             self.later()
 
     def send(self, bytes packet not None):

@@ -159,7 +159,7 @@ class Broker:
 
     def connected(self, channel: Channel) -> None:
         self.online += 1
-        self.stats_book.touch()
+        self.stats_book.clients_grew()
 
     def on_closed(self, channel: Channel, reason: str) -> None:
         channel.listener.closed(reason)
@@ -191,6 +191,7 @@ class Broker:
             else:
                 channel.close("idle_timeout")
         self.timers.run(now)
+        self.stats_book.tick()
 
     # -- inside -------------------------------------------------------------------------------------------
 

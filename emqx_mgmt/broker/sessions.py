@@ -38,6 +38,7 @@ class Sessions:
         self._broker = broker
         self._engine = broker.engine
         self._left: dict[Session, Left] = {}
+        self.persistent = 0  # sessions created or resumed with Clean Start 0
 
     # -- connecting ---------------------------------------------------------------------------------
 
@@ -56,6 +57,7 @@ class Sessions:
             session = Session(client_id, channel.zone, username=username, clean_start=channel.clean_start,
                               created_at=time.time())
             self._engine.sessions[client_id] = session
+            self.persistent += not session.clean_start
         else:
             self._resume(session, username)
         session.expiry_interval = expiry
@@ -67,6 +69,7 @@ class Sessions:
 
     def _resume(self, session: Session, username: str | None) -> None:
         session.username = username
+        self.persistent += session.clean_start
         session.clean_start = False
         left = self._left.pop(session, None)
         if left is not None:  # [MQTT-3.1.3-9] a will that waits is not sent when the client comes back
@@ -116,6 +119,7 @@ class Sessions:
                 left.will.cancel()
                 call()
         self._engine.discard(session)
+        self.persistent -= not session.clean_start
         self._broker.hooks.run("session.terminated", session, reason)
 
     def publish_will(self, session: Session, will: Will) -> None:

@@ -110,7 +110,7 @@ class Subscribing:
         group, topic_filter = split_share(topic)
         new: bool = self._router.subscribe(
             topic_filter.encode(), session, options, subid, group.encode() if group else None)
-        self._broker.stats_book.touch()
+        self._broker.stats_book.table_grew()
         self._broker.hooks.run("session.subscribed", session, topic, options, new)
         return new
 
