@@ -1,21 +1,30 @@
-"""How many descriptors the process may have, and how many of them connections may take."""
+"""How many descriptors the process may have, and how many of them MQTT connections may take."""
 
 from __future__ import annotations
 
 import resource
+from dataclasses import dataclass
 
-# Kept back for the store, logs, watchers, HTTP requests and accepts that are refused politely.
-RESERVE = 256
+# Kept back for the store, logs, watchers and connections that are accepted only to be refused.
+RESERVE = 128
+
+
+@dataclass(slots=True)
+class ConnectionBudget:
+    """How many MQTT connections all listeners may have together, and how many they have."""
+
+    limit: int
+    taken: int = 0
 
 
 def raise_descriptor_limit() -> int:
-    """Raises the soft limit to the hard one; children inherit it."""
+    """Raises the soft limit to the hard one, which it returns; children inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 
 
-def connection_budget() -> int:
-    """How many MQTT connections the descriptor limit leaves."""
+def connection_budget(held_back: int = 0) -> ConnectionBudget:
+    """What the descriptor limit leaves after the reserve and `held_back`, but half of it at least."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(soft - RESERVE, soft // 2)
+    return ConnectionBudget(max(soft - RESERVE - held_back, soft // 2))

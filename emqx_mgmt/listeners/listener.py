@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass, field
 
+from emqx_mgmt.listeners.descriptors import ConnectionBudget, connection_budget
 from emqx_mgmt.settings import Endpoint
 
 
@@ -26,6 +27,7 @@ class Listener:
     sock: socket.socket | None = None
     current_conns: int = 0
     shutdown_count: dict[str, int] = field(default_factory=dict)
+    budget: ConnectionBudget = field(default_factory=connection_budget)
 
     @property
     def listen_on(self) -> str:
@@ -42,15 +44,17 @@ class Listener:
 
     def admit(self, _address: bytes) -> bool:
         """Called for each connection accepted: False closes it at once."""
-        if self.current_conns >= self.max_conns:
+        if self.current_conns >= self.max_conns or self.budget.taken >= self.budget.limit:
             self.shutdown_count["max_connections"] = self.shutdown_count.get("max_connections", 0) + 1
             return False
         self.current_conns += 1
+        self.budget.taken += 1
         return True
 
     def closed(self, reason: str) -> None:
         """Called for each admitted connection that ended; a normal end is not counted."""
         self.current_conns -= 1
+        self.budget.taken -= 1
         if reason != "normal":
             self.shutdown_count[reason] = self.shutdown_count.get(reason, 0) + 1
 

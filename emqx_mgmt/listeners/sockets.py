@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 
+from emqx_mgmt.listeners.descriptors import connection_budget
 from emqx_mgmt.listeners.listener import Listener
 from emqx_mgmt.settings import Settings
 
@@ -60,12 +61,14 @@ def http_listener(settings: Settings, name: str) -> Listener | None:
 
 
 def open_listeners(listeners: list[Listener], inherited: dict[str, int]) -> None:
-    """Opens every socket or none: the first that fails closes those before it.
+    """Opens every socket or none: the first that fails closes those before it. They share one budget of connections.
 
     `inherited` has descriptors that the previous master handed over, by identity; those not wanted any more are closed.
     """
+    budget = connection_budget(held_back=sum(row.max_conns for row in listeners if not row.is_mqtt))
     try:
         for listener in listeners:
+            listener.budget = budget
             fd = inherited.pop(listener.identity, None)
             listener.sock = socket.socket(fileno=fd) if fd is not None else open_socket(listener)
     except ListenError:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import requests
 
 from tests.broker_process import BrokerProcess, wait_until
 
@@ -164,31 +163,6 @@ def refuses(port: int) -> bool:
     except ConnectionRefusedError:
         return True
     return False
-
-
-def test_http_headers_beyond_the_limit_are_refused(broker):
-    answer = requests.get(f"{broker.base_url}/status", headers={"X-Long": "x" * 9000}, timeout=5)
-    assert answer.status_code == 431
-    assert requests.get(f"{broker.base_url}/status?{'x' * 9000}", timeout=5).status_code == 414
-
-
-def test_http_connections_beyond_max_clients_are_closed(start_broker):
-    broker = start_broker({"EMQX_MANAGEMENT__LISTENER__HTTP__MAX_CLIENTS": "2"})
-    address = ("127.0.0.1", broker.api_port)
-    with socket.create_connection(address) as first, socket.create_connection(address) as second:
-        for sock in (first, second):
-            sock.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert sock.recv(4096).startswith(b"HTTP/1.1 200")
-        with socket.create_connection(address, timeout=5) as third:
-            assert third.recv(1) == b""
-    wait_until(lambda: answers(broker))
-
-
-def answers(broker: BrokerProcess) -> bool:
-    try:
-        return broker.status().ok
-    except requests.ConnectionError:
-        return False
 
 
 def test_stderr_says_where_it_listens(broker):

@@ -1,0 +1,82 @@
+"""Limits of connections: what a listener allows, what the descriptors allow, what HTTP allows."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import requests
+
+from tests.broker_process import BrokerProcess, wait_until
+
+DESCRIPTORS = 400
+UNDER_A_LIMIT = ["sh", "-c", f"ulimit -n {DESCRIPTORS}; exec {Path(sys.executable).with_name('gunicorn')} wsgi:app"]
+
+
+def mqtt_rows(broker: BrokerProcess) -> dict[str, dict]:
+    (node,) = broker.api("GET", "/listeners/").json()
+    return {row["listen_on"]: row for row in node["listeners"] if row["protocol"] == "mqtt:tcp"}
+
+
+def closed_by_peer(sock: socket.socket) -> bool:
+    sock.settimeout(5)
+    try:
+        return sock.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_a_listener_takes_no_more_than_max_connections(start_broker):
+    broker = start_broker({"EMQX_LISTENER__TCP__EXTERNAL__MAX_CONNECTIONS": "3"})
+    address = ("127.0.0.1", broker.mqtt_port)
+    with ExitStack() as stack:
+        kept = [stack.enter_context(socket.create_connection(address)) for _ in range(3)]
+        wait_until(lambda: mqtt_rows(broker)[f"127.0.0.1:{broker.mqtt_port}"]["current_conns"] == 3)
+        assert closed_by_peer(stack.enter_context(socket.create_connection(address)))
+        kept.pop().close()
+        wait_until(lambda: mqtt_rows(broker)[f"127.0.0.1:{broker.mqtt_port}"]["current_conns"] == 2)
+        stack.enter_context(socket.create_connection(address))
+        wait_until(lambda: mqtt_rows(broker)[f"127.0.0.1:{broker.mqtt_port}"]["current_conns"] == 3)
+
+
+def test_descriptors_are_kept_back_for_everything_but_mqtt(start_broker):
+    """All listeners together take what the limit leaves; the API still answers."""
+    broker = start_broker(command=UNDER_A_LIMIT)
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            for _ in range(DESCRIPTORS // 2)
+            for port in (broker.mqtt_port, broker.internal_port)
+        ]
+        assert closed_by_peer(connections[-1])
+        counts = [row["current_conns"] for row in mqtt_rows(broker).values()]
+        assert sum(counts) == DESCRIPTORS // 2
+        assert all(counts)
+    assert "Traceback" not in broker.stderr
+
+
+def test_http_headers_beyond_the_limit_are_refused(broker):
+    answer = requests.get(f"{broker.base_url}/status", headers={"X-Long": "x" * 9000}, timeout=5)
+    assert answer.status_code == 431
+    assert requests.get(f"{broker.base_url}/status?{'x' * 9000}", timeout=5).status_code == 414
+
+
+def test_http_connections_beyond_max_clients_are_closed(start_broker):
+    broker = start_broker({"EMQX_MANAGEMENT__LISTENER__HTTP__MAX_CLIENTS": "2"})
+    address = ("127.0.0.1", broker.api_port)
+    with socket.create_connection(address) as first, socket.create_connection(address) as second:
+        for sock in (first, second):
+            sock.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+        with socket.create_connection(address, timeout=5) as third:
+            assert third.recv(1) == b""
+    wait_until(lambda: answers(broker))
+
+
+def answers(broker: BrokerProcess) -> bool:
+    try:
+        return broker.status().ok
+    except requests.ConnectionError:
+        return False
