@@ -393,7 +393,7 @@ cdef class Channel(Connection):
         if self.zone.publish_limit_count and self.over_rate():
             return 0
         if (packet.qos or packet.retain or not packet.forward_as_is or self.mount is not None
-                or self.engine.publish_hooked):
+                or self.engine.hooked(packet.topic, packet.topic_len)):
             return header + body if self.publish_one(&packet) else 0
         return self.publish_run(p, n, header + body, &packet)
 
@@ -604,7 +604,7 @@ cdef class Channel(Connection):
             d.props_len = <uint32_t>forwardable(packet.props, packet.props_len, props)
             d.props = props
         try:
-            if self.engine.publish_hooked:
+            if self.engine.hooked(d.topic, d.topic_len):
                 return self.forward_hooked(&d)
             if d.retain:
                 self.engine.retain(&d)

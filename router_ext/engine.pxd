@@ -21,7 +21,9 @@ cdef class Engine:
     cdef public uint32_t max_retained    # messages, 0: no limit
     cdef public uint32_t max_retained_payload
     cdef public uint32_t retained_expiry # seconds, 0: never; for messages that bring no interval of their own
-    cdef public bint publish_hooked      # `message.publish` has handlers: the broker sees every message
+    cdef readonly bint publish_hooked      # `message.publish` has handlers: the broker sees every message
+    cdef list hooked_prefixes            # or those below these prefixes only, bytes,
+    cdef uint8_t hooked_first[256]       # and 1 for each byte that one of them begins with
     cdef public bint delivered_hooked
     cdef public bint acked_hooked
     cdef public bint acl_hooked          # an ACL source is there
@@ -65,4 +67,5 @@ cdef class Engine:
     cdef int store(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1
     cpdef drain(self, Session s)
     cdef int retain(self, Delivery* d) except -1
+    cdef bint hooked(self, const uint8_t* topic, size_t n) noexcept
     cdef bint gated(self, Session s) noexcept

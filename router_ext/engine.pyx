@@ -1,7 +1,7 @@
 """The way of a message: route → deliver → window, queue or outbox. See engine.pxd."""
 
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from router_ext.codec cimport Publish, parse_publish
 from router_ext.connection cimport Connection
@@ -42,6 +42,7 @@ cdef class Engine:
         self.ready = []
         self.drained = []
         self.graveyard = []
+        self.hooked_prefixes = []
 
     def __dealloc__(self):
         free(self.inbuf)
@@ -88,6 +89,30 @@ cdef class Engine:
             sent += 1
         self.egress.flush_all()
         return sent
+
+    # -- hooks ------------------------------------------------------------------------------------------------------
+
+    def hook_publish(self, bint all, list prefixes not None):
+        """Which messages the broker's `on_publish` is to see: all of them, or those whose topics begin with one of
+        `prefixes` (bytes, not empty)."""
+        cdef bytes prefix
+        self.publish_hooked = all
+        self.hooked_prefixes = prefixes
+        memset(self.hooked_first, 0, sizeof(self.hooked_first))
+        for prefix in prefixes:
+            self.hooked_first[<uint8_t>prefix[0]] = 1
+
+    cdef bint hooked(self, const uint8_t* topic, size_t n) noexcept:
+        """The broker's `on_publish` is to see messages of this topic. Ordinary ones cost a look at their first byte."""
+        cdef bytes prefix
+        cdef size_t length
+        if self.publish_hooked or n == 0 or not self.hooked_first[topic[0]]:
+            return self.publish_hooked
+        for prefix in self.hooked_prefixes:
+            length = <size_t>len(prefix)
+            if length <= n and memcmp(topic, <const uint8_t*>prefix, length) == 0:
+                return True
+        return False
 
     # -- routing ----------------------------------------------------------------------------------------------------
 
@@ -464,6 +489,7 @@ cdef class Engine:
             return 0
         if d.payload_len == 0:
             self.retained.delete(d.topic[:d.topic_len])
+            self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
             return 0
         if self.max_retained_payload and d.payload_len > self.max_retained_payload:
             return 0
@@ -484,6 +510,15 @@ cdef class Engine:
             self.retained.put(msg)
         self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
         return 0
+
+    def sweep_retained(self, uint32_t budget):
+        """Removes expired retained messages, looking at no more than `budget` of them; returns how many are gone."""
+        cdef int gone
+        if self.retained is None:
+            return 0
+        gone = self.retained.sweep(self.now, budget)
+        self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
+        return gone
 
 
 cdef bint accepts(Session s) noexcept:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.access import Access
 from emqx_mgmt.broker.connect import Connecting
-from emqx_mgmt.broker.hooks import Hooks
+from emqx_mgmt.broker.hooks import HandlerFailed, Hooks
 from emqx_mgmt.broker.sessions import Sessions
 from emqx_mgmt.broker.stats import Stats
 from emqx_mgmt.broker.subscribing import Subscribing
@@ -94,10 +94,21 @@ class Broker:
     def route(self, message: Message, publisher: Session | None) -> int:
         """A message through the `message.publish` hooks to its subscribers."""
         if self.hooks.any("message.publish"):
-            message = self.hooks.pipe("message.publish", message)
-            if message is None:
+            hooked = self.publish_hooks(message)
+            if hooked is None:
                 return 0
+            message = hooked
         return self.engine.publish(message, publisher)
+
+    def publish_hooks(self, message: Message) -> Message | None:
+        """The message as the handlers of `message.publish` leave it; None when one stops it, or fails."""
+        try:
+            return self.hooks.publish(message)
+        except HandlerFailed:
+            return None
+        except Exception:
+            log.exception("a handler of message.publish failed: a message of %s is not delivered", message.client_id)
+            return None
 
     def subscribe(self, client_id: str, topic: str, qos: int) -> bool:
         """Adds a subscription to a session, without a packet to its client; False when there is no such session."""
@@ -144,12 +155,7 @@ class Broker:
         channel.close("protocol_error", reasons.PROTOCOL_ERROR)
 
     def on_publish(self, channel: Channel, message: Message) -> Message | None:
-        try:
-            answer: Message | None = self.hooks.pipe("message.publish", message)
-        except Exception:
-            log.exception("a handler of message.publish failed: the message of %s is not delivered", channel.client_id)
-            return None
-        return answer
+        return self.publish_hooks(message)
 
     def on_acked(self, session: Session, message: Message) -> None:
         self.hooks.run("message.acked", session, message)
@@ -199,12 +205,15 @@ class Broker:
         """A decision made at once: `otherwise` when it raises."""
         try:
             return question()
+        except HandlerFailed:
+            return otherwise
         except Exception:
             log.exception("a decision failed: denied")
             return otherwise
 
     def _hooks_changed(self, point: str) -> None:
         engine = self.engine
-        engine.publish_hooked = self.hooks.any("message.publish")
+        prefixes = self.hooks.prefixes("message.publish")
+        engine.hook_publish("" in prefixes, [prefix.encode() for prefix in prefixes if prefix])
         engine.acked_hooked = self.hooks.any("message.acked")
         engine.acl_hooked = self.hooks.any("client.check_acl")

@@ -11,7 +11,10 @@ import logging
 from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from router_ext.message import Message
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +25,20 @@ POINTS = frozenset({
 })
 
 
+# Chains in which the latest of equal priority is asked first (behaviour, 11.1 and 11.2).
+LATEST_FIRST = frozenset({"client.authenticate", "client.check_acl"})
+
+
+class HandlerFailed(Exception):
+    """A handler did not answer, and whoever runs it has told why: a guard denies without telling it again."""
+
+
 @dataclass(slots=True, order=True)
 class Handler:
     rank: tuple[int, int]
     call: Callable[..., Any] = field(compare=False)
     blocking: bool = field(compare=False)
+    prefix: str = field(compare=False)
 
 
 class Hooks:
@@ -35,10 +47,15 @@ class Hooks:
         self._added = 0
         self._watchers: list[Callable[[str], None]] = []
 
-    def add(self, point: str, call: Callable[..., Any], priority: int = 0, *, blocking: bool = False) -> None:
-        """Higher priorities are called first, equal ones in the order in which they were added."""
+    def add(self, point: str, call: Callable[..., Any], priority: int = 0, *, blocking: bool = False,
+            prefix: str = "") -> None:
+        """Higher priorities are called first, equal ones in the order in which they were added.
+
+        `prefix`, for `message.publish`: the handler is for messages whose topics begin with it; all others keep
+        their way past Python."""
         self._added += 1
-        insort(self._points[point], Handler((-priority, self._added), call, blocking))
+        order = -self._added if point in LATEST_FIRST else self._added
+        insort(self._points[point], Handler((-priority, order), call, blocking, prefix))
         self._changed(point)
 
     def remove(self, point: str, call: Callable[..., Any]) -> None:
@@ -56,6 +73,10 @@ class Hooks:
     def any(self, point: str) -> bool:
         return bool(self._points[point])
 
+    def prefixes(self, point: str) -> list[str]:
+        """What the handlers of a point are for; an empty prefix among them: everything."""
+        return [handler.prefix for handler in self._points[point]]
+
     def may_block(self, point: str) -> bool:
         return any(handler.blocking for handler in self._points[point])
 
@@ -64,6 +85,8 @@ class Hooks:
         for handler in self._points[point]:
             try:
                 handler.call(*args)
+            except HandlerFailed:
+                pass
             except Exception:
                 log.exception("a handler of %s failed", point)
 
@@ -82,3 +105,15 @@ class Hooks:
             if value is None:
                 return None
         return value
+
+    def publish(self, message: Message) -> Message | None:
+        """`pipe` for `message.publish`, past the handlers that are for other topics."""
+        going: Message | None = message
+        for handler in self._points["message.publish"]:
+            if handler.prefix and not message.topic.startswith(handler.prefix):
+                continue
+            going = handler.call(going)
+            if going is None:
+                return None
+            message = going
+        return going

@@ -9,6 +9,8 @@ from typing import TypeVar
 import gevent
 from gevent.pool import Pool
 
+from emqx_mgmt.broker.hooks import HandlerFailed
+
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -38,6 +40,8 @@ class Verdicts:
         except gevent.Timeout:
             self.late += 1
             log.warning("a decision took longer than %g s: denied", self.deadline)
+        except HandlerFailed:
+            pass
         except Exception:
             log.exception("a decision failed: denied")
         then(answer)
