@@ -4,7 +4,7 @@ from libc.string cimport memcpy
 
 from router_ext.topic cimport name_valid, utf8_valid
 from router_ext.wire cimport (
-    AUTH, CONNACK, CONNECT, DISCONNECT, MALFORMED_PACKET, MAX_VARINT, MQTT_5, PROTOCOL_ERROR, PUBACK, PUBCOMP,
+    AUTH, CONNACK, CONNECT, DISCONNECT, MALFORMED_PACKET, MAX_VARINT, PROTOCOL_ERROR, PUBACK, PUBCOMP,
     PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE, TOPIC_ALIAS_INVALID, UNSUBACK, UNSUBSCRIBE,
     get_u16, get_u32, get_varint, put_varint, varint_size,
 )

@@ -245,6 +245,38 @@ def test_one_wrong_byte_is_a_packet_or_refused(case, data):
     assert not isinstance(found, int) or found in REFUSALS
 
 
+def naive_name_refusal(topic: bytes) -> int:
+    """0, or the reason code a topic name without an alias is refused with."""
+    try:
+        text = topic.decode()
+    except UnicodeDecodeError:
+        return 0x81
+    if "\0" in text:
+        return 0x81
+    if not text:
+        return 0x82
+    return 0x90 if "+" in text or "#" in text else 0
+
+
+near_names = st.one_of(
+    st.binary(max_size=40),
+    st.builds(lambda length, at, odd: bytes(length)[:at].replace(b"\0", b"a") + odd + b"b" * (length - at),
+              st.integers(0, 40), st.integers(0, 40), st.sampled_from((b"", b"+", b"#", b"\0", b"\x80", "é".encode()))),
+)
+
+
+@given(near_names)
+def test_a_topic_name_is_judged_as_a_naive_reader_does(topic):
+    """[MQTT-3.3.2-1] [MQTT-3.3.2-2] [MQTT-4.7.3-1] [MQTT-4.7.3-2]"""
+    body = len(topic).to_bytes(2, "big") + topic + b"payload"
+    found = taken_or_refused(0x30, body, 4)
+    expected = naive_name_refusal(topic)
+    if expected:
+        assert found == expected
+    else:
+        assert found == PublishPacket(topic.decode(), b"payload")
+
+
 # ---- the fixed header --------------------------------------------------------------------------------------
 
 
