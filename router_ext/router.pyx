@@ -18,8 +18,8 @@ from router_ext.pool cimport pool_bytes, pool_end, pool_give, pool_holds, pool_s
 from router_ext.share cimport (Strategy, share_choose, share_find, share_free, share_group, share_join, share_leave,
                                share_place, share_set_member, share_set_up, share_tear_down)
 from router_ext.subscription cimport NO_ROW, SHARED, recipient_set, recipient_set_ids, row_at
-from router_ext.table cimport (hash_pair, table_bytes, table_drop, table_first, table_hash_is, table_next,
-                               table_number, table_put, table_set_up, table_tear_down)
+from router_ext.table cimport (Part, hash_pair, table_bytes, table_drop, table_first, table_hash_is, table_next,
+                               table_number, table_part, table_put, table_set_up, table_tear_down)
 from router_ext.trie cimport (ROOT, Node, trie_bytes, trie_find, trie_holds, trie_match, trie_node, trie_path,
                               trie_place, trie_prune, trie_set_up, trie_tear_down, walk_tear_down)
 
@@ -299,16 +299,17 @@ cdef class Router:
     cdef uint32_t find_row(self, Subscriber subscriber, uint32_t owner) noexcept:
         cdef PyObject* key = <PyObject*>subscriber
         cdef uint32_t hash = hash_place(self.seed, key, owner)
-        cdef uint32_t at = table_first(&self.places, hash)
-        cdef uint32_t number = table_number(&self.places, at)
+        cdef Part* part = table_part(&self.places, hash)
+        cdef uint32_t at = table_first(part, hash)
+        cdef uint32_t number = table_number(part, at)
         cdef Subscription* row
         while number:
-            if table_hash_is(&self.places, at, hash):
+            if table_hash_is(part, at, hash):
                 row = row_at(&self.rows, number)
                 if row.subscriber == key and row.owner == owner:
                     return number
-            at = table_next(&self.places, at)
-            number = table_number(&self.places, at)
+            at = table_next(part, at)
+            number = table_number(part, at)
         return NO_ROW
 
     cdef uint32_t new_row(self, Subscriber subscriber, uint32_t owner, uint8_t opts, uint32_t subid) noexcept:

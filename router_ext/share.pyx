@@ -5,8 +5,8 @@ from libc.string cimport memcmp, memcpy, memset
 
 from router_ext.pool cimport pool_end, pool_give, pool_holds, pool_set_up, pool_take, pool_tear_down
 from router_ext.subscription cimport NO_ROW, Subscription, recipient_set, row_at
-from router_ext.table cimport (fold, hash_bytes, table_drop, table_first, table_hash_is, table_next, table_number,
-                               table_put, table_set_up, table_tear_down)
+from router_ext.table cimport (Part, fold, hash_bytes, table_drop, table_first, table_hash_is, table_next, table_number,
+                               table_part, table_put, table_set_up, table_tear_down)
 
 cdef uint32_t STICKY_BUCKETS = 256
 
@@ -45,16 +45,17 @@ cdef inline uint32_t hash_name(const Shares* shares, uint32_t node, const uint8_
 cdef uint32_t share_find(const Shares* shares, uint32_t node, const uint8_t* name, size_t n) noexcept nogil:
     """The group of that name at a node, 0 when there is none."""
     cdef uint32_t hash = hash_name(shares, node, name, n)
-    cdef uint32_t at = table_first(&shares.names, hash)
-    cdef uint32_t number = table_number(&shares.names, at)
+    cdef Part* part = table_part(&shares.names, hash)
+    cdef uint32_t at = table_first(part, hash)
+    cdef uint32_t number = table_number(part, at)
     cdef Group* group
     while number:
-        if table_hash_is(&shares.names, at, hash):
+        if table_hash_is(part, at, hash):
             group = share_group(shares, number)
             if group.node == node and group.name_len == n and memcmp(group.name, name, n) == 0:
                 return number
-        at = table_next(&shares.names, at)
-        number = table_number(&shares.names, at)
+        at = table_next(part, at)
+        number = table_number(part, at)
     return 0
 
 

@@ -5,8 +5,8 @@ from libc.string cimport memcmp, memcpy, memset
 
 from router_ext.pool cimport (pool_bytes, pool_end, pool_give, pool_holds, pool_set_up, pool_take,
                               pool_tear_down)
-from router_ext.table cimport (hash_bytes, table_bytes, table_drop, table_first, table_hash_is, table_next,
-                               table_number, table_put, table_set_up, table_tear_down)
+from router_ext.table cimport (Part, hash_bytes, table_bytes, table_drop, table_first, table_hash_is, table_next,
+                               table_number, table_part, table_put, table_set_up, table_tear_down)
 from router_ext.topic cimport level_end, levels_match
 
 
@@ -104,16 +104,17 @@ cdef inline uint32_t hash_level(const Trie* trie, uint32_t parent, const uint8_t
 
 cdef inline uint32_t named_child(const Trie* trie, uint32_t parent, const uint8_t* level, size_t n) noexcept nogil:
     cdef uint32_t hash = hash_level(trie, parent, level, n)
-    cdef uint32_t at = table_first(&trie.children, hash)
-    cdef uint32_t number = table_number(&trie.children, at)
+    cdef Part* part = table_part(&trie.children, hash)
+    cdef uint32_t at = table_first(part, hash)
+    cdef uint32_t number = table_number(part, at)
     cdef Node* node
     while number:
-        if table_hash_is(&trie.children, at, hash):
+        if table_hash_is(part, at, hash):
             node = trie_node(trie, number)
             if node.parent == parent and node.name_len == n and memcmp(trie_text(trie, node), level, n) == 0:
                 return number
-        at = table_next(&trie.children, at)
-        number = table_number(&trie.children, at)
+        at = table_next(part, at)
+        number = table_number(part, at)
     return 0
 
 
