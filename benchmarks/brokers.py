@@ -107,13 +107,16 @@ def wait_for_port(process: subprocess.Popen[bytes], port: int, log: Path) -> Non
 
 
 def environment(directory: Path, port: int, api_port: int) -> dict[str, str]:
-    """This process's environment, and our broker's settings: its own data directory and ports nobody else has."""
+    """This process's environment, and our broker's settings: a data directory and ports of its own, as many topic
+    aliases as mosquitto allows, and packets large enough for the size loads."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EMQX_", "GUNICORN"))}
     return inherited | {
         "EMQX_NODE__DATA_DIR": str(directory / "data"),
         "EMQX_LISTENER__TCP__EXTERNAL": f"127.0.0.1:{port}",
         "EMQX_LISTENER__TCP__INTERNAL": "off",
         "EMQX_MANAGEMENT__LISTENER__HTTP": f"127.0.0.1:{api_port}",
+        "EMQX_MQTT__MAX_TOPIC_ALIAS": "10",
+        "EMQX_MQTT__MAX_PACKET_SIZE": "2MB",
         "EMQX_MANAGEMENT__BOOTSTRAP_APP": ":".join(APPLICATION),
         "EMQX_DASHBOARD__LISTENER__HTTP": f"127.0.0.1:{free_port()}",
     }

@@ -19,9 +19,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import report
-from brokers import BROKERS, Broker, Placement, running
+from brokers import BROKERS, Broker, Placement, RunningBroker, running
 from generator import Generator, GeneratorError, Run, build
-from loads import GROUPS, LOADS, Load, chosen
+from loads import GROUPS, LOADS, Kind, Load, chosen
 
 Results = dict[str, list[Run]]
 
@@ -62,18 +62,24 @@ def machine() -> str:
 
 
 def run_load(load: Load, brokers: list[Broker], generator: Generator, placement: Placement, repeat: int) -> Results:
-    """All brokers stand beside each other, and take turns, so that what happens to the machine happens to all."""
+    """All brokers stand beside each other, and take turns, so that what happens to the machine happens to all. Memory
+    is measured in fresh processes: one that has grown before need not grow again."""
     results: Results = {broker.name: [] for broker in brokers}
-    with ExitStack() as stack:
-        started = [stack.enter_context(running(broker, placement)) for broker in brokers]
-        for _ in range(repeat):
-            for broker in list(started):
-                try:
-                    results[broker.name].append(generator.measure(broker, load))
-                except GeneratorError as error:
-                    print(f"{broker.name} gave no result for {load.name}: {error}\n")
-                    started.remove(broker)
+    rounds = [1] * repeat if load.kind is Kind.MEMORY else [repeat]
+    for runs in rounds:
+        with ExitStack() as stack:
+            started = [stack.enter_context(running(broker, placement)) for broker in brokers]
+            for _ in range(runs):
+                for broker in started:
+                    take_turn(load, broker, generator, results)
     return {name: runs for name, runs in results.items() if runs}
+
+
+def take_turn(load: Load, broker: RunningBroker, generator: Generator, results: Results) -> None:
+    try:
+        results[broker.name].append(generator.measure(broker, load))
+    except GeneratorError as error:
+        print(f"{broker.name} gave no result for {load.name}: {error}\n")
 
 
 def show_loads() -> None:

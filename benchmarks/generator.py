@@ -53,7 +53,9 @@ def build() -> None:
 def complaint(figures: dict[str, Any]) -> str:
     """What in the books is not as it should be, in words; empty when all is well."""
     wrong = ("lost", "duplicated", "out_of_order", "corrupt", "bad_acks", "disconnects", "refused")
-    return ", ".join(f"{figures[name]:,} {name.replace('_', ' ')}" for name in wrong if figures.get(name))
+    reason = figures.get("disconnect_reason")
+    said = [f"DISCONNECT said 0x{reason:02x}"] if reason else []
+    return ", ".join([f"{figures[name]:,} {name.replace('_', ' ')}" for name in wrong if figures.get(name)] + said)
 
 
 def to_run(output: str) -> Run:
@@ -95,14 +97,18 @@ class Generator:
     def count_for(self, broker: RunningBroker, load: Load) -> int:
         """Messages that take this broker as long as a run should: every broker gets equal time, not equal work."""
         key = (broker.name, load.name)
-        if key not in self.counts:
-            count = load.probe
-            while True:
-                run = self.once(broker, [*load.command(), load.counted, str(count)])
-                if run.delivered < 1 or run.seconds > self.seconds / 4:
-                    break
-                count = int(count * min(20, max(2, self.seconds / run.seconds)))
-            self.counts[key] = max(load.probe, int(count * self.seconds / run.seconds))
+        if key in self.counts:
+            return self.counts[key]
+        count = load.probe
+        while True:
+            run = self.once(broker, [*load.command(), load.counted, str(count)])
+            if run.delivered < 1:
+                return count
+            factor = self.seconds / run.seconds
+            if factor < 4:
+                break
+            count = int(count * min(20, factor))
+        self.counts[key] = max(load.probe, int(count * factor))
         return self.counts[key]
 
     def measure_memory(self, broker: RunningBroker, load: Load) -> Run:

@@ -98,6 +98,7 @@ static struct {
 
 static struct {
     uint64_t expected, received, duplicated, out_of_order, corrupt, bad_acks, disconnects, send_calls, read_calls;
+    uint64_t disconnect_reason;                         /* of the last DISCONNECT that came */
     uint64_t began, published_at, last_arrival, last_progress;
 } books;
 
@@ -485,8 +486,8 @@ static void handle(Conn *c, uint8_t type, const uint8_t *body, size_t n) {
         admitted(c, n < 2 ? 0xff : body[1]);
         break;
     case DISCONNECT:
-        fprintf(stderr, "loadgen: connection %u: DISCONNECT 0x%02x\n", c->index, n ? body[0] : 0);
-        break;                                          /* the broker closes; read() will say so */
+        books.disconnect_reason = n ? body[0] : 0;
+        break;                                          /* the broker closes; recv() will say so */
     default:
         die("connection %u: unexpected packet type %u", c->index, type);
     }
@@ -645,11 +646,12 @@ static void report_flow(double seconds, double user, double system) {
     printf("{\"mode\": \"flow\", \"label\": \"%s\", \"version\": %u, \"qos\": %u, \"shape\": \"%s\", \"pubs\": %u, \"subs\": %u, "
            "\"batch\": %u, \"size\": %u, \"sent\": %lu, \"acked\": %lu, \"expected\": %lu, \"received\": %lu, \"lost\": %lu, "
            "\"duplicated\": %lu, \"out_of_order\": %lu, \"corrupt\": %lu, \"bad_acks\": %lu, \"disconnects\": %lu, "
+           "\"disconnect_reason\": %lu, "
            "\"least_received\": %lu, \"most_received\": %lu, \"delivered\": %.6f, \"seconds\": %.6f, \"publish_seconds\": %.6f, "
            "\"rate\": %.1f, \"send_calls\": %lu, \"read_calls\": %lu, \"cpu_percent\": %.1f, \"cpu_user\": %.3f, \"cpu_system\": %.3f",
            plan.label, plan.version, plan.qos, plan.shape, plan.pubs, plan.subs, plan.batch, plan.size, sent, acked, books.expected,
            books.received, books.expected - books.received, books.duplicated, books.out_of_order, books.corrupt, books.bad_acks,
-           books.disconnects, least, most, books.expected ? (double)books.received / (double)books.expected : 1.0, seconds,
+           books.disconnects, books.disconnect_reason, least, most, books.expected ? (double)books.received / (double)books.expected : 1.0, seconds,
            (double)(books.published_at - books.began) / 1e9, (double)books.received / seconds, books.send_calls, books.read_calls,
            100 * (user + system) / seconds, user, system);
     if (plan.rate > 0)
