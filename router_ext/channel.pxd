@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from router_ext.acl_cache cimport AclCache
 from router_ext.codec cimport Publish
 from router_ext.connection cimport Connection
 from router_ext.delivery cimport Delivery
@@ -36,14 +37,6 @@ cdef struct Deferred:   # an acknowledgement that waits for a subscriber's queue
     uint16_t pid
     uint8_t first_byte
     uint8_t reason
-
-cdef struct AclEntry:
-    uint8_t* topic
-    uint32_t hash
-    uint16_t topic_len
-    uint8_t access
-    uint8_t verdict
-    int64_t expires     # ms
 
 cdef class Channel(Connection):
     cdef Engine engine
@@ -86,8 +79,7 @@ cdef class Channel(Connection):
     cdef uint32_t deferred_count
     cdef uint32_t deferred_cap
     cdef list gates                      # the sessions whose queues they wait for, or None
-    cdef AclEntry* acl_cache             # oldest first
-    cdef uint32_t acl_count
+    cdef AclCache acl_cache
     cdef int64_t rate_start              # ms
     cdef uint32_t rate_used
     cdef readonly uint64_t recv_oct
@@ -138,9 +130,7 @@ cdef class Channel(Connection):
     cdef int acked(self, Slot* slot) except -1
     cdef int done(self, Slot* slot) except -1
     cdef Verdict check_acl(self, uint8_t access, const uint8_t* topic, size_t n) except? DENY
-    cdef AclEntry* find_acl(self, uint8_t access, const uint8_t* topic, size_t n) noexcept
-    cdef void forget_acl(self, uint32_t i) noexcept
-    cdef int remember_acl(self, uint8_t access, const uint8_t* topic, size_t n, uint8_t verdict) except -1
+    cdef int remember_acl(self, uint8_t access, const uint8_t* topic, size_t n, bint allowed) except -1
     cdef int put_packet(self, bytes packet) except -1
     cdef int close_with(self, uint8_t code, str reason) except -1
     cdef int shut(self, str reason) except -1

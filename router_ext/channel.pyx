@@ -6,6 +6,7 @@ from libc.errno cimport EAGAIN, ECONNRESET, EINTR, EPIPE, ETIMEDOUT, errno
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 
+from router_ext.acl_cache cimport AclEntry, acl_clear, acl_find, acl_forget, acl_put
 from router_ext.codec cimport Publish, decode_raw, encode_connack, encode_disconnect, parse_ack, parse_publish
 from router_ext.delivery cimport Delivery, delivery_msg, delivery_of
 from router_ext.message cimport Message, msg_unref, wrap
@@ -104,12 +105,9 @@ cdef class Channel(Connection):
             self.watch()
 
     def __dealloc__(self):
-        cdef uint32_t i
         if self.fd >= 0:
             close(self.fd)
-        for i in range(self.acl_count):
-            free(self.acl_cache[i].topic)
-        free(self.acl_cache)
+        acl_clear(&self.acl_cache)
         free(self.inbox)
         free(self.deferred)
 
@@ -795,76 +793,36 @@ cdef class Channel(Connection):
         if answer != UNKNOWN:
             self.verdict = UNKNOWN
             return <Verdict>answer
-        entry = self.find_acl(access, topic, n)
+        entry = acl_find(&self.acl_cache, access, topic, n, self.engine.now)
         if entry != NULL:
-            return <Verdict>entry.verdict
+            return ALLOW if entry.allowed else DENY
         answer = self.engine.policy.check_acl(self, access, topic[:n])
         if answer == PENDING:
             self.holds |= HOLD_VERDICT
         else:
-            self.remember_acl(access, topic, n, answer)
+            self.remember_acl(access, topic, n, answer == ALLOW)
         return <Verdict>answer
 
-    cdef AclEntry* find_acl(self, uint8_t access, const uint8_t* topic, size_t n) noexcept:
-        cdef uint32_t hashed = fnv(topic, n), i
-        cdef AclEntry* entry
-        for i in range(self.acl_count):
-            entry = self.acl_cache + i
-            if (entry.hash == hashed and entry.access == access and entry.topic_len == n
-                    and memcmp(entry.topic, topic, n) == 0):
-                if entry.expires > self.engine.now:
-                    return entry
-                self.forget_acl(i)
-                return NULL
-        return NULL
-
-    cdef void forget_acl(self, uint32_t i) noexcept:
-        free(self.acl_cache[i].topic)
-        self.acl_count -= 1
-        memmove(self.acl_cache + i, self.acl_cache + i + 1, (self.acl_count - i) * sizeof(AclEntry))
-
-    cdef int remember_acl(self, uint8_t access, const uint8_t* topic, size_t n, uint8_t verdict) except -1:
-        """The oldest verdict makes room when the cache is full (behaviour of `acl_cache_max_size`)."""
-        cdef AclEntry* entry
-        cdef uint8_t* copy
-        if not self.zone.enable_acl_cache or self.zone.acl_cache_max_size == 0:
-            return 0
-        if self.acl_cache == NULL:
-            self.acl_cache = <AclEntry*>malloc(self.zone.acl_cache_max_size * sizeof(AclEntry))
-        copy = <uint8_t*>malloc(n + 1)
-        if self.acl_cache == NULL or copy == NULL:
-            free(copy)
+    cdef int remember_acl(self, uint8_t access, const uint8_t* topic, size_t n, bint allowed) except -1:
+        if self.zone.enable_acl_cache and acl_put(&self.acl_cache, self.zone.acl_cache_max_size, access, topic, n,
+                                                  allowed, self.engine.now + self.zone.acl_cache_ttl) < 0:
             raise MemoryError
-        if self.acl_count == self.zone.acl_cache_max_size:
-            self.forget_acl(0)
-        memcpy(copy, topic, n)
-        entry = self.acl_cache + self.acl_count
-        entry.topic = copy
-        entry.hash = fnv(topic, n)
-        entry.topic_len = <uint16_t>n
-        entry.access = access
-        entry.verdict = verdict
-        entry.expires = self.engine.now + self.zone.acl_cache_ttl
-        self.acl_count += 1
         return 0
 
     def cached_verdict(self, int access, bytes topic not None):
         """The cached verdict, True or False, or None."""
-        cdef AclEntry* entry = self.find_acl(<uint8_t>access, topic, len(topic))
-        return None if entry == NULL else entry.verdict == ALLOW
+        cdef AclEntry* entry = acl_find(&self.acl_cache, <uint8_t>access, topic, len(topic), self.engine.now)
+        return None if entry == NULL else bool(entry.allowed)
 
     def cache_verdict(self, int access, bytes topic not None, bint allowed):
-        self.remember_acl(<uint8_t>access, topic, len(topic), ALLOW if allowed else DENY)
+        self.remember_acl(<uint8_t>access, topic, len(topic), allowed)
 
     def clean_acl_cache(self, bytes topic=None):
         """Drops the cached verdicts of one topic, or all of them; returns how many."""
-        cdef uint32_t i = 0, gone = 0
-        while i < self.acl_count:
-            if topic is None or self.acl_cache[i].topic[:self.acl_cache[i].topic_len] == topic:
-                self.forget_acl(i)
-                gone += 1
-            else:
-                i += 1
+        cdef uint32_t gone = self.acl_cache.count
+        if topic is not None:
+            return acl_forget(&self.acl_cache, topic, len(topic))
+        acl_clear(&self.acl_cache)
         return gone
 
     # -- what the broker decides ----------------------------------------------------------------------------------------------
@@ -881,7 +839,7 @@ cdef class Channel(Connection):
         if verdict is not None:
             self.verdict = ALLOW if verdict else DENY
             if topic is not None:
-                self.remember_acl(<uint8_t>access, topic, len(topic), self.verdict)
+                self.remember_acl(<uint8_t>access, topic, len(topic), verdict)
         self.holds &= ~HOLD_VERDICT
         if not self.parsing:
             self.later()
@@ -1039,14 +997,6 @@ cdef dict REASONS = {
     RC_QOS_NOT_SUPPORTED: "qos_not_supported",
 }
 """Why a connection ended, as `shutdown_count` names it."""
-
-
-cdef uint32_t fnv(const uint8_t* p, size_t n) noexcept nogil:
-    cdef uint32_t h = 2166136261
-    cdef size_t i
-    for i in range(n):
-        h = (h ^ p[i]) * 16777619
-    return h
 
 
 def tick(Engine engine not None, int64_t now):

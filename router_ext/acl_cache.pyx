@@ -1,0 +1,78 @@
+"""ACL verdicts: see acl_cache.pxd. A few dozen entries at most, so that a scan over their hashes beats a table."""
+
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp, memcpy, memmove
+
+
+cdef AclEntry* acl_find(AclCache* cache, uint8_t access, const uint8_t* topic, size_t n, int64_t now) noexcept nogil:
+    """The verdict in force, or NULL; one that has expired is dropped."""
+    cdef uint32_t hashed = fnv(topic, n), i
+    cdef AclEntry* entry
+    for i in range(cache.count):
+        entry = cache.entries + i
+        if entry.hash == hashed and entry.access == access and is_about(entry, topic, n):
+            if entry.expires > now:
+                return entry
+            drop(cache, i)
+            return NULL
+    return NULL
+
+
+cdef int acl_put(AclCache* cache, uint32_t limit, uint8_t access, const uint8_t* topic, size_t n, bint allowed,
+                 int64_t expires) noexcept nogil:
+    """Adds a verdict that is not there; with `limit` of them the oldest makes room. -1 when memory is out.
+    `limit` stays the same over the life of a cache."""
+    cdef uint8_t* copy
+    if limit == 0:
+        return 0
+    if cache.entries == NULL:
+        cache.entries = <AclEntry*>malloc(limit * sizeof(AclEntry))
+    copy = <uint8_t*>malloc(n + 1)
+    if cache.entries == NULL or copy == NULL:
+        free(copy)
+        return -1
+    if cache.count == limit:
+        drop(cache, 0)
+    memcpy(copy, topic, n)
+    cache.entries[cache.count] = AclEntry(copy, fnv(topic, n), <uint16_t>n, access, allowed, expires)
+    cache.count += 1
+    return 0
+
+
+cdef uint32_t acl_forget(AclCache* cache, const uint8_t* topic, size_t n) noexcept nogil:
+    """Drops both verdicts about a topic; returns how many there were."""
+    cdef uint32_t i = 0, gone = 0
+    while i < cache.count:
+        if is_about(cache.entries + i, topic, n):
+            drop(cache, i)
+            gone += 1
+        else:
+            i += 1
+    return gone
+
+
+cdef void acl_clear(AclCache* cache) noexcept nogil:
+    cdef uint32_t i
+    for i in range(cache.count):
+        free(cache.entries[i].topic)
+    free(cache.entries)
+    cache.entries = NULL
+    cache.count = 0
+
+
+cdef bint is_about(const AclEntry* entry, const uint8_t* topic, size_t n) noexcept nogil:
+    return entry.topic_len == n and memcmp(entry.topic, topic, n) == 0
+
+
+cdef void drop(AclCache* cache, uint32_t i) noexcept nogil:
+    free(cache.entries[i].topic)
+    cache.count -= 1
+    memmove(cache.entries + i, cache.entries + i + 1, (cache.count - i) * sizeof(AclEntry))
+
+
+cdef uint32_t fnv(const uint8_t* p, size_t n) noexcept nogil:
+    cdef uint32_t h = 2166136261
+    cdef size_t i
+    for i in range(n):
+        h = (h ^ p[i]) * 16777619
+    return h
