@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SOURCES := setup.py pyproject.toml $(wildcard router_ext/*.pyx router_ext/*.pxd)
 
-.PHONY: run test bench clean
+.PHONY: run test lint bench clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/gunicorn wsgi:app
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed $(VENV)/.installed-lint
+	PATH="$(CURDIR)/$(BIN):$$PATH"; ruff check . && mypy && cython-lint router_ext
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/compare.py $(LOADS)

@@ -58,7 +58,8 @@ class Node:
         self.started_at = time.time()
 
     def _accept_from(self, listener: Listener) -> None:
-        assert listener.sock is not None and self.turns is not None
+        assert listener.sock is not None
+        assert self.turns is not None
         # Accepted sockets inherit it: without Nagle's algorithm an acknowledgement is not held back.
         listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         zone = core_zone(self.settings, listener.zone)

@@ -21,7 +21,7 @@ from router_ext.metrics cimport (
 from router_ext.properties cimport forwardable
 from router_ext.router cimport Match
 from router_ext.session cimport WAIT_PUBACK, WAIT_PUBCOMP, WAIT_PUBREC, Slot
-from router_ext.wire cimport flags_valid, frame, get_u16, shortest
+from router_ext.wire cimport flags_valid, frame, shortest
 
 from socket import AF_INET, AF_INET6, inet_ntop
 
@@ -581,7 +581,6 @@ cdef class Channel(Connection):
         """Through the hooks, into the retained store, to the subscribers; returns how many it reached."""
         cdef Delivery d
         cdef uint8_t* props = NULL
-        cdef int reached
         memset(&d, 0, sizeof(d))
         d.topic = packet.topic
         d.topic_len = packet.topic_len
@@ -990,13 +989,13 @@ cdef class Channel(Connection):
         return self.holds != 0
 
 
+# Why a connection ended, as `shutdown_count` names it.
 cdef dict REASONS = {
     RC_MALFORMED_PACKET: "parse_error", RC_PROTOCOL_ERROR: "protocol_error", RC_TOPIC_NAME_INVALID: "topic_name_invalid",
     RC_RECEIVE_MAXIMUM_EXCEEDED: "receive_maximum_exceeded", RC_TOPIC_ALIAS_INVALID: "topic_alias_invalid",
     RC_PACKET_TOO_LARGE: "packet_too_large", RC_RETAIN_NOT_SUPPORTED: "retain_not_supported",
     RC_QOS_NOT_SUPPORTED: "qos_not_supported",
 }
-"""Why a connection ended, as `shutdown_count` names it."""
 
 
 def tick(Engine engine not None, int64_t now):

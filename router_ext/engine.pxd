@@ -20,7 +20,7 @@ cdef class Engine:
     cdef public RetainedStore retained   # None while no retainer is loaded
     cdef public uint32_t max_retained    # messages, 0: no limit
     cdef public uint32_t max_retained_payload
-    cdef public uint32_t retained_expiry # seconds, 0: never; for messages that bring no interval of their own
+    cdef public uint32_t retained_expiry  # seconds, 0: never; for messages that bring no interval of their own
     cdef readonly bint publish_hooked      # `message.publish` has handlers: the broker sees every message
     cdef list hooked_prefixes            # or those below these prefixes only, bytes,
     cdef uint8_t hooked_first[256]       # and 1 for each byte that one of them begins with

@@ -7,8 +7,8 @@ from router_ext.codec cimport Publish, parse_publish
 from router_ext.connection cimport Connection
 from router_ext.delivery cimport Delivery, delivery_msg, delivery_of, publish_bound, put_head
 from router_ext.message cimport (
-    MSG_HAS_EXPIRY, MSG_RETAIN, MSG_SYS, Message, msg_client, msg_expired, msg_new, msg_payload, msg_props, msg_remaining, msg_topic,
-    msg_unref,
+    MSG_HAS_EXPIRY, MSG_RETAIN, MSG_SYS, Message, msg_client, msg_expired, msg_new, msg_payload, msg_props,
+    msg_remaining, msg_topic, msg_unref,
 )
 from router_ext.metrics cimport (
     DROPPED_EXPIRED, DROPPED_QOS0_OFFLINE, DROPPED_QUEUE_FULL, DROPPED_SLOW, DROPPED_TOO_LARGE, MESSAGES_DROPPED,
@@ -186,7 +186,7 @@ cdef class Engine:
         cdef bint alike = (self.flavour_of is d and self.flavour_version == version
                            and self.flavour_retain == retain and self.flavour_subid == subid and r.nids < 2)
         cdef uint8_t first_byte = 0x30 | retain
-        cdef size_t bound, at = 0, pos = 0, header = 0, body = 0
+        cdef size_t at = 0, pos = 0, header = 0, body = 0
         cdef uint8_t* out
         cdef Publish p
         if alike:

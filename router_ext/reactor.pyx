@@ -4,7 +4,7 @@ One epoll instance of our own, which the event loop watches as a single descript
 watcher, and a turn works through up to EVENTS ready sockets without a Python call for each.
 """
 
-from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, errno
+from libc.errno cimport ECONNABORTED, EINTR, EMFILE, ENFILE, errno
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memset
 
@@ -173,8 +173,8 @@ cdef class Reactor:
     cdef int accept_some(self, Acceptor a) except -1:
         cdef sockaddr_storage address
         cdef socklen_t length
-        cdef int fd, i
-        for i in range(ACCEPTS):
+        cdef int fd, _i
+        for _i in range(ACCEPTS):
             length = sizeof(address)
             fd = accept4(a.fd, <sockaddr*>&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:

@@ -31,7 +31,7 @@ cdef class Zone:
     cdef public int64_t retry_interval           # ms, 0: never
     cdef public uint32_t max_awaiting_rel        # 0: no limit
     cdef public int64_t await_rel_timeout        # ms
-    cdef public uint32_t session_expiry_interval # seconds
+    cdef public uint32_t session_expiry_interval  # seconds
     cdef public uint32_t max_mqueue_len          # 0: no limit; per priority
     cdef public dict mqueue_priorities           # topic bytes -> 0..255, or None
     cdef public uint32_t mqueue_default_priority

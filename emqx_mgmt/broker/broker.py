@@ -19,17 +19,17 @@ from emqx_mgmt.broker.stats import Stats
 from emqx_mgmt.broker.subscribing import Subscribing
 from emqx_mgmt.broker.timers import Timer, Timers
 from emqx_mgmt.broker.verdicts import Verdicts
+from router_ext.codec import encode_properties
 from router_ext.connection import Egress
 from router_ext.engine import Engine
 from router_ext.message import Message
 from router_ext.metrics import Metrics
-from router_ext.codec import encode_properties
 from router_ext.router import Router
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.banned import Banned
     from router_ext.channel import Channel
-    from router_ext.packets import Auth, Connect, Disconnect, Subscribe, Unsubscribe
+    from router_ext.packets import Auth, Disconnect
     from router_ext.session import Session
 
 log = logging.getLogger(__name__)

@@ -41,13 +41,14 @@ class Connecting:
             self._refuse(channel, refused.code)
             return
         hooks = self._broker.hooks
+        denied: Grant | Refused = Refused(reasons.NOT_AUTHORIZED)
         if hooks.may_block("client.authenticate") or (packet.will and hooks.may_block("client.check_acl")):
             self._broker.verdicts.ask(
-                lambda: self._authorise(channel, packet, client), Refused(reasons.NOT_AUTHORIZED),
+                lambda: self._authorise(channel, packet, client), denied,
                 lambda answer: self._finish(channel, packet, client, answer))
             return
         self._finish(channel, packet, client, self._broker.guard(
-            lambda: self._authorise(channel, packet, client), Refused(reasons.NOT_AUTHORIZED)))
+            lambda: self._authorise(channel, packet, client), denied))
 
     # -- checks -------------------------------------------------------------------------------------
 

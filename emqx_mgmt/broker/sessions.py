@@ -1,4 +1,4 @@
-"""The life of sessions: opened or resumed at CONNECT, taken over, left behind, expired; and the will that goes with it."""
+"""The life of sessions: opened or resumed at CONNECT, taken over, left behind, expired; and the will with them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.timers import Timer
-from router_ext.message import Message
 from router_ext.codec import encode_properties
+from router_ext.message import Message
 from router_ext.session import Session
 
 if TYPE_CHECKING:

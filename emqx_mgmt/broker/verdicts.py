@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import gevent
 from gevent.pool import Pool
@@ -22,7 +22,7 @@ class Verdicts:
         self.deadline = deadline
         self._pool = Pool()
         self._limit = limit
-        self._waiting: list[tuple[Callable[[], T], T, Callable[[T], None]]] = []
+        self._waiting: list[tuple[Callable[[], Any], Any, Callable[[Any], None]]] = []
         self.late = 0
 
     def ask(self, question: Callable[[], T], otherwise: T, then: Callable[[T], None]) -> None:
