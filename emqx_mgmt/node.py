@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import socket
 import time
 from pathlib import Path
@@ -11,12 +13,15 @@ import gevent
 from emqx_mgmt.broker import Broker
 from emqx_mgmt.broker.periodic import Periodic
 from emqx_mgmt.broker.turns import Turns
-from emqx_mgmt.broker.zones import core_zone
+from emqx_mgmt.broker.zones import core_zone, refresh
 from emqx_mgmt.listeners import Listener, close_listeners
 from emqx_mgmt.settings import Settings
 from emqx_mgmt.storage import Store
 from router_ext.reactor import Acceptor
 from router_ext.retained import RetainedStore
+from router_ext.zone import Zone
+
+log = logging.getLogger(__name__)
 
 BAN_SWEEP_S = 60.0
 GOODBYE = 0x8B  # Server shutting down (MQTT 5.0, section 2.4)
@@ -38,6 +43,7 @@ class Node:
         self.broker.engine.shared_dispatch_ack = settings["broker.shared_dispatch_ack_enabled"]
         self.broker.engine.retained = RetainedStore()
         self.turns: Turns | None = None
+        self.zones: dict[str, Zone] = {}
         self.chores = [Periodic(BAN_SWEEP_S, lambda: self.store.bans.sweep(time.time()))]
         self.started_at = 0.0
 
@@ -47,6 +53,7 @@ class Node:
         self.store.users.bootstrap(
             self.settings["dashboard.default_user.login"], self.settings["dashboard.default_user.password"]
         )
+        self._take_stored_changes()
         self.listeners = listeners
         self.turns = Turns(self.broker)
         for listener in listeners:
@@ -62,8 +69,44 @@ class Node:
         assert self.turns is not None
         # Accepted sockets inherit it: without Nagle's algorithm an acknowledgement is not held back.
         listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        zone = core_zone(self.settings, listener.zone)
+        zone = self.zones.get(listener.zone) or core_zone(self.settings, listener.zone)
+        self.zones[listener.zone] = zone
         self.turns.reactor.listen(Acceptor(listener.sock.fileno(), zone, listener))
+
+    # -- settings changed while it runs ---------------------------------------------------------------
+
+    def change_setting(self, key: str, text: str) -> None:
+        """Sets a hot key at once and over restarts. ValueError when the text does not fit it."""
+        self.settings.check(key, text)
+        self.store.config_changes.put(key, text)
+        self.settings.change(key, text)
+        self._apply_settings()
+
+    def reset_setting(self, key: str) -> None:
+        self.store.config_changes.remove(key)
+        self.settings.take_back(key)
+        self._apply_settings()
+
+    def _take_stored_changes(self) -> None:
+        """They win over environment and file; one that this version does not take is left alone."""
+        for key, text in self.store.config_changes.all().items():
+            try:
+                before = self.settings.text(key)
+                self.settings.change(key, text)
+                log.info("%s = %s was set over REST and overrides %s", key, self.settings.text(key), before)
+            except (KeyError, ValueError) as error:
+                log.warning("%s = %s, set over REST, is ignored: %s", key, text, error)
+        self._apply_settings()
+
+    def _apply_settings(self) -> None:
+        """Everything that is read from the settings once and may change."""
+        settings, engine = self.settings, self.broker.engine
+        for zone in self.zones.values():
+            refresh(zone, settings)
+        engine.max_retained = settings["retainer.max_retained_messages"]
+        engine.max_retained_payload = settings["retainer.max_payload_size"]
+        engine.retained_expiry = math.ceil(settings["retainer.expiry_interval"])
+        logging.getLogger().setLevel(settings["log.level"].upper())
 
     def drain(self) -> None:
         """No new MQTT connections; those that are open are told to go elsewhere."""

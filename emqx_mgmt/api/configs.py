@@ -1,18 +1,90 @@
-"""Hot configuration."""
+"""Hot configuration: keys that take effect when they are changed."""
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from emqx_mgmt.api.endpoint import Endpoint
+from emqx_mgmt.api.errors import BadParameter
+from emqx_mgmt.api.render import Done
+from emqx_mgmt.manage import Cluster
+from emqx_mgmt.manage.here import ThisNode
+from emqx_mgmt.manage.rows import ConfigItem
+
+
+class NodeConfig(Struct):
+    config: list[ConfigItem]
+    node: str
+
+
+class Change(Struct):
+    key: str
+    value: str
+
+
+class Reset(Struct):
+    key: str
+
+
+def get_cluster_configs(cluster: Cluster) -> list[NodeConfig]:
+    return [NodeConfig(node.configs(), node.name) for node in cluster.running()]
+
+
+def get_node_configs(cluster: Cluster, node: str) -> list[ConfigItem]:
+    return cluster.named(node).configs()
+
+
+def update_config(cluster: Cluster, app: str, params: Change) -> Done:
+    for node in cluster.running():
+        _configure(node, app, params)
+    return Done()
+
+
+def update_node_config(cluster: Cluster, node: str, app: str, params: Change) -> Done:
+    _configure(cluster.named(node), app, params)
+    return Done()
+
+
+def reset_config(cluster: Cluster, app: str, params: Reset) -> Done:
+    """Takes a stored change back."""
+    for node in cluster.running():
+        node.reset(app, params.key)
+    return Done()
+
+
+def _configure(node: ThisNode, app: str, change: Change) -> None:
+    try:
+        node.configure(app, change.key, change.value)
+    except ValueError as error:
+        raise BadParameter("value", str(error)) from None
+
 
 ENDPOINTS = (
-    Endpoint("get_all_configs", "GET", "/configs/", "Get all configs", None),
-    Endpoint("get_all_configs", "GET", "/nodes/:node/configs/", "Get all configs of a node", None),
-    Endpoint("update_config", "PUT", "/configs/:app", "Update config of an application in the cluster", None),
+    Endpoint("get_all_configs", "GET", "/configs/", "Get all configs", get_cluster_configs),
+    Endpoint("get_all_configs", "GET", "/nodes/:node/configs/", "Get all configs of a node", get_node_configs),
+    Endpoint(
+        "update_config",
+        "PUT",
+        "/configs/:app",
+        "Update config of an application in the cluster",
+        update_config,
+        takes=Change,
+    ),
     Endpoint(
         "update_node_config",
         "PUT",
         "/nodes/:node/configs/:app",
         "Update config of an application on a node",
-        None,
+        update_node_config,
+        takes=Change,
+    ),
+    Endpoint(
+        "reset_config",
+        "DELETE",
+        "/configs/:app",
+        "Take back a change to the config of an application",
+        reset_config,
+        takes=Reset,
+        listed=False,
     ),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from emqx_mgmt.settings import Settings
 from router_ext.zone import Zone
 
@@ -17,16 +19,26 @@ SAME = (
 
 
 def milliseconds(seconds: float) -> int:
-    return int(seconds * 1000)
+    """In 32 bits: seven weeks stand for anything longer."""
+    return min(int(seconds * 1000), (1 << 32) - 1)
 
 
 def core_zone(settings: Settings, name: str) -> Zone:
     """The values in effect for the zone `name`."""
+    return Zone(name, **core_values(settings, name))
+
+
+def refresh(zone: Zone, settings: Settings) -> None:
+    """Puts changed settings in effect for those who are in the zone already."""
+    for key, value in core_values(settings, zone.name).items():
+        setattr(zone, key, value)
+
+
+def core_values(settings: Settings, name: str) -> dict[str, Any]:
     zone = settings.zone(name)
     priorities = {topic.encode(): priority for topic, priority in zone.mqueue_priorities.items()}
     limit = zone.publish_limit
-    return Zone(
-        name,
+    return dict(
         **{key: getattr(zone, key) for key in SAME},
         idle_timeout=milliseconds(zone.idle_timeout),
         retry_interval=milliseconds(zone.retry_interval),

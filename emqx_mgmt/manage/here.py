@@ -8,10 +8,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.manage import rows
-from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ONLINE, MqttRefused
+from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ONLINE, MqttRefused, Refused, Unknown
 from emqx_mgmt.manage.formats import datetime_text, memory_text, uptime_text
 from emqx_mgmt.manage.listing import Page, Paging, in_turns, page_of
 from emqx_mgmt.manage.runtime import RELEASE, Runtime
+from emqx_mgmt.settings.hot import HOT_KEYS, HotKey, find_hot
 from router_ext.topic import split_share, valid_filter, valid_name
 
 if TYPE_CHECKING:
@@ -112,6 +113,22 @@ class ThisNode:
             )
             for listener in sorted(self._node.listeners, key=_listener_rank)
         ]
+
+    # -- hot configuration ------------------------------------------------------------------------
+
+    def configs(self) -> list[rows.ConfigItem]:
+        settings = self._node.settings
+        return [
+            rows.ConfigItem(hot.name, settings.text(hot.key), settings.datatype(hot.key), hot.app)
+            for hot in sorted(HOT_KEYS, key=lambda hot: hot.name)
+        ]
+
+    def configure(self, app: str, name: str, value: str) -> None:
+        """Stores a change and puts it in effect. ValueError when the value does not fit the key."""
+        self._node.change_setting(_hot(app, name).key, value)
+
+    def reset(self, app: str, name: str) -> None:
+        self._node.reset_setting(_hot(app, name).key)
 
     # -- clients ----------------------------------------------------------------------------------
 
@@ -228,6 +245,16 @@ class ThisNode:
 
 def _members(row: rows.Broker | rows.NodeInfo) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__struct_fields__}
+
+
+def _hot(app: str, name: str) -> HotKey:
+    """Raises Unknown for an application without hot keys, Refused for a key that it does not have."""
+    if not any(hot.app == app for hot in HOT_KEYS):
+        raise Unknown(app)
+    hot = find_hot(app, name)
+    if hot is None:
+        raise Refused("not_found")
+    return hot
 
 
 def _listener_rank(listener: Listener) -> tuple[bool, str, bool, str]:

@@ -83,6 +83,15 @@ class Listener(Struct, gc=False):
     shutdown_count: dict[str, int] | list[Any]
 
 
+class ConfigItem(Struct, gc=False):
+    """`datatpye` is spelt as every v3 product spells it."""
+
+    key: str
+    value: str
+    datatpye: str
+    app: str
+
+
 class Broker(Struct, gc=False):
     datetime: str
     node_status: str

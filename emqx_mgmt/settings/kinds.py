@@ -11,17 +11,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-DURATION = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?")
+# Nine digits are decades of anything from a second up; more would not fit where some durations go.
+DURATION = re.compile(
+    r"(?:(\d{1,5})w)?(?:(\d{1,6})d)?(?:(\d{1,7})h)?(?:(\d{1,8})m(?!s))?(?:(\d{1,9})s)?(?:(\d{1,12})ms)?"
+)
 DURATION_UNITS = (604800.0, 86400.0, 3600.0, 60.0, 1.0, 0.001)
+# The counters and sizes of the routing core have 32 bits.
+MOST = (1 << 31) - 1
+MOST_BYTES = (1 << 32) - 1
 BYTE_UNITS = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a value is written. `label` is the name of the type in `GET /configs`."""
+    """How a value is written. `label` is the name of the type in `GET /configs`, `show` the text of a value there."""
 
     label: str
     parse: Callable[[str], Any]
+    show: Callable[[Any], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +62,13 @@ class Threshold:
     size: int
 
 
-def integer(low: int = 0, high: int | None = None) -> Kind:
-    limits = f"an integer from {low} to {high}" if high is not None else f"an integer, {low} or more"
+def integer(low: int = 0, high: int = MOST) -> Kind:
+    limits = f"an integer from {low} to {high}"
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"-?\d+", text):
+        if not re.fullmatch(r"-?\d{1,10}", text, re.ASCII) or not low <= int(text) <= high:
             raise ValueError(f"must be {limits}")
-        value = int(text)
-        if value < low or (high is not None and value > high):
-            raise ValueError(f"must be {limits}")
-        return value
+        return int(text)
 
     return Kind("integer", parse)
 
@@ -75,7 +79,7 @@ def number(low: float) -> Kind:
             raise ValueError(f"must be a number, {low} or more")
         return float(text)
 
-    return Kind("float", parse)
+    return Kind("float", parse, "{:.4f}".format)
 
 
 def enum(*words: str) -> Kind:
@@ -97,7 +101,7 @@ def parse_flag(text: str) -> bool:
 
 def parse_duration(text: str) -> float:
     """Seconds; a bare number counts seconds."""
-    if text.isascii() and text.isdigit():
+    if re.fullmatch(r"\d{1,9}", text, re.ASCII):
         return float(text)
     match = DURATION.fullmatch(text)
     if not match or not text:
@@ -105,10 +109,34 @@ def parse_duration(text: str) -> float:
     return sum(int(part) * unit for part, unit in zip(match.groups(), DURATION_UNITS, strict=True) if part)
 
 
+def parse_expiry(text: str) -> float:
+    """Seconds; a bare number counts milliseconds, as the retainer's conf file has it."""
+    if re.fullmatch(r"\d{1,12}", text, re.ASCII):
+        return int(text) / 1000
+    return parse_duration(text)
+
+
+def show_duration(seconds: float) -> str:
+    """Seconds as a number, milliseconds where they are not whole."""
+    return str(int(seconds)) if seconds == int(seconds) else f"{show_milliseconds(seconds)}ms"
+
+
+def show_milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))
+
+
+def show_flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def show_rate(rate: Rate | None) -> str:
+    return "" if rate is None else f"{rate.count},{show_duration(rate.seconds)}"
+
+
 def parse_bytesize(text: str) -> int:
-    match = re.fullmatch(r"(\d+)\s*([a-z]*)", text.lower())
-    if not match or match[2] not in BYTE_UNITS:
-        raise ValueError("must be a size such as 1024, 64KB or 1MB")
+    match = re.fullmatch(r"(\d{1,10})\s*([a-z]*)", text.lower(), re.ASCII)
+    if not match or match[2] not in BYTE_UNITS or int(match[1]) * BYTE_UNITS[match[2]] > MOST_BYTES:
+        raise ValueError("must be a size such as 1024, 64KB or 1MB, below 4GB")
     return int(match[1]) * BYTE_UNITS[match[2]]
 
 
@@ -133,7 +161,7 @@ def parse_rate(text: str) -> Rate | None:
     if not text:
         return None
     count, comma, window = text.partition(",")
-    if not comma or not re.fullmatch(r"\d+", count.strip()) or int(count) == 0:
+    if not comma or not re.fullmatch(r"\d{1,9}", count.strip(), re.ASCII) or int(count) == 0:
         raise ValueError("must be a count and a duration such as 10,1m")
     seconds = parse_duration(window.strip())
     if seconds == 0:
@@ -188,12 +216,13 @@ def parse_zone_name(text: str) -> str:
     return text
 
 
-FLAG = Kind("flag", parse_flag)
-DURATION_KIND = Kind("duration", parse_duration)
+FLAG = Kind("flag", parse_flag, show_flag)
+DURATION_KIND = Kind("duration", parse_duration, show_duration)
+EXPIRY = Kind("integer, duration", parse_expiry, show_milliseconds)
 BYTESIZE = Kind("bytesize", parse_bytesize)
 STRING = Kind("string", str)
 ENDPOINT = Kind("ip", parse_endpoint)
-RATE = Kind("string", parse_rate)
+RATE = Kind("string", parse_rate, show_rate)
 THRESHOLD = Kind("string", parse_threshold)
 PRIORITIES = Kind("string", parse_priorities)
 MOUNTPOINT = Kind("string", parse_mountpoint)

@@ -25,6 +25,7 @@ class Settings:
 
     def __init__(self, entries: Iterable[Entry] = (), unknown_variables: Sequence[str] = ()) -> None:
         self._given: dict[str, Any] = {}
+        self._changed: dict[str, Any] = {}
         self._zones: dict[str, Zone] = {}
         self.unknown_variables = unknown_variables
         for entry in entries:
@@ -32,12 +33,11 @@ class Settings:
 
     def __getitem__(self, name: str) -> Any:
         """The value in effect; KeyError for a key the table does not have."""
+        if name in self._changed:
+            return self._changed[name]
         if name in self._given:
             return self._given[name]
-        key = find(name)
-        if key is None:
-            raise KeyError(name)
-        return self._default(key, name)
+        return self._default(row(name), name)
 
     def _default(self, key: Key, name: str) -> Any:
         text = key.default_for(name)
@@ -47,17 +47,45 @@ class Settings:
         return self[key.twin]
 
     def zone(self, name: str) -> Zone:
-        """The values in effect in a zone; the same object every time."""
+        """The values in effect in a zone; the same object until a setting is changed."""
         if name not in self._zones:
             names = [field.name for field in fields(Zone) if field.name != "name"]
             self._zones[name] = Zone(name, *(self[f"zone.{name}.{key}"] for key in names))
         return self._zones[name]
+
+    def text(self, name: str) -> str:
+        """The value in effect as `GET /configs/` shows it."""
+        return row(name).kind.show(self[name])
+
+    def datatype(self, name: str) -> str:
+        return row(name).kind.label
+
+    def check(self, name: str, text: str) -> None:
+        """Raises ValueError when the text does not fit the key."""
+        row(name).kind.parse(text)
+
+    def change(self, name: str, text: str) -> None:
+        """Sets a key over whatever the environment and the file say; ValueError when the text does not fit it."""
+        self._changed[name] = row(name).kind.parse(text)
+        self._zones.clear()
+
+    def take_back(self, name: str) -> None:
+        """Undoes `change`."""
+        self._changed.pop(name, None)
+        self._zones.clear()
 
     def words(self, prefix: str, shipped: tuple[str, ...]) -> list[str]:
         """The user-chosen words below `prefix`, the shipped ones first: listener names, for one."""
         depth = prefix.count(".") + 1
         given = {name.split(".")[depth] for name in self._given if name.startswith(prefix + ".")}
         return [*shipped, *sorted(given - set(shipped))]
+
+
+def row(name: str) -> Key:
+    key = find(name)
+    if key is None:
+        raise KeyError(name)
+    return key
 
 
 def parse(entry: Entry) -> Any:

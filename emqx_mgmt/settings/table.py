@@ -15,6 +15,7 @@ from emqx_mgmt.settings.kinds import (
     BYTESIZE,
     DURATION_KIND,
     ENDPOINT,
+    EXPIRY,
     FLAG,
     MOUNTPOINT,
     NODE_NAME,
@@ -40,7 +41,6 @@ class Key:
     doc: str
     named: dict[str, str] = field(default_factory=dict)
     twin: str | None = None
-    hot: bool = False       # takes effect when changed over REST
     secret: bool = False    # never shown; its variable has a _FILE form
 
     @property
@@ -79,8 +79,8 @@ GLOBAL = [
     Key("node.data_dir", STRING, "data", "Where the broker keeps what must survive a restart."),
     Key("log.level", enum("debug", "info", "warning", "error"), "info", "The least severe event that is logged."),
     Key("log.format", enum("text", "json"), "text", "One line of text or one JSON object an event."),
-    Key("allow_anonymous", FLAG, "true", "Accept clients that no authentication decides about.", hot=True),
-    Key("acl_nomatch", enum("allow", "deny"), "allow", "The verdict when no ACL rule matches.", hot=True),
+    Key("allow_anonymous", FLAG, "true", "Accept clients that no authentication decides about."),
+    Key("acl_nomatch", enum("allow", "deny"), "allow", "The verdict when no ACL rule matches."),
     Key("acl_deny_action", enum("ignore", "disconnect"), "ignore", "What a refused publish or subscribe leads to."),
     Key("enable_acl_cache", FLAG, "on", "Remember ACL verdicts for each client."),
     Key("acl_cache_max_size", integer(1), "32", "How many verdicts are remembered for a client."),
@@ -95,6 +95,9 @@ GLOBAL = [
     Key("mqtt.shared_subscription", FLAG, "true", "Whether clients may use $share and $queue."),
     Key("mqtt.ignore_loop_deliver", FLAG, "false", "MQTT 3.x: do not deliver a client its own messages."),
     Key("mqtt.response_topic_prefix", STRING, "emqxrspv1", "MQTT 5 Response Information, sent when asked for."),
+    Key("retainer.max_retained_messages", integer(), "0", "The most retained messages kept; 0 for no limit."),
+    Key("retainer.max_payload_size", BYTESIZE, "1MB", "The largest payload retained; 0 for no limit."),
+    Key("retainer.expiry_interval", EXPIRY, "0", "How long a retained message is kept; 0 for ever."),
     Key("broker.sys_interval", DURATION_KIND, "1m", "How often the $SYS topics are published; 0 for never."),
     Key("broker.shared_subscription_strategy", enum("random", "round_robin", "sticky", "hash"), "random",
         "Which member of a shared subscription gets a message."),

@@ -2,9 +2,21 @@
 
 from emqx_mgmt.storage.applications import Application, Applications
 from emqx_mgmt.storage.bans import Bans
+from emqx_mgmt.storage.config_changes import ConfigChanges
 from emqx_mgmt.storage.data_dir import DataDirError, DataDirLock
 from emqx_mgmt.storage.schema import migrate
 from emqx_mgmt.storage.store import Store
 from emqx_mgmt.storage.users import User, Users
 
-__all__ = ["Application", "Applications", "Bans", "DataDirError", "DataDirLock", "Store", "User", "Users", "migrate"]
+__all__ = [
+    "Application",
+    "Applications",
+    "Bans",
+    "ConfigChanges",
+    "DataDirError",
+    "DataDirLock",
+    "Store",
+    "User",
+    "Users",
+    "migrate",
+]

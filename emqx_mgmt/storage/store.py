@@ -11,6 +11,7 @@ from gevent.threadpool import ThreadPool
 
 from emqx_mgmt.storage.applications import Applications
 from emqx_mgmt.storage.bans import Bans
+from emqx_mgmt.storage.config_changes import ConfigChanges
 from emqx_mgmt.storage.schema import connect, migrate
 from emqx_mgmt.storage.users import Users
 
@@ -28,6 +29,7 @@ class Store:
         self.applications = Applications(self)
         self.users = Users(self)
         self.bans = Bans(self)
+        self.config_changes = ConfigChanges(self)
 
     def open(self) -> None:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

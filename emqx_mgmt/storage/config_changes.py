@@ -1,0 +1,35 @@
+"""Settings changed over REST: text by key of the settings table."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emqx_mgmt.storage.store import Store
+
+
+class ConfigChanges:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def all(self) -> dict[str, str]:
+        return {row["key"]: row["value"] for row in self._store.run(select)}
+
+    def put(self, key: str, value: str) -> None:
+        self._store.run(replace, key, value)
+
+    def remove(self, key: str) -> None:
+        self._store.run(delete, key)
+
+
+def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+    return connection.execute("SELECT key, value FROM config_change").fetchall()
+
+
+def replace(connection: sqlite3.Connection, key: str, value: str) -> None:
+    connection.execute("INSERT OR REPLACE INTO config_change (key, value) VALUES (?, ?)", (key, value))
+
+
+def delete(connection: sqlite3.Connection, key: str) -> None:
+    connection.execute("DELETE FROM config_change WHERE key = ?", (key,))
