@@ -9,8 +9,8 @@ import socket
 from emqx_mgmt.listeners.descriptors import connection_budget
 from emqx_mgmt.listeners.listener import Listener
 from emqx_mgmt.settings import Settings
+from emqx_mgmt.settings.table import SHIPPED
 
-MQTT_SHIPPED = ("external", "internal")
 HTTP = ("dashboard", "management")
 
 
@@ -26,7 +26,7 @@ class ListenError(Exception):
 
 def declared(settings: Settings) -> list[Listener]:
     """The listeners that the settings ask for, in the order of `GET /listeners/`, their sockets not yet open."""
-    mqtt = [mqtt_listener(settings, name) for name in settings.words("listener.tcp", MQTT_SHIPPED)]
+    mqtt = [mqtt_listener(settings, name) for name in settings.words("listener.tcp", SHIPPED)]
     http = [http_listener(settings, name) for name in HTTP]
     started = [listener for listener in mqtt if listener]
     started.sort(key=lambda listener: (listener.protocol, listener.endpoint.host, listener.endpoint.port))

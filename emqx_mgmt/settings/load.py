@@ -10,7 +10,7 @@ from typing import Any
 
 from emqx_mgmt.settings.environment import CONFIG_VARIABLE, read_environment
 from emqx_mgmt.settings.file import Entry, read_file
-from emqx_mgmt.settings.table import Key, find
+from emqx_mgmt.settings.table import SHIPPED, Key, find
 from emqx_mgmt.settings.zone import Zone
 
 DEFAULT_FILE = Path("etc/emqx.conf")
@@ -107,7 +107,23 @@ def load(environ: Mapping[str, str] | None = None, path: Path | None = None) -> 
         from_environment = list(read_environment(environ, unknown))
     except ValueError as error:
         raise SettingsError(str(error)) from None
-    return Settings([*file_entries(environ, path), *from_environment], unknown)
+    entries = [*file_entries(environ, path), *from_environment]
+    settings = Settings(entries, unknown)
+    check_names(settings, entries)
+    return settings
+
+
+def check_names(settings: Settings, entries: Sequence[Entry]) -> None:
+    """A mistyped name of a listener or a zone would otherwise mean one that is off, or one with other limits."""
+    given = {entry.key for entry in entries}
+    zones = settings.words("zone", SHIPPED)
+    for entry in entries:
+        listener, _, option = entry.key.rpartition(".")
+        if option == "zone" and entry.text not in zones:
+            raise SettingsError(f"{entry.place}: {entry.key} names the zone {entry.text}, for which nothing is set")
+        of_listener = listener.startswith("listener.") and listener.count(".") == 2
+        if of_listener and listener not in given and settings[listener] is None:
+            raise SettingsError(f"{entry.place}: {entry.key} is set, but {listener} is not")
 
 
 def file_entries(environ: Mapping[str, str], path: Path | None) -> list[Entry]:

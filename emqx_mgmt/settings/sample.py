@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 
-from emqx_mgmt.settings.table import GLOBAL, LISTENER, ZONE, Key
+from emqx_mgmt.settings.table import GLOBAL, LISTENER, SHIPPED, ZONE, Key
 
 HEAD = """\
 # Configuration of the broker: key = value, one a line. What is commented out shows the default.
 # A variable of the environment wins over this file: EMQX_LISTENER__TCP__EXTERNAL sets listener.tcp.external.
 # Durations are written 200ms, 15s, 5m, 2h, 1d; sizes 64KB, 1MB; flags on, off, true, false.
 """
-WORDS = {"$name": ("external", "internal"), "$zone": ("external", "internal")}
 
 
 def sample() -> str:
@@ -34,7 +34,4 @@ def paragraphs(key: Key) -> Iterator[str]:
 
 
 def names(key: Key) -> list[str]:
-    for word, known in WORDS.items():
-        if word in key.name:
-            return [key.name.replace(word, instance) for instance in known]
-    return [key.name]
+    return [re.sub(r"\$\w+", word, key.name) for word in SHIPPED] if "$" in key.name else [key.name]

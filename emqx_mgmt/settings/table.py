@@ -30,6 +30,9 @@ from emqx_mgmt.settings.kinds import (
     number,
 )
 
+# The words of listeners and zones that are there without being set.
+SHIPPED = ("external", "internal")
+
 USER_WORD = r"(?!\w*__)[a-z0-9_]+"
 
 

@@ -127,6 +127,23 @@ def test_a_listener_of_ones_own():
     assert settings["listener.tcp.my_own.acceptors"] == 8
 
 
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"EMQX_LISTENER__TCP__EXTERNAL__ZONE": "externl"}, "names the zone externl, for which nothing is set"),
+        ({"EMQX_LISTENER__TCP__EXTRENAL__BACKLOG": "5"}, "is set, but listener.tcp.extrenal is not"),
+    ],
+)
+def test_mistyped_names_are_refused(environ, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        load(environ)
+
+
+def test_a_zone_of_ones_own():
+    settings = load({"EMQX_LISTENER__TCP__EXTERNAL__ZONE": "slow", "EMQX_ZONE__SLOW__MAX_INFLIGHT": "1"})
+    assert settings.zone(settings["listener.tcp.external.zone"]).max_inflight == 1
+
+
 def test_words_with_a_double_underscore_or_capitals_are_not_keys():
     settings = load({"EMQX_LISTENER__TCP__MY__OWN": "1999"})
     assert settings.unknown_variables == ["EMQX_LISTENER__TCP__MY__OWN"]
