@@ -132,8 +132,10 @@ def retained(count: int) -> None:
     assert len(store.match(b"#")) == count
     everything = time.process_time() - began
     assert store.clear() == count
-    print(f"{count:,} retained topics: {grown / count:.1f} B/topic beside the message, {puts:,.0f} puts/s, "
-          f"{finds:,.0f} wildcard look-ups/s of 10 topics each, {everything:.2f} s to list them all")
+    print(
+        f"{count:,} retained topics: {grown / count:.1f} B/topic beside the message, {puts:,.0f} puts/s, "
+        f"{finds:,.0f} wildcard look-ups/s of 10 topics each, {everything:.2f} s to list them all"
+    )
 
 
 def main() -> None:

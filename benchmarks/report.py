@@ -54,7 +54,6 @@ COLUMNS: dict[Kind, list[Column]] = {
         ("p99.9 µs", spread("p999_us")),
         ("delivered", delivered),
         ("msg/s", middle("rate")),
-        ("generator CPU", generator_cpu),
     ],
     Kind.CONNECTS: [
         ("connects/s", spread("rate")),
