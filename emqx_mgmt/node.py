@@ -11,10 +11,12 @@ from pathlib import Path
 import gevent
 
 from emqx_mgmt.broker import Broker
+from emqx_mgmt.broker.alarms import Alarms
 from emqx_mgmt.broker.periodic import Periodic
 from emqx_mgmt.broker.turns import Turns
 from emqx_mgmt.broker.zones import core_zone, refresh
 from emqx_mgmt.listeners import Listener, close_listeners
+from emqx_mgmt.monitor import HubLag, Monitor, watches
 from emqx_mgmt.settings import Settings
 from emqx_mgmt.storage import Store
 from router_ext.reactor import Acceptor
@@ -44,7 +46,16 @@ class Node:
         self.broker.engine.retained = RetainedStore()
         self.turns: Turns | None = None
         self.zones: dict[str, Zone] = {}
-        self.chores = [Periodic(BAN_SWEEP_S, lambda: self.store.bans.sweep(time.time()))]
+        self.alarms = Alarms(self._publish_sys, self.store.alarm_history.add)
+        self.hub_lag = HubLag()
+        self.monitor = Monitor(
+            self.alarms, watches(settings, self.hub_lag, self._connections, self._most_connections)
+        )
+        self.chores: list[Periodic | HubLag] = [
+            self.hub_lag,
+            Periodic(BAN_SWEEP_S, lambda: self.store.bans.sweep(time.time())),
+            Periodic(settings["monitor.check_interval"], lambda: self.monitor.check(int(time.time()))),
+        ]
         self.started_at = 0.0
 
     def start(self, listeners: list[Listener]) -> None:
@@ -72,6 +83,20 @@ class Node:
         zone = self.zones.get(listener.zone) or core_zone(self.settings, listener.zone)
         self.zones[listener.zone] = zone
         self.turns.reactor.listen(Acceptor(listener.sock.fileno(), zone, listener))
+
+    # -- what is watched ------------------------------------------------------------------------------
+
+    def _publish_sys(self, topic: str, payload: bytes) -> None:
+        self.broker.publish(f"$SYS/brokers/{self.name}/{topic}", payload, client_id=self.name)
+
+    def _connections(self) -> int:
+        return sum(listener.current_conns for listener in self.listeners if listener.is_mqtt)
+
+    def _most_connections(self) -> int:
+        """What the listeners allow, or what the descriptor limit leaves, whichever is less."""
+        mqtt = [listener for listener in self.listeners if listener.is_mqtt]
+        allowed = sum(listener.max_conns for listener in mqtt)
+        return min([allowed, *(listener.budget.limit for listener in mqtt)])
 
     # -- settings changed while it runs ---------------------------------------------------------------
 

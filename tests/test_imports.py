@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "emqx_mgmt"
 LAYERS = [
     {"settings"},
     {"broker"},
-    {"listeners", "storage"},
+    {"listeners", "storage", "monitor"},
     {"node"},
     {"manage"},
     {"api"},

@@ -16,6 +16,7 @@ from emqx_mgmt.settings.hot import HOT_KEYS, HotKey, find_hot
 from router_ext.topic import split_share, valid_filter, valid_name
 
 if TYPE_CHECKING:
+    from emqx_mgmt.broker.alarms import Alarm
     from emqx_mgmt.broker.banned import Ban, Key
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.node import Node
@@ -129,6 +130,19 @@ class ThisNode:
 
     def reset(self, app: str, name: str) -> None:
         self._node.reset_setting(_hot(app, name).key)
+
+    # -- alarms -----------------------------------------------------------------------------------
+
+    def alarms(self) -> list[rows.AlarmRow]:
+        """Those that stand, newest first."""
+        return [rows.AlarmRow(*_alarm_members(alarm)) for alarm in self._node.alarms.present()]
+
+    def alarm_history(self) -> list[rows.ClearedAlarm]:
+        """Those that were cleared, newest first."""
+        return [
+            rows.ClearedAlarm(*_alarm_members(alarm), datetime_text(cleared_at))
+            for alarm, cleared_at in self._node.store.alarm_history.all()
+        ]
 
     # -- clients ----------------------------------------------------------------------------------
 
@@ -245,6 +259,10 @@ class ThisNode:
 
 def _members(row: rows.Broker | rows.NodeInfo) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__struct_fields__}
+
+
+def _alarm_members(alarm: Alarm) -> tuple[str, str, str, str, str]:
+    return alarm.id, alarm.severity, alarm.summary, datetime_text(alarm.ts), alarm.title
 
 
 def _hot(app: str, name: str) -> HotKey:

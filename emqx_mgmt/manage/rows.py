@@ -83,6 +83,18 @@ class Listener(Struct, gc=False):
     shutdown_count: dict[str, int] | list[Any]
 
 
+class AlarmRow(Struct, gc=False):
+    id: str
+    severity: str
+    summary: str
+    timestamp: str
+    title: str
+
+
+class ClearedAlarm(AlarmRow, gc=False):
+    clear_at: str
+
+
 class ConfigItem(Struct, gc=False):
     """`datatpye` is spelt as every v3 product spells it."""
 

@@ -156,6 +156,14 @@ def parse_endpoint(text: str) -> Endpoint | None:
     return Endpoint(host, int(port))
 
 
+def parse_percent(text: str) -> float:
+    """`80%`; the sign may be left out."""
+    number = text.removesuffix("%")
+    if not re.fullmatch(r"\d{1,3}(\.\d{1,6})?", number, re.ASCII) or float(number) > 100:
+        raise ValueError("must be a percentage from 0% to 100%")
+    return float(number)
+
+
 def parse_rate(text: str) -> Rate | None:
     """`10,1m`: ten a minute. Empty: no limit."""
     if not text:
@@ -227,5 +235,6 @@ THRESHOLD = Kind("string", parse_threshold)
 PRIORITIES = Kind("string", parse_priorities)
 MOUNTPOINT = Kind("string", parse_mountpoint)
 APPLICATION = Kind("string", parse_application)
+PERCENT = Kind("percent", parse_percent, "{:g}%".format)
 NODE_NAME = Kind("string", parse_node_name)
 ZONE_NAME = Kind("string", parse_zone_name)

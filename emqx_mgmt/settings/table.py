@@ -19,6 +19,7 @@ from emqx_mgmt.settings.kinds import (
     FLAG,
     MOUNTPOINT,
     NODE_NAME,
+    PERCENT,
     PRIORITIES,
     RATE,
     STRING,
@@ -77,6 +78,13 @@ def rendering(listener: str) -> tuple[Key, Key]:
     )
 
 
+def water_marks(name: str, what: str, high: int, low: int) -> tuple[Key, Key]:
+    return (
+        Key(f"monitor.{name}_high_watermark", PERCENT, f"{high}%", f"An alarm is raised when {what} is above."),
+        Key(f"monitor.{name}_low_watermark", PERCENT, f"{low}%", f"The alarm is cleared when {what} is below."),
+    )
+
+
 GLOBAL = [
     Key("node.name", NODE_NAME, "emqx@127.0.0.1", "The name of this node, name@host."),
     Key("node.data_dir", STRING, "data", "Where the broker keeps what must survive a restart."),
@@ -98,6 +106,14 @@ GLOBAL = [
     Key("mqtt.shared_subscription", FLAG, "true", "Whether clients may use $share and $queue."),
     Key("mqtt.ignore_loop_deliver", FLAG, "false", "MQTT 3.x: do not deliver a client its own messages."),
     Key("mqtt.response_topic_prefix", STRING, "emqxrspv1", "MQTT 5 Response Information, sent when asked for."),
+    Key("monitor.check_interval", DURATION_KIND, "30s", "How often alarms are raised and cleared."),
+    *water_marks("cpu", "CPU usage", 80, 60),
+    *water_marks("sysmem", "usage of the machine's memory", 70, 60),
+    *water_marks("procmem", "the broker's share of the machine's memory", 50, 40),
+    *water_marks("connections", "the share of possible connections in use", 80, 60),
+    *water_marks("disk", "usage of the data directory's disk", 90, 85),
+    Key("monitor.hub_lag_high_watermark", number(0), "500", "An alarm is raised when the event loop is later, in ms."),
+    Key("monitor.hub_lag_low_watermark", number(0), "100", "The alarm is cleared when it is less late, in ms."),
     Key("retainer.max_retained_messages", integer(), "0", "The most retained messages kept; 0 for no limit."),
     Key("retainer.max_payload_size", BYTESIZE, "1MB", "The largest payload retained; 0 for no limit."),
     Key("retainer.expiry_interval", EXPIRY, "0", "How long a retained message is kept; 0 for ever."),

@@ -9,6 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from gevent.threadpool import ThreadPool
 
+from emqx_mgmt.storage.alarm_history import AlarmHistory
 from emqx_mgmt.storage.applications import Applications
 from emqx_mgmt.storage.bans import Bans
 from emqx_mgmt.storage.config_changes import ConfigChanges
@@ -29,6 +30,7 @@ class Store:
         self.applications = Applications(self)
         self.users = Users(self)
         self.bans = Bans(self)
+        self.alarm_history = AlarmHistory(self)
         self.config_changes = ConfigChanges(self)
 
     def open(self) -> None:

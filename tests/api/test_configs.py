@@ -124,9 +124,7 @@ def test_values_that_do_not_fit_change_nothing(broker: BrokerProcess, key: str, 
         answer = put(broker, "emqx", key, value, form)
         assert answer.status_code == 422
         assert "value" in answer.json()["message"]
-        envelope = broker.api(
-            "PUT", f"{form}configs/emqx?_style=envelope", json={"key": key, "value": value}
-        )
+        envelope = broker.api("PUT", f"{form}configs/emqx?_style=envelope", json={"key": key, "value": value})
         assert envelope.json()["code"] == 108
     assert values(broker) == before
 
@@ -141,9 +139,7 @@ def test_unknown_applications_and_keys(broker: BrokerProcess) -> None:
     assert answer.json() == {"code": 102, "message": "not_found"}
 
 
-@pytest.mark.parametrize(
-    "value", ["0", "1000", "90d", "20s", "100ms"], ids=lambda value: f"retry_interval={value}"
-)
+@pytest.mark.parametrize("value", ["0", "1000", "90d", "20s", "100ms"], ids=lambda value: f"retry_interval={value}")
 def test_every_shown_value_is_accepted_back(start_broker: Any, value: str) -> None:
     broker = start_broker()
     put(broker, "emqx", "mqtt.session.retry_interval", value)

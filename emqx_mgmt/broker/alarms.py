@@ -1,0 +1,54 @@
+"""Alarms: what an operator has to know now (behaviour, section 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct
+
+
+class Alarm(Struct, frozen=True):
+    """`severity` is notice, warning, error or critical; `ts` is when it was raised, unix seconds."""
+
+    id: str
+    severity: str
+    title: str
+    summary: str
+    ts: int
+
+
+class Cleared(Struct, frozen=True):
+    id: str
+    ts: int
+
+
+class Alarms:
+    """Those that stand, newest first. Raising and clearing is told on `$SYS`.
+
+    `publish(topic, payload)` sends a message below the node's own `$SYS` prefix; `remember(alarm, ts)` keeps one that
+    was cleared, and may switch greenlets.
+    """
+
+    def __init__(self, publish: Callable[[str, bytes], object], remember: Callable[[Alarm, int], None]) -> None:
+        self._publish = publish
+        self._remember = remember
+        self._present: dict[str, Alarm] = {}
+
+    def present(self) -> list[Alarm]:
+        return list(reversed(self._present.values()))
+
+    def stands(self, alarm_id: str) -> bool:
+        return alarm_id in self._present
+
+    def set(self, alarm: Alarm) -> None:
+        """Nothing happens when one of this id stands already."""
+        if alarm.id not in self._present:
+            self._present[alarm.id] = alarm
+            self._publish(f"alarms/{alarm.id}/alert", msgspec.json.encode(alarm))
+
+    def clear(self, alarm_id: str, now: int) -> None:
+        alarm = self._present.pop(alarm_id, None)
+        if alarm is not None:
+            self._publish(f"alarms/{alarm_id}/clear", msgspec.json.encode(Cleared(alarm_id, now)))
+            self._remember(alarm, now)

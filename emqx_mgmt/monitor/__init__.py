@@ -1,0 +1,7 @@
+"""Watches the node and its machine, and raises alarms when something runs out."""
+
+from emqx_mgmt.monitor.lag import HubLag
+from emqx_mgmt.monitor.monitor import Monitor, Watch
+from emqx_mgmt.monitor.watches import watches
+
+__all__ = ["HubLag", "Monitor", "Watch", "watches"]

@@ -1,0 +1,53 @@
+"""What is watched, and by which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from emqx_mgmt.monitor.lag import HubLag
+from emqx_mgmt.monitor.monitor import Watch
+from emqx_mgmt.settings import Settings
+
+
+def watches(
+    settings: Settings, lag: HubLag, connections: Callable[[], int], most_connections: Callable[[], int]
+) -> list[Watch]:
+    """`connections()` are those open now, of `most_connections()` that the node can have."""
+    process = psutil.Process()
+    data_dir = Path(settings["node.data_dir"])
+
+    def share_of_connections() -> float:
+        return 100 * connections() / max(most_connections(), 1)
+
+    def disk_used() -> float:
+        return float(psutil.disk_usage(str(data_dir)).percent)
+
+    measured: list[tuple[str, str, str, str, Callable[[], float], str]] = [
+        ("cpu_high_watermark", "warning", "CPU usage", "%", psutil.cpu_percent, "cpu"),
+        ("system_memory_high_watermark", "warning", "system memory usage", "%", _system_memory, "sysmem"),
+        ("process_memory_high_watermark", "warning", "memory usage of the broker", "%", process.memory_percent,
+         "procmem"),
+        ("too_many_connections", "error", "share of the connection limit in use", "%", share_of_connections,
+         "connections"),
+        ("hub_lag_high_watermark", "warning", "delay of the event loop", " ms", lag.worst, "hub_lag"),
+        ("disk_high_watermark", "critical", "disk usage of the data directory", "%", disk_used, "disk"),
+    ]  # fmt: skip
+    return [
+        Watch(
+            alarm_id,
+            severity,
+            title,
+            unit,
+            measure,
+            settings[f"monitor.{name}_high_watermark"],
+            settings[f"monitor.{name}_low_watermark"],
+        )
+        for alarm_id, severity, title, unit, measure, name in measured
+    ]
+
+
+def _system_memory() -> float:
+    return float(psutil.virtual_memory().percent)

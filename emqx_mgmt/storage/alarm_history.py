@@ -1,0 +1,44 @@
+"""Alarms that were cleared, the latest of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from emqx_mgmt.broker.alarms import Alarm
+
+if TYPE_CHECKING:
+    from emqx_mgmt.storage.store import Store
+
+KEPT = 1000
+
+
+class AlarmHistory:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def all(self) -> list[tuple[Alarm, int]]:
+        """With the unix time at which each was cleared; newest first."""
+        return [
+            (
+                Alarm(row["alarm_id"], row["severity"], row["title"], row["summary"], row["raised_at"]),
+                row["cleared_at"],
+            )
+            for row in self._store.run(select)
+        ]
+
+    def add(self, alarm: Alarm, cleared_at: int) -> None:
+        self._store.run(insert, alarm, cleared_at)
+
+
+def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+    return connection.execute("SELECT * FROM alarm_history ORDER BY rowid DESC").fetchall()
+
+
+def insert(connection: sqlite3.Connection, alarm: Alarm, cleared_at: int) -> None:
+    connection.execute(
+        "INSERT INTO alarm_history (alarm_id, severity, title, summary, raised_at, cleared_at)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (alarm.id, alarm.severity, alarm.title, alarm.summary, alarm.ts, cleared_at),
+    )
+    connection.execute("DELETE FROM alarm_history WHERE rowid <= (SELECT max(rowid) FROM alarm_history) - ?", (KEPT,))
