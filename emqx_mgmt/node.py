@@ -39,6 +39,7 @@ class Node:
         self.store = Store(Path(settings["node.data_dir"]))
         self.broker = Broker(
             banned=self.store.bans.table,
+            ban=lambda ban: gevent.spawn(self.store.bans.put, ban),
             response_topic_prefix=settings["mqtt.response_topic_prefix"],
             shared_strategy=settings["broker.shared_subscription_strategy"],
         )
@@ -82,7 +83,7 @@ class Node:
         listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         zone = self.zones.get(listener.zone) or core_zone(self.settings, listener.zone)
         self.zones[listener.zone] = zone
-        self.turns.reactor.listen(Acceptor(listener.sock.fileno(), zone, listener))
+        self.turns.reactor.listen(Acceptor(listener.sock.fileno(), zone, listener, listener.max_conn_rate))
 
     # -- what is watched ------------------------------------------------------------------------------
 

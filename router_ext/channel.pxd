@@ -53,6 +53,7 @@ cdef class Channel(Connection):
     cdef uint8_t verdict                 # the answer to the check that held the next packet, else UNKNOWN
     cdef bint counted                    # the packet at the head was counted before it was held
     cdef bint parsing                    # further up the stack
+    cdef bint slow_told                  # the broker knows that this client was slow once
     cdef bint queued                     # on engine.ready
     cdef readonly bint clean_start
     cdef readonly bint is_bridge

@@ -69,6 +69,7 @@ cdef enum:
     RC_RECEIVE_MAXIMUM_EXCEEDED = 0x93
     RC_TOPIC_ALIAS_INVALID = 0x94
     RC_PACKET_TOO_LARGE = 0x95
+    RC_QUOTA_EXCEEDED = 0x97
     RC_RETAIN_NOT_SUPPORTED = 0x9A
     RC_QOS_NOT_SUPPORTED = 0x9B
 
@@ -934,6 +935,9 @@ cdef class Channel(Connection):
 
     cdef int after_drain(self) except -1:
         """The outbox has room again: for the session's queue, and for those who wait."""
+        if self.slow and not self.slow_told:
+            self.slow_told = True
+            self.engine.policy.on_slow(self)
         self.wake_waiters()
         if self.session is not None:
             self.engine.drain(self.session)
@@ -1003,7 +1007,7 @@ def tick(Engine engine not None, int64_t now):
 
     `now` in monotonic milliseconds. Returns the channels whose client was silent too long, for the broker to end."""
     cdef Channel c
-    cdef list silent = []
+    cdef list silent = [], excessive = []
     engine.now = engine.egress.now = now
     for c in engine.channels:
         if c.holds & ~HOLD_BUDGET:
@@ -1013,9 +1017,19 @@ def tick(Engine engine not None, int64_t now):
                 c.later()
         elif c.silence_limit and now - c.heard > c.silence_limit:
             silent.append(c)
-        if c.state == OPEN and c.session is not None:
+        if c.state == OPEN:
+            if is_excessive(c):
+                excessive.append(c)
             maintain(engine, c, now)
+    for c in excessive:
+        c.close_with(RC_QUOTA_EXCEEDED, "force_shutdown")
     return silent
+
+
+cdef bint is_excessive(Channel c) noexcept:
+    """`force_shutdown_policy`: more waits for this client than its zone allows."""
+    return ((c.zone.shutdown_bytes != 0 and c.outbox.pending > c.zone.shutdown_bytes)
+            or (c.zone.shutdown_count != 0 and c.session.queued > c.zone.shutdown_count))
 
 
 cdef int maintain(Engine engine, Channel c, int64_t now) except -1:

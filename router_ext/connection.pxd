@@ -41,6 +41,7 @@ cdef class Egress:
     cdef public size_t high_water       # an outbox above it pauses those who fill it
     cdef public size_t low_water
     cdef public size_t hard_limit       # an outbox above it makes its subscriber slow at once
+    cdef public size_t budget           # of all outboxes of blocked connections together
     cdef public size_t slow_min_bytes
     cdef public int64_t slow_window     # ms
     cdef readonly list failures         # connections whose socket failed
@@ -49,3 +50,4 @@ cdef class Egress:
     cdef int touch(self, Connection c, size_t n) except -1
     cdef int flush_all(self) except -1
     cdef int forget(self, Connection c) except -1
+    cdef int relieve(self, size_t held) except -1

@@ -130,13 +130,15 @@ cdef class Connection:
 cdef class Egress:
 
     def __init__(self, Metrics metrics not None, *, size_t high_water=1 << 20, size_t low_water=1 << 18,
-                 size_t hard_limit=1 << 24, size_t slow_min_bytes=16384, int64_t slow_window=200):
-        """Water marks in bytes of one outbox; a subscriber is slow when its socket takes less than
-        `slow_min_bytes` in `slow_window` milliseconds."""
+                 size_t hard_limit=1 << 24, size_t budget=1 << 29, size_t slow_min_bytes=16384,
+                 int64_t slow_window=200):
+        """Water marks in bytes of one outbox, the budget in bytes of all; a subscriber is slow when its socket takes
+        less than `slow_min_bytes` in `slow_window` milliseconds."""
         self.metrics = metrics
         self.high_water = high_water
         self.low_water = low_water
         self.hard_limit = hard_limit
+        self.budget = budget
         self.slow_min_bytes = slow_min_bytes
         self.slow_window = slow_window
         self.failures = []
@@ -199,6 +201,22 @@ cdef class Egress:
     def judge(self, int64_t now):
         """Looks for subscribers that have become slow; called every few tens of milliseconds."""
         cdef Connection c
-        if self.blocked:
-            for c in list(self.blocked):
-                c.judge(now)
+        cdef size_t held = 0
+        if not self.blocked:
+            return
+        for c in list(self.blocked):
+            c.judge(now)
+            held += c.outbox.cap
+        if held > self.budget:
+            self.relieve(held)
+
+    cdef int relieve(self, size_t held) except -1:
+        """The node's outboxes together take too much: the fullest get no more QoS 0 until they have emptied."""
+        cdef Connection c
+        for c in sorted(self.blocked, key=lambda connection: -connection.send_pend):
+            if held <= self.budget:
+                break
+            held -= c.outbox.cap
+            c.slow = True
+            c.drained()
+        return 0

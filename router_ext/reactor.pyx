@@ -54,9 +54,11 @@ cdef enum:
 
 
 cdef class Acceptor:
-    """A listening socket and what its connections get: `Acceptor(fd, zone, listener)`."""
+    """A listening socket and what its connections get: `Acceptor(fd, zone, listener, max_rate)`, the rate in
+    connections a second, 0 for no limit."""
 
-    def __init__(self, int fd, Zone zone not None, listener not None):
+    def __init__(self, int fd, Zone zone not None, listener not None, uint32_t max_rate=0):
+        self.max_rate = max_rate
         self.fd = fd
         self.zone = zone
         self.listener = listener
@@ -175,12 +177,13 @@ cdef class Reactor:
         cdef socklen_t length
         cdef int fd, _i
         for _i in range(ACCEPTS):
+            if a.max_rate and self.over_rate(a):
+                return self.pause(a)  # the kernel's backlog holds those beyond the rate
             length = sizeof(address)
             fd = accept4(a.fd, <sockaddr*>&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
                 if errno == EMFILE or errno == ENFILE:
-                    a.paused = True
-                    self.watch(a, EPOLL_CTL_DEL)
+                    self.pause(a)
                 elif errno == EINTR or errno == ECONNABORTED:
                     continue
                 return 0
@@ -190,6 +193,22 @@ cdef class Reactor:
                 continue
             Channel(self.engine, a.zone, fd, peer, a.listener, self.epfd)
         return 0
+
+    cdef int pause(self, Acceptor a) except -1:
+        a.paused = True
+        self.watch(a, EPOLL_CTL_DEL)
+        return 0
+
+    cdef bint over_rate(self, Acceptor a) noexcept:
+        """Counts one more connection, unless this second has had its share."""
+        cdef int64_t now = self.engine.now
+        if now - a.second >= 1000:
+            a.second = now
+            a.accepted = 0
+        if a.accepted >= a.max_rate:
+            return True
+        a.accepted += 1
+        return False
 
     cdef int settle(self) except -1:
         """Ends a turn: everything queued is written, and what that made possible is done."""

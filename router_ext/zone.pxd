@@ -40,3 +40,9 @@ cdef class Zone:
     cdef public bint use_username_as_clientid
     cdef public uint32_t publish_limit_count     # 0: no limit
     cdef public uint32_t publish_limit_period    # ms
+    cdef public uint32_t shutdown_count          # queued messages that end a connection, 0: no limit
+    cdef public size_t shutdown_bytes            # bytes waiting for a socket that end its connection, 0: no limit
+    cdef public bint enable_flapping_detect
+    cdef public uint32_t flapping_count          # connections in `flapping_period` that ban a client
+    cdef public uint32_t flapping_period         # ms
+    cdef public uint32_t flapping_ban            # seconds

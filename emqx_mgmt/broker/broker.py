@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.access import Access
 from emqx_mgmt.broker.connect import Connecting
+from emqx_mgmt.broker.flapping import Flapping
 from emqx_mgmt.broker.hooks import HandlerFailed, Hooks
 from emqx_mgmt.broker.sessions import Sessions
 from emqx_mgmt.broker.stats import Stats
@@ -27,7 +28,7 @@ from router_ext.metrics import Metrics
 from router_ext.router import Router
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.banned import Banned
+    from emqx_mgmt.broker.banned import Ban, Banned
     from router_ext.channel import Channel
     from router_ext.packets import Auth, Disconnect
     from router_ext.session import Session
@@ -42,9 +43,10 @@ TAKEN_OVER = ("discard", "conflict")
 
 
 class Broker:
-    """`banned` is None where there is no table of bans; `response_topic_prefix` may be empty."""
+    """`banned` is None where there is no table of bans; `ban` adds to it without switching greenlets;
+    `response_topic_prefix` may be empty."""
 
-    def __init__(self, *, banned: Banned | None = None, response_topic_prefix: str = "",
+    def __init__(self, *, banned: Banned | None = None, ban: Callable[[Ban], object] = lambda ban: None, response_topic_prefix: str = "",
                  shared_strategy: str = "random", decision_deadline: float = DECISION_DEADLINE) -> None:
         metrics = Metrics()
         self.engine = Engine(Router(strategy=shared_strategy), metrics, Egress(metrics))
@@ -60,6 +62,7 @@ class Broker:
         self.sessions_life = Sessions(self)
         self.connecting = Connecting(self)
         self.subscribing = Subscribing(self)
+        self.flapping = Flapping(ban)
         self.online = 0
         self.now = 0  # monotonic ms of the latest turn
         self.check_acl = self.access.check_publish
@@ -163,6 +166,10 @@ class Broker:
     def on_denied(self, channel: Channel, topic: bytes) -> None:
         log.info("%s may not publish to %s", channel.client_id, topic.decode())
 
+    def on_slow(self, channel: Channel) -> None:
+        """Said once per connection: from here on its QoS 0 messages are dropped while its socket stays full."""
+        log.warning("%s does not read: QoS 0 messages for it are dropped", channel.client_id)
+
     def connected(self, channel: Channel) -> None:
         self.online += 1
         self.stats_book.clients_grew()
@@ -177,6 +184,8 @@ class Broker:
             self.sessions_life.leave(session, send_will=reason != "normal")
         if reason not in TAKEN_OVER:
             self.hooks.run("client.disconnected", channel.context, reason)
+        if channel.zone.enable_flapping_detect:
+            self.flapping.disconnected(session.client_id, channel.zone, self.now)
 
     def on_error(self, channel: Channel, error: BaseException) -> None:
         """Our own mistake: it costs this connection, and nobody else's."""
@@ -197,6 +206,7 @@ class Broker:
             else:
                 channel.close("idle_timeout")
         self.timers.run(now)
+        self.flapping.sweep(now)
         self.stats_book.tick()
 
     # -- inside -------------------------------------------------------------------------------------------

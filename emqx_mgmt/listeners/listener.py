@@ -24,6 +24,7 @@ class Listener:
     max_conns: int
     backlog: int
     zone: str = ""
+    max_conn_rate: int = 0
     sock: socket.socket | None = None
     current_conns: int = 0
     shutdown_count: dict[str, int] = field(default_factory=dict)

@@ -44,6 +44,7 @@ def mqtt_listener(settings: Settings, name: str) -> Listener | None:
         max_conns=settings[f"{key}.max_connections"],
         backlog=settings[f"{key}.backlog"],
         zone=settings[f"{key}.zone"],
+        max_conn_rate=settings[f"{key}.max_conn_rate"],
     )
 
 

@@ -130,6 +130,7 @@ LISTENER = [
     Key("listener.tcp.$name.acceptors", integer(1), "8", "Shown by the listeners resource.", named={"internal": "4"}),
     Key("listener.tcp.$name.max_connections", integer(1), "1024000", "The most connections at a time.",
         named={"internal": "10240000"}),
+    Key("listener.tcp.$name.max_conn_rate", integer(), "0", "The most new connections a second; 0 for no limit."),
     Key("listener.tcp.$name.zone", ZONE_NAME, "external", "The zone of its connections.",
         named={"internal": "internal"}),
     Key("listener.tcp.$name.backlog", integer(1), "1024", "Connections the kernel holds until they are accepted."),
@@ -203,6 +204,9 @@ ZONE = [
     zone_key("mqueue_store_qos0", FLAG, "true", "Whether QoS 0 messages are queued for absent or busy sessions."),
     zone_key("mountpoint", MOUNTPOINT, "", "A prefix to every topic; %c is the client id, %u the user name."),
     zone_key("use_username_as_clientid", FLAG, "false", "Take the user name for the client id."),
+    zone_key("enable_flapping_detect", FLAG, "off", "Ban clients that connect and disconnect all the time."),
+    zone_key("flapping_threshold", RATE, "10,1m", "count,duration: how many disconnects are too many."),
+    zone_key("flapping_banned_expiry_interval", DURATION_KIND, "1h", "How long such a client is banned."),
 ]
 
 TABLE = [*GLOBAL, *LISTENER, *ZONE]

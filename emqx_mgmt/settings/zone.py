@@ -49,3 +49,6 @@ class Zone:
     mqueue_store_qos0: bool
     mountpoint: str
     use_username_as_clientid: bool
+    enable_flapping_detect: bool
+    flapping_threshold: Rate
+    flapping_banned_expiry_interval: float
