@@ -13,6 +13,7 @@ cdef struct AclEntry:
 cdef struct AclCache:
     AclEntry* entries
     uint32_t count
+    uint32_t cap
 
 cdef AclEntry* acl_find(AclCache* cache, uint8_t access, const uint8_t* topic, size_t n, int64_t now) noexcept nogil
 cdef int acl_put(AclCache* cache, uint32_t limit, uint8_t access, const uint8_t* topic, size_t n, bint allowed,

@@ -1,6 +1,6 @@
 """ACL verdicts: see acl_cache.pxd. A few dozen entries at most, so that a scan over their hashes beats a table."""
 
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove
 
 
@@ -20,19 +20,22 @@ cdef AclEntry* acl_find(AclCache* cache, uint8_t access, const uint8_t* topic, s
 
 cdef int acl_put(AclCache* cache, uint32_t limit, uint8_t access, const uint8_t* topic, size_t n, bint allowed,
                  int64_t expires) noexcept nogil:
-    """Adds a verdict that is not there; with `limit` of them the oldest makes room. -1 when memory is out.
-    `limit` stays the same over the life of a cache."""
+    """Adds a verdict that is not there; with `limit` of them the oldest makes room. -1 when memory is out."""
     cdef uint8_t* copy
+    cdef AclEntry* grown
     if limit == 0:
         return 0
-    if cache.entries == NULL:
-        cache.entries = <AclEntry*>malloc(limit * sizeof(AclEntry))
-    copy = <uint8_t*>malloc(n + 1)
-    if cache.entries == NULL or copy == NULL:
-        free(copy)
-        return -1
-    if cache.count == limit:
+    while cache.count >= limit:
         drop(cache, 0)
+    if cache.count == cache.cap:
+        grown = <AclEntry*>realloc(cache.entries, limit * sizeof(AclEntry))
+        if grown == NULL:
+            return -1
+        cache.entries = grown
+        cache.cap = limit
+    copy = <uint8_t*>malloc(n + 1)
+    if copy == NULL:
+        return -1
     memcpy(copy, topic, n)
     cache.entries[cache.count] = AclEntry(copy, fnv(topic, n), <uint16_t>n, access, allowed, expires)
     cache.count += 1
@@ -57,7 +60,7 @@ cdef void acl_clear(AclCache* cache) noexcept nogil:
         free(cache.entries[i].topic)
     free(cache.entries)
     cache.entries = NULL
-    cache.count = 0
+    cache.count = cache.cap = 0
 
 
 cdef bint is_about(const AclEntry* entry, const uint8_t* topic, size_t n) noexcept nogil:

@@ -10,9 +10,9 @@ import pytest
 from tests.broker_process import BrokerProcess
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
-    """The default broker, running for the whole session; its log must not show a traceback."""
+    """The default broker, running for all tests of a folder; its log must not show a traceback."""
     process = BrokerProcess(tmp_path_factory.mktemp("broker")).start()
     yield process
     code = process.stop()

@@ -46,8 +46,15 @@ class Broker:
     """`banned` is None where there is no table of bans; `ban` adds to it without switching greenlets;
     `response_topic_prefix` may be empty."""
 
-    def __init__(self, *, banned: Banned | None = None, ban: Callable[[Ban], object] = lambda ban: None, response_topic_prefix: str = "",
-                 shared_strategy: str = "random", decision_deadline: float = DECISION_DEADLINE) -> None:
+    def __init__(
+        self,
+        *,
+        banned: Banned | None = None,
+        ban: Callable[[Ban], object] = lambda ban: None,
+        response_topic_prefix: str = "",
+        shared_strategy: str = "random",
+        decision_deadline: float = DECISION_DEADLINE,
+    ) -> None:
         metrics = Metrics()
         self.engine = Engine(Router(strategy=shared_strategy), metrics, Egress(metrics))
         self.engine.policy = self

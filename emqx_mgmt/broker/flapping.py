@@ -30,7 +30,7 @@ class Flaps:
 class Flapping:
     """Counts disconnects by client id; `ban` is called with the ban when a zone's threshold is reached."""
 
-    def __init__(self, ban: Callable[[Ban], None]) -> None:
+    def __init__(self, ban: Callable[[Ban], object]) -> None:
         self._ban = ban
         self._flaps: dict[str, Flaps] = {}
         self._swept = 0
