@@ -11,6 +11,7 @@ from pathlib import Path
 import gevent
 
 from emqx_mgmt.broker import Broker
+from emqx_mgmt.broker.acl_rules import AclRules
 from emqx_mgmt.broker.alarms import Alarms
 from emqx_mgmt.broker.periodic import Periodic
 from emqx_mgmt.broker.turns import Turns
@@ -129,6 +130,7 @@ class Node:
         settings, engine = self.settings, self.broker.engine
         for zone in self.zones.values():
             refresh(zone, settings)
+        self.broker.access.use(AclRules(settings["acl_file"].rules))
         engine.max_retained = settings["retainer.max_retained_messages"]
         engine.max_retained_payload = settings["retainer.max_payload_size"]
         engine.retained_expiry = math.ceil(settings["retainer.expiry_interval"])

@@ -1,4 +1,4 @@
-"""Access control: the ACL chain over the `client.check_acl` hook, `acl_nomatch` at its end."""
+"""Access control: the `client.check_acl` hook, then the rules of the ACL file, then `acl_nomatch`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from emqx_mgmt.broker.client import Client
 
 if TYPE_CHECKING:
+    from emqx_mgmt.broker.acl_rules import AclRules
     from emqx_mgmt.broker.broker import Broker
     from router_ext.channel import Channel
     from router_ext.zone import Zone
@@ -22,10 +23,25 @@ class Access:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+        self._rules: AclRules | None = None
+
+    def use(self, rules: AclRules) -> None:
+        """Takes these rules in place of those before. Verdicts that clients have cached stay until their time is up."""
+        self._rules = rules
+        self.update()
+
+    def update(self) -> None:
+        """The routing core asks about a PUBLISH only where somebody might not be allowed to."""
+        hooked = self._broker.hooks.any("client.check_acl")
+        may_refuse = self._rules is not None and not self._rules.lets_all_publish
+        self._broker.engine.acl_hooked = hooked or may_refuse
 
     def decide(self, client: Client, access: int, topic: str, zone: Zone) -> bool:
         """Asks the chain; may switch greenlets if a handler blocks."""
         answer = self._broker.hooks.fold("client.check_acl", client, access, topic)
+        if answer is None and self._rules is not None:
+            asked = self._rules.may_publish if access == PUBLISH else self._rules.may_subscribe
+            answer = asked(client, topic)
         return zone.acl_nomatch_allow if answer is None else bool(answer)
 
     def check_publish(self, channel: Channel, access: int, topic: bytes) -> int:
@@ -42,7 +58,7 @@ class Access:
 
     def may_subscribe(self, channel: Channel, topic_filter: str) -> bool:
         """For a SUBSCRIBE, whose decision runs where the chain may block."""
-        if not channel.zone.enable_acl or channel.is_super or not self._broker.engine.acl_hooked:
+        if not channel.zone.enable_acl or channel.is_super:
             return True
         key = topic_filter.encode()
         cached = channel.cached_verdict(SUBSCRIBE, key)

@@ -233,4 +233,4 @@ class Broker:
         prefixes = self.hooks.prefixes("message.publish")
         engine.hook_publish("" in prefixes, [prefix.encode() for prefix in prefixes if prefix])
         engine.acked_hooked = self.hooks.any("message.acked")
-        engine.acl_hooked = self.hooks.any("client.check_acl")
+        self.access.update()

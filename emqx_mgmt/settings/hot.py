@@ -26,6 +26,7 @@ def zone_keys(prefix: str, **keys: str) -> list[HotKey]:
 
 HOT_KEYS = [
     HotKey("log.console.level", "log.level"),
+    HotKey("mqtt.acl_file", "acl_file"),
     HotKey("mqtt.acl_nomatch", "acl_nomatch"),
     HotKey("mqtt.allow_anonymous", "allow_anonymous"),
     HotKey("mqtt.cache_acl", "enable_acl_cache"),

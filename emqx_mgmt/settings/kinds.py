@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from emqx_mgmt.settings.acl_file import read_acl_file
+
 # Nine digits are decades of anything from a second up; more would not fit where some durations go.
 DURATION = re.compile(
     r"(?:(\d{1,5})w)?(?:(\d{1,6})d)?(?:(\d{1,7})h)?(?:(\d{1,8})m(?!s))?(?:(\d{1,9})s)?(?:(\d{1,12})ms)?"
@@ -235,6 +237,7 @@ THRESHOLD = Kind("string", parse_threshold)
 PRIORITIES = Kind("string", parse_priorities)
 MOUNTPOINT = Kind("string", parse_mountpoint)
 APPLICATION = Kind("string", parse_application)
+ACL_FILE = Kind("string", read_acl_file, lambda acl: acl.path)
 PERCENT = Kind("percent", parse_percent, "{:g}%".format)
 NODE_NAME = Kind("string", parse_node_name)
 ZONE_NAME = Kind("string", parse_zone_name)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from emqx_mgmt.settings.acl_file import DEFAULT as DEFAULT_ACL_FILE
 from emqx_mgmt.settings.kinds import (
+    ACL_FILE,
     APPLICATION,
     BYTESIZE,
     DURATION_KIND,
@@ -92,6 +94,7 @@ GLOBAL = [
     Key("log.format", enum("text", "json"), "text", "One line of text or one JSON object an event."),
     Key("allow_anonymous", FLAG, "true", "Accept clients that no authentication decides about."),
     Key("acl_nomatch", enum("allow", "deny"), "allow", "The verdict when no ACL rule matches."),
+    Key("acl_file", ACL_FILE, DEFAULT_ACL_FILE, "The ACL rules; where there is no such file, those shipped hold."),
     Key("acl_deny_action", enum("ignore", "disconnect"), "ignore", "What a refused publish or subscribe leads to."),
     Key("enable_acl_cache", FLAG, "on", "Remember ACL verdicts for each client."),
     Key("acl_cache_max_size", integer(1), "32", "How many verdicts are remembered for a client."),

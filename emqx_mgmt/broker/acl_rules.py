@@ -1,0 +1,86 @@
+"""The rules of the ACL file, asked about one client and one topic: the first that matches decides."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from emqx_mgmt.broker.client import Client
+from emqx_mgmt.settings.acl_file import PUBLISH, SUBSCRIBE, Rule, TopicRule, Who
+from router_ext.topic import topic_matches
+
+
+class AclRules:
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+        rules = list(rules)
+        self._publish = [rule for rule in rules if PUBLISH in rule.access]
+        self._subscribe = [rule for rule in rules if SUBSCRIBE in rule.access]
+
+    @property
+    def lets_all_publish(self) -> bool:
+        """Nothing is refused to anybody before the rule that allows everything: no need to ask at all."""
+        for rule in self._publish:
+            if not rule.allow:
+                return False
+            if rule.topics is None and rule.who.kind == "all":
+                return True
+        return False
+
+    def may_publish(self, client: Client, topic: str) -> bool | None:
+        """None when no rule matches."""
+        return _decide(self._publish, client, topic)
+
+    def may_subscribe(self, client: Client, topic_filter: str) -> bool | None:
+        """The filter asked for is held against the rules' own as if it were a topic."""
+        return _decide(self._subscribe, client, topic_filter)
+
+
+def _decide(rules: list[Rule], client: Client, topic: str) -> bool | None:
+    for rule in rules:
+        if _is_about(rule.who, client) and _covers(rule.topics, client, topic):
+            return rule.allow
+    return None
+
+
+def _is_about(who: Who, client: Client) -> bool:
+    match who.kind:
+        case "all":
+            return True
+        case "user":
+            return who.name is None or client.username == who.name
+        case "client":
+            return who.name is None or client.client_id == who.name
+        case "and":
+            return all(_is_about(member, client) for member in who.members)
+        case "or":
+            return any(_is_about(member, client) for member in who.members)
+    address = ipaddress.ip_address(client.peer[0])
+    return who.network is not None and (getattr(address, "ipv4_mapped", None) or address) in who.network
+
+
+def _covers(topics: tuple[TopicRule, ...] | None, client: Client, topic: str) -> bool:
+    if topics is None:
+        return True
+    return any(_matches(rule, client, topic) for rule in topics)
+
+
+def _matches(rule: TopicRule, client: Client, topic: str) -> bool:
+    if rule.literal:
+        return rule.text == topic
+    filled = _filled(rule.text, client)
+    return filled is not None and topic_matches(filled, topic)
+
+
+def _filled(topic_filter: str, client: Client) -> str | None:
+    """`%u` and `%c` as whole levels are the user's name and the client's id.
+
+    None for a name that would be more than one plain level: it must not widen the filter.
+    """
+    if "%" not in topic_filter:
+        return topic_filter
+    names = {"%c": client.client_id, "%u": client.username}
+    levels = topic_filter.split("/")
+    used = [names[level] or "" for level in levels if level in names]
+    if any(character in name for name in used for character in "+#/"):
+        return None
+    return "/".join(names.get(level) or level for level in levels)

@@ -1,0 +1,121 @@
+"""The rules of `acl.conf` (behaviour, 11.3): `{allow|deny, all}.` and `{allow|deny, Who, Access, Topics}.`"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from emqx_mgmt.settings.terms import Atom, Reader, Term
+
+DEFAULT = "etc/acl.conf"
+# What holds where there is no file of the default name.
+SHIPPED = """\
+{allow, {user, "dashboard"}, subscribe, ["$SYS/#"]}.
+{allow, {ipaddr, "127.0.0.1"}, pubsub, ["$SYS/#", "#"]}.
+{deny, all, subscribe, ["$SYS/#", {eq, "#"}]}.
+{allow, all}.
+"""
+PUBLISH, SUBSCRIBE = "publish", "subscribe"
+ACCESS = {
+    "publish": frozenset((PUBLISH,)),
+    "subscribe": frozenset((SUBSCRIBE,)),
+    "pubsub": frozenset((PUBLISH, SUBSCRIBE)),
+}
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """`kind` is all, user, client, ipaddr, and, or. `name` None stands for every name."""
+
+    kind: str
+    name: str | None = None
+    network: Network | None = None
+    members: tuple[Who, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRule:
+    """A filter, or with `literal` a text to be equal to."""
+
+    text: str
+    literal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`topics` None stands for every topic."""
+
+    allow: bool
+    who: Who
+    access: frozenset[str]
+    topics: tuple[TopicRule, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class AclFile:
+    path: str
+    rules: tuple[Rule, ...]
+
+
+def read_acl_file(path: str) -> AclFile:
+    """Raises ValueError with the end of a sentence."""
+    if path == DEFAULT and not Path(path).exists():
+        return AclFile(path, parse_rules(SHIPPED))
+    try:
+        return AclFile(path, parse_rules(Path(path).read_text()))
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+
+
+def parse_rules(text: str) -> tuple[Rule, ...]:
+    return tuple(_rule(term, line) for term, line in Reader(text).terms())
+
+
+def _rule(term: Term, line: int) -> Rule:
+    try:
+        return _parsed(term)
+    except ValueError as error:
+        raise ValueError(f"line {line}: {error}") from None
+
+
+def _parsed(term: Term) -> Rule:
+    if not isinstance(term, tuple) or len(term) not in (2, 4) or term[0] not in ("allow", "deny"):
+        raise ValueError("a rule is {allow|deny, all} or {allow|deny, Who, Access, Topics}")
+    allow = term[0] == "allow"
+    if len(term) == 2:
+        if term[1] != "all":
+            raise ValueError("a rule of two members ends in all")
+        return Rule(allow, Who("all"), ACCESS["pubsub"], None)
+    who, access, topics = term[1:]
+    if not isinstance(access, Atom) or access not in ACCESS:
+        raise ValueError("the access is subscribe, publish or pubsub")
+    listed = topics if isinstance(topics, list) else [topics]
+    return Rule(allow, _who(who), ACCESS[access], tuple(_topic(topic) for topic in listed))
+
+
+def _who(term: Term) -> Who:
+    if term == "all" and isinstance(term, Atom):
+        return Who("all")
+    if isinstance(term, tuple) and len(term) == 2 and isinstance(term[0], Atom):
+        kind, what = str(term[0]), term[1]
+        if kind in ("user", "client") and isinstance(what, str):
+            everyone = isinstance(what, Atom) and what == "all"
+            return Who(kind, None if everyone else str(what))
+        if kind == "ipaddr" and isinstance(what, str):
+            return Who(kind, network=ipaddress.ip_network(what, strict=False))
+        if kind in ("and", "or") and isinstance(what, list):
+            return Who(kind, members=tuple(_who(member) for member in what))
+    raise ValueError("who is all, {user, Name}, {client, Id}, {ipaddr, Net}, {'and', [Who]} or {'or', [Who]}")
+
+
+def _topic(term: Term) -> TopicRule:
+    if isinstance(term, tuple) and len(term) == 2 and term[0] == "eq" and isinstance(term[1], str):
+        return TopicRule(str(term[1]), literal=True)
+    if isinstance(term, str):
+        return TopicRule(str(term))
+    raise ValueError('a topic is "filter" or {eq, "text"}')
