@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -148,13 +147,18 @@ def test_term_refuses_mqtt_at_once_while_a_request_is_open(start_broker):
     broker = start_broker()
     with socket.create_connection(("127.0.0.1", broker.api_port)) as half_sent:
         half_sent.sendall(b"GET /status HTTP/1.1\r\n")
-        time.sleep(0.2)  # let it be accepted: nothing outside shows that it was
+        wait_until(lambda: http_connections(broker) == 2)  # this one, and that of the look itself
         broker.signal(signal.SIGTERM)
         wait_until(lambda: refuses(broker.mqtt_port), 3, "the end of the MQTT listener")
         assert broker.running.poll() is None
         half_sent.sendall(b"Host: x\r\nConnection: close\r\n\r\n")
         assert half_sent.recv(4096).startswith(b"HTTP/1.1 200")
     assert broker.wait() == 0
+
+
+def http_connections(broker: BrokerProcess) -> int:
+    (node,) = broker.api("GET", "/listeners/", headers={"Connection": "close"}).json()
+    return next(row["current_conns"] for row in node["listeners"] if row["protocol"] == "http:management")
 
 
 def refuses(port: int) -> bool:
