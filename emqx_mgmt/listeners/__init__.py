@@ -2,12 +2,13 @@
 
 from emqx_mgmt.listeners.descriptors import ConnectionBudget, raise_descriptor_limit
 from emqx_mgmt.listeners.listener import Listener
-from emqx_mgmt.listeners.sockets import ListenError, close_listeners, declared, export, open_listeners
+from emqx_mgmt.listeners.sockets import ListenError, adopt_sockets, close_listeners, declared, export, open_listeners
 
 __all__ = [
     "ConnectionBudget",
     "ListenError",
     "Listener",
+    "adopt_sockets",
     "close_listeners",
     "declared",
     "export",

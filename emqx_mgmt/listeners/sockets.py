@@ -98,6 +98,12 @@ def open_socket(listener: Listener) -> socket.socket:
     return sock
 
 
+def adopt_sockets(listeners: list[Listener], before: list[Listener]) -> None:
+    """Gives listeners that were declared again the open sockets of the same ones from before."""
+    for listener, old in zip(listeners, before, strict=True):
+        listener.sock, listener.budget = old.sock, old.budget
+
+
 def close_listeners(listeners: list[Listener]) -> None:
     for listener in listeners:
         if listener.sock is not None:

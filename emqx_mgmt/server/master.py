@@ -20,6 +20,7 @@ from gunicorn.sock import TCP6Socket, TCPSocket
 from emqx_mgmt.listeners import (
     Listener,
     ListenError,
+    adopt_sockets,
     close_listeners,
     declared,
     export,
@@ -80,12 +81,16 @@ class Master:
         except SettingsError as error:
             log.error("%s. The settings from before stay in effect.", error)
             return
-        if [row.identity for row in declared(settings)] != [row.identity for row in self.listeners]:
-            log.warning("Listener addresses changed; that takes effect at the next start.")
         if settings["node.data_dir"] != self.settings["node.data_dir"]:
             log.error("node.data_dir cannot change while running. The settings from before stay in effect.")
             return
         self.settings = settings
+        listeners = declared(settings)
+        if [row.identity for row in listeners] == [row.identity for row in self.listeners]:
+            adopt_sockets(listeners, self.listeners)
+            self.listeners = listeners
+        else:
+            log.warning("Listener addresses changed; that takes effect at the next start.")
         log.info("The settings were read again.")
         logging.config.dictConfig(logging_config(settings))
 

@@ -77,6 +77,20 @@ def test_hup_reads_the_settings_again(configured):
     wait_until(lambda: "Node after@host" in broker.status().text, 20)
 
 
+def test_hup_changes_what_a_listener_allows(configured):
+    broker, path = configured
+    path.write_text("listener.tcp.external.max_connections = 7\n")
+    broker.signal(signal.SIGHUP)
+    wait_until(lambda: listener(broker, "mqtt:tcp", broker.mqtt_port)["max_conns"] == 7, 20)
+
+
+def listener(broker: BrokerProcess, protocol: str, port: int) -> dict:
+    """A row of the listeners resource, asked for over a connection of its own."""
+    (node,) = broker.api("GET", "/listeners/", headers={"Connection": "close"}).json()
+    listen_on = f"127.0.0.1:{port}"
+    return next(row for row in node["listeners"] if (row["protocol"], row["listen_on"]) == (protocol, listen_on))
+
+
 def test_hup_with_bad_settings_keeps_the_old_ones_and_says_so(configured):
     broker, path = configured
     old = broker.worker
@@ -147,18 +161,14 @@ def test_term_refuses_mqtt_at_once_while_a_request_is_open(start_broker):
     broker = start_broker()
     with socket.create_connection(("127.0.0.1", broker.api_port)) as half_sent:
         half_sent.sendall(b"GET /status HTTP/1.1\r\n")
-        wait_until(lambda: http_connections(broker) == 2)  # this one, and that of the look itself
+        # This connection, and the one that looks.
+        wait_until(lambda: listener(broker, "http:management", broker.api_port)["current_conns"] == 2)
         broker.signal(signal.SIGTERM)
         wait_until(lambda: refuses(broker.mqtt_port), 3, "the end of the MQTT listener")
         assert broker.running.poll() is None
         half_sent.sendall(b"Host: x\r\nConnection: close\r\n\r\n")
         assert half_sent.recv(4096).startswith(b"HTTP/1.1 200")
     assert broker.wait() == 0
-
-
-def http_connections(broker: BrokerProcess) -> int:
-    (node,) = broker.api("GET", "/listeners/", headers={"Connection": "close"}).json()
-    return next(row["current_conns"] for row in node["listeners"] if row["protocol"] == "http:management")
 
 
 def refuses(port: int) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker_process import free_ports
+from tests.broker_process import free_ports, wait_until
 
 GUNICORN = str(Path(sys.executable).with_name("gunicorn"))
 
@@ -103,6 +103,22 @@ def test_a_listener_is_switched_off_by_0_and_off(start_broker):
     for port in (broker.mqtt_port, broker.internal_port):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
+
+
+def test_http_may_be_off(start_broker):
+    broker = start_broker(
+        {"EMQX_MANAGEMENT__LISTENER__HTTP": "off", "EMQX_DASHBOARD__LISTENER__HTTP": "off"}, ready=False
+    )
+    wait_until(lambda: connects(broker.mqtt_port), 20)
+    assert broker.stop() == 0
+
+
+def connects(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def test_a_bare_port_listens_on_all_addresses(start_broker):
