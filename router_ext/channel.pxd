@@ -106,9 +106,9 @@ cdef class Channel(Connection):
     cdef size_t publish(self, uint8_t* p, size_t n, size_t header, size_t body) except? 0
     cdef int check_publish(self, Publish* packet) except -1
     cdef bint over_rate(self) except? True
-    cdef size_t publish_run(self, uint8_t* p, size_t n, size_t end, Publish* first) except? 0
-    cdef int extend_run(self, const uint8_t* p, size_t n, size_t* end, uint32_t* count, size_t* longest,
-                        Publish* first) except -1
+    cdef size_t publish_run(self, uint8_t* p, size_t n, size_t header, size_t end, Publish* first) except? 0
+    cdef int extend_run(self, const uint8_t* p, size_t n, size_t header, size_t* end, uint32_t* count,
+                        size_t* longest, Publish* first) except -1
     cdef int hand_on(self, Delivery* d) except -1
     cdef int sign(self, Delivery* d) except -1
     cdef int count_messages(self, uint8_t qos, uint32_t count) except -1

@@ -391,10 +391,10 @@ cdef class Channel(Connection):
             return 0
         if self.zone.publish_limit_count and self.over_rate():
             return 0
-        if (packet.qos or packet.retain or not packet.forward_as_is or self.mount is not None
+        if (packet.qos or packet.retain or self.mount is not None
                 or self.engine.hooked(packet.topic, packet.topic_len)):
             return header + body if self.publish_one(&packet) else 0
-        return self.publish_run(p, n, header + body, &packet)
+        return self.publish_run(p, n, header, header + body, &packet)
 
     cdef int check_publish(self, Publish* packet) except -1:
         """The checks that need the channel's state; resolves a topic alias. 0 or a reason code."""
@@ -436,12 +436,13 @@ cdef class Channel(Connection):
         self.holds |= HOLD_RATE
         return True
 
-    cdef size_t publish_run(self, uint8_t* p, size_t n, size_t end, Publish* first) except? 0:
-        """QoS 0: the longest run of packets that differ in their payloads only, handed on as it stands."""
+    cdef size_t publish_run(self, uint8_t* p, size_t n, size_t header, size_t end, Publish* first) except? 0:
+        """QoS 0: the longest run of packets that differ in their payloads only, handed on in one piece."""
         cdef Delivery d
         cdef Match* match
         cdef size_t limit, longest = end
         cdef uint32_t count = 1
+        cdef uint8_t* props
         cdef Verdict verdict = self.check_acl(ACCESS_PUBLISH, first.topic, first.topic_len)
         if verdict == PENDING:
             self.count_received(3, 1)
@@ -449,7 +450,7 @@ cdef class Channel(Connection):
         match = self.engine.router.match(first.topic, first.topic_len)
         limit = TURN_BYTES // (match.n_plain + match.n_groups + 1)
         limit = max(<size_t>SHORTEST_RUN, min(<size_t>LONGEST_RUN, limit))
-        self.extend_run(p, min(n, limit), &end, &count, &longest, first)
+        self.extend_run(p, min(n, limit), header, &end, &count, &longest, first)
         self.count_received(3, count)
         self.count_messages(0, count)
         if verdict == DENY:
@@ -457,29 +458,28 @@ cdef class Channel(Connection):
             self.denied(first)
             return end
         memset(&d, 0, sizeof(d))
-        d.topic = first.topic
-        d.topic_len = first.topic_len
-        d.props = first.props
-        d.props_len = first.props_len
-        d.payload = first.payload
-        d.payload_len = first.payload_len
         d.frames = p
         d.frames_len = end
+        d.payload_at = <size_t>(first.payload - p) - header
+        d.verbatim = first.forward_as_is
         d.longest = longest
         d.count = count
         d.version = self.version
-        self.hand_on(&d)
-        if d.msg != NULL:
-            msg_unref(d.msg)
+        props = describe(&d, first)
+        try:
+            self.hand_on(&d)
+        finally:
+            if d.msg != NULL:
+                msg_unref(d.msg)
+            free(props)
         return end
 
-    cdef int extend_run(self, const uint8_t* p, size_t n, size_t* end, uint32_t* count, size_t* longest,
-                        Publish* first) except -1:
-        """Moves `end` behind the last whole packet within `n` bytes that belongs to the run."""
-        cdef size_t at = end[0], header = 0, body = 0, named = 2 + <size_t>first.topic_len
-        cdef const uint8_t* name = first.topic - 2
+    cdef int extend_run(self, const uint8_t* p, size_t n, size_t header, size_t* end, uint32_t* count,
+                        size_t* longest, Publish* first) except -1:
+        """Moves `end` behind the last whole packet within `n` bytes that has the topic and properties of the first."""
+        cdef const uint8_t* name = p + header
+        cdef size_t at = end[0], body = 0, named = <size_t>(first.payload - name)
         cdef uint32_t room = 0xFFFFFFFF
-        cdef Publish packet
         if self.zone.publish_limit_count:
             room = self.zone.publish_limit_count - self.rate_used
         while at + 2 < n and count[0] < room and p[at] == 0x30:
@@ -490,10 +490,8 @@ cdef class Channel(Connection):
                 break
             if at + header + body > n or body < named or memcmp(p + at + header, name, named) != 0:
                 break
-            if self.version == 5:
-                if (parse_publish(p + at + header, body, 0x30, 5, &packet) or not packet.forward_as_is
-                        or not shortest(header, body)):
-                    break
+            if self.version == 5 and not shortest(header, body):
+                break
             at += header + body
             count[0] += 1
             if header + body > longest[0]:
@@ -583,24 +581,9 @@ cdef class Channel(Connection):
         cdef Delivery d
         cdef uint8_t* props = NULL
         memset(&d, 0, sizeof(d))
-        d.topic = packet.topic
-        d.topic_len = packet.topic_len
-        d.payload = packet.payload
-        d.payload_len = packet.payload_len
-        d.qos = packet.qos
-        d.retain = packet.retain
-        d.has_expiry = packet.has_expiry
-        d.expiry = packet.expiry
         d.count = 1
-        d.props = packet.props
-        d.props_len = packet.props_len
         d.now = self.engine.now
-        if packet.props_len and not packet.forward_as_is:
-            props = <uint8_t*>malloc(packet.props_len)
-            if props == NULL:
-                raise MemoryError
-            d.props_len = <uint32_t>forwardable(packet.props, packet.props_len, props)
-            d.props = props
+        props = describe(&d, packet)
         try:
             if self.engine.hooked(d.topic, d.topic_len):
                 return self.forward_hooked(&d)
@@ -994,6 +977,28 @@ cdef class Channel(Connection):
 
 
 # Why a connection ended, as `shutdown_count` names it.
+cdef uint8_t* describe(Delivery* d, Publish* packet) except? NULL:
+    """Fills `d` from a PUBLISH. Returns what the caller has to free: the properties, where some had to be left out."""
+    cdef uint8_t* props = NULL
+    d.topic = packet.topic
+    d.topic_len = packet.topic_len
+    d.props = packet.props
+    d.props_len = packet.props_len
+    d.payload = packet.payload
+    d.payload_len = packet.payload_len
+    d.qos = packet.qos
+    d.retain = packet.retain
+    d.has_expiry = packet.has_expiry
+    d.expiry = packet.expiry
+    if packet.props_len and not packet.forward_as_is:
+        props = <uint8_t*>malloc(packet.props_len)
+        if props == NULL:
+            raise MemoryError
+        d.props_len = <uint32_t>forwardable(packet.props, packet.props_len, props)
+        d.props = props
+    return props
+
+
 cdef dict REASONS = {
     RC_MALFORMED_PACKET: "parse_error", RC_PROTOCOL_ERROR: "protocol_error", RC_TOPIC_NAME_INVALID: "topic_name_invalid",
     RC_RECEIVE_MAXIMUM_EXCEEDED: "receive_maximum_exceeded", RC_TOPIC_ALIAS_INVALID: "topic_alias_invalid",

@@ -12,8 +12,9 @@ cdef struct Delivery:
     const uint8_t* props        # those a server forwards, without expiry and without the length prefix
     const uint8_t* payload
     const uint8_t* client       # the publisher's client id
-    const uint8_t* frames       # QoS 0 PUBLISH packets of one topic as they were received, one behind the other; or NULL
+    const uint8_t* frames       # of a run: its QoS 0 PUBLISH packets as received, alike up to their payloads; else NULL
     size_t frames_len
+    size_t payload_at           # where in the body of each the payload begins
     size_t longest              # the longest of them, bytes
     Msg* msg                    # made when the first subscriber needs it; one reference
     int64_t now                 # ms
@@ -25,6 +26,7 @@ cdef struct Delivery:
     uint16_t client_len
     uint8_t version             # of the frames
     uint8_t qos
+    bint verbatim               # the frames may be passed on as they are, to the same version
     bint retain
     bint has_expiry
     bint sys
@@ -32,6 +34,10 @@ cdef struct Delivery:
 cdef Msg* delivery_msg(Delivery* d) noexcept nogil
 cdef void delivery_of(Delivery* d, Msg* msg, int64_t now) noexcept nogil
 
+cdef bint delivery_next(Delivery* d, size_t* pos, const uint8_t** payload, uint32_t* n) noexcept nogil
+cdef size_t run_bound(Delivery* d, uint32_t nids) noexcept nogil
+cdef size_t put_run(Delivery* d, uint8_t* dst, uint8_t version, uint8_t first_byte, const uint32_t* ids,
+                    uint32_t nids) noexcept nogil
 cdef size_t publish_bound(uint16_t topic_len, uint32_t props_len, uint32_t payload_len, uint32_t nids) noexcept nogil
 cdef size_t put_head(uint8_t* dst, uint8_t version, uint8_t first_byte, const uint8_t* topic, uint16_t topic_len,
                      uint16_t packet_id, const uint8_t* props, uint32_t props_len, const uint32_t* ids, uint32_t nids,

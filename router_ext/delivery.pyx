@@ -3,6 +3,7 @@
 from libc.string cimport memcpy
 
 from router_ext.codec cimport put_varint, varint_size
+from router_ext.wire cimport frame
 from router_ext.message cimport (
     MSG_HAS_EXPIRY, MSG_RETAIN, MSG_SYS, msg_client, msg_new, msg_payload, msg_props, msg_remaining, msg_topic,
 )
@@ -32,7 +33,8 @@ cdef void delivery_of(Delivery* d, Msg* msg, int64_t now) noexcept nogil:
     d.client = msg_client(msg)
     d.client_len = msg.client_len
     d.frames = NULL
-    d.frames_len = d.longest = 0
+    d.frames_len = d.longest = d.payload_at = 0
+    d.verbatim = False
     d.msg = msg
     d.now = now
     d.count = 1
@@ -47,6 +49,47 @@ cdef void delivery_of(Delivery* d, Msg* msg, int64_t now) noexcept nogil:
 cdef size_t publish_bound(uint16_t topic_len, uint32_t props_len, uint32_t payload_len, uint32_t nids) noexcept nogil:
     """At least as many bytes as the PUBLISH takes in any version."""
     return <size_t>topic_len + props_len + payload_len + 5 * nids + 5 + 2 + 2 + 4 + 5
+
+
+cdef bint delivery_next(Delivery* d, size_t* pos, const uint8_t** payload, uint32_t* n) noexcept nogil:
+    """Walks the payloads of a run: `pos` begins at 0; False behind the last."""
+    cdef size_t header = 0, body = 0
+    if pos[0] >= d.frames_len:
+        return False
+    frame(d.frames + pos[0], d.frames_len - pos[0], &header, &body)
+    payload[0] = d.frames + pos[0] + header + d.payload_at
+    n[0] = <uint32_t>(body - d.payload_at)
+    pos[0] += header + body
+    return True
+
+
+cdef size_t run_bound(Delivery* d, uint32_t nids) noexcept nogil:
+    """At least as many bytes as the run takes in any version."""
+    return d.frames_len + d.count * publish_bound(d.topic_len, d.props_len, 0, nids)
+
+
+cdef size_t put_run(Delivery* d, uint8_t* dst, uint8_t version, uint8_t first_byte, const uint32_t* ids,
+                    uint32_t nids) noexcept nogil:
+    """Writes the run for subscribers of another kind: the variable header is encoded once and copied."""
+    cdef size_t at = 0, pos = 0, fixed = 0, variable = 0
+    cdef const uint8_t* payload = NULL
+    cdef const uint8_t* encoded = NULL
+    cdef uint32_t n = 0
+    while delivery_next(d, &pos, &payload, &n):
+        if encoded == NULL:
+            at = put_head(dst, version, first_byte, d.topic, d.topic_len, 0, d.props, d.props_len, ids, nids,
+                          d.has_expiry, d.expiry, n)
+            frame(dst, at, &fixed, &variable)
+            encoded = dst + fixed
+            variable = at - fixed
+        else:
+            dst[at] = first_byte
+            at += 1 + put_varint(dst + at + 1, <uint32_t>variable + n)
+            memcpy(dst + at, encoded, variable)
+            at += variable
+        memcpy(dst + at, payload, n)
+        at += n
+    return at
 
 
 cdef size_t put_head(uint8_t* dst, uint8_t version, uint8_t first_byte, const uint8_t* topic, uint16_t topic_len,

@@ -3,9 +3,10 @@
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from router_ext.codec cimport Publish, parse_publish
 from router_ext.connection cimport Connection
-from router_ext.delivery cimport Delivery, delivery_msg, delivery_of, publish_bound, put_head
+from router_ext.delivery cimport (
+    Delivery, delivery_msg, delivery_next, delivery_of, publish_bound, put_head, put_run, run_bound,
+)
 from router_ext.message cimport (
     MSG_HAS_EXPIRY, MSG_RETAIN, MSG_SYS, Message, msg_client, msg_expired, msg_new, msg_payload, msg_props,
     msg_remaining, msg_topic, msg_unref,
@@ -19,7 +20,7 @@ from router_ext.router cimport (
     OPT_NO_LOCAL, OPT_QOS, OPT_RETAIN_AS_PUBLISHED, Group, Match,
 )
 from router_ext.session cimport SLOT_FREE, WAIT_PUBCOMP, Queued, Slot, Window
-from router_ext.wire cimport frame, put_varint, varint_size
+from router_ext.wire cimport put_varint, varint_size
 
 cdef enum:
     INBUF = 262144
@@ -160,7 +161,7 @@ cdef class Engine:
         if d.payload_len >= LARGE_PAYLOAD or (s.peer_max_packet and d.count > 1
                                               and d.longest + 5 * r.nids > s.peer_max_packet):
             return self.deliver_each(d, r, s, 0, retain)
-        if d.frames != NULL and d.version == s.version and r.nids == 0 and retain == 0:
+        if d.verbatim and d.version == s.version and r.nids == 0 and retain == 0:
             bytes = d.frames
             n = d.frames_len
         else:
@@ -186,9 +187,8 @@ cdef class Engine:
         cdef bint alike = (self.flavour_of is d and self.flavour_version == version
                            and self.flavour_retain == retain and self.flavour_subid == subid and r.nids < 2)
         cdef uint8_t first_byte = 0x30 | retain
-        cdef size_t at = 0, pos = 0, header = 0, body = 0
+        cdef size_t at
         cdef uint8_t* out
-        cdef Publish p
         if alike:
             n[0] = self.flavour_len
             return self.scratch
@@ -199,15 +199,8 @@ cdef class Engine:
             memcpy(out + at, d.payload, d.payload_len)
             at += d.payload_len
         else:
-            out = self.scratch_of(d.frames_len + d.count * (16 + 5 * <size_t>r.nids))
-            while pos < d.frames_len:
-                frame(d.frames + pos, d.frames_len - pos, &header, &body)
-                parse_publish(d.frames + pos + header, body, d.frames[pos], d.version, &p)
-                at += put_head(out + at, version, first_byte, p.topic, p.topic_len, 0, p.props, p.props_len,
-                               r.ids, r.nids, False, 0, p.payload_len)
-                memcpy(out + at, p.payload, p.payload_len)
-                at += p.payload_len
-                pos += header + body
+            out = self.scratch_of(run_bound(d, r.nids))
+            at = put_run(d, out, version, first_byte, r.ids, r.nids)
         self.flavour_of = d if r.nids < 2 else NULL
         self.flavour_version = version
         self.flavour_retain = retain
@@ -218,30 +211,16 @@ cdef class Engine:
     cdef int deliver_each(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1:
         """Message by message: what is acknowledged, queued or large."""
         cdef Delivery one
-        cdef Publish p
-        cdef size_t pos = 0, header = 0, body = 0
+        cdef size_t pos = 0
         if d.count == 1:
             return self.deliver_one(d, r, s, qos, retain)
-        memset(&one, 0, sizeof(one))
+        one = d[0]
         one.count = 1
-        one.now = d.now
-        one.client = d.client
-        one.client_len = d.client_len
-        one.sys = d.sys
-        while pos < d.frames_len:
-            frame(d.frames + pos, d.frames_len - pos, &header, &body)
-            parse_publish(d.frames + pos + header, body, d.frames[pos], d.version, &p)
-            one.topic = p.topic
-            one.topic_len = p.topic_len
-            one.props = p.props
-            one.props_len = p.props_len
-            one.payload = p.payload
-            one.payload_len = p.payload_len
+        while delivery_next(d, &pos, &one.payload, &one.payload_len):
             one.msg = NULL
             self.deliver_one(&one, r, s, qos, retain)
             if one.msg != NULL:
                 msg_unref(one.msg)
-            pos += header + body
         return 0
 
     cdef int deliver_one(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1:
@@ -309,28 +288,21 @@ cdef class Engine:
     cdef int deliver_group(self, Delivery* d, Group* group, Session publisher) except -1:
         """Each message of the delivery to one member of a shared group [MQTT-4.8.2-4]."""
         cdef Delivery one
-        cdef Publish p
-        cdef size_t pos = 0, header = 0, body = 0
+        cdef size_t pos = 0, begin = 0
         cdef uint64_t who = publisher.hash if publisher is not None else 0
         if d.count == 1:
             return self.deliver_member(d, group, who)
         one = d[0]
         one.count = 1
         one.msg = NULL
-        while pos < d.frames_len:
-            frame(d.frames + pos, d.frames_len - pos, &header, &body)
-            parse_publish(d.frames + pos + header, body, d.frames[pos], d.version, &p)
-            one.frames = d.frames + pos
-            one.frames_len = one.longest = header + body
-            one.props = p.props
-            one.props_len = p.props_len
-            one.payload = p.payload
-            one.payload_len = p.payload_len
+        while delivery_next(d, &pos, &one.payload, &one.payload_len):
+            one.frames = d.frames + begin
+            one.frames_len = one.longest = pos - begin
+            begin = pos
             self.deliver_member(&one, group, who)
             if one.msg != NULL:
                 msg_unref(one.msg)
                 one.msg = NULL
-            pos += header + body
         return 0
 
     cdef int deliver_member(self, Delivery* d, Group* group, uint64_t who) except -1:
