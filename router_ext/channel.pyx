@@ -50,7 +50,8 @@ cdef bytes V4_MAPPED = bytes(10) + b"\xff\xff"
 
 cdef enum:
     INBUF = 262144          # Engine.inbuf
-    TURN_BYTES = 2097152    # output of one channel's turn
+    TURN_BYTES = 4194304    # output of one channel's turn
+    RUN_BYTES = 8388608     # output of one run
     LONGEST_RUN = 65536
     SHORTEST_RUN = 2048
     ACCESS_SUBSCRIBE = 1
@@ -448,7 +449,7 @@ cdef class Channel(Connection):
             self.count_received(3, 1)
             return 0
         match = self.engine.router.match(first.topic, first.topic_len)
-        limit = TURN_BYTES // (match.n_plain + match.n_groups + 1)
+        limit = RUN_BYTES // (match.n_plain + match.n_groups + 1)
         limit = max(<size_t>SHORTEST_RUN, min(<size_t>LONGEST_RUN, limit))
         self.extend_run(p, min(n, limit), header, &end, &count, &longest, first)
         self.count_received(3, count)
