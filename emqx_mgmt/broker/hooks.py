@@ -44,6 +44,7 @@ class Handler:
 class Hooks:
     def __init__(self) -> None:
         self._points: dict[str, list[Handler]] = {point: [] for point in POINTS}
+        self._blocking: set[str] = set()
         self._added = 0
         self._watchers: list[Callable[[str], None]] = []
 
@@ -67,6 +68,10 @@ class Hooks:
         self._watchers.append(watcher)
 
     def _changed(self, point: str) -> None:
+        if any(handler.blocking for handler in self._points[point]):
+            self._blocking.add(point)
+        else:
+            self._blocking.discard(point)
         for watcher in self._watchers:
             watcher(point)
 
@@ -78,7 +83,7 @@ class Hooks:
         return [handler.prefix for handler in self._points[point]]
 
     def may_block(self, point: str) -> bool:
-        return any(handler.blocking for handler in self._points[point])
+        return point in self._blocking
 
     def run(self, point: str, *args: Any) -> None:
         """Tells every handler; one that raises is logged and does not keep the others from being told."""

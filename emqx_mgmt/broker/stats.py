@@ -20,7 +20,11 @@ class Stats:
         self._highest = dict.fromkeys(CLIENTS + TABLE + RETAINED, 0)
 
     def clients_grew(self) -> None:
-        self._raise(CLIENTS, self._clients())
+        """Called with each connection: most of them raise nothing."""
+        highest, (connections, sessions, persistent) = self._highest, self._clients()
+        if (connections > highest["connections"] or sessions > highest["sessions"]
+                or persistent > highest["sessions/persistent"]):
+            self._raise(CLIENTS, (connections, sessions, persistent))
 
     def table_grew(self) -> None:
         self._raise(TABLE, self._table())

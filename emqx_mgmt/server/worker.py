@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -12,6 +13,8 @@ from gunicorn.workers.ggevent import GeventWorker
 from emqx_mgmt.listeners import close_listeners
 from emqx_mgmt.server.application import running_node
 from emqx_mgmt.server.master import current
+
+COLLECT_AFTER = (50_000, 20, 100)  # allocations, young collections, middle collections
 
 
 class Worker(GeventWorker):
@@ -40,6 +43,10 @@ class Worker(GeventWorker):
         gevent.spawn(running_node().drain)
 
     def start_node(self) -> None:
+        # What is loaded by now stays; and tens of thousands of live connections make each full collection a stall.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*COLLECT_AFTER)
         running_node().start(current().listeners)
 
     def stop_node(self) -> None:
