@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import socket
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from emqx_mgmt.broker.turns import Turns
 from emqx_mgmt.broker.zones import core_zone, refresh
 from emqx_mgmt.listeners import Listener, close_listeners
 from emqx_mgmt.monitor import HubLag, Monitor, watches
+from emqx_mgmt.plugins import Plugins
 from emqx_mgmt.settings import Settings
 from emqx_mgmt.storage import Store
 from router_ext.reactor import Acceptor
@@ -45,7 +45,7 @@ class Node:
             shared_strategy=settings["broker.shared_subscription_strategy"],
         )
         self.broker.engine.shared_dispatch_ack = settings["broker.shared_dispatch_ack_enabled"]
-        self.broker.engine.retained = RetainedStore()
+        self.plugins = Plugins(settings, self.broker, self.store, RetainedStore(), self.listeners)
         self.turns: Turns | None = None
         self.zones: dict[str, Zone] = {}
         self.alarms = Alarms(self._publish_sys, self.store.alarm_history.add)
@@ -67,12 +67,17 @@ class Node:
             self.settings["dashboard.default_user.login"], self.settings["dashboard.default_user.password"]
         )
         self._take_stored_changes()
-        self.listeners = listeners
+        self.listeners[:] = listeners
         self.turns = Turns(self.broker)
+        self.turns.start()
+        unknown = self.plugins.unknown(self.settings.unknown_variables)
+        if unknown:
+            log.warning("Unknown variables are ignored: %s", ", ".join(unknown))
+        # Before the first client: one of them may be what decides who is let in.
+        self.plugins.start()
         for listener in listeners:
             if listener.is_mqtt:
                 self._accept_from(listener)
-        self.turns.start()
         for chore in self.chores:
             chore.start()
         self.started_at = time.time()
@@ -127,14 +132,10 @@ class Node:
 
     def _apply_settings(self) -> None:
         """Everything that is read from the settings once and may change."""
-        settings, engine = self.settings, self.broker.engine
         for zone in self.zones.values():
-            refresh(zone, settings)
-        self.broker.access.use(AclRules(settings["acl_file"].rules))
-        engine.max_retained = settings["retainer.max_retained_messages"]
-        engine.max_retained_payload = settings["retainer.max_payload_size"]
-        engine.retained_expiry = math.ceil(settings["retainer.expiry_interval"])
-        logging.getLogger().setLevel(settings["log.level"].upper())
+            refresh(zone, self.settings)
+        self.broker.access.use(AclRules(self.settings["acl_file"].rules))
+        logging.getLogger().setLevel(self.settings["log.level"].upper())
 
     def drain(self) -> None:
         """No new MQTT connections; those that are open are told to go elsewhere."""
@@ -152,6 +153,7 @@ class Node:
             chore.stop()
         if self.turns is not None:
             self.drain()
+            self.plugins.stop()
             self.turns.stop()
         self.broker.verdicts.stop()
         self.store.close()

@@ -11,20 +11,19 @@ cdef extern from "Python.h":
     int PyThreadState_SetAsyncExc(unsigned long thread, PyObject* exception)
 
 
-def running(unsigned long thread, code not None, str name not None):
-    """The local variable `name` of the innermost frame of `code` that the thread is in; None when it is in none."""
+def interrupt(unsigned long thread, code not None, str name not None, double held, type exception not None):
+    """Raises `exception` in the thread if it is in a frame of `code`: in the Python code called from there, as soon as
+    that runs again.
+
+    Returns the frame's local variable `name`; None when there is no such frame, or when that object's `patience` is
+    above `held`."""
     frame = sys._current_frames().get(thread)
     while frame is not None:
         if frame.f_code is code:
-            return frame.f_locals.get(name)
+            break
         frame = frame.f_back
-    return None
-
-
-def interrupt(unsigned long thread, code not None, str name not None, type exception not None):
-    """Raises `exception` in the thread if it is in a frame of `code`: in the Python code called from there, as soon as
-    that runs again. Returns what `running` does."""
-    found = running(thread, code, name)
-    if found is not None:
-        PyThreadState_SetAsyncExc(thread, <PyObject*>exception)
+    found = frame.f_locals.get(name) if frame is not None else None
+    if found is None or found.patience > held:
+        return None
+    PyThreadState_SetAsyncExc(thread, <PyObject*>exception)
     return found

@@ -14,6 +14,7 @@ LAYERS = [
     {"settings"},
     {"broker"},
     {"listeners", "storage", "monitor"},
+    {"plugins"},
     {"node"},
     {"manage"},
     {"api"},

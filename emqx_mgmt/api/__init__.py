@@ -20,6 +20,7 @@ from emqx_mgmt.api import (
     metrics,
     mqtt,
     nodes,
+    plugin_routes,
     plugins,
     routes,
     sessions,
@@ -71,7 +72,9 @@ def build(node: Node) -> Flask:
     endpoints = [endpoint for resource in RESOURCES for endpoint in resource.ENDPOINTS]
     for resource in RESOURCES:
         app.register_blueprint(blueprint(resource.__name__.rpartition(".")[2], resource.ENDPOINTS))
-    app.register_blueprint(index.blueprint(endpoints))
+    added = plugin_routes.PluginRoutes(node.plugins)
+    app.register_blueprint(added.blueprint())
+    app.register_blueprint(index.blueprint(lambda: [*endpoints, *added.endpoints()]))
     app.register_blueprint(status.blueprint)
 
     auth.install(app, node)

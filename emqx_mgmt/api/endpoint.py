@@ -51,14 +51,15 @@ def blueprint(name: str, endpoints: Sequence[Endpoint]) -> flask.Blueprint:
         resource.add_url_rule(
             endpoint.rule,
             endpoint=f"{endpoint.name}-{position}",
-            view_func=_view(endpoint),
+            view_func=view_of(endpoint),
             methods=[endpoint.method],
             provide_automatic_options=False,
         )
     return resource
 
 
-def _view(endpoint: Endpoint) -> Callable[..., flask.Response]:
+def view_of(endpoint: Endpoint) -> Callable[..., flask.Response]:
+    """What Flask calls for the endpoint."""
     handler = endpoint.handler
     assert handler is not None
 

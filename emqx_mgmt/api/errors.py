@@ -16,6 +16,7 @@ from emqx_mgmt.manage.errors import (
     MISSING_PARAMETER,
     NOT_JSON,
     WRONG_PARAMETER,
+    ConfigRefused,
     MqttRefused,
     Refused,
     Unknown,
@@ -62,6 +63,7 @@ def install(app: flask.Flask) -> None:
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(MqttRefused, _mqtt_refused)
+    app.register_error_handler(ConfigRefused, _config_refused)
     app.register_error_handler(Unknown, not_found)
     app.register_error_handler(NotFound, not_found)
     app.register_error_handler(MethodNotAllowed, not_found)
@@ -79,6 +81,10 @@ def _refused(error: Refused) -> flask.Response:
 
 def _mqtt_refused(error: MqttRefused) -> flask.Response:
     return render.failure(200, error.code, error.message, {"code": error.code})
+
+
+def _config_refused(error: ConfigRefused) -> flask.Response:
+    return render.failure(500, error.code, error.message, {"code": error.code})
 
 
 def _too_large(error: RequestEntityTooLarge) -> flask.Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import flask
 
@@ -11,15 +11,17 @@ from emqx_mgmt.api.endpoint import PREFIX, Endpoint
 from emqx_mgmt.api.render import respond
 
 
-def blueprint(endpoints: Iterable[Endpoint]) -> flask.Blueprint:
-    listed = sorted((endpoint for endpoint in endpoints if endpoint.listed), key=lambda one: one.descr)
-    entries = [{"name": one.name, "method": one.method, "path": one.path, "descr": one.descr} for one in listed]
+def blueprint(endpoints: Callable[[], Iterable[Endpoint]]) -> flask.Blueprint:
+    """`endpoints()` has those that are served now."""
     index = flask.Blueprint("index", __name__)
 
     @index.route(PREFIX, methods=["GET", "POST", "PUT", "DELETE"], provide_automatic_options=False)
     def list_endpoints() -> flask.Response:
         if flask.request.method != "GET":
             return errors.text(400, "Bad Request")
-        return respond(entries)
+        listed = sorted((endpoint for endpoint in endpoints() if endpoint.listed), key=lambda one: one.descr)
+        return respond([
+            {"name": one.name, "method": one.method, "path": one.path, "descr": one.descr} for one in listed
+        ])
 
     return index

@@ -1,26 +1,75 @@
-"""Plugins and their configuration: listed in the index; they come with the plugin system."""
+"""Plugins and their configuration."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from msgspec import Struct
+
 from emqx_mgmt.api.endpoint import Endpoint
+from emqx_mgmt.api.render import Done
+from emqx_mgmt.manage import Cluster
+from emqx_mgmt.manage.rows import PluginSetting
+from emqx_mgmt.plugins import PluginRow
+
+
+class NodePlugins(Struct):
+    node: str
+    plugins: list[PluginRow]
+
+
+def list_all_plugins(cluster: Cluster) -> list[NodePlugins]:
+    return [NodePlugins(node.name, node.plugins()) for node in cluster.running()]
+
+
+def list_node_plugins(cluster: Cluster, node: str) -> list[PluginRow]:
+    return cluster.named(node).plugins()
+
+
+def load_plugin(cluster: Cluster, node: str, plugin: str) -> Done:
+    cluster.named(node).load_plugin(plugin)
+    return Done()
+
+
+def unload_plugin(cluster: Cluster, node: str, plugin: str) -> Done:
+    cluster.named(node).unload_plugin(plugin)
+    return Done()
+
+
+def reload_plugin(cluster: Cluster, node: str, plugin: str) -> Done:
+    cluster.named(node).reload_plugin(plugin)
+    return Done()
+
+
+def get_plugin_configs(cluster: Cluster, node: str, plugin: str) -> list[PluginSetting]:
+    return cluster.named(node).plugin_configs(plugin)
+
+
+def update_plugin_configs(cluster: Cluster, node: str, plugin: str, params: dict[str, Any]) -> Done:
+    cluster.named(node).configure_plugin(plugin, params)
+    return Done()
+
 
 ENDPOINTS = (
-    Endpoint("list_all_plugins", "GET", "/plugins/", "List all plugins in the cluster", None),
-    Endpoint("list_node_plugins", "GET", "/nodes/:node/plugins/", "List all plugins on a node", None),
-    Endpoint("load_plugin", "PUT", "/nodes/:node/plugins/:plugin/load", "Load a plugin", None),
-    Endpoint("unload_plugin", "PUT", "/nodes/:node/plugins/:plugin/unload", "Unload a plugin", None),
+    Endpoint("list_all_plugins", "GET", "/plugins/", "List all plugins in the cluster", list_all_plugins),
+    Endpoint("list_node_plugins", "GET", "/nodes/:node/plugins/", "List all plugins on a node", list_node_plugins),
+    Endpoint("load_plugin", "PUT", "/nodes/:node/plugins/:plugin/load", "Load a plugin", load_plugin),
+    Endpoint("unload_plugin", "PUT", "/nodes/:node/plugins/:plugin/unload", "Unload a plugin", unload_plugin),
+    Endpoint("reload_plugin", "PUT", "/nodes/:node/plugins/:plugin/reload", "Reload a plugin", reload_plugin,
+             listed=False),
     Endpoint(
         "get_plugin_configs",
         "GET",
         "/nodes/:node/plugin_configs/:plugin",
         "Get configurations of a plugin on the node",
-        None,
+        get_plugin_configs,
     ),
     Endpoint(
         "update_plugin_configs",
         "PUT",
         "/nodes/:node/plugin_configs/:plugin",
         "Update configurations of a plugin on the node",
-        None,
+        update_plugin_configs,
+        takes=dict,
     ),
 )

@@ -144,7 +144,7 @@ class Connecting:
         properties: dict[str, Any] = {
             "topic_alias_maximum": zone.max_topic_alias,
             "maximum_packet_size": zone.max_packet_size,
-            "retain_available": int(zone.retain_available),
+            "retain_available": int(zone.retain_available and self._broker.engine.retained is not None),
             "wildcard_subscription_available": int(zone.wildcard_subscription),
             "subscription_identifier_available": 1,
             "shared_subscription_available": int(zone.shared_subscription),

@@ -26,3 +26,7 @@ class Refused(Exception):
 
 class MqttRefused(Refused):
     """A refused publish, subscribe or unsubscribe: the answer is its code alone."""
+
+
+class ConfigRefused(Refused):
+    """Settings of a plugin that it cannot have: in the bare style the answer is the code alone."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.manage import rows
-from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ONLINE, MqttRefused, Refused, Unknown
+from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ONLINE, ConfigRefused, MqttRefused, Refused, Unknown
 from emqx_mgmt.manage.formats import datetime_text, memory_text, uptime_text
 from emqx_mgmt.manage.listing import Page, Paging, in_turns, page_of
 from emqx_mgmt.manage.runtime import RELEASE, Runtime
-from emqx_mgmt.settings.hot import HOT_KEYS, HotKey, find_hot
+from emqx_mgmt.plugins import PluginRefused, PluginRow, UnknownPlugin
+from emqx_mgmt.settings.hot import CORE, HOT_KEYS, HotKey, find_hot
 from router_ext.topic import split_share, valid_filter, valid_name
 
 if TYPE_CHECKING:
@@ -118,18 +120,59 @@ class ThisNode:
     # -- hot configuration ------------------------------------------------------------------------
 
     def configs(self) -> list[rows.ConfigItem]:
+        """Of the broker itself and of the plugins that run, by key."""
         settings = self._node.settings
-        return [
-            rows.ConfigItem(hot.name, settings.text(hot.key), settings.datatype(hot.key), hot.app)
-            for hot in sorted(HOT_KEYS, key=lambda hot: hot.name)
+        own = [
+            rows.ConfigItem(hot.name, settings.text(hot.key), settings.datatype(hot.key), CORE) for hot in HOT_KEYS
         ]
+        theirs = [
+            rows.ConfigItem(key.name, config.shown(key.name), key.kind.label, plugin)
+            for plugin, key, config in self._node.plugins.hot()
+        ]
+        return sorted([*own, *theirs], key=lambda item: item.key)
 
     def configure(self, app: str, name: str, value: str) -> None:
         """Stores a change and puts it in effect. ValueError when the value does not fit the key."""
-        self._node.change_setting(_hot(app, name).key, value)
+        if app == CORE:
+            self._node.change_setting(_hot(name).key, value)
+            return
+        with _plugin_errors():
+            self._node.plugins.change(app, name, value)
 
     def reset(self, app: str, name: str) -> None:
-        self._node.reset_setting(_hot(app, name).key)
+        if app == CORE:
+            self._node.reset_setting(_hot(name).key)
+            return
+        with _plugin_errors():
+            self._node.plugins.take_back(app, name)
+
+    # -- plugins ----------------------------------------------------------------------------------
+
+    def plugins(self) -> list[PluginRow]:
+        return self._node.plugins.rows()
+
+    def load_plugin(self, name: str) -> None:
+        with _plugin_errors():
+            self._node.plugins.load(name)
+
+    def unload_plugin(self, name: str) -> None:
+        with _plugin_errors():
+            self._node.plugins.unload(name)
+
+    def reload_plugin(self, name: str) -> None:
+        with _plugin_errors():
+            self._node.plugins.reload(name)
+
+    def plugin_configs(self, name: str) -> list[rows.PluginSetting]:
+        """What is set, then the rest of what the plugin knows."""
+        with _plugin_errors():
+            config = self._node.plugins.config(name)
+        given = [rows.PluginSetting(name, text, key.doc, True) for key, name, text in config.given()]
+        return given + [rows.PluginSetting(key.name, "", key.doc, False) for key in config.others()]
+
+    def configure_plugin(self, name: str, texts: dict[str, Any]) -> None:
+        with _plugin_errors(ConfigRefused):
+            self._node.plugins.configure(name, texts)
 
     # -- alarms -----------------------------------------------------------------------------------
 
@@ -257,6 +300,16 @@ class ThisNode:
         return rows.Route(self.name, topic)
 
 
+@contextmanager
+def _plugin_errors(refusal: type[Refused] = Refused) -> Iterator[None]:
+    try:
+        yield
+    except UnknownPlugin as error:
+        raise Unknown(str(error)) from None
+    except PluginRefused as error:
+        raise refusal(str(error)) from None
+
+
 def _members(row: rows.Broker | rows.NodeInfo) -> dict[str, Any]:
     return {name: getattr(row, name) for name in row.__struct_fields__}
 
@@ -265,11 +318,9 @@ def _alarm_members(alarm: Alarm) -> tuple[str, str, str, str, str]:
     return alarm.id, alarm.severity, alarm.summary, datetime_text(alarm.ts), alarm.title
 
 
-def _hot(app: str, name: str) -> HotKey:
-    """Raises Unknown for an application without hot keys, Refused for a key that it does not have."""
-    if not any(hot.app == app for hot in HOT_KEYS):
-        raise Unknown(app)
-    hot = find_hot(app, name)
+def _hot(name: str) -> HotKey:
+    """Raises Refused for a key that the broker does not have."""
+    hot = find_hot(name)
     if hot is None:
         raise Refused("not_found")
     return hot

@@ -104,6 +104,15 @@ class ConfigItem(Struct, gc=False):
     app: str
 
 
+class PluginSetting(Struct, gc=False):
+    """`required`: a value is set."""
+
+    key: str
+    value: str
+    desc: str
+    required: bool
+
+
 class Broker(Struct, gc=False):
     datetime: str
     node_status: str

@@ -163,8 +163,6 @@ def on_starting(arbiter: Arbiter) -> None:
     """gunicorn: before the first worker. Opens everything, or ends the process with a sentence and a code."""
     check_gunicorn(arbiter)
     master = current()
-    if master.settings.unknown_variables:
-        log.warning("Unknown variables are ignored: %s", ", ".join(master.settings.unknown_variables))
     try:
         master.open()
     except DataDirError as error:

@@ -10,6 +10,8 @@ from emqx_mgmt.settings.table import find
 
 PREFIX = "EMQX_"
 FILE_SUFFIX = "_FILE"
+# Names that released images know a key by.
+ALIASES = {"EMQX_LOADED_PLUGINS": "plugins.loaded"}
 CONFIG_VARIABLE = "EMQX_CONFIG"
 
 
@@ -32,7 +34,7 @@ def read_environment(environ: Mapping[str, str], unknown: list[str]) -> Iterator
 
 
 def key_of(variable: str) -> str:
-    return variable.removeprefix(PREFIX).lower().replace("__", ".")
+    return ALIASES.get(variable) or variable.removeprefix(PREFIX).lower().replace("__", ".")
 
 
 def read_secret(variable: str, path: str) -> str:

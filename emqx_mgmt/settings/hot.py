@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CORE = "emqx"
-RETAINER = "emqx_retainer"
 
 
 @dataclass(frozen=True, slots=True)
 class HotKey:
     name: str
     key: str
-    app: str = CORE
 
 
 def zone_keys(prefix: str, **keys: str) -> list[HotKey]:
@@ -51,13 +49,9 @@ HOT_KEYS = [
         retry_interval="retry_interval",
         upgrade_qos="upgrade_qos",
     ),
-    *(
-        HotKey(f"retainer.{name}", f"retainer.{name}", RETAINER)
-        for name in ("expiry_interval", "max_payload_size", "max_retained_messages")
-    ),
 ]
 
 
-def find_hot(app: str, name: str) -> HotKey | None:
+def find_hot(name: str) -> HotKey | None:
     """By its name in `GET /configs/`, or by the key of the settings table."""
-    return next((hot for hot in HOT_KEYS if hot.app == app and name in (hot.name, hot.key)), None)
+    return next((hot for hot in HOT_KEYS if name in (hot.name, hot.key)), None)

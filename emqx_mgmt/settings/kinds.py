@@ -226,6 +226,10 @@ def parse_zone_name(text: str) -> str:
     return text
 
 
+def parse_words(text: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
+
+
 FLAG = Kind("flag", parse_flag, show_flag)
 DURATION_KIND = Kind("duration", parse_duration, show_duration)
 EXPIRY = Kind("integer, duration", parse_expiry, show_milliseconds)
@@ -241,3 +245,4 @@ ACL_FILE = Kind("string", read_acl_file, lambda acl: acl.path)
 PERCENT = Kind("percent", parse_percent, "{:g}%".format)
 NODE_NAME = Kind("string", parse_node_name)
 ZONE_NAME = Kind("string", parse_zone_name)
+WORDS = Kind("string", parse_words, ",".join)

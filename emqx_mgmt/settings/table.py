@@ -17,7 +17,6 @@ from emqx_mgmt.settings.kinds import (
     BYTESIZE,
     DURATION_KIND,
     ENDPOINT,
-    EXPIRY,
     FLAG,
     MOUNTPOINT,
     NODE_NAME,
@@ -26,6 +25,7 @@ from emqx_mgmt.settings.kinds import (
     RATE,
     STRING,
     THRESHOLD,
+    WORDS,
     ZONE_NAME,
     Kind,
     enum,
@@ -47,6 +47,7 @@ class Key:
     doc: str
     named: dict[str, str] = field(default_factory=dict)
     twin: str | None = None
+    hot: bool = False       # of a plugin: takes effect when changed over REST (the broker's own: hot.py)
     secret: bool = False    # never shown; its variable has a _FILE form
 
     @property
@@ -117,14 +118,17 @@ GLOBAL = [
     *water_marks("disk", "usage of the data directory's disk", 90, 85),
     Key("monitor.hub_lag_high_watermark", number(0), "500", "An alarm is raised when the event loop is later, in ms."),
     Key("monitor.hub_lag_low_watermark", number(0), "100", "The alarm is cleared when it is less late, in ms."),
-    Key("retainer.max_retained_messages", integer(), "0", "The most retained messages kept; 0 for no limit."),
-    Key("retainer.max_payload_size", BYTESIZE, "1MB", "The largest payload retained; 0 for no limit."),
-    Key("retainer.expiry_interval", EXPIRY, "0", "How long a retained message is kept; 0 for ever."),
     Key("broker.sys_interval", DURATION_KIND, "1m", "How often the $SYS topics are published; 0 for never."),
     Key("broker.shared_subscription_strategy", enum("random", "round_robin", "sticky", "hash"), "random",
         "Which member of a shared subscription gets a message."),
     Key("broker.shared_dispatch_ack_enabled", FLAG, "false",
         "Try another member when the chosen one of a shared subscription does not take a QoS 1 or 2 message."),
+    Key("plugins.loaded", WORDS, "emqx_delayed_publish,emqx_management,emqx_recon,emqx_retainer",
+        "The plugins to load at the start, but for those loaded or unloaded over REST since."),
+    Key("plugins.etc_dir", STRING, "etc/plugins", "Where the plugins' own files are, each <plugin>.conf."),
+    Key("plugins.hook_deadline", DURATION_KIND, "5s", "How long a plugin may take to decide; then it is a no."),
+    Key("plugins.processor_limit", DURATION_KIND, "1s",
+        "How long a plugin may hold the processor without a pause; then it is interrupted."),
 ]
 
 LISTENER = [

@@ -54,6 +54,23 @@ MIGRATIONS = [
         cleared_at INTEGER NOT NULL
     );
     """,
+    """
+    CREATE TABLE plugin_change (
+        name   TEXT PRIMARY KEY,
+        loaded INTEGER NOT NULL
+    );
+    CREATE TABLE plugin_setting (
+        plugin TEXT NOT NULL,
+        key    TEXT NOT NULL,
+        value  TEXT NOT NULL,
+        PRIMARY KEY (plugin, key)
+    ) WITHOUT ROWID;
+    CREATE TABLE plugin_whole_set (plugin TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE plugin_tables (
+        plugin  TEXT PRIMARY KEY,
+        version INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    """,
 ]
 
 

@@ -13,6 +13,7 @@ from emqx_mgmt.storage.alarm_history import AlarmHistory
 from emqx_mgmt.storage.applications import Applications
 from emqx_mgmt.storage.bans import Bans
 from emqx_mgmt.storage.config_changes import ConfigChanges
+from emqx_mgmt.storage.plugin_records import PluginRecords
 from emqx_mgmt.storage.schema import connect, migrate
 from emqx_mgmt.storage.users import Users
 
@@ -32,6 +33,7 @@ class Store:
         self.bans = Bans(self)
         self.alarm_history = AlarmHistory(self)
         self.config_changes = ConfigChanges(self)
+        self.plugins = PluginRecords(self)
 
     def open(self) -> None:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

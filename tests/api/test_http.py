@@ -49,7 +49,7 @@ def test_slashes_are_ignored_and_nothing_redirects(broker: BrokerProcess, path: 
         ("GET", "/api/v2/brokers"),
         ("GET", "/"),
         ("GET", "/static/../api"),
-        ("PUT", "/api/v3/nodes/emqx@127.0.0.1/plugins/emqx_recon/load"),
+        ("PUT", "/api/v3/nodes/emqx@127.0.0.1/plugins/no_such_plugin/load"),
     ],
 )
 def test_unknown_paths_and_methods_look_alike(broker: BrokerProcess, method: str, path: str) -> None:

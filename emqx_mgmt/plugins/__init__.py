@@ -1,0 +1,7 @@
+"""Plugins: parts of the broker that are loaded and unloaded while it runs. `docs/plugins.md` shows how to write one."""
+
+from emqx_mgmt.plugins.plugin import Plugin, Refused, Route
+from emqx_mgmt.plugins.system import PluginRefused, PluginRow, Plugins, UnknownPlugin
+from emqx_mgmt.settings.table import Key
+
+__all__ = ["Key", "Plugin", "PluginRefused", "PluginRow", "Plugins", "Refused", "Route", "UnknownPlugin"]

@@ -1,0 +1,154 @@
+"""Which plugins there are: those that come with the broker, and those of installed packages."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+from emqx_mgmt.plugins.plugin import Plugin
+from emqx_mgmt.settings.table import find
+
+log = logging.getLogger(__name__)
+
+GROUP = "emqx_mgmt.plugins"
+SHIPPED_PACKAGE = "emqx_mgmt.plugins.shipped"
+SHIPPED = [
+    EntryPoint(name, f"{SHIPPED_PACKAGE}.{module}", GROUP)
+    for name, module in (
+        ("emqx_auth_clientid", "auth_clientid:AuthClientid"),
+        ("emqx_auth_username", "auth_username:AuthUsername"),
+        ("emqx_delayed_publish", "delayed_publish:DelayedPublish"),
+        ("emqx_management", "management:Management"),
+        ("emqx_plugin_template", "plugin_template:PluginTemplate"),
+        ("emqx_recon", "recon:Recon"),
+        ("emqx_reloader", "reloader:Reloader"),
+        ("emqx_retainer", "retainer:Retainer"),
+    )
+]
+
+# The rest of what the reference lists: names that every node knows, of plugins that are not here.
+ELSEWHERE = frozenset({
+    "emqx_auth_http", "emqx_auth_jwt", "emqx_auth_ldap", "emqx_auth_mongo", "emqx_auth_mysql", "emqx_auth_pgsql",
+    "emqx_auth_redis", "emqx_coap", "emqx_dashboard", "emqx_lwm2m", "emqx_sn", "emqx_statsd", "emqx_stomp",
+    "emqx_web_hook",
+})
+
+
+class Catalogue:
+    """Plugin classes by name. A package installed while the broker runs is found the next time somebody asks."""
+
+    def __init__(self) -> None:
+        self._classes: dict[str, type[Plugin]] = {}
+        self._origins: dict[str, EntryPoint] = {}
+        self._stamps: dict[str, float] = {}
+        self._places: list[tuple[str, float]] = []
+
+    def all(self) -> list[type[Plugin]]:
+        self._refresh()
+        return [self._classes[name] for name in sorted(self._classes)]
+
+    def get(self, name: str) -> type[Plugin] | None:
+        self._refresh()
+        return self._classes.get(name)
+
+    def _refresh(self) -> None:
+        places = _import_places()
+        if places == self._places:
+            return
+        self._places = places
+        known = set(self._origins.values())
+        for origin in (*SHIPPED, *entry_points(group=GROUP)):
+            if origin not in known:
+                self._add(origin)
+
+    def _add(self, origin: EntryPoint) -> None:
+        try:
+            plugin = origin.load()
+            complaint = flaw(plugin)
+        except Exception:
+            log.exception("The plugin of %s cannot be imported and is not listed", origin.value)
+            return
+        if complaint is None and plugin.name in self._classes:
+            complaint = f"there is another plugin of the name {plugin.name}"
+        if complaint is not None:
+            log.error("The plugin of %s is not listed: %s", origin.value, complaint)
+            return
+        self._classes[plugin.name] = plugin
+        self._origins[plugin.name] = origin
+        self._stamps[plugin.name] = _newest(plugin)
+
+    # -- code that changes while it runs --------------------------------------------------------------
+
+    def changed_sources(self) -> list[str]:
+        """The plugins whose source files are newer than what was imported."""
+        return [name for name, plugin in self._classes.items() if _newest(plugin) > self._stamps[name]]
+
+    def renew(self, name: str) -> type[Plugin]:
+        """Imports the plugin's code again. What that raises leaves the old code in place."""
+        before = {module: sys.modules.pop(module) for module in _modules_of(self._classes[name])}
+        self._stamps[name] = _newest(self._classes[name], before)
+        importlib.invalidate_caches()
+        try:
+            plugin: type[Plugin] = self._origins[name].load()
+            complaint = flaw(plugin)
+            if complaint is None and plugin.name != name:
+                complaint = f"it now calls itself {plugin.name}"
+            if complaint is not None:
+                raise ImportError(complaint)
+        except BaseException:
+            for module in _modules_of(self._classes[name]):
+                sys.modules.pop(module, None)
+            sys.modules.update(before)
+            raise
+        self._classes[name] = plugin
+        return plugin
+
+
+def flaw(plugin: object) -> str | None:
+    """What keeps an object from being a plugin, as the end of a sentence."""
+    if not isinstance(plugin, type) or not issubclass(plugin, Plugin):
+        return "it is not a subclass of Plugin"
+    name = getattr(plugin, "name", None)
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        return "its name must be lower-case letters, digits and _"
+    if not plugin.description:
+        return "it has no description"
+    taken = [key.name for key in plugin.settings if find(key.name)]
+    return f"the broker itself has the setting {taken[0]}" if taken else None
+
+
+def _import_places() -> list[tuple[str, float]]:
+    """The directories that modules come from, and when something was last put there."""
+    places = []
+    for entry in sys.path:
+        try:
+            places.append((entry, Path(entry or ".").stat().st_mtime))
+        except OSError:
+            continue
+    return places
+
+
+def _modules_of(plugin: type[Plugin]) -> list[str]:
+    """The modules that are the plugin's own: its package, or its single module among those of the broker."""
+    own = plugin.__module__
+    if own.startswith(SHIPPED_PACKAGE):
+        return [own] if own in sys.modules else []
+    package = own.partition(".")[0]
+    return [name for name in sys.modules if name == package or name.startswith(f"{package}.")]
+
+
+def _newest(plugin: type[Plugin], modules: dict[str, ModuleType] | None = None) -> float:
+    """When the latest of the plugin's source files was written; 0 when none can be read."""
+    found = modules.values() if modules is not None else [sys.modules[name] for name in _modules_of(plugin)]
+    stamps = [0.0]
+    for module in found:
+        try:
+            stamps.append(Path(module.__file__ or "").stat().st_mtime)
+        except OSError:
+            continue
+    return max(stamps)

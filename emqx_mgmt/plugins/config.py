@@ -1,0 +1,150 @@
+"""The settings of one plugin: a change stored over REST, else the environment, else its file, else the default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+from emqx_mgmt.settings import Key
+from emqx_mgmt.settings.environment import FILE_SUFFIX, PREFIX, key_of, read_secret
+from emqx_mgmt.settings.file import read_file
+
+# Shown in place of a secret; sent back, it leaves the secret as it is.
+MASK = "******"
+
+
+class ConfigError(Exception):
+    """A sentence that names the key, and the file and line where there is one."""
+
+
+class Config:
+    """Typed values by key: `config["retainer.max_payload_size"]`.
+
+    `stored` are the changes made over REST. When a whole set was stored (`replaced`), the file says nothing any more.
+    """
+
+    def __init__(self, table: Iterable[Key], file: Path, environ: Mapping[str, str], stored: Mapping[str, str],
+                 replaced: bool) -> None:
+        self._table = tuple(table)
+        self._exact = {key.name: key for key in self._table if "$" not in key.name}
+        self._texts: dict[str, str] = {}
+        if not replaced:
+            self._texts.update((key.name, key.default) for key in self._exact.values() if key.default)
+            self._read(file)
+        self._texts.update(self._from(environ))
+        self._texts.update(stored)
+        self._values = {name: self.parse(name, text) for name, text in self._texts.items()}
+
+    def _read(self, file: Path) -> None:
+        if not file.exists():
+            return
+        for entry in read_file(file):
+            if isinstance(entry, str):
+                raise ConfigError(entry)
+            if self.find(entry.key) is None:
+                raise ConfigError(f"{entry.place}: unknown key {entry.key}")
+            try:
+                self.parse(entry.key, entry.text)
+            except ConfigError as error:
+                raise ConfigError(f"{entry.place}: {error}") from None
+            self._texts[entry.key] = entry.text
+
+    def _from(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        for variable in sorted(environ):
+            name = key_of(variable) if variable.startswith(PREFIX) else ""
+            secret = self.find(name.removesuffix(FILE_SUFFIX.lower()))
+            if self.find(name):
+                yield name, environ[variable].strip()
+            elif secret and secret.secret and variable.removesuffix(FILE_SUFFIX) not in environ:
+                try:
+                    yield name.removesuffix(FILE_SUFFIX.lower()), read_secret(variable, environ[variable])
+                except ValueError as error:
+                    raise ConfigError(str(error)) from None
+
+    def knows(self, variable: str) -> bool:
+        """A variable of the environment is one of these settings."""
+        name = key_of(variable)
+        secret = self.find(name.removesuffix(FILE_SUFFIX.lower()))
+        return self.find(name) is not None or (secret is not None and secret.secret)
+
+    def find(self, name: str) -> Key | None:
+        key = self._exact.get(name)
+        if key is not None:
+            return key
+        return next((key for key in self._table if "$" in key.name and key.pattern.fullmatch(name)), None)
+
+    def parse(self, name: str, text: str) -> Any:
+        """The typed value of a text; raises ConfigError."""
+        key = self.find(name)
+        if key is None:
+            raise ConfigError(f"unknown key {name}")
+        try:
+            return key.kind.parse(text)
+        except ValueError as error:
+            shown = "" if key.secret else f" ('{text}')"
+            raise ConfigError(f"{name}{shown} {error}") from None
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._values:
+            return self._values[name]
+        return self._exact[name].kind.parse(self._exact[name].default or "")
+
+    def chosen(self, pattern: str) -> dict[str, Any]:
+        """The values given for a key with a user-chosen word (`auth.user.$n.username`), by that word."""
+        key = next(key for key in self._table if key.name == pattern)
+        return {key.word(name): value for name, value in self._values.items() if key.pattern.fullmatch(name)}
+
+    def copy(self) -> Config:
+        same = copy(self)
+        same.adopt(self)
+        return same
+
+    def with_text(self, name: str, text: str) -> Config:
+        """A copy in which one value is another. Raises ConfigError."""
+        changed = self.copy()
+        changed._values[name] = self.parse(name, text)
+        changed._texts[name] = text
+        return changed
+
+    def adopt(self, other: Config) -> None:
+        """Goes on with the values of another."""
+        self._texts, self._values = dict(other._texts), dict(other._values)
+
+    def names(self) -> list[str]:
+        return list(self._texts)
+
+    def text(self, name: str) -> str:
+        """What is set, else the default."""
+        given = self._texts.get(name)
+        if given is not None:
+            return given
+        return self._exact[name].default or "" if name in self._exact else ""
+
+    # -- as the API shows it ------------------------------------------------------------------------
+
+    def given(self) -> list[tuple[Key, str, str]]:
+        """Key, name and text of what is set, in the order of the table."""
+        rows = [(self.find(name), name, text) for name, text in self._texts.items()]
+        return sorted(
+            ((key, name, MASK if key.secret and text else text) for key, name, text in rows if key is not None),
+            key=lambda row: (self._table.index(row[0]), row[1]),
+        )
+
+    def others(self) -> list[Key]:
+        """The rest of the table; keys with a user-chosen word appear as they are written there."""
+        return [key for key in self._table if key.name not in self._texts]
+
+    def unmasked(self, texts: Mapping[str, str]) -> dict[str, str]:
+        """What was sent, with the secrets that were sent back masked."""
+        return {name: self._texts.get(name, "") if text == MASK and self._is_secret(name) else text
+                for name, text in texts.items()}
+
+    def _is_secret(self, name: str) -> bool:
+        key = self.find(name)
+        return key is not None and key.secret
+
+    def shown(self, name: str) -> str:
+        """The value in effect as `GET /configs` has it."""
+        return self._exact[name].kind.show(self[name])

@@ -1,0 +1,122 @@
+"""A plugin's code as the broker runs it: what it raises is counted and told, and its time is bounded."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import gevent
+from gevent.exceptions import BlockingSwitchOutError
+from msgspec import Struct
+
+from emqx_mgmt.broker.hooks import HandlerFailed
+
+log = logging.getLogger(__name__)
+
+# A fault that repeats is told with its traceback once in this many seconds.
+TELL_AGAIN_S = 10.0
+
+
+class Burned(BaseException):
+    """Raised by the watchdog into code that holds the processor. No `except Exception` keeps it."""
+
+
+class Faults(Struct):
+    """What went wrong in one plugin since it was loaded: `dropped` are events that its queue had no room for."""
+
+    raised: int = 0
+    late: int = 0
+    burned: int = 0
+    dropped: int = 0
+
+
+class Watched:
+    """A function of a plugin, called like it. Raises HandlerFailed where it raises, is late or holds the processor."""
+
+    __slots__ = ("_told", "call", "deadline", "faults", "patience", "plugin", "what")
+
+    def __init__(self, plugin: str, what: str, call: Callable[..., Any], faults: Faults,
+                 deadline: float | None = None, patience: float = 0.0) -> None:
+        self.plugin = plugin
+        self.what = what
+        self.call = call
+        self.faults = faults
+        self.deadline = deadline
+        self.patience = patience  # seconds that it may hold the processor, if that is more than the limit for all
+        self._told = -TELL_AGAIN_S
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        timeout = gevent.Timeout.start_new(self.deadline) if self.deadline else None
+        try:
+            return enter(self, args, named)
+        except Burned:
+            self.faults.burned += 1
+            raise self._failed("held the processor and was interrupted") from None
+        except gevent.Timeout as late:
+            self.faults.late += 1
+            failed = self._failed("took too long and was cut off")
+            if late is timeout:
+                raise failed from None
+            raise  # the deadline of whoever asked
+        except HandlerFailed:
+            raise
+        except BlockingSwitchOutError:
+            self.faults.raised += 1
+            raise self._failed("waits for something: add it with blocking=True") from None
+        except (Exception, SystemExit):
+            self.faults.raised += 1
+            raise self._failed("failed", traceback=True) from None
+        finally:
+            if timeout is not None:
+                timeout.close()
+
+    def _failed(self, how: str, traceback: bool = False) -> HandlerFailed:
+        sentence = f"plugin {self.plugin}: {self.what} {how}"
+        now = time.monotonic()
+        if now - self._told >= TELL_AGAIN_S:
+            self._told = now
+            log.error(sentence, exc_info=traceback)
+        return HandlerFailed(sentence)
+
+    def quietly(self, *args: Any) -> None:
+        """Called where nobody waits for an answer."""
+        with contextlib.suppress(HandlerFailed):
+            self(*args)
+
+
+def enter(watched: Watched, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """The frame by which the watchdog knows whose code is running. Nothing happens in it after the call."""
+    return watched.call(*args, **named)
+
+
+class Background:
+    """Takes events at once and hands them to a handler that may wait, one after the other."""
+
+    LIMIT = 10_000
+
+    def __init__(self, watched: Watched, spawn: Callable[[Callable[[], None]], Any]) -> None:
+        self._watched = watched
+        self._spawn = spawn
+        self._events: list[tuple[Any, ...]] = []
+        self._running = False
+
+    def __call__(self, *args: Any) -> None:
+        if len(self._events) >= self.LIMIT:
+            self._watched.faults.dropped += 1
+            return
+        self._events.append(args)
+        if not self._running:
+            self._running = True
+            self._spawn(self._run)
+
+    def _run(self) -> None:
+        try:
+            while self._events:
+                events, self._events = self._events, []
+                for args in events:
+                    self._watched.quietly(*args)
+        finally:
+            self._running = False

@@ -1,0 +1,173 @@
+"""What a plugin may use of the broker. The host remembers everything that it hands out and takes it back."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import gevent
+from gevent.pool import Group, Pool
+from gevent.server import DatagramServer, StreamServer
+
+from emqx_mgmt.listeners import Listener
+from emqx_mgmt.plugins.faults import Background, Faults, Watched
+from emqx_mgmt.settings import Endpoint
+
+if TYPE_CHECKING:
+    from emqx_mgmt.plugins.config import Config
+    from emqx_mgmt.plugins.plugin import Plugin
+    from emqx_mgmt.plugins.services import Services
+    from emqx_mgmt.storage import Store
+
+T = TypeVar("T")
+
+# Points whose handlers decide; they may wait for a network, the client waits with them.
+DECISIONS = frozenset({"client.authenticate", "client.check_acl", "client.subscribe"})
+PUBLISH = "message.publish"
+DATAGRAMS = 1024  # answered at a time
+
+
+class Host:
+    """One for each loaded plugin, as `self.host`."""
+
+    def __init__(self, plugin: type[Plugin], services: Services, config: Config) -> None:
+        self.name = plugin.name
+        self.log = logging.getLogger(f"emqx_mgmt.plugins.{plugin.name}")
+        self.services = services
+        self.broker = services.broker
+        self.settings = config
+        self.faults = Faults()
+        self._hooks: list[tuple[str, Callable[..., Any]]] = []
+        self._greenlets = Group()
+        self._servers: list[StreamServer | DatagramServer] = []
+        self._rows: list[Listener] = []
+
+    # -- what the broker does -----------------------------------------------------------------------
+
+    def hook(self, point: str, call: Callable[..., Any], priority: int = 0, *, blocking: bool = False,
+             prefix: str = "") -> None:
+        """Takes part in what the broker does (ARCHITECTURE.md lists the points).
+
+        With `blocking` the handler may wait for a network or a disk: it is then called in a greenlet, for a decision
+        while the client waits, for an event later, one after the other. `prefix` is for `message.publish`, whose
+        handlers never wait."""
+        if point == PUBLISH and blocking:
+            raise ValueError("handlers of message.publish decide at once: hand the message to a greenlet")
+        deadline = self.services.hook_deadline if blocking else None
+        handler: Callable[..., Any] = self._watch(point, call, deadline)
+        if blocking and point not in DECISIONS:
+            handler = Background(self._watch(point, call, deadline), self._greenlets.spawn)
+            blocking = False
+        self.broker.hooks.add(point, handler, priority, blocking=blocking, prefix=prefix)
+        self._hooks.append((point, handler))
+
+    def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> int:
+        """Publishes in the plugin's name; returns how many subscribers it reached."""
+        return self.broker.publish(topic, payload, qos, retain, client_id=self.name)
+
+    # -- time and waiting ---------------------------------------------------------------------------
+
+    def spawn(self, call: Callable[..., Any], *args: Any) -> gevent.Greenlet:
+        """Runs in a greenlet of its own until it returns or the plugin is unloaded."""
+        return self._greenlets.spawn(self._watch(_name_of(call), call).quietly, *args)
+
+    def after(self, seconds: float, call: Callable[[], Any]) -> gevent.Greenlet:
+        """Calls once, later; `kill()` takes it back."""
+        greenlet = gevent.Greenlet(self._watch(_name_of(call), call).quietly)
+        self._greenlets.add(greenlet)
+        greenlet.start_later(seconds)
+        return greenlet
+
+    def every(self, seconds: float, call: Callable[[], Any]) -> gevent.Greenlet:
+        """Calls again and again, each time `seconds` after the last call came back; the first time after `seconds`."""
+        watched = self._watch(_name_of(call), call)
+
+        def repeat() -> None:
+            while True:
+                gevent.sleep(seconds)
+                watched.quietly()
+
+        return self._greenlets.spawn(repeat)
+
+    def in_thread(self, call: Callable[..., T], *args: Any) -> T:
+        """Calls in one of a few threads, and waits: for what computes long without the GIL, such as a password hash."""
+        result: T = self.services.threads.apply(call, args)
+        return result
+
+    @property
+    def store(self) -> Store:
+        """`store.run(work, ...)` calls `work(sqlite3 connection, ...)` off the loop. Own tables: `Plugin.tables`."""
+        return self.services.store
+
+    # -- listeners ----------------------------------------------------------------------------------
+
+    def listen_tcp(self, endpoint: Endpoint, serve: Callable[[socket.socket, Any], Any], *, protocol: str,
+                   max_conns: int = 1024, backlog: int = 256) -> int:
+        """Calls `serve(socket, address)` in a greenlet for each connection, and lists the listener under `protocol`.
+
+        Returns the port. Raises OSError when the address cannot be used."""
+        row = Listener(protocol, self.name, endpoint, acceptors=1, max_conns=max_conns, backlog=backlog)
+        watched = self._watch(f"{protocol} connection", serve)
+
+        def handle(sock: socket.socket, address: Any) -> None:
+            row.current_conns += 1
+            try:
+                watched.quietly(sock, address)
+            finally:
+                row.current_conns -= 1
+                sock.close()
+
+        server = StreamServer((endpoint.host, endpoint.port), handle, spawn=Pool(max_conns), backlog=backlog)
+        self._start(server)
+        row.endpoint = Endpoint(endpoint.host, server.server_port)
+        self._rows.append(row)
+        self.services.listeners.append(row)
+        return row.endpoint.port
+
+    def listen_udp(self, endpoint: Endpoint, received: Callable[[bytes, Any, Callable[[bytes, Any], Any]], Any]) -> int:
+        """Calls `received(data, address, send)` for each datagram; `send(data, address)` answers. Returns the port."""
+        watched = self._watch("datagram", received)
+
+        def handle(data: bytes, address: Any) -> None:
+            watched.quietly(data, address, server.sendto)
+
+        server = DatagramServer((endpoint.host, endpoint.port), handle, spawn=Pool(DATAGRAMS))
+        self._start(server)
+        return int(server.server_port)
+
+    def _start(self, server: StreamServer | DatagramServer) -> None:
+        self._servers.append(server)
+        server.start()
+
+    # -- REST ---------------------------------------------------------------------------------------
+
+    def guarded(self, what: str, call: Callable[..., Any]) -> Watched:
+        """`call` under the watchdog; HandlerFailed where it fails."""
+        return self._watch(what, call)
+
+    # -- the end ------------------------------------------------------------------------------------
+
+    def take_back(self) -> None:
+        """Everything that was handed out. Called from a greenlet that is none of the plugin's."""
+        for point, handler in self._hooks:
+            self.broker.hooks.remove(point, handler)
+        self._hooks.clear()
+        for server in self._servers:
+            server.stop(timeout=0)
+        self._servers.clear()
+        for row in self._rows:
+            with contextlib.suppress(ValueError):
+                self.services.listeners.remove(row)
+        self._rows.clear()
+        self._greenlets.kill()
+
+    def _watch(self, what: str, call: Callable[..., Any], deadline: float | None = None) -> Watched:
+        return Watched(self.name, what, call, self.faults, deadline)
+
+
+def _name_of(call: Callable[..., Any]) -> str:
+    return getattr(call, "__name__", type(call).__name__)
+

@@ -1,0 +1,75 @@
+"""What a plugin is made of: the class that its author writes, and the records that it declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from emqx_mgmt.settings import Key
+
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+    from emqx_mgmt.plugins.host import Host
+
+
+class Refused(Exception):
+    """A plugin's REST function cannot do what it is asked; `message` and `code` are the answer."""
+
+    def __init__(self, message: str, code: int = 102) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An entry of the REST API while the plugin is loaded, below /api/v3 and behind its authentication.
+
+    `path` names parameters with a colon (`/greetings/:client`). `handler` gets them by name, and `params` as well when
+    `takes` is a Struct: the query and the JSON body, checked and converted. What it returns is sent as JSON; None is
+    answered "ok". `listed` routes appear in the index.
+    """
+
+    name: str
+    method: str
+    path: str
+    descr: str
+    handler: Callable[..., Any]
+    takes: type[Struct] | None = None
+    listed: bool = True
+
+
+class Plugin:
+    """Base class of all plugins. An instance lives from load to unload.
+
+    Everything that `load` takes from `self.host` (hooks, timers, greenlets, sockets) is given back by the host when the
+    plugin is unloaded, also when `load` or `unload` raises.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "3.0"
+    description: ClassVar[str] = ""
+    # Each setting with its kind, default and meaning; `hot` ones are changed while the plugin runs.
+    settings: ClassVar[Sequence[Key]] = ()
+    # Scripts that make the plugin's own tables, one a version; never changed once released.
+    tables: ClassVar[Sequence[str]] = ()
+    # Why it cannot be unloaded, as a sentence; empty for all ordinary plugins.
+    stays: ClassVar[str] = ""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    def load(self) -> None:
+        """Begins the service. What it raises is the answer to whoever asked, and leaves everything as it was."""
+
+    def unload(self) -> None:
+        """Ends what the host does not know of."""
+
+    def routes(self) -> Sequence[Route]:
+        """Asked once, after `load`."""
+        return ()
+
+    def changed(self, key: str) -> None:
+        """The hot setting `key` has a new value."""

@@ -1,0 +1,37 @@
+"""What the hosts of all plugins share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gevent.threadpool import ThreadPool
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker import Broker
+    from emqx_mgmt.listeners import Listener
+    from emqx_mgmt.plugins.faults import Faults
+    from emqx_mgmt.storage import Store
+    from router_ext.retained import RetainedStore
+
+THREADS = 4
+
+
+@dataclass(slots=True)
+class Services:
+    """`listeners` is the node's own list. Deadlines are seconds. From `faults` on it is the plugin system's own doing;
+    `stopping` tells that plugins are unloaded because the broker stops."""
+
+    broker: Broker
+    store: Store
+    retained: RetainedStore
+    listeners: list[Listener]
+    threads: ThreadPool
+    etc_dir: Path
+    hook_deadline: float
+    faults: Callable[[], dict[str, Faults]]
+    changed_sources: Callable[[], list[str]]
+    renew: Callable[[str], None]
+    stopping: bool = False

@@ -1,0 +1,11 @@
+"""The management API as a row among the plugins (behaviour, 22.14). The API itself is `emqx_mgmt.api`."""
+
+from __future__ import annotations
+
+from emqx_mgmt.plugins import Plugin
+
+
+class Management(Plugin):
+    name = "emqx_management"
+    description = "EMQ X Management API and CLI"
+    stays = "emqx_management answers this request and cannot be unloaded"

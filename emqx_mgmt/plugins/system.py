@@ -1,0 +1,366 @@
+"""The plugin system: which plugins run, and what changes that."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent.lock import RLock
+from gevent.threadpool import ThreadPool
+from msgspec import Struct
+
+from emqx_mgmt.broker.hooks import HandlerFailed
+from emqx_mgmt.plugins.catalogue import ELSEWHERE, Catalogue
+from emqx_mgmt.plugins.config import Config, ConfigError
+from emqx_mgmt.plugins.faults import Burned, Watched, enter
+from emqx_mgmt.plugins.host import Host
+from emqx_mgmt.plugins.plugin import Plugin, Route
+from emqx_mgmt.plugins.services import THREADS, Services
+from emqx_mgmt.plugins.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker import Broker
+    from emqx_mgmt.listeners import Listener
+    from emqx_mgmt.settings import Key, Settings
+    from emqx_mgmt.storage import Store
+    from router_ext.retained import RetainedStore
+
+log = logging.getLogger(__name__)
+
+LOAD_DEADLINE_S = 10.0
+# A new worker starts while the old one still has its sockets.
+PORT_RETRY_S = 0.5
+PORT_RETRIES = 60
+
+
+class UnknownPlugin(LookupError):
+    """No plugin of this name is installed."""
+
+
+class PluginRefused(Exception):
+    """Cannot be done; the text is the word or the sentence of the answer."""
+
+
+class PluginRow(Struct):
+    name: str
+    version: str
+    description: str
+    active: bool
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A plugin that runs."""
+
+    plugin: Plugin
+    host: Host
+    routes: tuple[Route, ...]
+
+
+class Plugins:
+    """One for each node. Methods may switch greenlets, and change one plugin at a time."""
+
+    def __init__(self, settings: Settings, broker: Broker, store: Store, retained: RetainedStore,
+                 listeners: list[Listener]) -> None:
+        self._catalogue = Catalogue()
+        self._configured: tuple[str, ...] = settings["plugins.loaded"]
+        self._store = store
+        self._loaded: dict[str, Loaded] = {}
+        self._lock = RLock()
+        self._services = Services(
+            broker=broker,
+            store=store,
+            retained=retained,
+            listeners=listeners,
+            threads=ThreadPool(THREADS),
+            etc_dir=Path(settings["plugins.etc_dir"]),
+            hook_deadline=settings["plugins.hook_deadline"],
+            faults=lambda: {name: loaded.host.faults for name, loaded in self._loaded.items()},
+            changed_sources=self._catalogue.changed_sources,
+            renew=self.renew,
+        )
+        self._watchdog = Watchdog(lambda: broker.now, settings["plugins.processor_limit"])
+        # Counts up whenever the routes change.
+        self.generation = 0
+
+    # -- the node's life ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Loads what is to run. A plugin that fails is told and keeps nobody else from being loaded."""
+        self._watchdog.start()
+        for name in self._wanted():
+            plugin = self._catalogue.get(name)
+            if plugin is None:
+                log.error("The plugin %s is to be loaded and is not installed", name)
+                continue
+            try:
+                self._start(plugin)
+            except PluginRefused as refused:
+                log.error("The plugin %s was not loaded: %s", name, refused)
+                if isinstance(refused.__cause__, OSError) and refused.__cause__.errno == errno.EADDRINUSE:
+                    gevent.spawn(self._retry, plugin)
+
+    def _retry(self, plugin: type[Plugin]) -> None:
+        for _ in range(PORT_RETRIES):
+            gevent.sleep(PORT_RETRY_S)
+            with self._lock:
+                if plugin.name in self._loaded or plugin.name not in self._wanted():
+                    return
+                try:
+                    self._start(plugin)
+                except PluginRefused:
+                    continue
+            log.info("The plugin %s is loaded after all", plugin.name)
+            return
+
+    def stop(self) -> None:
+        self._services.stopping = True
+        with self._lock:
+            for name in reversed(list(self._loaded)):
+                self._stop(name)
+        self._watchdog.stop()
+        self._services.threads.kill()
+
+    def _wanted(self) -> list[str]:
+        """By the configuration, then what was changed over REST; those that cannot be unloaded in any case."""
+        wanted = list(dict.fromkeys([*self._configured, *(one.name for one in self._catalogue.all() if one.stays)]))
+        for name, loaded in self._store.plugins.changes().items():
+            if loaded and name not in wanted:
+                wanted.append(name)
+            elif not loaded and name in wanted and not self._stays(name):
+                wanted.remove(name)
+        return wanted
+
+    def _stays(self, name: str) -> bool:
+        plugin = self._catalogue.get(name)
+        return plugin is not None and bool(plugin.stays)
+
+    def unknown(self, variables: Sequence[str]) -> list[str]:
+        """Those variables of the environment that are no plugin's setting either."""
+        tables = [Config(one.settings, Path(os.devnull), {}, {}, False) for one in self._catalogue.all()]
+        return [variable for variable in variables if not any(table.knows(variable) for table in tables)]
+
+    # -- what an operator asks ------------------------------------------------------------------------
+
+    def rows(self) -> list[PluginRow]:
+        """All that are installed, by name."""
+        return [PluginRow(one.name, one.version, one.description, one.name in self._loaded)
+                for one in self._catalogue.all()]
+
+    def load(self, name: str) -> None:
+        """Raises UnknownPlugin, or PluginRefused with everything as it was."""
+        with self._lock:
+            plugin = self._known(name)
+            if name in self._loaded:
+                raise PluginRefused("already_started")
+            self._start(plugin)
+            try:
+                self._remember(name, True)
+            except Exception as error:
+                self._stop(name)
+                raise PluginRefused(f"cannot be stored: {error}") from error
+
+    def unload(self, name: str) -> None:
+        with self._lock:
+            plugin = self._known(name)
+            if name not in self._loaded:
+                raise PluginRefused("not_started")
+            if plugin.stays:
+                raise PluginRefused(plugin.stays)
+            self._remember(name, False)
+            self._stop(name)
+
+    def reload(self, name: str) -> None:
+        """Stops it and starts it with its settings read again."""
+        with self._lock:
+            plugin = self._known(name)
+            if name not in self._loaded:
+                raise PluginRefused("not_started")
+            self._config(plugin)  # a mistake in the file is told before anything stops
+            self._stop(name)
+            self._start(plugin)
+
+    def renew(self, name: str) -> None:
+        """Imports its code again and, if it runs, starts that in place of the old. The old goes on when that fails."""
+        with self._lock:
+            old = self._known(name)
+            running = name in self._loaded
+            try:
+                new = self._catalogue.renew(name)
+            except Exception as error:
+                raise PluginRefused(f"{type(error).__name__}: {error}") from error
+            if not running:
+                return
+            self._stop(name)
+            try:
+                self._start(new)
+            except PluginRefused:
+                self._start(old)
+                raise
+
+    def _known(self, name: str) -> type[Plugin]:
+        plugin = self._catalogue.get(name)
+        if plugin is not None:
+            return plugin
+        if name in ELSEWHERE:
+            raise PluginRefused("not_found")
+        raise UnknownPlugin(name)
+
+    def _remember(self, name: str, loaded: bool) -> None:
+        self._store.plugins.set_loaded(name, None if (name in self._configured) == loaded else loaded)
+
+    # -- settings -------------------------------------------------------------------------------------
+
+    def config(self, name: str) -> Config:
+        """The settings in effect, or those that a plugin that does not run would begin with."""
+        loaded = self._loaded.get(name)
+        return loaded.host.settings if loaded is not None else self._config(self._known(name))
+
+    def _config(self, plugin: type[Plugin]) -> Config:
+        stored, replaced = self._store.plugins.settings(plugin.name)
+        return self._config_with(plugin, stored, replaced)
+
+    def _config_with(self, plugin: type[Plugin], stored: Mapping[str, str], replaced: bool) -> Config:
+        file = self._services.etc_dir / f"{plugin.name}.conf"
+        try:
+            return Config(plugin.settings, file, os.environ, stored, replaced)
+        except (ConfigError, OSError, UnicodeDecodeError) as error:
+            raise PluginRefused(str(error)) from error
+
+    def configure(self, name: str, texts: Mapping[str, Any]) -> None:
+        """Replaces the whole set of stored settings; a plugin that runs goes on with them."""
+        with self._lock:
+            plugin = self._known(name)
+            for key, text in texts.items():
+                if not isinstance(text, str):
+                    raise PluginRefused(f"the value of {key} must be a string")
+            before = self._config(plugin)
+            wanted = before.unmasked(texts)
+            after = self._config_with(plugin, wanted, True)
+            was = self._store.plugins.settings(name)
+            self._store.plugins.replace_settings(name, wanted, True)
+            try:
+                self._apply(plugin, before, after)
+            except PluginRefused:
+                self._store.plugins.replace_settings(name, *was)
+                raise
+
+    def _apply(self, plugin: type[Plugin], before: Config, after: Config) -> None:
+        loaded = self._loaded.get(plugin.name)
+        if loaded is None:
+            return
+        changed = [name for name in {*before.names(), *after.names()} if before.text(name) != after.text(name)]
+        if all(key is not None and key.hot for key in map(after.find, changed)):
+            self._adopt(loaded, after, changed)
+            return
+        self._stop(plugin.name)
+        try:
+            self._start(plugin, after)
+        except PluginRefused:
+            self._start(plugin, before)
+            raise
+
+    def hot(self) -> Iterator[tuple[str, Key, Config]]:
+        """Plugin, setting and where its value is, for each hot setting of the plugins that run, by key."""
+        found = [(name, key, loaded.host.settings) for name, loaded in self._loaded.items()
+                 for key in loaded.plugin.settings if key.hot]
+        return iter(sorted(found, key=lambda row: row[1].name))
+
+    def change(self, name: str, key: str, text: str) -> None:
+        """A new value of one hot setting, stored and in effect at once. ValueError when the value does not fit it."""
+        with self._lock:
+            loaded = self._with_hot(name, key)
+            before = loaded.host.settings.copy()
+            try:
+                loaded.host.settings.parse(key, text)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+            self._store.plugins.put_setting(name, key, text)
+            try:
+                self._adopt(loaded, before.with_text(key, text), [key])
+            except PluginRefused:
+                self._store.plugins.put_setting(name, key, before.text(key))
+                raise
+
+    def take_back(self, name: str, key: str) -> None:
+        """Undoes `change`: the setting is what environment, file and default say."""
+        with self._lock:
+            loaded = self._with_hot(name, key)
+            self._store.plugins.remove_setting(name, key)
+            self._adopt(loaded, self._config(type(loaded.plugin)), [key])
+
+    def _with_hot(self, name: str, key: str) -> Loaded:
+        """The plugin that runs and has this hot setting. Raises PluginRefused when it does not."""
+        self._known(name)
+        loaded = self._loaded.get(name)
+        found = loaded.host.settings.find(key) if loaded is not None else None
+        if loaded is None or found is None or not found.hot:
+            raise PluginRefused("not_found")
+        return loaded
+
+    def _adopt(self, loaded: Loaded, after: Config, changed: list[str]) -> None:
+        before = loaded.host.settings.copy()
+        loaded.host.settings.adopt(after)
+        try:
+            for name in changed:
+                loaded.host.guarded(f"change of {name}", loaded.plugin.changed)(name)
+        except HandlerFailed as error:
+            loaded.host.settings.adopt(before)
+            for name in changed:
+                loaded.host.guarded(f"change of {name}", loaded.plugin.changed).quietly(name)
+            raise PluginRefused(str(error)) from error
+
+    # -- routes ---------------------------------------------------------------------------------------
+
+    def routes(self) -> list[tuple[Route, Host]]:
+        return [(route, loaded.host) for loaded in self._loaded.values() for route in loaded.routes]
+
+    # -- starting and stopping one --------------------------------------------------------------------
+
+    def _start(self, plugin: type[Plugin], config: Config | None = None) -> None:
+        config = config or self._config(plugin)
+        host = Host(plugin, self._services, config)
+        try:
+            self._store.plugins.migrate(plugin.name, plugin.tables)
+            loaded = self._call(plugin, host)
+        except BaseException as error:
+            host.take_back()
+            if isinstance(error, gevent.GreenletExit):
+                raise
+            log.warning("plugin %s failed to load", plugin.name, exc_info=error)
+            raise PluginRefused(_reason(error)) from error
+        self._loaded[plugin.name] = loaded
+        self.generation += 1
+        log.info("Plugin loaded: %s", plugin.name)
+
+    def _call(self, plugin: type[Plugin], host: Host) -> Loaded:
+        def begin() -> Loaded:
+            instance = plugin(host)
+            instance.load()
+            return Loaded(instance, host, tuple(instance.routes()))
+
+        watched = Watched(plugin.name, "load", begin, host.faults, patience=LOAD_DEADLINE_S)
+        with gevent.Timeout(LOAD_DEADLINE_S):
+            loaded: Loaded = enter(watched, (), {})
+            return loaded
+
+    def _stop(self, name: str) -> None:
+        loaded = self._loaded.pop(name)
+        self.generation += 1
+        Watched(name, "unload", loaded.plugin.unload, loaded.host.faults, LOAD_DEADLINE_S).quietly()
+        loaded.host.take_back()
+        log.info("Plugin unloaded: %s", name)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, Burned):
+        return "it held the processor and was interrupted"
+    if isinstance(error, gevent.Timeout):
+        return f"it took longer than {LOAD_DEADLINE_S:g} s"
+    return str(error) or type(error).__name__

@@ -1,0 +1,66 @@
+"""A thread that looks whether the loop still turns, and breaks into the plugin that keeps it from turning.
+
+gevent cannot cut code that never waits. The thread sees the loop stand still, finds the plugin by the frames of the
+loop's thread, and raises `Burned` into it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from gevent.monkey import get_original
+
+from emqx_mgmt.plugins.faults import Burned, enter
+from router_ext.interrupt import interrupt
+
+LOOKS = 5  # how often it looks within the limit
+# Code that waits without letting the loop turn uses no processor; it gets this many times the limit.
+WAITING = 5
+
+
+class Watchdog:
+    """`turned()` gives something that changes whenever the loop turns; `limit` is for how many seconds of processor
+    time a plugin may keep it from that."""
+
+    def __init__(self, turned: Callable[[], int], limit: float) -> None:
+        self._turned = turned
+        self._limit = limit
+        self._stopped = True
+        self._thread = 0
+        self._processor_clock = 0
+
+    def start(self) -> None:
+        """Watches the thread that calls this."""
+        self._stopped = False
+        self._thread = get_original("_thread", "get_ident")()
+        self._processor_clock = time.pthread_getcpuclockid(self._thread)
+        get_original("_thread", "start_new_thread")(self._run, ())
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def _run(self) -> None:
+        sleep = get_original("time", "sleep")
+        seen, since, used_since = self._turned(), time.monotonic(), 0.0
+        named = False
+        while not self._stopped:
+            sleep(self._limit / LOOKS)
+            turned, now, used = self._turned(), time.monotonic(), time.clock_gettime(self._processor_clock)
+            if turned != seen:
+                seen, since, used_since, named = turned, now, used, False
+                continue
+            # Not by the clock on the wall: on a busy machine the whole process may have to wait.
+            held = max(used - used_since, (now - since) / WAITING)
+            if held >= self._limit:
+                named = self._break_in(held, named)
+
+    def _break_in(self, held: float, named: bool) -> bool:
+        culprit = interrupt(self._thread, enter.__code__, "watched", held, Burned)
+        if culprit is None or named or held < 3 * self._limit:
+            return named
+        # Raising does not reach it: it is in a call into C. It may hold a lock of the log.
+        line = f"plugin {culprit.plugin}: {culprit.what} holds the processor for {held:.0f} s"
+        os.write(2, f"{line} and cannot be interrupted\n".encode())
+        return True

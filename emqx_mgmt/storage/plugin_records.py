@@ -1,0 +1,104 @@
+"""What is stored of plugins: those loaded or unloaded over REST, their changed settings, their tables' versions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emqx_mgmt.storage.store import Store
+
+
+class PluginRecords:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def changes(self) -> dict[str, bool]:
+        """Plugins that are to be loaded (True) or not, where that differs from the configuration."""
+        return self._store.run(select_changes)
+
+    def set_loaded(self, name: str, loaded: bool | None) -> None:
+        """None: as configured."""
+        self._store.run(write_loaded, name, loaded)
+
+    def settings(self, name: str) -> tuple[dict[str, str], bool]:
+        """The stored texts by key, and whether they are a whole set that stands for the plugin's file."""
+        return self._store.run(select_settings, name)
+
+    def replace_settings(self, name: str, texts: Mapping[str, str], whole: bool) -> None:
+        self._store.run(write_settings, name, dict(texts), whole)
+
+    def put_setting(self, name: str, key: str, text: str) -> None:
+        self._store.run(write_setting, name, key, text)
+
+    def remove_setting(self, name: str, key: str) -> None:
+        self._store.run(delete_setting, name, key)
+
+    def migrate(self, name: str, scripts: Sequence[str]) -> None:
+        """Brings a plugin's own tables to the version that its scripts describe, one version a script."""
+        if scripts:
+            self._store.run(run_scripts, name, list(scripts))
+
+
+def select_changes(connection: sqlite3.Connection) -> dict[str, bool]:
+    rows = connection.execute("SELECT name, loaded FROM plugin_change ORDER BY rowid")
+    return {row["name"]: bool(row["loaded"]) for row in rows}
+
+
+def write_loaded(connection: sqlite3.Connection, name: str, loaded: bool | None) -> None:
+    if loaded is None:
+        connection.execute("DELETE FROM plugin_change WHERE name = ?", (name,))
+    else:
+        connection.execute("INSERT OR REPLACE INTO plugin_change (name, loaded) VALUES (?, ?)", (name, loaded))
+
+
+def select_settings(connection: sqlite3.Connection, name: str) -> tuple[dict[str, str], bool]:
+    whole = connection.execute("SELECT 1 FROM plugin_whole_set WHERE plugin = ?", (name,)).fetchone()
+    rows = connection.execute("SELECT key, value FROM plugin_setting WHERE plugin = ?", (name,))
+    return {row["key"]: row["value"] for row in rows}, whole is not None
+
+
+def write_settings(connection: sqlite3.Connection, name: str, texts: dict[str, str], whole: bool) -> None:
+    with transaction(connection):
+        connection.execute("DELETE FROM plugin_setting WHERE plugin = ?", (name,))
+        connection.execute("DELETE FROM plugin_whole_set WHERE plugin = ?", (name,))
+        if whole:
+            connection.execute("INSERT INTO plugin_whole_set (plugin) VALUES (?)", (name,))
+        connection.executemany("INSERT INTO plugin_setting VALUES (?, ?, ?)",
+                               [(name, key, text) for key, text in texts.items()])
+
+
+def write_setting(connection: sqlite3.Connection, name: str, key: str, text: str) -> None:
+    connection.execute("INSERT OR REPLACE INTO plugin_setting VALUES (?, ?, ?)", (name, key, text))
+
+
+def delete_setting(connection: sqlite3.Connection, name: str, key: str) -> None:
+    connection.execute("DELETE FROM plugin_setting WHERE plugin = ? AND key = ?", (name, key))
+
+
+def run_scripts(connection: sqlite3.Connection, name: str, scripts: list[str]) -> None:
+    row = connection.execute("SELECT version FROM plugin_tables WHERE plugin = ?", (name,)).fetchone()
+    version = row["version"] if row else 0
+    if version > len(scripts):
+        raise ValueError(f"its tables were written by a newer version of it (schema {version})")
+    try:
+        for number in range(version, len(scripts)):
+            done = f"INSERT OR REPLACE INTO plugin_tables VALUES ('{name}', {number + 1});"
+            connection.executescript(f"BEGIN; {scripts[number]}; {done} COMMIT;")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

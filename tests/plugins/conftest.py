@@ -1,0 +1,54 @@
+"""Brokers beside which plugins of the tests' own are installed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.broker_process import BrokerProcess
+
+INSTALLED = Path(__file__).parent / "installed"
+PLUGINS = {"rogue_auth": "RogueAuth", "rogue_load": "RogueLoad", "test_everything": "Everything"}
+NODE = "nodes/emqx@127.0.0.1"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A directory of installed packages with the tests' plugins, as an installer leaves it."""
+    site = tmp_path / "site"
+    shutil.copytree(INSTALLED, site)
+    install(site, "rogue", {name: f"rogue_plugins:{word}" for name, word in PLUGINS.items()})
+    return site
+
+
+def install(site: Path, package: str, plugins: dict[str, str]) -> None:
+    info = site / f"{package}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    points = "\n".join(f"{name} = {value}" for name, value in plugins.items())
+    (info / "entry_points.txt").write_text(f"[emqx_mgmt.plugins]\n{points}\n")
+
+
+@pytest.fixture
+def start_with_plugins(start_broker: Callable[..., BrokerProcess], site: Path) -> Callable[..., BrokerProcess]:
+    def start(env: dict[str, str] | None = None, **kw: object) -> BrokerProcess:
+        return start_broker({"PYTHONPATH": str(site)} | (env or {}), **kw)
+
+    return start
+
+
+def load(broker: BrokerProcess, plugin: str) -> None:
+    answer = broker.api("PUT", f"{NODE}/plugins/{plugin}/load")
+    assert (answer.status_code, answer.json()) == (200, "ok")
+
+
+def unload(broker: BrokerProcess, plugin: str) -> None:
+    answer = broker.api("PUT", f"{NODE}/plugins/{plugin}/unload")
+    assert (answer.status_code, answer.json()) == (200, "ok")
+
+
+def active(broker: BrokerProcess) -> set[str]:
+    return {row["name"] for row in broker.api("GET", f"{NODE}/plugins").json() if row["active"]}

@@ -1,0 +1,75 @@
+"""A blocking MQTT client for the tests: paho without threads of its own to wait for."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import Any
+
+import paho.mqtt.client as paho
+
+
+class Client:
+    """Connects at once; `code` is CONNACK's reason code. A context manager that leaves with DISCONNECT."""
+
+    def __init__(self, port: int, client_id: str = "", username: str | None = None, password: str | None = None,
+                 version: int = paho.MQTTv311, **connect: Any) -> None:
+        self.messages: queue.Queue[paho.MQTTMessage] = queue.Queue()
+        self._acks: dict[int, threading.Event] = {}
+        self._answered = threading.Event()
+        self.code: int | None = None
+        self.connack: Any = None
+        self.published: dict[int, Any] = {}
+        clean = {} if version == paho.MQTTv5 else {"clean_session": True}
+        self.paho = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id, protocol=version, **clean)
+        if username is not None:
+            self.paho.username_pw_set(username, password)
+        self.paho.on_connect = self._on_connect
+        self.paho.on_disconnect = lambda *_: self._answered.set()
+        self.paho.on_message = lambda _c, _u, message: self.messages.put(message)
+        self.paho.on_subscribe = lambda _c, _u, mid, codes, _p: self._done(mid, codes)
+        self.paho.on_publish = lambda _c, _u, mid, code, _p: self._done(mid, code)
+        self.paho.reconnect_delay_set(3600, 3600)
+        self.paho.connect("127.0.0.1", port, keepalive=60, **connect)
+        self.paho.loop_start()
+        assert self._answered.wait(15), "no CONNACK"
+
+    def _on_connect(self, _client: Any, _userdata: Any, _flags: Any, code: Any, properties: Any) -> None:
+        self.code, self.connack = code.value, properties
+        self._answered.set()
+
+    def _done(self, mid: int, result: Any) -> None:
+        self.published[mid] = result
+        self._acks.setdefault(mid, threading.Event()).set()
+
+    def subscribe(self, topic: str, qos: int = 0) -> int:
+        """The granted QoS, or a reason code."""
+        _, mid = self.paho.subscribe(topic, qos)
+        assert self._acks.setdefault(mid, threading.Event()).wait(15), "no SUBACK"
+        return int(self.published[mid][0].value)
+
+    def publish(self, topic: str, payload: bytes = b"", qos: int = 1, retain: bool = False, **kw: Any) -> Any:
+        """Waits for the acknowledgement, and returns its reason code."""
+        mid = self.paho.publish(topic, payload, qos, retain, **kw).mid
+        assert self._acks.setdefault(mid, threading.Event()).wait(15), "no acknowledgement"
+        return self.published[mid]
+
+    def receive(self, within: float = 10.0) -> paho.MQTTMessage:
+        return self.messages.get(timeout=within)
+
+    def silent(self, seconds: float = 0.3) -> bool:
+        try:
+            self.messages.get(timeout=seconds)
+        except queue.Empty:
+            return True
+        return False
+
+    def close(self) -> None:
+        self.paho.disconnect()
+        self.paho.loop_stop()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,132 @@
+"""emqx_delayed_publish (behaviour, 22.12): `$delayed/<seconds>/<topic>`."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+
+import paho.mqtt.client as paho
+import pytest
+
+from tests.broker_process import BrokerProcess, wait_until
+from tests.plugins.conftest import load, unload
+from tests.plugins.mqtt import Client
+
+
+@pytest.fixture
+def client(broker: BrokerProcess) -> Iterator[Client]:
+    with Client(broker.mqtt_port, version=paho.MQTTv5) as client:
+        yield client
+
+
+def test_published_in_time_with_everything_it_had(client: Client):
+    client.subscribe("t/#", 2)
+    properties = paho.Properties(paho.PacketTypes.PUBLISH)
+    properties.UserProperty = ("a", "b")
+    properties.MessageExpiryInterval = 100
+    began = time.monotonic()
+    assert client.publish("$delayed/1/t/x", b"later", qos=1, properties=properties).value == 0x10
+    message = client.receive()
+    assert 0.9 < time.monotonic() - began < 3
+    assert (message.topic, message.payload, message.qos) == ("t/x", b"later", 1)
+    assert message.properties.UserProperty == [("a", "b")]
+    assert message.properties.MessageExpiryInterval in (99, 100)
+
+
+def test_order_of_times_not_of_publishing(client: Client):
+    client.subscribe("t/#")
+    for delay in (2, 1, 0):
+        client.publish(f"$delayed/{delay}/t", str(delay).encode())
+    assert [client.receive().payload for _ in range(3)] == [b"0", b"1", b"2"]
+
+
+def test_absolute_times(client: Client):
+    client.subscribe("t/#")
+    client.publish(f"$delayed/{int(time.time()) - 1000}/t", b"past")
+    assert client.receive().payload == b"past"
+    soon = int(time.time()) + 2
+    client.publish(f"$delayed/{soon}/t", b"soon")
+    assert client.receive().payload == b"soon"
+    assert time.time() >= soon - 0.1
+
+
+def test_retained_when_it_is_published_not_before(client: Client):
+    client.publish("$delayed/1/kept", b"1", retain=True)
+    client.subscribe("kept")
+    client.subscribe("$delayed/#")
+    message = client.receive()
+    assert (message.topic, message.payload) == ("kept", b"1")
+    assert client.silent()
+    client.publish("kept", b"", retain=True)
+
+
+def test_expired_while_it_waited(client: Client):
+    client.subscribe("t/#")
+    properties = paho.Properties(paho.PacketTypes.PUBLISH)
+    properties.MessageExpiryInterval = 1
+    client.publish("$delayed/2/t", b"too late", properties=properties)
+    client.publish("$delayed/2/t", b"in time")
+    assert client.receive().payload == b"in time"
+
+
+@pytest.mark.parametrize("topic", ["$delayed/x/t", "$delayed/1", "$delayed/", "$delayed/-1/t", "$delayed/1/",
+                                   "$delayed/99999999999/t", "$delayed/1.5/t"])
+def test_malformed_ones_go_nowhere_and_cost_nobody(broker: BrokerProcess, client: Client, topic: str):
+    client.subscribe("#")
+    client.subscribe("$delayed/#")
+    assert client.publish(topic, b"1").value == 0x10
+    client.publish("t", b"alive")
+    assert client.receive().payload == b"alive"
+    assert f"published to {topic}, which goes nowhere" in broker.stderr
+
+
+def test_over_rest_and_in_a_will(broker: BrokerProcess, client: Client):
+    client.subscribe("t/#")
+    broker.api("POST", "mqtt/publish", json={"topic": "$delayed/1/t/rest", "payload": "1"})
+    assert client.receive().topic == "t/rest"
+    with socket.create_connection(("127.0.0.1", broker.mqtt_port)) as sock:
+        sock.sendall(b"\x10\x24\x00\x04MQTT\x04\x06\x00\x3c\x00\x02wi\x00\x10$delayed/1/t/wil\x00\x02no")
+        assert sock.recv(4) == b"\x20\x02\x00\x00"
+    assert client.receive().topic == "t/wil"
+
+
+def test_pending_ones_survive_kill_9_and_unloading(start_broker):
+    broker = start_broker()
+    with Client(broker.mqtt_port) as client:
+        client.publish("$delayed/12/t", b"over the kill", retain=True)
+        client.publish("$delayed/1/t", b"done before it", retain=True)
+        client.subscribe("t")
+        assert client.receive().payload == b"done before it"
+        client.publish("t", b"", retain=True)
+    broker.kill9()
+    broker.start()
+    unload(broker, "emqx_delayed_publish")
+    with Client(broker.mqtt_port) as client:
+        client.subscribe("$delayed/#")
+        client.publish("$delayed/1/x", b"an ordinary topic now")
+        assert client.receive().topic == "$delayed/1/x"
+    load(broker, "emqx_delayed_publish")
+    with Client(broker.mqtt_port) as client:
+        client.subscribe("t")
+        assert client.receive(20).payload == b"over the kill"
+        assert client.silent()
+
+
+def test_many_pending(start_broker):
+    """50,000 of them, and still in time; the figures of a million are in ARCHITECTURE.md."""
+    broker = start_broker()
+    before = broker.rss()
+    count = 50_000
+    frame = b"\x30\x18\x00\x0e$delayed/999/t12345678"
+    with socket.create_connection(("127.0.0.1", broker.mqtt_port)) as sock, Client(broker.mqtt_port) as client:
+        sock.sendall(b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x00\x00\x02ab")
+        assert sock.recv(4) == b"\x20\x02\x00\x00"
+        sock.sendall(frame * count)
+        sock.sendall(b"\xc0\x00")
+        assert sock.recv(2) == b"\xd0\x00"
+        client.subscribe("t")
+        client.publish("$delayed/1/t", b"among them")
+        assert client.receive().payload == b"among them"
+    assert broker.rss() - before < count * 1500
+    wait_until(lambda: broker.stop() == 0, 20)

@@ -1,0 +1,162 @@
+"""Plugins that misbehave on purpose: they are told, counted and denied, and nobody else notices."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from tests.broker_process import BrokerProcess, wait_until
+from tests.plugins.conftest import NODE, active, load, unload
+from tests.plugins.mqtt import Client
+
+REFUSED = 0x87  # not authorised, as paho names CONNACK code 5
+QUICK = {"EMQX_PLUGINS__HOOK_DEADLINE": "500ms", "EMQX_PLUGINS__PROCESSOR_LIMIT": "500ms"}
+
+
+def faults(broker: BrokerProcess) -> dict[str, int]:
+    found: dict[str, int] = broker.api("GET", "recon/node_stats").json()["plugin_faults"]["rogue_auth"]
+    return found
+
+
+def connack(broker: BrokerProcess, username: str) -> int | None:
+    with Client(broker.mqtt_port, username=username, password="x") as client:
+        return client.code
+
+
+@pytest.mark.parametrize("blocking", ["on", "off"])
+@pytest.mark.parametrize(("how", "counted"), [("raise", "raised"), ("exit", "raised"), ("burn", "burned")])
+def test_a_guard_that_fails_denies(start_with_plugins, how: str, counted: str, blocking: str):
+    broker = start_with_plugins(QUICK | {"EMQX_ROGUE__BLOCKING": blocking})
+    load(broker, "rogue_auth")
+    assert connack(broker, "fine") == 0
+    assert connack(broker, how) == REFUSED
+    assert faults(broker)[counted] >= 1
+    assert "plugin rogue_auth: client.authenticate" in broker.stderr
+    with Client(broker.mqtt_port, username="fine") as client:
+        assert client.subscribe(f"a/{how}") == 0x80
+        assert client.subscribe("a/fine") == 0
+        client.publish(f"a/{how}")
+        client.publish("a/fine", b"1")
+        assert client.receive().payload == b"1"
+    assert broker.stop() == 0
+
+
+def test_a_guard_that_waits_is_cut_at_its_deadline(start_with_plugins):
+    broker = start_with_plugins(QUICK)
+    load(broker, "rogue_auth")
+    began = time.monotonic()
+    assert connack(broker, "wait") == REFUSED
+    assert time.monotonic() - began > 0.4
+    assert faults(broker)["late"] == 1
+    assert connack(broker, "slow-no") == REFUSED
+    assert faults(broker) == {"raised": 0, "late": 1, "burned": 0, "dropped": 0}
+
+
+def test_a_guard_that_must_not_wait_is_told_how_it_may(start_with_plugins):
+    broker = start_with_plugins(QUICK | {"EMQX_ROGUE__BLOCKING": "off"})
+    load(broker, "rogue_auth")
+    assert connack(broker, "wait") == REFUSED
+    assert "add it with blocking=True" in broker.stderr
+
+
+def test_an_event_or_a_message_that_burns_costs_nobody_else(start_with_plugins):
+    broker = start_with_plugins(QUICK)
+    load(broker, "rogue_auth")
+    with Client(broker.mqtt_port, username="fine") as other:
+        other.subscribe("#")
+        for how in ("raise", "exit", "burn"):
+            with Client(broker.mqtt_port, username=f"later-{how}") as client:
+                assert client.code == 0
+                client.publish(f"rogue/{how}", b"stopped")
+                client.publish("rogue/fine", b"passed")
+        assert [other.receive().payload for _ in range(3)] == [b"passed"] * 3
+    found = faults(broker)
+    assert found["raised"] == 4
+    assert found["burned"] >= 2
+
+
+@pytest.mark.parametrize(("how", "reason"), [
+    ("raise", "on purpose"), ("exit", "3"), ("burn", "it held the processor and was interrupted"),
+    ("wait", "it took longer than 10 s"),
+])
+def test_a_failed_load_leaves_everything_as_it_was(start_with_plugins, how: str, reason: str):
+    broker = start_with_plugins({"EMQX_PLUGINS__PROCESSOR_LIMIT": "200ms", "EMQX_ROGUE__LOAD__HOW": how})
+    listeners = broker.api("GET", f"{NODE}/listeners").json()
+    running = active(broker)
+    answer = broker.api("PUT", f"{NODE}/plugins/rogue_load/load", timeout=40)
+    assert (answer.status_code, answer.json()) == (500, {"message": reason})
+    assert active(broker) == running
+    assert broker.api("GET", f"{NODE}/listeners").json() == listeners
+    assert connack(broker, "anybody") == 0  # its hook would have said no
+    broker.kill9()
+    broker.start()
+    assert active(broker) == running
+
+
+def test_everything_is_usable_and_given_back(start_with_plugins):
+    """A hundred loads and unloads of each plugin leave no hook, greenlet, socket, route or memory behind."""
+    broker = start_with_plugins()
+    names = ["test_everything", "emqx_plugin_template", "emqx_auth_username", "emqx_auth_clientid", "emqx_reloader",
+             "rogue_auth"]
+
+    def left() -> tuple[object, ...]:
+        stats = broker.api("GET", "recon/node_stats").json()
+        index = broker.api("GET", "").json()
+        return (broker.worker.num_fds(), broker.worker.num_threads(), stats["greenlets"], len(index),
+                broker.api("GET", f"{NODE}/listeners").json(), stats["plugin_faults"].keys())
+
+    def cycle(name: str) -> None:
+        load(broker, name)
+        unload(broker, name)
+
+    for name in names:  # what is made once and kept: threads, caches
+        cycle(name)
+    load(broker, "test_everything")
+    use(broker)
+    unload(broker, "test_everything")
+    broker.api("POST", "recon/gc")
+    before, memory = left(), broker.rss()
+    for name in [*names, "emqx_retainer", "emqx_delayed_publish"]:
+        if name in active(broker):
+            unload(broker, name)
+            for _ in range(99):
+                cycle(name)
+            load(broker, name)
+        else:
+            for _ in range(100):
+                cycle(name)
+    broker.api("POST", "recon/gc")
+    wait_until(lambda: left() == before, 10, "all that was taken coming back")
+    assert broker.rss() - memory < 8 << 20
+    assert connack(broker, "raise") == 0  # no handler of rogue_auth is left
+
+
+def use(broker: BrokerProcess) -> None:
+    state = broker.api("GET", "everything").json()
+    assert state["threads"] == 3
+    rows = broker.api("GET", f"{NODE}/listeners").json()
+    row = next(row for row in rows if row["protocol"] == "everything")
+    assert (row["listen_on"], row["max_conns"]) == (f"127.0.0.1:{state['tcp_port']}", 7)
+    with socket.create_connection(("127.0.0.1", state["tcp_port"]), 10) as sock:
+        sock.sendall(b"tcp")
+        assert sock.recv(10) == b"TCP"
+        rows = broker.api("GET", f"{NODE}/listeners").json()
+        assert next(row for row in rows if row["protocol"] == "everything")["current_conns"] == 1
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(10)
+        sock.sendto(b"udp", ("127.0.0.1", state["udp_port"]))
+        assert sock.recv(10) == b"UDP"
+    with Client(broker.mqtt_port, client_id="seen") as client:
+        wait_until(lambda: "seen" in broker.api("GET", "everything").json()["seen"], 10)
+        client.subscribe("echo/#")
+        client.publish("everything/x", b"payload")
+        assert client.receive().topic == "echo/everything/x"
+    assert broker.api("PUT", "everything/a%2Fb", json={"amount": 3}).json() == "ok"
+    assert ["a/b", 3] in broker.api("GET", "everything").json()["rows"]
+    assert broker.api("PUT", "everything/x", json={"amount": "many"}).status_code == 422
+    assert broker.api("DELETE", "everything/x").json() == {"message": "not x"}
+    assert broker.api("POST", "everything").status_code == 404
+    assert {"everything", "everything_put"} <= {row["name"] for row in broker.api("GET", "").json()}
+    assert broker.api("GET", "everything", auth=None).status_code == 401
