@@ -13,9 +13,11 @@ from emqx_mgmt.broker import Broker
 from emqx_mgmt.broker.acl_rules import AclRules
 from emqx_mgmt.broker.alarms import Alarms
 from emqx_mgmt.broker.periodic import Periodic
+from emqx_mgmt.broker.sys_topics import SysTopics
 from emqx_mgmt.broker.turns import Turns
 from emqx_mgmt.broker.zones import core_zone, refresh
 from emqx_mgmt.listeners import Listener, close_listeners
+from emqx_mgmt.modules import modules_of
 from emqx_mgmt.monitor import HubLag, Monitor, watches
 from emqx_mgmt.plugins import Plugins
 from emqx_mgmt.settings import Settings
@@ -46,9 +48,11 @@ class Node:
         )
         self.broker.engine.shared_dispatch_ack = settings["broker.shared_dispatch_ack_enabled"]
         self.plugins = Plugins(settings, self.broker, self.store, RetainedStore(), self.listeners)
+        self.sys_topics = SysTopics(self.broker, self.name, settings["broker.sys_interval"], lambda: [self.name])
+        self.modules = modules_of(settings, self.broker, self.sys_topics)
         self.turns: Turns | None = None
         self.zones: dict[str, Zone] = {}
-        self.alarms = Alarms(self._publish_sys, self.store.alarm_history.add)
+        self.alarms = Alarms(self.sys_topics.publish, self.store.alarm_history.add)
         self.hub_lag = HubLag()
         self.monitor = Monitor(
             self.alarms, watches(settings, self.hub_lag, self._connections, self._most_connections)
@@ -75,9 +79,12 @@ class Node:
             log.warning("Unknown variables are ignored: %s", ", ".join(unknown))
         # Before the first client: one of them may be what decides who is let in.
         self.plugins.start()
+        for module in self.modules:
+            module.start()
         for listener in listeners:
             if listener.is_mqtt:
                 self._accept_from(listener)
+        self.sys_topics.start()
         for chore in self.chores:
             chore.start()
         self.started_at = time.time()
@@ -92,9 +99,6 @@ class Node:
         self.turns.reactor.listen(Acceptor(listener.sock.fileno(), zone, listener, listener.max_conn_rate))
 
     # -- what is watched ------------------------------------------------------------------------------
-
-    def _publish_sys(self, topic: str, payload: bytes) -> None:
-        self.broker.publish(f"$SYS/brokers/{self.name}/{topic}", payload, client_id=self.name)
 
     def _connections(self) -> int:
         return sum(listener.current_conns for listener in self.listeners if listener.is_mqtt)
@@ -149,6 +153,7 @@ class Node:
                 gevent.sleep(0)
 
     def stop(self) -> None:
+        self.sys_topics.stop()
         for chore in self.chores:
             chore.stop()
         if self.turns is not None:

@@ -59,8 +59,9 @@ cdef class Channel(Connection):
     cdef readonly bint is_bridge
     cdef public bint is_super
     cdef bint acl                        # zone.enable_acl, and not a super-user
+    cdef bint warned                     # that the client passed max_awaiting_rel
     cdef uint16_t alias_max
-    cdef uint32_t receive_max
+    cdef uint32_t unacked                # MQTT 5: QoS 1 and 2 messages of the client whose exchange goes on
     cdef readonly uint32_t keepalive     # seconds, as the client asked
     cdef int64_t silence_limit           # ms without a byte, 0: no limit
     cdef int64_t heard                   # ms, when the last bytes came
@@ -113,6 +114,7 @@ cdef class Channel(Connection):
     cdef int sign(self, Delivery* d) except -1
     cdef int count_messages(self, uint8_t qos, uint32_t count) except -1
     cdef bint publish_one(self, Publish* packet) except? True
+    cdef bint over_quota(self) except? True
     cdef bint begin_qos2(self, Publish* packet) except? True
     cdef int forward(self, Publish* packet) except -1
     cdef int forward_hooked(self, Delivery* d) except -1

@@ -11,16 +11,17 @@ from router_ext.codec cimport Publish, decode_raw, encode_connack, encode_discon
 from router_ext.delivery cimport Delivery, delivery_msg, delivery_of
 from router_ext.message cimport Message, msg_unref, wrap
 from router_ext.metrics cimport (
-    BYTES_RECEIVED, DISCONNECT_RECEIVED, DISCONNECT_SENT, DROPPED_ACL, MESSAGES_RECEIVED, PACKETS_AUTH,
+    AWAITING_REL_EXCEEDED, BYTES_RECEIVED, DISCONNECT_RECEIVED, DISCONNECT_SENT, DROPPED_ACL, MESSAGES_RECEIVED, PACKETS_AUTH,
     PACKETS_CONNACK, PACKETS_CONNECT, PACKETS_PINGREQ, PACKETS_PINGRESP, PACKETS_RECEIVED, PACKETS_SENT,
     PACKETS_SUBACK, PACKETS_SUBSCRIBE, PACKETS_UNSUBACK, PACKETS_UNSUBSCRIBE, PUBACK_MISSED, PUBACK_RECEIVED,
     PUBACK_SENT, PUBCOMP_MISSED, PUBCOMP_RECEIVED, PUBCOMP_SENT, PUBLISH_RECEIVED, PUBLISHERS_PAUSED, PUBREC_MISSED,
     PUBREC_RECEIVED, PUBREC_SENT, PUBREL_MISSED, PUBREL_RECEIVED, PUBREL_SENT, QOS0_RECEIVED, QOS2_DROPPED,
     QOS2_EXPIRED,
 )
-from router_ext.properties cimport forwardable
+from router_ext.properties cimport Property, forwardable, next_property
 from router_ext.router cimport Match
 from router_ext.session cimport WAIT_PUBACK, WAIT_PUBCOMP, WAIT_PUBREC, Slot
+from router_ext.topic cimport utf8_valid
 from router_ext.wire cimport flags_valid, frame, shortest
 
 from socket import AF_INET, AF_INET6, inet_ntop
@@ -54,6 +55,8 @@ cdef enum:
     RUN_BYTES = 8388608     # output of one run
     LONGEST_RUN = 65536
     SHORTEST_RUN = 2048
+    MOST_DEFERRED = 65535   # no client has more packet identifiers than that
+    PROP_PAYLOAD_FORMAT = 0x01
     ACCESS_SUBSCRIBE = 1
     ACCESS_PUBLISH = 2
 
@@ -71,6 +74,7 @@ cdef enum:
     RC_TOPIC_ALIAS_INVALID = 0x94
     RC_PACKET_TOO_LARGE = 0x95
     RC_QUOTA_EXCEEDED = 0x97
+    RC_PAYLOAD_FORMAT_INVALID = 0x99
     RC_RETAIN_NOT_SUPPORTED = 0x9A
     RC_QOS_NOT_SUPPORTED = 0x9B
 
@@ -393,14 +397,14 @@ cdef class Channel(Connection):
         if self.zone.publish_limit_count and self.over_rate():
             return 0
         if (packet.qos or packet.retain or self.mount is not None
-                or self.engine.hooked(packet.topic, packet.topic_len)):
+                or self.engine.hooked(packet.topic, packet.topic_len)
+                or (self.zone.check_payload_format and self.version == 5)):
             return header + body if self.publish_one(&packet) else 0
         return self.publish_run(p, n, header, header + body, &packet)
 
     cdef int check_publish(self, Publish* packet) except -1:
         """The checks that need the channel's state; resolves a topic alias. 0 or a reason code."""
         cdef bytes topic
-        cdef uint16_t i, levels
         if packet.topic_alias:
             if packet.topic_alias > self.alias_max:
                 return RC_TOPIC_ALIAS_INVALID  # [MQTT-3.3.2-9]
@@ -418,12 +422,6 @@ cdef class Channel(Connection):
             return RC_QOS_NOT_SUPPORTED  # [MQTT-3.2.2-11]
         if packet.retain and not self.zone.retain_available:
             return RC_RETAIN_NOT_SUPPORTED  # [MQTT-3.2.2-14]
-        if self.zone.max_topic_levels:
-            levels = 1
-            for i in range(packet.topic_len):
-                levels += packet.topic[i] == 47
-            if levels > self.zone.max_topic_levels:
-                return RC_TOPIC_NAME_INVALID
         return 0
 
     cdef bint over_rate(self) except? True:
@@ -539,29 +537,47 @@ cdef class Channel(Connection):
         cdef bytes mounted
         cdef uint8_t code = RC_SUCCESS
         self.count_received(3, 1)
-        if self.mount is not None:
-            mounted = self.mount + packet.topic[:packet.topic_len]
-            packet.topic = <const uint8_t*>PyBytes_AS_STRING(mounted)
-            packet.topic_len = <uint16_t>PyBytes_GET_SIZE(mounted)
         verdict = self.check_acl(ACCESS_PUBLISH, packet.topic, packet.topic_len)
         if verdict == PENDING:
             return False
-        self.count_messages(packet.qos, 1)
-        if packet.qos == 2:
-            if not self.begin_qos2(packet):
+        if self.mount is not None:
+            if len(self.mount) + packet.topic_len > 0xFFFF:
+                self.violation(RC_TOPIC_NAME_INVALID)
                 return True
+            mounted = self.mount + packet.topic[:packet.topic_len]
+            packet.topic = <const uint8_t*>PyBytes_AS_STRING(mounted)
+            packet.topic_len = <uint16_t>PyBytes_GET_SIZE(mounted)
+        self.count_messages(packet.qos, 1)
+        if packet.qos and self.version == 5 and self.over_quota():
+            return True
+        if packet.qos == 2 and not self.begin_qos2(packet):
+            return True
         if verdict == DENY:
             self.engine.metrics.v[<int>DROPPED_ACL] += 1
             code = RC_NOT_AUTHORIZED
-            if packet.qos == 2 and self.version == 5:
-                self.session.release(packet.packet_id)
+        elif self.zone.check_payload_format and not payload_as_said(packet):
+            code = RC_PAYLOAD_FORMAT_INVALID
         else:
             code = RC_SUCCESS if self.forward(packet) else RC_NO_MATCHING_SUBSCRIBERS
         if packet.qos:
+            if code >= 0x80 and packet.qos == 2 and self.version == 5:
+                self.session.release(packet.packet_id)  # [MQTT-4.3.3-9] the exchange ends with PUBREC
             self.acknowledge(0x40 if packet.qos == 1 else 0x50, packet.packet_id, code)
+        elif code == RC_PAYLOAD_FORMAT_INVALID:
+            self.violation(code)
         if verdict == DENY:
             self.denied(packet)
         return True
+
+    cdef bint over_quota(self) except? True:
+        """Counts a QoS 1 or 2 message whose exchange begins; True when it is one more than the Receive Maximum that
+        CONNACK announced, and the connection ended [MQTT-3.3.4-9]."""
+        if self.zone.max_awaiting_rel and self.unacked >= self.zone.max_awaiting_rel:
+            self.engine.metrics.v[<int>QOS2_DROPPED] += 1
+            self.violation(RC_RECEIVE_MAXIMUM_EXCEEDED)
+            return True
+        self.unacked += 1
+        return False
 
     cdef bint begin_qos2(self, Publish* packet) except? True:
         """[MQTT-4.3.3-10] Remembers the packet id. False when this PUBLISH goes no further."""
@@ -570,10 +586,11 @@ cdef class Channel(Connection):
             self.acknowledge(0x50, packet.packet_id,
                              RC_PACKET_ID_IN_USE if self.version == 5 and not packet.dup else RC_SUCCESS)
             return False
-        if self.version == 5 and self.zone.max_awaiting_rel and s.awaiting.count >= self.zone.max_awaiting_rel:
-            self.engine.metrics.v[<int>QOS2_DROPPED] += 1
-            self.violation(RC_RECEIVE_MAXIMUM_EXCEEDED)  # [MQTT-3.3.4-9]
-            return False
+        if self.version != 5 and self.zone.max_awaiting_rel and s.awaiting.count >= self.zone.max_awaiting_rel:
+            self.engine.metrics.v[<int>AWAITING_REL_EXCEEDED] += 1  # MQTT 3 cannot be told: counted, not dropped
+            if not self.warned:
+                self.warned = True
+                self.engine.policy.on_awaiting_rel(self)
         s.await_release(packet.packet_id, <uint32_t>(self.engine.now // 1000))
         return True
 
@@ -647,6 +664,8 @@ cdef class Channel(Connection):
     cdef int defer(self, Deferred ack) except -1:
         cdef uint32_t cap, i
         cdef Deferred* grown
+        if self.deferred_count == MOST_DEFERRED:
+            return self.violation(RC_RECEIVE_MAXIMUM_EXCEEDED)
         if self.deferred_count == self.deferred_cap:
             cap = self.deferred_cap * 2 if self.deferred_cap else 16
             grown = <Deferred*>malloc(cap * sizeof(Deferred))
@@ -688,6 +707,8 @@ cdef class Channel(Connection):
         packet[1] = 2
         packet[2] = <uint8_t>(pid >> 8)
         packet[3] = <uint8_t>(pid & 0xFF)
+        if self.unacked and (first_byte != 0x50 or code >= 0x80) and first_byte != 0x62:
+            self.unacked -= 1
         if code and self.version == 5:
             packet[1] = 3
             packet[4] = code
@@ -739,6 +760,7 @@ cdef class Channel(Connection):
             msg_unref(slot.msg)
             slot.msg = NULL
             slot.state = WAIT_PUBCOMP
+        self.session.window.unsent -= slot.sent < 0
         slot.sent = self.engine.now
         return self.put_ack(0x62, pid, RC_SUCCESS)
 
@@ -761,9 +783,11 @@ cdef class Channel(Connection):
         return 0
 
     cdef int done(self, Slot* slot) except -1:
-        self.session.window_done(slot)
-        if self.session.queued or self.session.gated_publishers is not None:
-            self.engine.drain(self.session)
+        cdef Session s = self.session
+        s.window_done(slot)
+        s.progress = self.engine.now
+        if s.queued or s.window.unsent or s.gated_publishers is not None:
+            self.engine.drain(s)
         return 0
 
     # -- access control -----------------------------------------------------------------------------------------------------
@@ -829,12 +853,12 @@ cdef class Channel(Connection):
             self.later()
 
     def accept(self, Session session not None, bytes connack not None, *, double connected_at, int64_t silence_limit=0,
-               uint32_t receive_max=0, uint32_t max_packet=0, uint16_t alias_max=0, bytes mount=None,
-               will_topic=None, bint is_super=False):
+               uint32_t receive_max=0, uint32_t max_packet=0, uint16_t alias_max=0, uint16_t peer_alias_max=0,
+               bytes mount=None, will_topic=None, bint is_super=False):
         """CONNECT succeeded: sends CONNACK, binds the session, reads on.
 
-        `silence_limit` in ms (1.5 × keepalive, 0: none); `receive_max` and `max_packet` as the client gave them
-        (0: not given)."""
+        `silence_limit` in ms (1.5 × keepalive, 0: none); `receive_max`, `max_packet` and `peer_alias_max` as the client
+        gave them (0: not given); `alias_max` as the server does."""
         cdef Zone zone = self.zone
         self.session = session
         self.connected_at = connected_at
@@ -845,7 +869,13 @@ cdef class Channel(Connection):
         self.is_super = is_super
         self.acl = zone.enable_acl and not is_super
         session.version = self.version
+        session.zone = zone
         session.peer_max_packet = max_packet
+        session.peer_alias_max = peer_alias_max
+        session.aliases = None
+        session.mount = mount
+        session.direct = max_packet == 0 and mount is None
+        session.progress = self.engine.now
         session.max_inflight = zone.max_inflight
         if receive_max and (session.max_inflight == 0 or receive_max < session.max_inflight):
             session.max_inflight = receive_max
@@ -1004,8 +1034,23 @@ cdef dict REASONS = {
     RC_MALFORMED_PACKET: "parse_error", RC_PROTOCOL_ERROR: "protocol_error", RC_TOPIC_NAME_INVALID: "topic_name_invalid",
     RC_RECEIVE_MAXIMUM_EXCEEDED: "receive_maximum_exceeded", RC_TOPIC_ALIAS_INVALID: "topic_alias_invalid",
     RC_PACKET_TOO_LARGE: "packet_too_large", RC_RETAIN_NOT_SUPPORTED: "retain_not_supported",
-    RC_QOS_NOT_SUPPORTED: "qos_not_supported",
+    RC_QOS_NOT_SUPPORTED: "qos_not_supported", RC_PAYLOAD_FORMAT_INVALID: "payload_format_invalid",
 }
+
+
+cdef bint payload_as_said(Publish* packet) noexcept:
+    """[MQTT-3.3.2-4] A payload whose Payload Format Indicator is 1 has to be UTF-8."""
+    cdef Property property
+    cdef size_t at = 0
+    cdef int used
+    while at < packet.props_len:
+        used = next_property(packet.props + at, packet.props_len - at, &property)
+        if used <= 0:
+            break
+        if property.id == PROP_PAYLOAD_FORMAT:
+            return property.number == 0 or utf8_valid(packet.payload, packet.payload_len)
+        at += <size_t>used
+    return True
 
 
 def tick(Engine engine not None, int64_t now):
@@ -1042,8 +1087,10 @@ cdef int maintain(Engine engine, Channel c, int64_t now) except -1:
     cdef Session s = c.session
     cdef uint32_t gone
     if s.window.busy and c.version != 5 and c.zone.retry_interval and not c.blocked:
-        engine.resend(s, now - c.zone.retry_interval)  # MQTT 5 forbids it on a live connection [MQTT-4.4.0-1]
+        engine.retry(s, now - c.zone.retry_interval)  # MQTT 5 forbids it on a live connection [MQTT-4.4.0-1]
     if s.awaiting.count and c.zone.await_rel_timeout and c.zone.await_rel_timeout < now:
         gone = s.expire_awaiting(<uint32_t>((now - c.zone.await_rel_timeout) // 1000))
         engine.metrics.v[<int>QOS2_EXPIRED] += gone
+    if c.deferred_count:
+        c.later()  # a subscriber that they wait for may no longer keep up
     return 0

@@ -40,5 +40,6 @@ cdef size_t put_run(Delivery* d, uint8_t* dst, uint8_t version, uint8_t first_by
                     uint32_t nids) noexcept nogil
 cdef size_t publish_bound(uint16_t topic_len, uint32_t props_len, uint32_t payload_len, uint32_t nids) noexcept nogil
 cdef size_t put_head(uint8_t* dst, uint8_t version, uint8_t first_byte, const uint8_t* topic, uint16_t topic_len,
-                     uint16_t packet_id, const uint8_t* props, uint32_t props_len, const uint32_t* ids, uint32_t nids,
+                     uint16_t packet_id, uint16_t alias, const uint8_t* props, uint32_t props_len,
+                     const uint32_t* ids, uint32_t nids,
                      bint has_expiry, uint32_t expiry, uint32_t payload_len) noexcept nogil

@@ -11,6 +11,7 @@ from router_ext.message cimport (
 cdef enum:
     PROP_MESSAGE_EXPIRY = 0x02
     PROP_SUBSCRIPTION_ID = 0x0B
+    PROP_TOPIC_ALIAS = 0x23
 
 
 cdef Msg* delivery_msg(Delivery* d) noexcept nogil:
@@ -48,7 +49,7 @@ cdef void delivery_of(Delivery* d, Msg* msg, int64_t now) noexcept nogil:
 
 cdef size_t publish_bound(uint16_t topic_len, uint32_t props_len, uint32_t payload_len, uint32_t nids) noexcept nogil:
     """At least as many bytes as the PUBLISH takes in any version."""
-    return <size_t>topic_len + props_len + payload_len + 5 * nids + 5 + 2 + 2 + 4 + 5
+    return <size_t>topic_len + props_len + payload_len + 5 * nids + 26
 
 
 cdef bint delivery_next(Delivery* d, size_t* pos, const uint8_t** payload, uint32_t* n) noexcept nogil:
@@ -77,7 +78,7 @@ cdef size_t put_run(Delivery* d, uint8_t* dst, uint8_t version, uint8_t first_by
     cdef uint32_t n = 0
     while delivery_next(d, &pos, &payload, &n):
         if encoded == NULL:
-            at = put_head(dst, version, first_byte, d.topic, d.topic_len, 0, d.props, d.props_len, ids, nids,
+            at = put_head(dst, version, first_byte, d.topic, d.topic_len, 0, 0, d.props, d.props_len, ids, nids,
                           d.has_expiry, d.expiry, n)
             frame(dst, at, &fixed, &variable)
             encoded = dst + fixed
@@ -93,15 +94,16 @@ cdef size_t put_run(Delivery* d, uint8_t* dst, uint8_t version, uint8_t first_by
 
 
 cdef size_t put_head(uint8_t* dst, uint8_t version, uint8_t first_byte, const uint8_t* topic, uint16_t topic_len,
-                     uint16_t packet_id, const uint8_t* props, uint32_t props_len, const uint32_t* ids, uint32_t nids,
+                     uint16_t packet_id, uint16_t alias, const uint8_t* props, uint32_t props_len,
+                     const uint32_t* ids, uint32_t nids,
                      bint has_expiry, uint32_t expiry, uint32_t payload_len) noexcept nogil:
-    """Writes all of a PUBLISH but its payload. `packet_id` 0 for QoS 0. Returns the bytes written."""
+    """Writes all of a PUBLISH but its payload. `packet_id` and `alias`: 0 for none. Returns the bytes written."""
     cdef uint32_t remaining = 2 + topic_len + payload_len, props_total = 0, i
     cdef size_t at = 1
     if packet_id:
         remaining += 2
     if version == 5:
-        props_total = props_len + (5 if has_expiry else 0)
+        props_total = props_len + (5 if has_expiry else 0) + (3 if alias else 0)
         for i in range(nids):
             props_total += 1 + <uint32_t>varint_size(ids[i])
         remaining += props_total + <uint32_t>varint_size(props_total)
@@ -118,6 +120,9 @@ cdef size_t put_head(uint8_t* dst, uint8_t version, uint8_t first_byte, const ui
     if has_expiry:
         dst[at] = PROP_MESSAGE_EXPIRY
         at += 1 + put_u32(dst + at + 1, expiry)
+    if alias:
+        dst[at] = PROP_TOPIC_ALIAS
+        at += 1 + put_u16(dst + at + 1, alias)
     for i in range(nids):
         dst[at] = PROP_SUBSCRIPTION_ID
         at += 1 + put_varint(dst + at + 1, ids[i])

@@ -4,11 +4,11 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.connection cimport Connection, Egress
 from router_ext.delivery cimport Delivery
-from router_ext.message cimport Msg
+from router_ext.message cimport Message, Msg
 from router_ext.metrics cimport Metrics
 from router_ext.retained cimport RetainedStore
 from router_ext.router cimport Group, Recipient, Router
-from router_ext.session cimport Session
+from router_ext.session cimport Session, Slot
 
 cdef class Engine:
     cdef readonly Router router
@@ -45,6 +45,7 @@ cdef class Engine:
     cdef list drained                    # channels whose outbox drained
     cdef Connection pause_for            # of the latest route(): its outbox is over the high-water mark
     cdef Session gate                    # of the latest route(): its queue is full while it keeps up
+    cdef bint shared                     # the delivery goes to the member of a shared group
 
     cdef uint8_t* scratch_of(self, size_t n) except NULL
     cdef int route(self, Delivery* d, Session publisher) except -1
@@ -61,7 +62,11 @@ cdef class Engine:
     cdef int drop_too_large(self, Session s) except -1
     cdef void count_sent(self, Msg* msg, uint8_t qos) noexcept
     cdef int send_pubrel(self, Session s, uint16_t pid) except -1
-    cdef int resend(self, Session s, int64_t sent_before) except -1
+    cdef int retry(self, Session s, int64_t sent_before) except -1
+    cdef int resend(self, Session s) except -1
+    cdef int resend_slot(self, Session s, Slot* slot, uint16_t pid) except -1
+    cdef int redispatch(self, Message message, bytes topic_filter, bytes group) except -1
+    cdef bint keeps_up(self, Session s) noexcept
     cdef int send_msg(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint8_t dup, uint32_t subid,
                       uint16_t pid) except -1
     cdef int store(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1

@@ -9,7 +9,7 @@ from router_ext.delivery cimport (
 )
 from router_ext.message cimport (
     MSG_HAS_EXPIRY, MSG_RETAIN, MSG_SYS, Message, msg_client, msg_expired, msg_new, msg_payload, msg_props,
-    msg_remaining, msg_topic, msg_unref,
+    msg_remaining, msg_topic, msg_unref, wrap,
 )
 from router_ext.metrics cimport (
     DROPPED_EXPIRED, DROPPED_QOS0_OFFLINE, DROPPED_QUEUE_FULL, DROPPED_SLOW, DROPPED_TOO_LARGE, MESSAGES_DROPPED,
@@ -19,11 +19,14 @@ from router_ext.outbox cimport LARGE_PAYLOAD, outbox_commit, outbox_reserve, out
 from router_ext.router cimport (
     OPT_NO_LOCAL, OPT_QOS, OPT_RETAIN_AS_PUBLISHED, Group, Match,
 )
-from router_ext.session cimport SLOT_FREE, WAIT_PUBCOMP, Queued, Slot, Window
+from router_ext.session cimport WAIT_PUBACK, WAIT_PUBCOMP, Queue, Queued, Slot, Window
 from router_ext.wire cimport put_varint, varint_size
+
+from router_ext.topic import topic_matches
 
 cdef enum:
     INBUF = 262144
+    STALLED = 30000     # ms without an acknowledgement: such a subscriber does not keep up
     PROP_SUBSCRIPTION_ID = 0x0B
 
 
@@ -158,15 +161,14 @@ cdef class Engine:
             s.mqueue_dropped += d.count
             self.metrics.v[<int>DROPPED_SLOW] += d.count
             return 0
-        if d.payload_len >= LARGE_PAYLOAD or (s.peer_max_packet and d.count > 1
-                                              and d.longest + 5 * r.nids > s.peer_max_packet):
+        if d.payload_len >= LARGE_PAYLOAD or (not s.direct and one_by_one(d, r, s)):
             return self.deliver_each(d, r, s, 0, retain)
         if d.verbatim and d.version == s.version and r.nids == 0 and retain == 0:
             bytes = d.frames
             n = d.frames_len
         else:
             bytes = self.flavour(d, s.version, retain, r, &n)
-        if s.peer_max_packet and d.count == 1 and n > s.peer_max_packet:
+        if not s.direct and d.count == 1 and n > s.peer_max_packet:
             return self.drop_too_large(s)
         conn.put(bytes, n)
         self.spent += n
@@ -194,7 +196,7 @@ cdef class Engine:
             return self.scratch
         if d.count == 1:
             out = self.scratch_of(publish_bound(d.topic_len, d.props_len, d.payload_len, r.nids))
-            at = put_head(out, version, first_byte, d.topic, d.topic_len, 0, d.props, d.props_len, r.ids, r.nids,
+            at = put_head(out, version, first_byte, d.topic, d.topic_len, 0, 0, d.props, d.props_len, r.ids, r.nids,
                           d.has_expiry, d.expiry, d.payload_len)
             memcpy(out + at, d.payload, d.payload_len)
             at += d.payload_len
@@ -259,31 +261,36 @@ cdef class Engine:
             return self.store(s, msg, qos, retain, subid)
         if s.peer_max_packet and self.packet_size(s, msg, qos, subid) > s.peer_max_packet:
             return self.drop_too_large(s)
-        pid = s.window_add(msg, qos, retain, subid, self.now)
+        pid = s.window_add(msg, qos, retain, subid, self.shared, self.now)
         if pid == 0:
             raise MemoryError
         return self.send_msg(s, msg, qos, retain, 0, subid, pid)
 
     cdef int store(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1:
-        """Into the session's queue. A subscriber that keeps up loses nothing: its queue may pass its limit while the
-        publishers' acknowledgements are withheld."""
+        """Into the session's queue. A full one loses its oldest message, but never one that is acknowledged for one
+        that is not; and nothing while its client keeps up: then it may pass its limit while the publishers'
+        acknowledgements are withheld."""
+        cdef Queue* q = s.queue_of(msg)
         cdef uint32_t limit = s.zone.max_mqueue_len
-        cdef bint keeps_up = s.conn is not None and not s.conn.slow
-        if qos == 0:
-            if (s.conn is None and not s.zone.mqueue_store_qos0) or (limit and s.queued >= limit):
-                s.mqueue_dropped += 1
-                self.metrics.v[<int>DROPPED_QOS0_OFFLINE] += 1
-                return 0
-        elif self.gated(s):
+        cdef bint full = limit != 0 and q.count >= limit, waits = False
+        if qos == 0 and ((s.conn is None and not s.zone.mqueue_store_qos0) or (full and q.items[q.head].qos)):
+            s.mqueue_dropped += 1
+            self.metrics.v[<int>DROPPED_QOS0_OFFLINE] += 1
+            return 0
+        if full and qos and self.keeps_up(s):
             self.gate = s
-        if s.enqueue(msg, qos, retain, subid, not (qos and keeps_up)):
+            waits = True
+        if s.enqueue(msg, qos, retain, subid, self.shared, not waits):
             self.metrics.v[<int>DROPPED_QUEUE_FULL] += 1
         return 0
 
+    cdef bint keeps_up(self, Session s) noexcept:
+        """Connected, taking bytes, and acknowledging what it got."""
+        return s.conn is not None and not s.conn.slow and self.now - s.progress < STALLED
+
     cdef bint gated(self, Session s) noexcept:
         """The session's queue is full although its client keeps up: who fills it has to wait."""
-        cdef uint32_t limit = s.zone.max_mqueue_len
-        return limit != 0 and s.queued >= limit and s.conn is not None and not s.conn.slow
+        return s.full() and self.keeps_up(s)
 
     cdef int deliver_group(self, Delivery* d, Group* group, Session publisher) except -1:
         """Each message of the delivery to one member of a shared group [MQTT-4.8.2-4]."""
@@ -317,12 +324,29 @@ cdef class Engine:
                 r = self.router.choose(group, who, attempt)
         if r == NULL:
             r = self.router.choose(group, who, 0)
-        return self.deliver(d, r, None) if r != NULL else 0
+        if r == NULL:
+            return 0
+        self.shared = True
+        try:
+            return self.deliver(d, r, None)
+        finally:
+            self.shared = False
+
+    cdef int redispatch(self, Message message, bytes topic_filter, bytes group) except -1:
+        """A message that a member of a shared group left behind, to another member."""
+        cdef Group* members = self.router.group(topic_filter, len(topic_filter), group, len(group))
+        cdef Delivery d
+        if members == NULL:
+            self.metrics.v[<int>MESSAGES_DROPPED] += 1
+            return 0
+        delivery_of(&d, message.msg, self.now)
+        d.retain = False
+        return self.deliver_member(&d, members, <uint64_t>hash(message.client_id))
 
     # -- bytes out ----------------------------------------------------------------------------------------------------
 
     cdef size_t packet_size(self, Session s, Msg* msg, uint8_t qos, uint32_t subid) noexcept:
-        cdef size_t remaining = 2 + msg.topic_len + <size_t>msg.payload_len, props
+        cdef size_t remaining = 2 + msg.topic_len - s.hidden(msg) + <size_t>msg.payload_len, props
         if qos:
             remaining += 2
         if s.version == 5:
@@ -344,14 +368,18 @@ cdef class Engine:
         cdef Connection conn = s.conn
         cdef size_t bound = publish_bound(msg.topic_len, msg.props_len, 0, 1), n
         cdef bint large = msg.payload_len >= LARGE_PAYLOAD and conn.transport is None
+        cdef uint16_t hidden = s.hidden(msg), topic_len = msg.topic_len - hidden, alias = 0
+        cdef bint known = False
         cdef uint8_t* dst
         if qos == 0 and s.peer_max_packet and self.packet_size(s, msg, qos, subid) > s.peer_max_packet:
             return self.drop_too_large(s)
+        if s.peer_alias_max:
+            alias = s.alias_for(msg_topic(msg) + hidden, topic_len, &known)
         dst = outbox_reserve(&conn.outbox, bound + (0 if large else msg.payload_len))
         if dst == NULL:
             raise MemoryError
-        n = put_head(dst, s.version, 0x30 | (dup << 3) | (qos << 1) | retain, msg_topic(msg), msg.topic_len, pid,
-                     msg_props(msg), msg.props_len, &subid, 1 if subid else 0,
+        n = put_head(dst, s.version, 0x30 | (dup << 3) | (qos << 1) | retain, msg_topic(msg) + hidden,
+                     0 if known else topic_len, pid, alias, msg_props(msg), msg.props_len, &subid, 1 if subid else 0,
                      (msg.flags & MSG_HAS_EXPIRY) != 0, msg_remaining(msg, self.now), msg.payload_len)
         if not large and msg.payload_len:
             memcpy(dst + n, msg_payload(msg), msg.payload_len)
@@ -391,6 +419,8 @@ cdef class Engine:
         """Sends from the queue while the window and the socket take it, and lets waiting publishers go on."""
         cdef Queued q
         cdef uint16_t pid
+        if s.window.unsent:
+            self.resend(s)
         while s.queued and s.conn is not None and s.conn.outbox.pending <= self.egress.high_water:
             if not s.window_open():
                 break
@@ -405,7 +435,7 @@ cdef class Engine:
                 elif s.peer_max_packet and self.packet_size(s, q.msg, q.qos, q.subid) > s.peer_max_packet:
                     self.drop_too_large(s)
                 else:
-                    pid = s.window_add(q.msg, q.qos, q.retain, q.subid, self.now)
+                    pid = s.window_add(q.msg, q.qos, q.retain, q.subid, q.shared, self.now)
                     if pid == 0:
                         raise MemoryError
                     self.send_msg(s, q.msg, q.qos, q.retain, 0, q.subid, pid)
@@ -420,37 +450,86 @@ cdef class Engine:
     def resume(self, Session s not None):
         """After a reconnect: what is in flight again, in the original order [MQTT-4.4.0-1] [MQTT-4.6.0-1], then the
         queue."""
-        self.resend(s, -1)
+        s.window_unsent()
+        s.refresh_awaiting(<uint32_t>(self.now // 1000))
         self.drain(s)
         self.egress.flush_all()
 
-    cdef int resend(self, Session s, int64_t sent_before) except -1:
-        """Sends in-flight packets again whose last sending is older than that; all of them for -1."""
+    cdef int resend(self, Session s) except -1:
+        """What is in flight from an earlier connection, in order, as far as the client's Receive Maximum
+        [MQTT-3.3.4-9] and its socket let it; `drain` goes on with it."""
         cdef Window* w = &s.window
-        cdef uint32_t i
+        cdef uint16_t pid = 0
         cdef Slot* slot
-        for i in range(w.span):
-            slot = w.slots + ((w.head + i) & (w.cap - 1))
-            if slot.state == SLOT_FREE or (sent_before >= 0 and slot.sent > sent_before):
-                continue
-            slot.sent = self.now
-            if slot.state == WAIT_PUBCOMP:
-                self.send_pubrel(s, s.slot_pid(i))
-            elif s.peer_max_packet and self.packet_size(s, slot.msg, slot.qos, slot.subid) > s.peer_max_packet:
-                self.drop_too_large(s)
-                s.window_done(slot)
-            else:
-                self.send_msg(s, slot.msg, slot.qos, slot.retain, 1, slot.subid, s.slot_pid(i))
+        while s.conn is not None and s.conn.outbox.pending <= self.egress.high_water:
+            if s.max_inflight and w.busy - w.unsent >= s.max_inflight:
+                return 0
+            slot = s.window_next_unsent(&pid)
+            if slot == NULL:
+                return 0
+            w.unsent -= 1
+            self.resend_slot(s, slot, pid)
         return 0
 
+    cdef int retry(self, Session s, int64_t sent_before) except -1:
+        """Sends in-flight packets again whose last sending is older than that (`retry_interval`, MQTT 3 only)."""
+        cdef uint32_t i, span = s.window.span
+        cdef uint16_t first = s.window.first_pid, pid
+        cdef Slot* slot
+        for i in range(span):
+            pid = <uint16_t>((first - 1 + i) % 65535 + 1)
+            slot = s.window_find(pid)
+            if slot != NULL and 0 <= slot.sent <= sent_before:
+                self.resend_slot(s, slot, pid)
+        return 0
+
+    cdef int resend_slot(self, Session s, Slot* slot, uint16_t pid) except -1:
+        slot.sent = self.now
+        if slot.state == WAIT_PUBCOMP:
+            return self.send_pubrel(s, pid)
+        if s.peer_max_packet and self.packet_size(s, slot.msg, slot.qos, slot.subid) > s.peer_max_packet:
+            self.drop_too_large(s)
+            s.window_done(slot)
+            return 0
+        return self.send_msg(s, slot.msg, slot.qos, slot.retain, 1, slot.subid, pid)
+
     def discard(self, Session s not None):
-        """The session ends: its subscriptions, queue and window are gone, and it is no longer listed."""
+        """The session ends: its subscriptions, queue and window are gone, and it is no longer listed. What it leaves
+        of shared subscriptions goes to other members."""
+        cdef list left = self.left_behind(s)
         self.router.unsubscribe_all(s)
         s.drop_window()
         s.drop_queues()
         if self.sessions.get(s.client_id) is s:
             del self.sessions[s.client_id]
         self.drain(s)
+        for message, topic_filter, group in left:
+            self.redispatch(message, topic_filter, group)
+
+    def left_behind(self, Session s not None) -> list:
+        """`(Message, filter, group)` of what came through shared subscriptions and is not QoS 0: QoS 1 without its
+        PUBACK, and what was not sent. A QoS 2 message that was sent stays and ends here [MQTT-4.8.2-5]."""
+        cdef list groups = [(name.encode(), group.encode()) for name, group, _, _ in self.router.subscriptions(s)
+                            if group is not None]
+        cdef list messages = []
+        cdef dict seen = {}
+        cdef Slot* slot
+        cdef Queue* q
+        cdef Queued* item
+        cdef uint32_t i, k
+        if not groups:
+            return []
+        for i in range(s.window.span):
+            slot = s.window.slots + ((s.window.head + i) & (s.window.cap - 1))
+            if slot.state == WAIT_PUBACK and slot.shared:
+                messages.append(wrap(slot.msg))
+        for i in range(s.n_queues):
+            q = s.queues + i
+            for k in range(q.count):
+                item = q.items + ((q.head + k) & (q.cap - 1))
+                if item.qos and item.shared and not msg_expired(item.msg, self.now):
+                    messages.append(wrap(item.msg))
+        return [found for found in (owner_of(message, groups, seen) for message in messages) if found is not None]
 
     # -- retained messages ------------------------------------------------------------------------------------------
 
@@ -495,8 +574,24 @@ cdef class Engine:
 
 cdef bint accepts(Session s) noexcept:
     """Connected, not slow, its queue not full."""
-    cdef uint32_t limit = s.zone.max_mqueue_len
-    return s.conn is not None and not s.conn.slow and (limit == 0 or s.queued < limit)
+    return s.conn is not None and not s.conn.slow and not s.full()
+
+
+cdef bint one_by_one(Delivery* d, Recipient* r, Session s) noexcept:
+    """A subscriber below a mountpoint, or one for which some packets of the run may be too large."""
+    return s.mount is not None or (d.count > 1 and d.longest + 5 * r.nids > s.peer_max_packet)
+
+
+cdef tuple owner_of(Message message, list groups, dict seen):
+    """`(message, filter, group)`: the group a member got a message through. One that came through several groups is
+    there as many times, and each time counts for the next of them."""
+    cdef list through = [(name, group) for name, group in groups if topic_matches(name, message.topic)]
+    cdef object key = <size_t>message.msg
+    if not through:
+        return None
+    seen[key] = seen.get(key, -1) + 1
+    name, group = through[seen[key] % len(through)]
+    return message, name, group
 
 
 cdef Msg* with_identifiers(Msg* msg, const uint32_t* ids, uint32_t nids) noexcept nogil:

@@ -54,6 +54,8 @@ cdef enum Metric:
     DROPPED_EXPIRED
     DROPPED_ACL
     PUBLISHERS_PAUSED
+    AWAITING_REL_EXCEEDED
+    RETAINED_REFUSED
     METRICS
 
 cdef class Metrics:

@@ -18,9 +18,10 @@ NAMES = (
 
 EXTENDED = (
     "dropped/queue_full", "dropped/slow_subscriber", "dropped/too_large", "dropped/qos0_offline",
-    "dropped/expired", "dropped/acl_denied", "publishers/paused",
+    "dropped/expired", "dropped/acl_denied", "publishers/paused", "awaiting_rel/exceeded", "retained/refused",
 )
-"""This broker's own: why messages were lost, and how often a publisher was paused."""
+"""This broker's own: why messages were lost or not retained, how often a publisher was paused, and QoS 2 messages
+of MQTT 3 beyond `max_awaiting_rel`."""
 
 if len(NAMES) != DOCUMENTED or len(EXTENDED) != METRICS - DOCUMENTED:
     raise ImportError("router_ext.metrics: names and enumeration differ")

@@ -37,6 +37,7 @@ cdef class Router:
 
     # The hot path: what a PUBLISH calls.
     cdef Match* match(self, const uint8_t* topic, size_t n) except NULL
+    cdef Group* group(self, const uint8_t* topic_filter, size_t n, const uint8_t* name, size_t n_name) noexcept
     cdef Recipient* choose(self, Group* group, uint64_t publisher, uint32_t attempt) noexcept
 
     # Subscribing; `group` is NULL when it is not shared.

@@ -20,8 +20,8 @@ from router_ext.share cimport (Strategy, share_choose, share_find, share_free, s
 from router_ext.subscription cimport NO_ROW, SHARED, recipient_set, recipient_set_ids, row_at
 from router_ext.table cimport (Part, hash_pair, table_bytes, table_drop, table_first, table_hash_is, table_next,
                                table_number, table_part, table_put, table_set_up, table_tear_down)
-from router_ext.trie cimport (ROOT, Node, trie_bytes, trie_find, trie_holds, trie_match, trie_node, trie_path,
-                              trie_place, trie_prune, trie_set_up, trie_tear_down, walk_tear_down)
+from router_ext.trie cimport (ROOT, Node, trie_bytes, trie_find, trie_has_below, trie_holds, trie_match,
+                              trie_node, trie_path, trie_place, trie_prune, trie_set_up, trie_tear_down, walk_tear_down)
 
 cdef uint32_t MAX_IDS = 0xFFFF
 
@@ -185,6 +185,11 @@ cdef class Router:
                 match.n_groups += 1
                 number = share_group(&self.shares, number).next
         return True
+
+    cdef Group* group(self, const uint8_t* topic_filter, size_t n, const uint8_t* name, size_t n_name) noexcept:
+        """A shared group by filter and name, NULL when it has no members. Valid until the table changes."""
+        cdef uint32_t owner = self.find_owner(topic_filter, n, name, n_name)
+        return share_group(&self.shares, owner & ~SHARED) if owner else NULL
 
     cdef Recipient* choose(self, Group* group, uint64_t publisher, uint32_t attempt) noexcept:
         """The member of a group of a match that gets a message; see `share_choose`."""
@@ -464,6 +469,10 @@ cdef class Router:
         """How many routes a filter has: one for its plain subscriptions, one for each shared group."""
         cdef uint32_t node = trie_find(&self.trie, topic_filter, len(topic_filter))
         return self.routes_at(node) if node else 0
+
+    def has_below(self, bytes level not None) -> bool:
+        """Whether any filter begins with this level, or is it; a wildcard in its place does not count."""
+        return trie_has_below(&self.trie, level, len(level))
 
     cdef uint32_t routes_at(self, uint32_t number) noexcept:
         cdef Node* node = trie_node(&self.trie, number)

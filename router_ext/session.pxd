@@ -19,11 +19,12 @@ cdef enum SlotState:
 
 cdef struct Slot:
     Msg* msg            # NULL once PUBREC arrived: only the packet id is still in use
-    int64_t sent        # ms, when it was last sent
+    int64_t sent        # ms, when it was last sent; -1: not yet on this connection
     uint32_t subid
     uint8_t state
     uint8_t qos
     uint8_t retain
+    uint8_t shared      # it came through a shared subscription
 
 cdef struct Window:
     Slot* slots         # capacity a power of two
@@ -31,6 +32,8 @@ cdef struct Window:
     uint32_t head       # index of the oldest slot
     uint32_t span       # slots from the oldest to the newest, acknowledged ones among them
     uint32_t busy       # slots not free
+    uint32_t unsent     # of those, not yet sent on this connection
+    uint16_t cursor     # packet id from which on to look for them
     uint16_t first_pid  # packet id of the oldest slot
 
 cdef struct Queued:
@@ -38,6 +41,7 @@ cdef struct Queued:
     uint32_t subid
     uint8_t qos
     uint8_t retain
+    uint8_t shared
 
 cdef struct Queue:
     Queued* items       # ring, capacity a power of two
@@ -58,7 +62,7 @@ cdef struct Awaiting:
 cdef class Session(Subscriber):
     cdef readonly str client_id
     cdef public str username
-    cdef readonly Zone zone
+    cdef readonly Zone zone          # of the listener of the current or last connection
     cdef Connection conn             # None while offline
     cdef public bint clean_start
     cdef public double created_at    # unix seconds
@@ -66,7 +70,12 @@ cdef class Session(Subscriber):
     cdef public object will          # what to publish if the connection ends badly; kept by the broker
     cdef public uint64_t hash        # of the client id, for shared subscriptions
     cdef uint8_t version             # of the current or last connection
+    cdef bint direct                 # no limit and no mountpoint: packets may reach it as they came
     cdef uint32_t peer_max_packet    # 0: no limit
+    cdef bytes mount                 # prefix that its client does not see, or None
+    cdef uint16_t peer_alias_max     # topic aliases the client accepts; 0: none
+    cdef dict aliases                # topic bytes -> alias told to the client on this connection, or None
+    cdef int64_t progress            # ms, when an acknowledgement last came, or the window began to fill
     cdef readonly uint32_t max_inflight
     cdef readonly uint64_t deliver_msg
     cdef readonly uint64_t enqueue_msg
@@ -80,15 +89,23 @@ cdef class Session(Subscriber):
     cdef Awaiting awaiting
 
     cdef bint window_open(self) noexcept
-    cdef uint16_t window_add(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, int64_t now) noexcept
+    cdef uint16_t window_add(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
+                             int64_t now) noexcept
     cdef Slot* window_find(self, uint16_t pid) noexcept
     cdef void window_done(self, Slot* slot) noexcept
+    cdef void window_unsent(self) noexcept
+    cdef Slot* window_next_unsent(self, uint16_t* pid) noexcept
+    cdef uint16_t hidden(self, Msg* msg) noexcept
+    cdef uint16_t alias_for(self, const uint8_t* topic, uint16_t n, bint* known) except? 0
     cdef uint16_t slot_pid(self, uint32_t i) noexcept
     cdef Queue* queue_of(self, Msg* msg) except NULL
     cdef bint grow_window(self) noexcept
-    cdef int enqueue(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint limited) except -1
+    cdef int enqueue(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
+                     bint limited) except -1
+    cdef bint full(self) noexcept
     cdef bint dequeue(self, Queued* out) noexcept
     cdef int await_release(self, uint16_t pid, uint32_t now) except -1
     cdef bint release(self, uint16_t pid) noexcept
     cdef bint is_awaiting(self, uint16_t pid) noexcept
     cdef uint32_t expire_awaiting(self, uint32_t before) noexcept
+    cdef void refresh_awaiting(self, uint32_t now) noexcept

@@ -1,12 +1,17 @@
 """Sessions: windows, queues and inbound QoS 2 state. No bytes, no clock: times are arguments."""
 
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memmove, memset
+from libc.string cimport memcmp, memmove, memset
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from router_ext.message cimport msg_ref, msg_topic, msg_unref
 
 cdef enum:
     MAX_SPAN = 65535        # packet ids 1 … 65535, each once at a time [MQTT-2.2.1-4]
+    UNSENT = -1
+    MAX_ALIASES = 256       # the table of outgoing aliases stays small whatever the client offers
+    LONGEST_ALIASED = 1024
+    SHORTEST_ALIASED = 4    # the property takes three bytes
 
 
 cdef inline uint16_t pid_plus(uint16_t pid, uint32_t steps) noexcept nogil:
@@ -29,6 +34,7 @@ cdef class Session(Subscriber):
         self.expiry_interval = expiry_interval
         self.max_inflight = zone.max_inflight
         self.version = 4
+        self.direct = True
         self.hash = <uint64_t>hash(client_id)
 
     def __dealloc__(self):
@@ -39,12 +45,14 @@ cdef class Session(Subscriber):
     # -- the window of QoS 1 and 2 messages on their way to the client ------------------------------------------
 
     cdef bint window_open(self) noexcept:
-        return (self.max_inflight == 0 or self.window.busy < self.max_inflight) and self.window.span < MAX_SPAN
+        return ((self.max_inflight == 0 or self.window.busy < self.max_inflight) and self.window.span < MAX_SPAN
+                and self.window.unsent == 0)
 
     cdef uint16_t slot_pid(self, uint32_t i) noexcept:
         return pid_plus(self.window.first_pid, i)
 
-    cdef uint16_t window_add(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, int64_t now) noexcept:
+    cdef uint16_t window_add(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
+                             int64_t now) noexcept:
         """Takes a reference of `msg` and a packet id for it; 0 when memory is out. The window must be open."""
         cdef Window* w = &self.window
         cdef Slot* slot
@@ -56,7 +64,10 @@ cdef class Session(Subscriber):
         slot.subid = subid
         slot.qos = qos
         slot.retain = retain
+        slot.shared = shared
         slot.state = WAIT_PUBACK if qos == 1 else WAIT_PUBREC
+        if w.busy == 0:
+            self.progress = now
         w.span += 1
         w.busy += 1
         return pid_plus(w.first_pid, w.span - 1)
@@ -93,6 +104,7 @@ cdef class Session(Subscriber):
             slot.msg = NULL
         slot.state = SLOT_FREE
         w.busy -= 1
+        w.unsent -= slot.sent == UNSENT
         while w.span and w.slots[w.head].state == SLOT_FREE:
             w.head = (w.head + 1) & (w.cap - 1)
             w.span -= 1
@@ -101,6 +113,31 @@ cdef class Session(Subscriber):
             free(w.slots)
             w.slots = NULL
             w.cap = w.head = 0
+
+    cdef void window_unsent(self) noexcept:
+        """A new connection: everything in flight is to be sent again."""
+        cdef Window* w = &self.window
+        cdef uint32_t i
+        for i in range(w.span):
+            w.slots[(w.head + i) & (w.cap - 1)].sent = UNSENT
+        w.unsent = w.busy
+        w.cursor = w.first_pid
+
+    cdef Slot* window_next_unsent(self, uint16_t* pid) noexcept:
+        """The oldest slot not sent on this connection, and its packet id; NULL when there is none."""
+        cdef Window* w = &self.window
+        cdef uint32_t i = (w.cursor + MAX_SPAN - w.first_pid) % MAX_SPAN
+        cdef Slot* slot
+        if i > w.span:
+            i = 0  # the window has moved past the cursor
+        while w.unsent and i < w.span:
+            slot = w.slots + ((w.head + i) & (w.cap - 1))
+            if slot.state != SLOT_FREE and slot.sent == UNSENT:
+                pid[0] = w.cursor = pid_plus(w.first_pid, i)
+                return slot
+            i += 1
+        w.unsent = 0
+        return NULL
 
     def drop_window(self):
         """Forgets all messages in flight."""
@@ -138,7 +175,8 @@ cdef class Session(Subscriber):
         self.n_queues += 1
         return grown + i
 
-    cdef int enqueue(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint limited) except -1:
+    cdef int enqueue(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
+                     bint limited) except -1:
         """Takes a reference. Returns 1 when the queue is `limited` and was full, and its oldest message made room;
         else 0."""
         cdef Queue* q = self.queue_of(msg)
@@ -155,13 +193,23 @@ cdef class Session(Subscriber):
             dropped = 1
         elif q.count == q.cap:
             grow_queue(q)
-        q.items[(q.head + q.count) & (q.cap - 1)] = Queued(msg_ref(msg), subid, qos, retain)
+        q.items[(q.head + q.count) & (q.cap - 1)] = Queued(msg_ref(msg), subid, qos, retain, shared)
         q.count += 1
         self.queued += 1
         if qos == 0:
             self.queued_qos0 += 1
         self.enqueue_msg += 1
         return dropped
+
+    cdef bint full(self) noexcept:
+        """Whether the queue of some priority is at `max_mqueue_len`."""
+        cdef uint32_t limit = self.zone.max_mqueue_len, i
+        if limit == 0 or self.queued < limit:
+            return False
+        for i in range(self.n_queues):
+            if self.queues[i].count >= limit:
+                return True
+        return False
 
     cdef bint dequeue(self, Queued* out) noexcept:
         """The next message in `out`, its reference now the caller's; False when there is none."""
@@ -232,6 +280,42 @@ cdef class Session(Subscriber):
             else:
                 i += 1
         return gone
+
+    cdef void refresh_awaiting(self, uint32_t now) noexcept:
+        """`await_rel_timeout` stands still while the client is away: it could not send PUBREL."""
+        cdef uint32_t i
+        for i in range(self.awaiting.cap):
+            self.awaiting.table[i].at = now
+
+    # -- what its client sees of a topic --------------------------------------------------------------------------
+
+    cdef uint16_t hidden(self, Msg* msg) noexcept:
+        """Bytes at the beginning of the topic that are the mountpoint, which the client does not know of."""
+        cdef Py_ssize_t n
+        if self.mount is None:
+            return 0
+        n = PyBytes_GET_SIZE(self.mount)
+        if n < msg.topic_len and memcmp(msg_topic(msg), PyBytes_AS_STRING(self.mount), <size_t>n) == 0:
+            return <uint16_t>n
+        return 0
+
+    cdef uint16_t alias_for(self, const uint8_t* topic, uint16_t n, bint* known) except? 0:
+        """The topic's alias on this connection, `known` when the client was told; 0 when it has none."""
+        cdef bytes name
+        known[0] = False
+        if n < SHORTEST_ALIASED or n > LONGEST_ALIASED:
+            return 0
+        if self.aliases is None:
+            self.aliases = {}
+        name = topic[:n]
+        alias = self.aliases.get(name)
+        if alias is not None:
+            known[0] = True
+            return <uint16_t>alias
+        if len(self.aliases) >= min(self.peer_alias_max, MAX_ALIASES):
+            return 0
+        self.aliases[name] = len(self.aliases) + 1
+        return <uint16_t>len(self.aliases)
 
     # -- what an operator sees ------------------------------------------------------------------------------------
 

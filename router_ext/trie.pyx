@@ -253,6 +253,11 @@ cdef uint32_t trie_find(const Trie* trie, const uint8_t* topic_filter, size_t n)
         begin = end + 1
 
 
+cdef bint trie_has_below(const Trie* trie, const uint8_t* level, size_t n) noexcept nogil:
+    """Whether any filter begins with that level."""
+    return child(trie, ROOT, level, n) != 0
+
+
 cdef void trie_prune(Trie* trie, uint32_t number) noexcept nogil:
     """Frees a node that nothing needs any more, and those above it that were there for it."""
     cdef Node* node = trie_node(trie, number)

@@ -38,6 +38,8 @@ cdef class Zone:
     cdef public bint mqueue_store_qos0
     cdef public object mountpoint                # template text or None
     cdef public bint use_username_as_clientid
+    cdef public bint check_payload_format        # payloads said to be UTF-8 have to be
+    cdef public uint32_t max_session_expiry      # seconds; the most an MQTT 5 client may ask for
     cdef public uint32_t publish_limit_count     # 0: no limit
     cdef public uint32_t publish_limit_period    # ms
     cdef public uint32_t shutdown_count          # queued messages that end a connection, 0: no limit

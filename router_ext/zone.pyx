@@ -21,6 +21,7 @@ cdef class Zone:
         self.max_awaiting_rel = 100
         self.await_rel_timeout = 300000
         self.session_expiry_interval = 7200
+        self.max_session_expiry = 0xFFFFFFFF
         self.max_mqueue_len = 1000
         self.mqueue_default_priority = 255
         self.mqueue_store_qos0 = True

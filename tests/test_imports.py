@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "emqx_mgmt"
 LAYERS = [
     {"settings"},
     {"broker"},
-    {"listeners", "storage", "monitor"},
+    {"listeners", "storage", "monitor", "modules"},
     {"plugins"},
     {"node"},
     {"manage"},

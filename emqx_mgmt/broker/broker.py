@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PUBLISH = 3
+SWEPT_PER_TICK = 1000  # retained messages looked at: a million in less than two minutes
 DECISION_DEADLINE = 5.0  # seconds a hook may take
 # A connection taken over by its own client is no disconnect to the rest of the system.
 TAKEN_OVER = ("discard", "conflict")
@@ -154,7 +155,7 @@ class Broker:
             if expiry and session.expiry_interval == 0:
                 channel.close("protocol_error", reasons.PROTOCOL_ERROR)  # [MQTT-3.14.2-2]
                 return
-            session.expiry_interval = expiry
+            session.expiry_interval = min(expiry, channel.zone.max_session_expiry)
         if packet.reason_code == reasons.SUCCESS:
             session.will = None  # [MQTT-3.14.4-3]
             channel.close("normal")
@@ -169,6 +170,10 @@ class Broker:
 
     def on_acked(self, session: Session, message: Message) -> None:
         self.hooks.run("message.acked", session, message)
+
+    def on_awaiting_rel(self, channel: Channel) -> None:
+        log.warning("%s has more than %d QoS 2 messages waiting for its PUBREL",
+                    channel.client_id, channel.zone.max_awaiting_rel)
 
     def on_denied(self, channel: Channel, topic: bytes) -> None:
         log.info("%s may not publish to %s", channel.client_id, topic.decode())
@@ -213,6 +218,7 @@ class Broker:
             else:
                 channel.close("idle_timeout")
         self.timers.run(now)
+        self.engine.sweep_retained(SWEPT_PER_TICK)
         self.flapping.sweep(now)
         self.stats_book.tick()
 

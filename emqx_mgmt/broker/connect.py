@@ -12,6 +12,8 @@ from emqx_mgmt.broker.access import PUBLISH as ACCESS_PUBLISH
 from emqx_mgmt.broker.client import Client, Grant
 from emqx_mgmt.broker.sessions import NEVER
 from router_ext.codec import encode_connack
+from router_ext.packets import Will
+from router_ext.topic import valid_name
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
@@ -65,8 +67,12 @@ class Connecting:
             client_id = f"auto-{secrets.token_hex(12)}"
         elif len(client_id.encode()) > zone.max_clientid_len:
             raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID)
-        return Client(client_id, packet.username, channel.peer, zone.name, packet.proto_ver,
-                      password=packet.password)
+        client = Client(client_id, packet.username, channel.peer, zone.name, packet.proto_ver,
+                        password=packet.password)
+        mount = mountpoint(zone, client)
+        if mount is not None and not valid_name(mount):
+            raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID)  # a wildcard in it would reach below other mountpoints
+        return client
 
     def _check_banned(self, channel: Channel, client: Client) -> None:
         banned = self._broker.banned
@@ -81,6 +87,11 @@ class Connecting:
             raise Refused(reasons.QOS_NOT_SUPPORTED)  # [MQTT-3.2.2-12]
         if packet.will.retain and not channel.zone.retain_available:
             raise Refused(reasons.RETAIN_NOT_SUPPORTED)  # [MQTT-3.2.2-13]
+        if channel.zone.check_payload_format and packet.will.properties.get("payload_format_indicator"):
+            try:
+                packet.will.payload.decode()
+            except UnicodeDecodeError:
+                raise Refused(reasons.PAYLOAD_FORMAT_INVALID) from None
 
     def _authorise(self, channel: Channel, packet: Connect, client: Client) -> Grant | Refused:
         """The authentication chain, `allow_anonymous` at its end, then the ACL for the will's topic."""
@@ -116,7 +127,8 @@ class Connecting:
         channel.context = client
         session, present = self._broker.sessions_life.open(
             channel, client.client_id, client.username, expiry_interval(channel.zone, packet))
-        session.will = packet.will
+        mount = mountpoint(channel.zone, client)
+        session.will = mounted(packet.will, mount)
         self._broker.connected(channel)
         channel.accept(
             session, self._connack(channel, packet, client, session, present),
@@ -125,7 +137,8 @@ class Connecting:
             receive_max=packet.properties.get("receive_maximum", 0),
             max_packet=packet.properties.get("maximum_packet_size", 0),
             alias_max=channel.zone.max_topic_alias,
-            mount=mountpoint(channel.zone, client),
+            peer_alias_max=packet.properties.get("topic_alias_maximum", 0),
+            mount=mount,
             will_topic=packet.will.topic if packet.will else None,
             is_super=answer.is_super,
         )
@@ -171,7 +184,7 @@ CONNACK_PRESENT = encode_connack(True, 0, {}, 4)
 def expiry_interval(zone: Zone, packet: Connect) -> int:
     """Seconds the session outlives its connection. MQTT 3: the zone's, or 0 with Clean Session."""
     if packet.proto_ver == 5:
-        return int(packet.properties.get("session_expiry_interval", 0))
+        return min(int(packet.properties.get("session_expiry_interval", 0)), zone.max_session_expiry)
     return 0 if packet.clean_start else min(zone.session_expiry_interval, NEVER)
 
 
@@ -182,7 +195,14 @@ def silence_limit(zone: Zone, packet: Connect) -> int:
 
 
 def mountpoint(zone: Zone, client: Client) -> bytes | None:
+    """The zone's mountpoint, `%c` and `%u` filled in where they are a whole level."""
     if not zone.mountpoint:
         return None
-    text = zone.mountpoint.replace("%c", client.client_id)
-    return (text.replace("%u", client.username) if client.username else text).encode()
+    values = {"%c": client.client_id, "%u": client.username or "%u"}
+    return "/".join(values.get(word, word) for word in zone.mountpoint.split("/")).encode()
+
+
+def mounted(will: Will | None, mount: bytes | None) -> Will | None:
+    if will is None or mount is None:
+        return will
+    return Will(mount.decode() + will.topic, will.payload, will.qos, will.retain, will.properties)

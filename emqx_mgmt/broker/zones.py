@@ -8,13 +8,14 @@ from emqx_mgmt.settings import Settings
 from router_ext.zone import Zone
 
 LOWEST, HIGHEST = 0, 255
+NEVER = 0xFFFFFFFF  # Session Expiry Interval: the session does not expire
 # Settings that mean the same there and here, by the same name and in the same unit.
 SAME = (
     "max_packet_size", "max_clientid_len", "max_topic_levels", "max_qos_allowed", "max_topic_alias",
     "retain_available", "wildcard_subscription", "shared_subscription", "ignore_loop_deliver", "enable_acl",
     "enable_ban", "enable_stats", "allow_anonymous", "server_keepalive", "keepalive_backoff", "max_subscriptions",
     "upgrade_qos", "max_inflight", "max_awaiting_rel", "max_mqueue_len", "mqueue_store_qos0", "mountpoint",
-    "use_username_as_clientid",
+    "use_username_as_clientid", "check_payload_format",
 )
 
 
@@ -44,6 +45,7 @@ def core_values(settings: Settings, name: str) -> dict[str, Any]:
         retry_interval=milliseconds(zone.retry_interval),
         await_rel_timeout=milliseconds(zone.await_rel_timeout),
         session_expiry_interval=int(zone.session_expiry_interval),
+        max_session_expiry=int(zone.max_session_expiry_interval) or NEVER,
         acl_nomatch_allow=zone.acl_nomatch == "allow",
         acl_deny_disconnect=zone.acl_deny_action == "disconnect",
         mqueue_priorities=priorities or None,

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import socket
+import sys
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
 
 from emqx_mgmt.listeners.descriptors import ConnectionBudget, connection_budget
-from emqx_mgmt.settings import Endpoint
+from emqx_mgmt.settings import AccessRule, Endpoint
+
+
+def peer_of(address: bytes) -> IPv4Address | IPv6Address:
+    """The address in a `struct sockaddr`; IPv4 inside IPv6 as IPv4."""
+    if int.from_bytes(address[:2], sys.byteorder) == socket.AF_INET:
+        return IPv4Address(address[4:8])
+    inside = IPv6Address(address[8:24])
+    return inside.ipv4_mapped or inside
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +35,7 @@ class Listener:
     backlog: int
     zone: str = ""
     max_conn_rate: int = 0
+    access: list[AccessRule] = field(default_factory=list)
     sock: socket.socket | None = None
     current_conns: int = 0
     shutdown_count: dict[str, int] = field(default_factory=dict)
@@ -43,14 +54,21 @@ class Listener:
     def is_mqtt(self) -> bool:
         return self.protocol.startswith("mqtt:")
 
-    def admit(self, _address: bytes) -> bool:
-        """Called for each connection accepted: False closes it at once."""
+    def admit(self, address: bytes) -> bool:
+        """Called for each connection accepted, with the peer's socket address: False closes it at once."""
+        if self.access and not self.allows(peer_of(address)):
+            self.shutdown_count["access_denied"] = self.shutdown_count.get("access_denied", 0) + 1
+            return False
         if self.current_conns >= self.max_conns or self.budget.taken >= self.budget.limit:
             self.shutdown_count["max_connections"] = self.shutdown_count.get("max_connections", 0) + 1
             return False
         self.current_conns += 1
         self.budget.taken += 1
         return True
+
+    def allows(self, peer: IPv4Address | IPv6Address) -> bool:
+        """By the first rule that fits (`listener.….access.N`)."""
+        return next((rule.allow for rule in self.access if rule.network is None or peer in rule.network), True)
 
     def closed(self, reason: str) -> None:
         """Called for each admitted connection that ended; a normal end is not counted."""

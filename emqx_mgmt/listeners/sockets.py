@@ -8,7 +8,7 @@ import socket
 
 from emqx_mgmt.listeners.descriptors import connection_budget
 from emqx_mgmt.listeners.listener import Listener
-from emqx_mgmt.settings import Settings
+from emqx_mgmt.settings import AccessRule, Settings
 from emqx_mgmt.settings.table import SHIPPED
 
 HTTP = ("dashboard", "management")
@@ -45,7 +45,15 @@ def mqtt_listener(settings: Settings, name: str) -> Listener | None:
         backlog=settings[f"{key}.backlog"],
         zone=settings[f"{key}.zone"],
         max_conn_rate=settings[f"{key}.max_conn_rate"],
+        access=access_rules(settings, f"{key}.access"),
     )
+
+
+def access_rules(settings: Settings, prefix: str) -> list[AccessRule]:
+    """`….access.1`, `….access.2`, … in that order."""
+    numbers = sorted(settings.words(prefix, ()), key=lambda word: (len(word), word))
+    rules = [settings[f"{prefix}.{number}"] for number in numbers]
+    return [rule for rule in rules if rule is not None]
 
 
 def http_listener(settings: Settings, name: str) -> Listener | None:

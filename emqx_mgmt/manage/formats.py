@@ -1,36 +1,8 @@
-"""Texts of the v3 API: dates, uptime, memory, load."""
+"""Texts of the v3 API: memory and load."""
 
 from __future__ import annotations
 
-import time
-from functools import lru_cache
-
 UNITS = ((1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
-
-
-def datetime_text(unix: float) -> str:
-    """Local time, no zone suffix."""
-    return _second_text(int(unix))
-
-
-@lru_cache(maxsize=65536)
-def _second_text(unix: int) -> str:
-    year, month, day, hour, minute, second = time.localtime(unix)[:6]
-    return f"{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
-
-
-def uptime_text(seconds: int) -> str:
-    """`3 days,18 hours, 25 minutes, 11 seconds`: no blank after `days,`, always plural."""
-    minutes, second = divmod(seconds, 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    if days:
-        return f"{days} days,{hour} hours, {minute} minutes, {second} seconds"
-    if hours:
-        return f"{hour} hours, {minute} minutes, {second} seconds"
-    if minutes:
-        return f"{minute} minutes, {second} seconds"
-    return f"{second} seconds"
 
 
 def memory_text(size: int) -> str | int:

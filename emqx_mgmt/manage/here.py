@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from emqx_mgmt.broker.about import SYSDESCR, VERSION, datetime_text, uptime_text
 from emqx_mgmt.manage import rows
 from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ONLINE, ConfigRefused, MqttRefused, Refused, Unknown
-from emqx_mgmt.manage.formats import datetime_text, memory_text, uptime_text
+from emqx_mgmt.manage.formats import memory_text
 from emqx_mgmt.manage.listing import Page, Paging, in_turns, page_of
 from emqx_mgmt.manage.runtime import RELEASE, Runtime
 from emqx_mgmt.plugins import PluginRefused, PluginRow, UnknownPlugin
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from emqx_mgmt.storage import Applications, Users
     from router_ext.session import Session
 
-SYSDESCR = "EMQ X Broker"
-VERSION = "3.0"
 RUNNING = "Running"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from emqx_mgmt.manage.formats import datetime_text
+from emqx_mgmt.broker.about import datetime_text
 
 if TYPE_CHECKING:
     from router_ext.session import Session

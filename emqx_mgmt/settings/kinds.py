@@ -64,6 +64,23 @@ class Threshold:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    """Whether addresses of a network may connect."""
+
+    allow: bool
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network | None  # None: all
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteRule:
+    """Topics that `topic_filter` matches and `expression` fits become `destination`."""
+
+    topic_filter: str
+    expression: str
+    destination: str
+
+
 def integer(low: int = 0, high: int = MOST) -> Kind:
     limits = f"an integer from {low} to {high}"
 
@@ -230,6 +247,37 @@ def parse_words(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
 
+def parse_access(text: str) -> AccessRule | None:
+    """`allow 192.168.0.0/24`, `deny all`; empty for no rule."""
+    if not text:
+        return None
+    verdict, _, network = text.partition(" ")
+    network = network.strip()
+    if verdict not in ("allow", "deny") or not network:
+        raise ValueError("must be allow or deny and a network or all, such as allow 192.168.0.0/24")
+    try:
+        return AccessRule(verdict == "allow", None if network == "all" else ipaddress.ip_network(network, strict=False))
+    except ValueError:
+        raise ValueError(f"has the network {network}, which is neither IPv4 nor IPv6") from None
+
+
+def parse_rewrite(text: str) -> RewriteRule | None:
+    """`x/# ^x/y/(.+)$ z/y/$1`: filter, regular expression and destination; empty for no rule."""
+    if not text:
+        return None
+    parts = text.split()
+    if len(parts) != 3:
+        raise ValueError("must be a topic filter, a regular expression and a destination, such as x/# ^x/(.+)$ y/$1")
+    rule = RewriteRule(*parts)
+    try:
+        groups = re.compile(rule.expression).groups
+    except re.error as error:
+        raise ValueError(f"has a regular expression that is none: {error}") from None
+    if any(int(number) > groups for number in re.findall(r"\$(\d+)", rule.destination)):
+        raise ValueError(f"refers to more than the {groups} groups of its regular expression")
+    return rule
+
+
 FLAG = Kind("flag", parse_flag, show_flag)
 DURATION_KIND = Kind("duration", parse_duration, show_duration)
 EXPIRY = Kind("integer, duration", parse_expiry, show_milliseconds)
@@ -246,3 +294,5 @@ PERCENT = Kind("percent", parse_percent, "{:g}%".format)
 NODE_NAME = Kind("string", parse_node_name)
 ZONE_NAME = Kind("string", parse_zone_name)
 WORDS = Kind("string", parse_words, ",".join)
+ACCESS = Kind("string", parse_access)
+REWRITE = Kind("string", parse_rewrite)

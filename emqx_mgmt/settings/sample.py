@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterator
+from itertools import product
 
-from emqx_mgmt.settings.table import GLOBAL, LISTENER, SHIPPED, ZONE, Key
+from emqx_mgmt.settings.table import GLOBAL, LISTENER, MODULE, SHIPPED, ZONE, Key
 
 HEAD = """\
 # Configuration of the broker: key = value, one a line. What is commented out shows the default.
 # A variable of the environment wins over this file: EMQX_LISTENER__TCP__EXTERNAL sets listener.tcp.external.
 # Durations are written 200ms, 15s, 5m, 2h, 1d; sizes 64KB, 1MB; flags on, off, true, false.
 """
+WORDS = {"$name": SHIPPED, "$zone": SHIPPED, "$n": ("1",)}
 
 
 def sample() -> str:
-    sections = [("Node and protocol", GLOBAL), ("Listeners", LISTENER), ("Zones", ZONE)]
+    sections = [("Node and protocol", GLOBAL), ("Modules", MODULE), ("Listeners", LISTENER), ("Zones", ZONE)]
     parts = [HEAD]
     for title, keys in sections:
         parts.append(f"\n## {title}\n")
@@ -34,4 +35,4 @@ def paragraphs(key: Key) -> Iterator[str]:
 
 
 def names(key: Key) -> list[str]:
-    return [re.sub(r"\$\w+", word, key.name) for word in SHIPPED] if "$" in key.name else [key.name]
+    return [".".join(parts) for parts in product(*(WORDS.get(part, (part,)) for part in key.name.split(".")))]

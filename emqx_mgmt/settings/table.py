@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from emqx_mgmt.settings.acl_file import DEFAULT as DEFAULT_ACL_FILE
 from emqx_mgmt.settings.kinds import (
+    ACCESS,
     ACL_FILE,
     APPLICATION,
     BYTESIZE,
@@ -23,6 +24,7 @@ from emqx_mgmt.settings.kinds import (
     PERCENT,
     PRIORITIES,
     RATE,
+    REWRITE,
     STRING,
     THRESHOLD,
     WORDS,
@@ -109,6 +111,8 @@ GLOBAL = [
     Key("mqtt.wildcard_subscription", FLAG, "true", "Whether clients may subscribe with + and #."),
     Key("mqtt.shared_subscription", FLAG, "true", "Whether clients may use $share and $queue."),
     Key("mqtt.ignore_loop_deliver", FLAG, "false", "MQTT 3.x: do not deliver a client its own messages."),
+    Key("mqtt.check_payload_format", FLAG, "false",
+        "MQTT 5: refuse a payload that is said to be UTF-8 text (Payload Format Indicator) and is not."),
     Key("mqtt.response_topic_prefix", STRING, "emqxrspv1", "MQTT 5 Response Information, sent when asked for."),
     Key("monitor.check_interval", DURATION_KIND, "30s", "How often alarms are raised and cleared."),
     *water_marks("cpu", "CPU usage", 80, 60),
@@ -131,6 +135,17 @@ GLOBAL = [
         "How long a plugin may hold the processor without a pause; then it is interrupted."),
 ]
 
+MODULE = [
+    Key("module.presence", FLAG, "on", "Tell below $SYS/brokers/<node>/clients/ who connects and disconnects."),
+    Key("module.presence.qos", integer(0, 2), "1", "The QoS of those messages."),
+    Key("module.subscription", FLAG, "off", "Subscribe each new session to the topics below."),
+    Key("module.subscription.$n.topic", STRING, "", "A topic filter; %c is the client id, %u the user name."),
+    Key("module.subscription.$n.qos", integer(0, 2), "0", "The QoS of that subscription."),
+    Key("module.rewrite", FLAG, "off", "Rewrite the topics of PUBLISH, SUBSCRIBE and UNSUBSCRIBE by the rules below."),
+    Key("module.rewrite.rule.$n", REWRITE, "",
+        "filter regex destination, such as x/# ^x/y/(.+)$ z/y/$1: the first rule whose filter matches decides."),
+]
+
 LISTENER = [
     Key("listener.tcp.$name", ENDPOINT, "off", "An MQTT listener: port, address and port, or off.",
         named={"external": "0.0.0.0:1883", "internal": "127.0.0.1:11883"}),
@@ -140,6 +155,8 @@ LISTENER = [
     Key("listener.tcp.$name.max_conn_rate", integer(), "0", "The most new connections a second; 0 for no limit."),
     Key("listener.tcp.$name.zone", ZONE_NAME, "external", "The zone of its connections.",
         named={"internal": "internal"}),
+    Key("listener.tcp.$name.access.$n", ACCESS, "",
+        "allow or deny, and a network or all; the first rule that fits decides, and without one it is allow."),
     Key("listener.tcp.$name.backlog", integer(1), "1024", "Connections the kernel holds until they are accepted."),
     Key("management.listener.http", ENDPOINT, "8080", "The REST API for applications: port, address and port, or off."),
     Key("management.listener.http.acceptors", integer(1), "2", "Shown by the listeners resource."),
@@ -193,6 +210,7 @@ ZONE = [
     zone_twin("wildcard_subscription", "mqtt.wildcard_subscription", "Overrides mqtt.wildcard_subscription."),
     zone_twin("shared_subscription", "mqtt.shared_subscription", "Overrides mqtt.shared_subscription."),
     zone_twin("ignore_loop_deliver", "mqtt.ignore_loop_deliver", "Overrides mqtt.ignore_loop_deliver."),
+    zone_twin("check_payload_format", "mqtt.check_payload_format", "Overrides mqtt.check_payload_format."),
     zone_key("server_keepalive", integer(0, 65535), "0", "MQTT 5 Server Keep Alive in seconds; 0 for the client's."),
     zone_key("keepalive_backoff", number(0.5), "0.75", "Closed after keepalive * backoff * 2 without a byte."),
     zone_key("max_subscriptions", integer(), "0", "The most subscriptions of a session; 0 for no limit."),
@@ -204,6 +222,8 @@ ZONE = [
              external="100", internal="100"),
     zone_key("await_rel_timeout", DURATION_KIND, "300s", "How long a QoS 2 message waits for its PUBREL."),
     zone_key("session_expiry_interval", DURATION_KIND, "2h", "How long an MQTT 3.x session outlives its connection."),
+    zone_key("max_session_expiry_interval", DURATION_KIND, "0",
+             "The longest session expiry an MQTT 5 client gets; 0 for as long as it asks."),
     zone_key("max_mqueue_len", integer(), "1000", "The most messages queued for a session; 0 for no limit."),
     zone_key("mqueue_priorities", PRIORITIES, "none", "topic=priority,...: which queued messages go first."),
     zone_key("mqueue_default_priority", enum("lowest", "highest"), "lowest", "The priority of topics not listed.",
@@ -216,7 +236,7 @@ ZONE = [
     zone_key("flapping_banned_expiry_interval", DURATION_KIND, "1h", "How long such a client is banned."),
 ]
 
-TABLE = [*GLOBAL, *LISTENER, *ZONE]
+TABLE = [*GLOBAL, *MODULE, *LISTENER, *ZONE]
 
 EXACT = {key.name: key for key in TABLE if "$" not in key.name}
 PATTERNS = [(key.pattern, key) for key in TABLE if "$" in key.name]

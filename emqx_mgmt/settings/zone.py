@@ -34,6 +34,7 @@ class Zone:
     wildcard_subscription: bool
     shared_subscription: bool
     ignore_loop_deliver: bool
+    check_payload_format: bool
     server_keepalive: int
     keepalive_backoff: float
     max_subscriptions: int
@@ -43,6 +44,7 @@ class Zone:
     max_awaiting_rel: int
     await_rel_timeout: float
     session_expiry_interval: float
+    max_session_expiry_interval: float
     max_mqueue_len: int
     mqueue_priorities: dict[str, int]
     mqueue_default_priority: str

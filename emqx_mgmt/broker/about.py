@@ -1,0 +1,34 @@
+"""What a node says about itself: over REST, and below `$SYS/`."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+
+SYSDESCR = "EMQ X Broker"
+VERSION = "3.0"
+
+
+def datetime_text(unix: float) -> str:
+    """Local time, no zone suffix."""
+    return _second_text(int(unix))
+
+
+@lru_cache(maxsize=65536)
+def _second_text(unix: int) -> str:
+    year, month, day, hour, minute, second = time.localtime(unix)[:6]
+    return f"{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
+
+
+def uptime_text(seconds: int) -> str:
+    """`3 days,18 hours, 25 minutes, 11 seconds`: no blank after `days,`, always plural."""
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days} days,{hour} hours, {minute} minutes, {second} seconds"
+    if hours:
+        return f"{hour} hours, {minute} minutes, {second} seconds"
+    if minutes:
+        return f"{minute} minutes, {second} seconds"
+    return f"{second} seconds"

@@ -1,0 +1,41 @@
+"""The modules of the broker: presence, subscription and rewrite (EMQ X 3, "Modules"); all by settings `module.…`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from emqx_mgmt.modules.presence import Presence
+from emqx_mgmt.modules.rewrite import Rewrite
+from emqx_mgmt.modules.subscription import AutoSubscribe
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker import Broker
+    from emqx_mgmt.broker.sys_topics import SysTopics
+    from emqx_mgmt.settings import Settings
+
+
+class Module(Protocol):
+    def start(self) -> None: ...
+
+
+def modules_of(settings: Settings, broker: Broker, sys_topics: SysTopics) -> list[Module]:
+    """Those that are switched on."""
+    modules: list[Module] = []
+    if settings["module.presence"]:
+        modules.append(Presence(broker, sys_topics, settings["module.presence.qos"]))
+    if settings["module.subscription"]:
+        numbers = sorted(settings.words("module.subscription", ()), key=in_order)
+        rows = [(settings[f"module.subscription.{n}.topic"], settings[f"module.subscription.{n}.qos"]) for n in numbers]
+        modules.append(AutoSubscribe(broker, [(topic, qos) for topic, qos in rows if topic]))
+    if settings["module.rewrite"]:
+        numbers = sorted(settings.words("module.rewrite.rule", ()), key=in_order)
+        modules.append(Rewrite(broker, [settings[f"module.rewrite.rule.{number}"] for number in numbers]))
+    return modules
+
+
+def in_order(word: str) -> tuple[int, str]:
+    """1, 2, 10, and words behind numbers."""
+    return (int(word), "") if word.isdigit() else (1 << 30, word)
+
+
+__all__ = ["Module", "modules_of"]

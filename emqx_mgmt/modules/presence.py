@@ -1,0 +1,58 @@
+"""Presence: tells who comes and goes, below `$SYS/brokers/<node>/clients/` (behaviour of EMQ X 3, section 18.1)."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import orjson
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker import Broker
+    from emqx_mgmt.broker.client import Client
+    from emqx_mgmt.broker.sys_topics import SysTopics
+    from router_ext.channel import Channel
+
+
+class Presence:
+    """A client that comes while nobody subscribes below `$SYS` costs one look at the table of subscriptions."""
+
+    def __init__(self, broker: Broker, sys_topics: SysTopics, qos: int) -> None:
+        self._broker = broker
+        self._sys = sys_topics
+        self._qos = qos
+
+    def start(self) -> None:
+        self._broker.hooks.add("client.connected", self.connected)
+        self._broker.hooks.add("client.disconnected", self.disconnected)
+
+    def connected(self, client: Client, channel: Channel) -> None:
+        if self._sys.wanted:
+            self._tell(client, "connected", {
+                "clientid": client.client_id,
+                "username": name_of(client),
+                "ipaddress": client.peer[0],
+                "connack": 0,
+                "ts": int(time.time()),
+                "proto_ver": channel.proto_ver,
+                "proto_name": channel.proto_name,
+                "clean_start": channel.clean_start,
+                "keepalive": channel.keepalive,
+            })
+
+    def disconnected(self, client: Client, reason: str) -> None:
+        if self._sys.wanted:
+            self._tell(client, "disconnected", {
+                "clientid": client.client_id,
+                "username": name_of(client),
+                "reason": reason,
+                "ts": int(time.time()),
+            })
+
+    def _tell(self, client: Client, event: str, news: dict[str, str | int | bool]) -> None:
+        if "+" not in client.client_id and "#" not in client.client_id:  # they are in no topic name [MQTT-3.3.2-2]
+            self._sys.publish(f"clients/{client.client_id}/{event}", orjson.dumps(news), self._qos)
+
+
+def name_of(client: Client) -> str:
+    return "undefined" if client.username is None else client.username

@@ -1,0 +1,97 @@
+"""Rewriting of topics, for publish, subscribe and unsubscribe (behaviour of EMQ X 3, section 18.3)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from router_ext.message import Message
+from router_ext.topic import split_share, topic_matches, valid_filter, valid_name
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker import Broker
+    from emqx_mgmt.broker.client import Client
+    from emqx_mgmt.settings import RewriteRule
+
+
+@dataclass(slots=True)
+class Rule:
+    """Topics that `topic_filter` matches become `template` where `pattern` fits them."""
+
+    topic_filter: str
+    pattern: re.Pattern[str]
+    template: str
+
+    def apply(self, topic: str) -> str:
+        found = self.pattern.search(topic)
+        return topic if found is None else found.expand(self.template)
+
+
+class Rewrite:
+    """The first rule whose filter matches a topic decides about it, also when its expression does not."""
+
+    def __init__(self, broker: Broker, rules: list[RewriteRule | None]) -> None:
+        self._broker = broker
+        self._rules = [Rule(rule.topic_filter, re.compile(rule.expression), python_template(rule.destination))
+                       for rule in rules if rule is not None]
+        self._latest: Message | None = None  # it passes a second handler when two prefixes are hooked
+
+    def start(self) -> None:
+        hooks = self._broker.hooks
+        for prefix in apart([literal_prefix(rule.topic_filter) for rule in self._rules]):
+            hooks.add("message.publish", self.publish, prefix=prefix)
+        if self._rules:
+            hooks.add("client.subscribe", self.subscribe)
+            hooks.add("client.unsubscribe", self.unsubscribe)
+
+    def rewritten(self, topic: str) -> str:
+        for rule in self._rules:
+            if topic_matches(rule.topic_filter, topic):
+                return rule.apply(topic)
+        return topic
+
+    def publish(self, message: Message) -> Message:
+        if message is self._latest:
+            return message
+        topic = self.rewritten(message.topic)
+        if topic == message.topic or not valid_name(topic):
+            return message
+        self._latest = Message.create(topic, message.payload, message.qos, message.retain, message.client_id,
+                                      message.properties, message.expiry, message.arrived)
+        return self._latest
+
+    def subscribe(self, codes: list[int], _client: Client, filters: list[tuple[str, int]]) -> list[int]:
+        filters[:] = [(self.rewritten_filter(topic), options) for topic, options in filters]
+        return codes
+
+    def unsubscribe(self, _client: Client, filters: list[str]) -> None:
+        filters[:] = [self.rewritten_filter(topic) for topic in filters]
+
+    def rewritten_filter(self, topic: str) -> str:
+        """A shared subscription keeps its group."""
+        try:
+            _, inner = split_share(topic)
+        except ValueError:
+            return topic
+        becomes = self.rewritten(inner)
+        return topic[:len(topic) - len(inner)] + becomes if valid_filter(becomes) else topic
+
+
+def python_template(destination: str) -> str:
+    r"""`$1` as `\g<1>`."""
+    return re.sub(r"\$(\d+)", r"\\g<\1>", destination.replace("\\", "\\\\"))
+
+
+def literal_prefix(topic_filter: str) -> str:
+    """What every topic that the filter matches begins with."""
+    return re.split(r"/?#|\+", topic_filter, maxsplit=1)[0]
+
+
+def apart(prefixes: list[str]) -> list[str]:
+    """The fewest of them that cover all: none begins with another."""
+    kept: list[str] = []
+    for prefix in sorted(set(prefixes)):
+        if not kept or not prefix.startswith(kept[-1]):
+            kept.append(prefix)
+    return kept

@@ -1,0 +1,73 @@
+"""A broker in this process, its clock in the hands of the test: what it takes hours to wait for is done at once."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import gevent
+
+from emqx_mgmt.broker import Broker
+from router_ext.channel import Channel
+from router_ext.reactor import Reactor
+from router_ext.retained import RetainedStore
+from router_ext.zone import Zone
+from tests.mqtt.raw import Raw
+
+ADDRESS = b"\x02\x00\x04\x00\x7f\x00\x00\x01" + bytes(8)  # 127.0.0.1:1024, as the system writes it
+
+
+class Door:
+    """The listener, as far as connections care: why they ended."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def closed(self, reason: str) -> None:
+        self.ended.append(reason)
+
+
+class Bench:
+    """`Bench(max_inflight=3)`: keywords are the zone's settings; `strategy` is that of shared subscriptions."""
+
+    def __init__(self, *, strategy: str = "random", **zone: Any) -> None:
+        self.broker = Broker(shared_strategy=strategy, response_topic_prefix="answers")
+        self.engine = self.broker.engine
+        self.engine.retained = RetainedStore()
+        self.reactor = Reactor(self.engine)
+        self.zone = Zone("test", **({"idle_timeout": 0} | zone))
+        self.door = Door()
+        self.now = 1_000_000
+        self.broker.now = self.now
+        self.turn()
+
+    def turn(self) -> None:
+        """Works until nothing is left to do."""
+        gevent.sleep(0)
+        self.broker.now = self.now
+        while self.reactor.turn(self.now):
+            pass
+
+    def later(self, seconds: float) -> None:
+        """Lets time pass, with the ticks that come with it."""
+        end = self.now + int(seconds * 1000)
+        step = max(100, int(seconds * 1000) // 50)
+        while self.now < end:
+            self.now = min(end, self.now + step)
+            self.broker.tick(self.now, self.reactor.tick(self.now))
+            self.turn()
+
+    def open(self, version: int = 5) -> Raw:
+        """A connection that has sent nothing."""
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        Channel(self.engine, self.zone, theirs.detach(), ADDRESS, self.door, self.reactor.fileno())
+        return Raw(ours, version, self.turn)
+
+    def client(self, client_id: str = "", version: int = 5, **options: Any) -> Raw:
+        return self.open(version).connect(client_id, **options)
+
+    def gone(self, client: Raw) -> None:
+        """The client's connection breaks, and the broker has noticed."""
+        client.drop()
+        self.turn()

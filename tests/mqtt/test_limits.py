@@ -1,0 +1,361 @@
+"""MQTT 5: what client and server tell each other about limits, and how each is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mqtt.bench import Bench
+from tests.mqtt.raw import DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Closed, Raw
+
+LONG = "sensors/building-7/floor-3/temperature"
+
+
+def burst(client: Raw, topic: str, count: int, qos: int) -> list[int]:
+    """`count` messages without waiting for an answer; their packet ids."""
+    pids = [client.next_pid() for _ in range(count)]
+    client.send(b"".join(client.publish_packet(topic, b"%d" % pid, qos, pid=pid) for pid in pids))
+    return pids
+
+
+# -- Receive Maximum ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+def test_no_more_in_flight_than_the_client_takes(qos: int):
+    """[MQTT-3.3.4-9] The server keeps to the client's Receive Maximum."""
+    bench = Bench(max_inflight=0)
+    reader = bench.client("reader", receive_maximum=2)
+    reader.subscribe("t", qos=qos)
+    writer = bench.client("writer")
+    for number in range(5):
+        writer.publish("t", b"%d" % number, qos)
+    first, second = reader.expect(PUBLISH), reader.expect(PUBLISH)
+    reader.silent()
+    assert [first.payload, second.payload] == [b"0", b"1"]
+    if qos == 1:
+        reader.ack(PUBACK, first.pid)
+    else:
+        reader.ack(PUBREC, first.pid)
+        reader.expect(PUBREL, pid=first.pid)
+        reader.silent()  # PUBREC alone frees nothing
+        reader.ack(PUBCOMP, first.pid)
+    assert reader.expect(PUBLISH).payload == b"2"
+    reader.silent()
+
+
+def test_a_refusing_pubrec_makes_room():
+    """[MQTT-4.3.3-4] PUBREC with 0x80 or more ends the exchange: no PUBREL, and the next message comes."""
+    bench = Bench()
+    reader = bench.client("reader", receive_maximum=1)
+    reader.subscribe("t", qos=2)
+    writer = bench.client("writer")
+    writer.publish("t", b"first", 2)
+    writer.publish("t", b"second", 2)
+    reader.ack(PUBREC, reader.expect(PUBLISH, payload=b"first").pid, 0x97)
+    reader.expect(PUBLISH, payload=b"second")
+
+
+def test_resent_messages_keep_to_a_smaller_receive_maximum():
+    """[MQTT-3.3.4-9] Also for what was in flight on an earlier connection with a larger one, in order
+    [MQTT-4.6.0-1]."""
+    bench = Bench(max_inflight=10)
+    reader = bench.client("reader", clean=False, session_expiry=100)
+    reader.subscribe("t", qos=1)
+    writer = bench.client("writer")
+    for number in range(6):
+        writer.publish("t", b"%d" % number, 1)
+    assert [reader.expect(PUBLISH).payload for _ in range(6)] == [b"%d" % i for i in range(6)]
+    bench.gone(reader)
+    writer.publish("t", b"6", 1)
+    reader = bench.client("reader", clean=False, session_expiry=100, receive_maximum=2)
+    seen = []
+    for _ in range(3):
+        pair = [reader.expect(PUBLISH, dup=True), reader.expect(PUBLISH, dup=True)]
+        reader.silent()
+        for packet in pair:
+            seen.append(packet.payload)
+            reader.ack(PUBACK, packet.pid)
+    assert seen == [b"%d" % i for i in range(6)]
+    reader.expect(PUBLISH, payload=b"6", dup=False)
+
+
+def test_beyond_the_announced_receive_maximum_is_disconnected():
+    """[MQTT-3.3.4-7] MQTT 5: DISCONNECT 0x93 for a client with more QoS 2 exchanges open than CONNACK allows."""
+    bench = Bench(max_awaiting_rel=3)
+    client = bench.client("client")
+    assert client.connack.props["receive_maximum"] == 3
+    burst(client, "t", 3, 2)
+    for pid in (1, 2, 3):
+        client.expect(PUBREC, pid=pid)
+    client.silent()
+    burst(client, "t", 1, 2)
+    client.expect(DISCONNECT, code=0x93)
+    client.closed()
+    assert bench.door.ended == ["receive_maximum_exceeded"]
+
+
+def test_released_exchanges_do_not_count():
+    bench = Bench(max_awaiting_rel=2)
+    client = bench.client("client")
+    for _ in range(5):
+        client.publish("t", b"", 2)
+        client.publish("t", b"", 1)
+    client.silent()
+
+
+def test_withheld_qos1_acknowledgements_count():
+    """A client whose PUBACKs are withheld may not send more than its Receive Maximum either."""
+    bench = Bench(max_awaiting_rel=4, max_mqueue_len=1, max_inflight=1)
+    reader = bench.client("reader")
+    reader.subscribe("t", qos=1)
+    writer = bench.client("writer")
+    burst(writer, "t", 6, 1)
+    assert writer.expect(PUBACK).pid == 1
+    assert writer.expect(PUBACK).pid == 2
+    writer.silent()  # 3, 4, 5 and 6 wait for the reader
+    burst(writer, "t", 1, 1)
+    writer.expect(DISCONNECT, code=0x93)
+
+
+def test_quota_is_whole_again_on_a_new_connection():
+    """Section 4.9: what an earlier connection left open does not count on the next."""
+    bench = Bench(max_awaiting_rel=2)
+    client = bench.client("client", clean=False, session_expiry=100)
+    burst(client, "t", 2, 2)
+    client.expect(PUBREC)
+    client.expect(PUBREC)
+    bench.gone(client)
+    client = bench.client("client", clean=False, session_expiry=100)
+    client.pid = 2
+    burst(client, "t", 2, 2)
+    client.expect(PUBREC, pid=3, code=0x10)
+    client.expect(PUBREC, pid=4)
+    client.silent()
+
+
+def test_mqtt_3_is_counted_and_warned_but_loses_nothing(caplog: pytest.LogCaptureFixture):
+    """`max_awaiting_rel` for 3.x: nothing is dropped; the limit counts and warns."""
+    bench = Bench(max_awaiting_rel=3)
+    reader = bench.client("reader", 4)
+    reader.subscribe("t", qos=0)
+    client = bench.client("client", 4)
+    pids = burst(client, "t", 5, 2)
+    for pid in pids:
+        client.expect(PUBREC, pid=pid)
+    client.silent()
+    assert [reader.message().payload for _ in pids] == [b"%d" % pid for pid in pids]
+    assert bench.engine.metrics.extended()["awaiting_rel/exceeded"] == 2
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_pubrel_in_time_or_never():
+    """`await_rel_timeout`: the id is forgotten, PUBREL is answered 0x92."""
+    bench = Bench(await_rel_timeout=5000)
+    client = bench.client("client")
+    pid, = burst(client, "t", 1, 2)
+    client.expect(PUBREC, pid=pid)
+    bench.later(7)
+    client.ack(PUBREL, pid)
+    client.expect(PUBCOMP, pid=pid, code=0x92)
+    assert bench.broker.metrics()["messages/qos2/expired"] == 1
+
+
+def test_pubrel_timeout_stands_still_while_the_client_is_away():
+    """[MQTT-4.3.3-10] A QoS 2 message repeated after a long absence is still the same message."""
+    bench = Bench(await_rel_timeout=5000)
+    reader = bench.client("reader")
+    reader.subscribe("t")
+    client = bench.client("client", clean=False, session_expiry=1000)
+    client.send(client.publish_packet("t", b"once", 2, pid=7))
+    client.expect(PUBREC, pid=7)
+    bench.gone(client)
+    bench.later(60)
+    client = bench.client("client", clean=False, session_expiry=1000)
+    bench.later(1)
+    client.send(client.publish_packet("t", b"once", 2, pid=7, dup=True))
+    client.expect(PUBREC, pid=7, code=0)
+    reader.expect(PUBLISH, payload=b"once")
+    reader.silent()
+
+
+# -- Maximum Packet Size ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize("inflated", ["payload", "identifiers"])
+def test_too_large_for_one_is_dropped_for_it_alone(qos: int, inflated: str):
+    """[MQTT-3.1.2-24] [MQTT-3.1.2-25] As if it had been sent: no other subscriber notices, the next one comes."""
+    bench = Bench()
+    small = bench.client("small", maximum_packet_size=40)
+    large = bench.client("large")
+    for client in (small, large):
+        client.subscribe("t", qos=qos)
+    if inflated == "identifiers":
+        small.subscribe("+", qos=qos, subscription_id=268_435_455)
+        small.subscribe("#", qos=qos, subscription_id=268_435_454)
+    payload = b"x" * (40 if inflated == "payload" else 30)
+    writer = bench.client("writer")
+    writer.publish("t", payload, qos)
+    writer.publish("t", b"fits", qos)
+    assert small.message().payload == b"fits"
+    assert [large.message().payload for _ in range(2)] == [payload, b"fits"]
+    assert bench.engine.metrics.extended()["dropped/too_large"] == 1
+
+
+def test_exactly_the_maximum_is_delivered():
+    bench = Bench()
+    reader = bench.client("reader", maximum_packet_size=20)
+    reader.subscribe("t", qos=1)
+    writer = bench.client("writer")
+    room = 20 - len(writer.publish_packet("t", b"", 1, pid=1))
+    writer.publish("t", b"x" * room, 1)
+    writer.publish("t", b"x" * (room + 1), 1)
+    assert len(reader.message().payload) == room
+    reader.silent()
+
+
+def test_a_run_of_qos0_messages_is_judged_one_by_one():
+    bench = Bench()
+    reader = bench.client("reader", maximum_packet_size=20)
+    reader.subscribe("t")
+    writer = bench.client("writer")
+    writer.send(b"".join(writer.publish_packet("t", b"x" * n) for n in (1, 50, 2, 60, 3)))
+    assert [len(reader.message().payload) for _ in range(3)] == [1, 2, 3]
+    reader.silent()
+
+
+def test_a_packet_above_the_servers_maximum_ends_the_connection():
+    """[MQTT-3.2.2-15] 0x95, by the length in its header, before its body has come."""
+    bench = Bench(max_packet_size=100)
+    client = bench.client("client")
+    assert client.connack.props["maximum_packet_size"] == 100
+    client.send(client.publish_packet("t", b"x" * 100)[:5])
+    client.expect(DISCONNECT, code=0x95)
+    client.closed()
+
+
+# -- Topic Alias --------------------------------------------------------------------------------------
+
+
+def test_aliases_of_a_client():
+    """[MQTT-3.3.2-7] [MQTT-3.3.2-12] Set, used and set anew on one connection; unknown to others."""
+    bench = Bench(max_topic_alias=2)
+    reader = bench.client("reader")
+    reader.subscribe("#")
+    writer = bench.client("writer")
+    assert writer.connack.props["topic_alias_maximum"] == 2
+    for topic, alias in (("a", 1), ("b", 2), ("", 1), ("", 2), ("c", 1), ("", 1)):
+        writer.send(writer.publish_packet(topic, b"", topic_alias=alias))
+    packets = [reader.message() for _ in range(6)]
+    assert [packet.topic for packet in packets] == ["a", "b", "a", "b", "c", "c"]
+    assert not any("topic_alias" in packet.props for packet in packets)
+    other = bench.client("other")
+    other.send(other.publish_packet("", b"", topic_alias=1))
+    other.expect(DISCONNECT, code=0x82)
+
+
+@pytest.mark.parametrize("alias", [0, 3])
+def test_an_alias_out_of_range(alias: int):
+    """[MQTT-3.3.2-8] [MQTT-3.3.2-9] 0x94"""
+    bench = Bench(max_topic_alias=2)
+    writer = bench.client("writer")
+    writer.send(writer.publish_packet("t", b"", topic_alias=alias))
+    writer.expect(DISCONNECT, code=0x94)
+
+
+def test_aliases_for_a_client_that_takes_them():
+    """[MQTT-3.3.2-10] [MQTT-3.3.2-11] No more of them than it takes, told with the topic the first time."""
+    bench = Bench()
+    reader = bench.client("reader", topic_alias_maximum=1)
+    reader.subscribe("#", qos=1)
+    writer = bench.client("writer")
+    for topic in (LONG, LONG, "another/" + LONG, LONG, "another/" + LONG):
+        writer.publish(topic, b"", 1)
+    packets = [reader.message() for _ in range(5)]
+    assert [(packet.topic, packet.props.get("topic_alias")) for packet in packets] == [
+        (LONG, 1), ("", 1), ("another/" + LONG, None), ("", 1), ("another/" + LONG, None)]
+
+
+def test_aliases_end_with_the_connection():
+    """[MQTT-3.3.2-7] What is sent again after a reconnect has its topic."""
+    bench = Bench()
+    reader = bench.client("reader", topic_alias_maximum=5, clean=False, session_expiry=100)
+    reader.subscribe("#", qos=1)
+    writer = bench.client("writer")
+    writer.publish(LONG, b"1", 1)
+    writer.publish(LONG, b"2", 1)
+    assert [reader.expect(PUBLISH).topic, reader.expect(PUBLISH).topic] == [LONG, ""]
+    bench.gone(reader)
+    reader = bench.client("reader", clean=False, session_expiry=100)
+    assert [reader.message().topic, reader.message().topic] == [LONG, LONG]
+
+
+def test_an_alias_makes_no_packet_too_large():
+    bench = Bench()
+    size = len(Raw.publish_packet(bench.open(), LONG, b"x", 1, pid=1))
+    reader = bench.client("reader", topic_alias_maximum=5, maximum_packet_size=size)
+    reader.subscribe("#", qos=1)
+    bench.client("writer").publish(LONG, b"x", 1)
+    assert reader.message().topic == LONG
+
+
+# -- payload format -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("qos", "answer"), [(1, PUBACK), (2, PUBREC), (0, DISCONNECT)])
+def test_payload_format_is_checked_when_asked_to(qos: int, answer: int):
+    """Section 3.3.2.3.2: 0x99 for a payload said to be UTF-8 that is not."""
+    bench = Bench(check_payload_format=True)
+    reader = bench.client("reader")
+    reader.subscribe("t")
+    writer = bench.client("writer")
+    assert writer.publish("t", "grüße".encode(), 1, payload_format=1) == 0
+    assert reader.message().props == {"payload_format": 1}
+    assert writer.publish("t", b"\xff", 1, payload_format=0) == 0
+    assert reader.message().payload == b"\xff"
+    writer.send(writer.publish_packet("t", b"\xff", qos, pid=9, payload_format=1))
+    writer.expect(answer, code=0x99)
+    reader.silent()
+    if qos == 2:
+        writer.publish("t", b"ok", 2)
+        writer.send(writer.publish_packet("t", b"again", 2, pid=9))
+        writer.expect(PUBREC, pid=9, code=0)  # the refused exchange is over
+        assert [reader.message().payload, reader.message().payload] == [b"ok", b"again"]
+
+
+def test_payload_format_is_passed_on_unchecked_by_default():
+    """[MQTT-3.3.2-4]"""
+    bench = Bench()
+    reader = bench.client("reader")
+    reader.subscribe("t")
+    bench.client("writer").publish("t", b"\xff", 1, payload_format=1)
+    packet = reader.message()
+    assert packet.props == {"payload_format": 1}
+    assert packet.payload == b"\xff"
+
+
+def test_a_will_whose_payload_is_not_as_said():
+    bench = Bench(check_payload_format=True)
+    client = bench.open()
+    client.connect("client", code=0x99, will=("t", b"\xff", 0, False), will_props={"payload_format": 1})
+    client.closed()
+
+
+# -- overload -----------------------------------------------------------------------------------------
+
+
+def test_force_shutdown_policy():
+    """Too many messages waiting for a client end its connection; the session stays."""
+    bench = Bench(shutdown_count=5, max_inflight=1)
+    reader = bench.client("reader", clean=False, session_expiry=100)
+    reader.subscribe("t", qos=1)
+    writer = bench.client("writer")
+    for _ in range(8):
+        writer.publish("t", b"", 1)
+    bench.later(0.2)
+    reader.expect(PUBLISH)
+    reader.expect(DISCONNECT, code=0x97)
+    with pytest.raises(Closed):
+        reader.packet()
+    assert bench.door.ended == ["force_shutdown"]
+    assert "reader" in bench.broker.sessions

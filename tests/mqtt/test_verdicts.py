@@ -1,0 +1,152 @@
+"""Verdicts that take their time: order is kept, and nobody else waits.
+
+The hooks sleep on the event loop of the broker in this process, as a hook that asks a database would."""
+
+from __future__ import annotations
+
+import gevent
+import pytest
+
+from tests.mqtt.bench import Bench
+from tests.mqtt.raw import CONNACK, PUBACK, PUBCOMP, PUBREC, SUBACK, Raw
+
+
+class Slow:
+    """A hook that waits until it is told to go on; `answers` by topic or client id, else yes."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.gate = gevent.event.Event()
+        self.answers: dict[str, bool] = {}
+
+    def wait(self, subject: str) -> bool:
+        self.asked.append(subject)
+        self.gate.wait()
+        return self.answers.get(subject, True)
+
+
+def silent_so_far(bench: Bench, *clients: Raw) -> None:
+    """Nothing has come to them, however much the broker works."""
+    for _ in range(5):
+        bench.turn()
+        gevent.sleep(0.001)
+    for client in clients:
+        client._read()
+        assert client.inbox == b""
+
+
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_authentication(version: int):
+    bench = Bench()
+    slow = Slow()
+    bench.broker.hooks.add("client.authenticate", lambda client: client.client_id == "quick" or slow.wait("connect"),
+                           blocking=True)
+    client, reader = bench.open(version), bench.client("quick")
+    reader.subscribe("t")
+    pipelined = client.publish_packet("t", b"1") + client.publish_packet("t", b"2", 1, pid=1)
+    client.send(client.connect_packet("slow") + pipelined)
+    silent_so_far(bench, client, reader)
+    other = bench.client("quick too") if False else reader
+    other.silent()
+    slow.gate.set()
+    client.expect(CONNACK, code=0)
+    client.expect(PUBACK, pid=1)
+    assert [reader.message().payload, reader.message().payload] == [b"1", b"2"]
+    assert slow.asked == ["connect"]
+
+
+def test_subscribe_keeps_its_place():
+    """What comes behind a SUBSCRIBE that waits is done behind it."""
+    bench = Bench(enable_acl=True)
+    slow = Slow()
+    bench.broker.hooks.add(
+        "client.check_acl", lambda _c, access, topic: slow.wait(topic) if access == 1 else True, blocking=True)
+    client, other = bench.client("client"), bench.client("other")
+    body = b"\x00\x07\x00\x00\x01t\x01"
+    client.send(client.frame(0x82, body) + client.publish_packet("t", b"own", 1, pid=9) + b"\xc0\x00")
+    silent_so_far(bench, client)
+    other.publish("elsewhere", b"", 1)
+    slow.gate.set()
+    client.expect(SUBACK, pid=7, codes=[1])
+    kinds = [client.packet().kind for _ in range(3)]
+    assert sorted(kinds) == [3, 4, 13]  # the message, its PUBACK, PINGRESP
+    assert slow.asked == ["t"]
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_an_acl_check_in_the_middle_of_a_batch(answer: bool):
+    """Messages of all three QoS in one write, the one in the middle asked about: order is kept, nobody else waits."""
+    bench = Bench(enable_acl=True, enable_acl_cache=True, acl_cache_max_size=10)
+    slow = Slow()
+    slow.answers["asked"] = answer
+    bench.broker.hooks.add(
+        "client.check_acl", lambda _c, access, topic: slow.wait(topic) if topic == "asked" else True, blocking=True)
+    reader, writer, other = bench.client("reader"), bench.client("writer"), bench.client("other")
+    reader.subscribe("#", qos=2)
+    other.subscribe("other")
+    gate_open = slow.gate.is_set()
+    assert not gate_open
+    topics = ["a", "a", "asked", "asked", "b", "asked", "b"]
+    batch = b"".join(writer.publish_packet(topic, b"%d" % n, n % 3, pid=100 + n) for n, topic in enumerate(topics))
+    # The checks of the others are answered by greenlets too, at once.
+    writer.send(batch)
+    assert reader.message().payload == b"0"
+    assert reader.message().payload == b"1"
+    silent_so_far(bench, reader)
+    bench.broker.publish("other", b"not held")
+    assert other.message().payload == b"not held"
+    assert reader.message().payload == b"not held"
+    slow.gate.set()
+    expected = [n for n, topic in enumerate(topics) if n > 1 and (answer or topic != "asked")]
+    assert [reader.message().payload for _ in expected] == [b"%d" % n for n in expected]
+    answers = [writer.packet() for _ in range(4)]
+    assert [(packet.kind, packet.pid) for packet in answers] == [
+        (PUBACK, 101), (PUBREC, 102), (PUBACK, 104), (PUBREC, 105)]
+    assert answers[1].code == (0 if answer else 0x87)
+    assert slow.asked == ["asked"]  # and then it is remembered
+
+
+def test_a_deadline_denies():
+    bench = Bench()
+    bench.broker.verdicts.deadline = 0.05
+    bench.broker.hooks.add("client.authenticate", lambda _client: gevent.sleep(60) or True, blocking=True)
+    bench.open().connect("client", code=0x87).closed()
+    assert bench.broker.verdicts.late == 1
+
+
+def test_a_hook_that_fails_denies():
+    bench = Bench()
+
+    def fails(_client: object) -> bool:
+        raise OSError("the database is away")
+
+    bench.broker.hooks.add("client.authenticate", fails, blocking=True)
+    bench.open().connect("client", code=0x87).closed()
+
+
+def test_a_client_that_leaves_while_it_is_decided():
+    bench = Bench()
+    slow = Slow()
+    bench.broker.hooks.add("client.authenticate", lambda _client: slow.wait("connect"), blocking=True)
+    client = bench.open()
+    client.send(client.connect_packet("client"))
+    bench.turn()
+    client.drop()
+    bench.turn()
+    slow.gate.set()
+    silent_so_far(bench)
+    assert not bench.broker.sessions
+    assert bench.broker.online == 0
+
+
+def test_pubrel_behind_a_held_publish():
+    """[MQTT-4.6.0-3] A QoS 2 exchange goes on in order once the hold is lifted."""
+    bench = Bench(enable_acl=True)
+    slow = Slow()
+    bench.broker.hooks.add("client.check_acl", lambda _c, _a, topic: slow.wait(topic), blocking=True)
+    client = bench.client("client")
+    client.send(client.publish_packet("t", b"", 2, pid=3) + b"\x62\x02\x00\x03")
+    silent_so_far(bench, client)
+    slow.gate.set()
+    client.expect(PUBREC, pid=3)
+    client.expect(PUBCOMP, pid=3, code=0)
