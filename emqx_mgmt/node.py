@@ -21,7 +21,7 @@ from emqx_mgmt.modules import modules_of
 from emqx_mgmt.monitor import HubLag, Monitor, watches
 from emqx_mgmt.plugins import Plugins
 from emqx_mgmt.settings import Settings
-from emqx_mgmt.storage import Store
+from emqx_mgmt.storage import PUBLIC_PASSWORD, Store
 from router_ext.reactor import Acceptor
 from router_ext.retained import RetainedStore
 from router_ext.zone import Zone
@@ -70,6 +70,7 @@ class Node:
         self.store.users.bootstrap(
             self.settings["dashboard.default_user.login"], self.settings["dashboard.default_user.password"]
         )
+        self._warn_of_public_password()
         self._take_stored_changes()
         self.listeners[:] = listeners
         self.turns = Turns(self.broker)
@@ -88,6 +89,13 @@ class Node:
         for chore in self.chores:
             chore.start()
         self.started_at = time.time()
+
+    def _warn_of_public_password(self) -> None:
+        login = self.settings["dashboard.default_user.login"]
+        if self.store.users.verify(login, PUBLIC_PASSWORD):
+            log.warning(
+                "Dashboard user %s still has the default password: it is accepted from this machine only", login
+            )
 
     def _accept_from(self, listener: Listener) -> None:
         assert listener.sock is not None

@@ -14,7 +14,7 @@ from flask_httpauth import HTTPBasicAuth
 
 from emqx_mgmt.api.endpoint import PREFIX
 from emqx_mgmt.api.throttle import Throttle
-from emqx_mgmt.storage import Application, User
+from emqx_mgmt.storage import PUBLIC_PASSWORD, Application, User
 
 if TYPE_CHECKING:
     from emqx_mgmt.listeners import Listener
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 REALM = "minirest-server"
 MANAGEMENT, DASHBOARD = "management", "dashboard"
 UNAUTHORIZED = "UNAUTHORIZED"
-# The password of the default user that everybody knows.
-PUBLIC = "public"
 STILL_PUBLIC = (
     "the default password is accepted from this machine only:"
     " change it there, or set dashboard.default_user.password before the first start"
@@ -85,7 +83,7 @@ class Logins:
 
 def is_public_abroad(password: str) -> bool:
     """The well-known password, from another machine or through a proxy that says it is one."""
-    if password != PUBLIC:
+    if password != PUBLIC_PASSWORD:
         return False
     headers = flask.request.headers
     return not _is_loopback(_peer()) or "Forwarded" in headers or "X-Forwarded-For" in headers

@@ -37,7 +37,7 @@ class Connection(Struct, gc=False):
 
 class SessionRow(Struct, gc=False):
     """`heap_size`: machine words of the session object with what it owns; `reductions`: packets and
-    messages handled for it so far; `mailbox_len`: packets that its socket has not taken yet."""
+    messages handled for it so far; `mailbox_len`: bytes that its socket has not taken yet."""
 
     awaiting_rel_len: int
     binding: str

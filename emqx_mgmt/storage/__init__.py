@@ -6,9 +6,10 @@ from emqx_mgmt.storage.config_changes import ConfigChanges
 from emqx_mgmt.storage.data_dir import DataDirError, DataDirLock
 from emqx_mgmt.storage.schema import migrate
 from emqx_mgmt.storage.store import Store
-from emqx_mgmt.storage.users import User, Users
+from emqx_mgmt.storage.users import PUBLIC_PASSWORD, User, Users
 
 __all__ = [
+    "PUBLIC_PASSWORD",
     "Application",
     "Applications",
     "Bans",

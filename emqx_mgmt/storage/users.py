@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 HASHING_THREADS = 2
 REMEMBERED_LOGINS = 1024
+# The first password of the default user, which everybody knows.
+PUBLIC_PASSWORD = "public"
 
 
 class User(msgspec.Struct, frozen=True):

@@ -137,9 +137,15 @@ def test_the_environment_wins_over_the_file(start_broker, tmp_path):
 
 
 def test_an_unknown_variable_is_one_warning(start_broker):
-    broker = start_broker({"EMQX_PORT": "tcp://10.0.0.1:1883", "EMQX_SERVICE_HOST": "10.0.0.1"})
+    unknown = {"EMQX_PORT": "tcp://10.0.0.1:1883", "EMQX_SERVICE_HOST": "10.0.0.1"}
+    broker = start_broker(unknown | {"EMQX_DASHBOARD__DEFAULT_USER__PASSWORD": "not the shipped one"})
     (warning,) = (line for line in broker.stderr.splitlines() if "WARNING" in line)
     assert warning.endswith("Unknown variables are ignored: EMQX_PORT, EMQX_SERVICE_HOST")
+
+
+def test_the_shipped_password_is_told_at_every_start(start_broker):
+    broker = start_broker()
+    assert "Dashboard user admin still has the default password" in broker.stderr
 
 
 def test_json_logs_are_one_object_a_line(start_broker):
@@ -147,7 +153,7 @@ def test_json_logs_are_one_object_a_line(start_broker):
     lines = broker.stderr.splitlines()
     assert lines
     for line in lines:
-        assert json.loads(line)["level"] == "info"
+        assert json.loads(line)["level"] in ("info", "warning")
 
 
 def test_the_descriptor_limit_is_raised(broker):
