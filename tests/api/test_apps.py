@@ -87,12 +87,11 @@ def test_unknown_ids(broker: BrokerProcess) -> None:
     assert (answer.status_code, answer.json()) == (500, {"message": "ont_found"})
 
 
-@pytest.mark.parametrize("app_id", ["a b", "a/b", "7yz|securemode=3,x=1", "%", "%2F", "中", "..", "+"])
+@pytest.mark.parametrize("app_id", ["a b", "a/b", "7yz|securemode=3,x=1", "%", "%2F", "中", "+"])
 def test_odd_ids(broker: BrokerProcess, app_id: str) -> None:
     secret = add(broker, app_id=app_id, name="Odd").json()["secret"]
     path = f"apps/{quote(app_id, safe='')}"
-    if app_id != "..":  # requests tidies that one away
-        assert broker.api("GET", path).json()["app_id"] == app_id
+    assert broker.api("GET", path).json()["app_id"] == app_id
     assert broker.api("GET", "brokers", auth=(app_id.encode(), secret)).status_code == 200
     broker.api("DELETE", path)
 
