@@ -19,12 +19,15 @@ if SANITIZE:
     compile_args += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
     link_args += ["-fsanitize=address,undefined"]
 
+# By its file name, which needs no development package: Python's own ssl module brings it.
+LIBRARIES = {"tls": ["-l:libssl.so.3", "-l:libcrypto.so.3"]}
+
 extensions = [
     Extension(
         f"router_ext.{source.stem}",
         [str(source)],
         extra_compile_args=compile_args,
-        extra_link_args=link_args,
+        extra_link_args=link_args + LIBRARIES.get(source.stem, []),
         define_macros=[("CYTHON_TRACE_NOGIL", "1")] if DEBUG else [],
     )
     for source in sorted(Path("router_ext").glob("*.pyx"))

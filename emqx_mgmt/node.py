@@ -17,6 +17,7 @@ from emqx_mgmt.broker.sys_topics import SysTopics
 from emqx_mgmt.broker.turns import Turns
 from emqx_mgmt.broker.zones import core_zone, refresh
 from emqx_mgmt.listeners import Listener, close_listeners
+from emqx_mgmt.listeners.proxy import read_header
 from emqx_mgmt.modules import modules_of
 from emqx_mgmt.monitor import HubLag, Monitor, watches
 from emqx_mgmt.plugins import Plugins
@@ -104,7 +105,15 @@ class Node:
         listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         zone = self.zones.get(listener.zone) or core_zone(self.settings, listener.zone)
         self.zones[listener.zone] = zone
-        self.turns.reactor.listen(Acceptor(listener.sock.fileno(), zone, listener, listener.max_conn_rate))
+        self.turns.reactor.listen(
+            Acceptor(
+                listener.sock.fileno(), zone, listener,
+                tls=listener.tls.context() if listener.tls else None,
+                websocket=listener.websocket,
+                read_proxy_header=read_header if listener.guard.trusted is not None else None,
+                max_rate=listener.max_conn_rate,
+            )
+        )
 
     # -- what is watched ------------------------------------------------------------------------------
 

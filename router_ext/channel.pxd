@@ -43,7 +43,8 @@ cdef class Channel(Connection):
     cdef readonly Zone zone
     cdef readonly Session session
     cdef readonly object listener
-    cdef readonly bytes address          # the peer's socket address, as the system gave it
+    cdef readonly bytes address          # the client's socket address, as the system or its proxy gave it
+    cdef readonly bytes accepted_from    # the peer's own, a proxy's for one
     cdef int poller                      # epoll descriptor
     cdef Py_ssize_t index                # in engine.channels
     cdef State state
@@ -93,6 +94,8 @@ cdef class Channel(Connection):
     cdef int go_on(self) except -1
     cdef int writable(self) except -1
     cdef int watch(self) except -1
+    cdef ssize_t receive(self, uint8_t* p, size_t room) except -2
+    cdef int shaken(self) except -1
     cdef int recv_failed(self, ssize_t n) except -1
     cdef size_t grow_inbox(self) except 0
     cdef int keep(self, const uint8_t* p, size_t n) except -1

@@ -22,6 +22,7 @@ from router_ext.properties cimport Property, forwardable, next_property
 from router_ext.router cimport Match
 from router_ext.session cimport WAIT_PUBACK, WAIT_PUBCOMP, WAIT_PUBREC, Slot
 from router_ext.topic cimport utf8_valid
+from router_ext.transport cimport Prelude, Transport, set_errno
 from router_ext.wire cimport flags_valid, frame, shortest
 
 from socket import AF_INET, AF_INET6, inet_ntop
@@ -91,20 +92,22 @@ cdef dict SOCKET_ERRORS = {ECONNRESET: "econnreset", EPIPE: "epipe", ETIMEDOUT: 
 
 cdef class Channel(Connection):
     """`Channel(engine, zone, fd, address, listener, poller)` takes over the descriptor `fd` and watches it with the
-    epoll instance `poller`; -1 for both when a transport object feeds it."""
+    epoll instance `poller`; -1 for both when `feed` is all it reads. `transport` goes between them and the socket."""
 
-    def __init__(self, Engine engine not None, Zone zone not None, int fd, bytes address, listener, int poller):
+    def __init__(self, Engine engine not None, Zone zone not None, int fd, bytes address, listener, int poller,
+                 Transport transport=None):
         self.engine = engine
         self.egress = engine.egress
         self.zone = zone
         self.fd = fd
-        self.address = address
+        self.address = self.accepted_from = address
         self.listener = listener
         self.poller = poller
         self.verdict = UNKNOWN
         self.version = 4
         self.heard = engine.now
-        self.silence_limit = zone.idle_timeout
+        self.transport = transport
+        self.silence_limit = zone.idle_timeout if transport is None else listener.handshake_timeout
         self.index = len(engine.channels)
         engine.channels.append(self)
         if poller >= 0:
@@ -142,6 +145,8 @@ cdef class Channel(Connection):
         return 0
 
     cdef int writable(self) except -1:
+        if self.transport is not None and not self.transport.ready:
+            self.readable()
         self.flush()
         return 0
 
@@ -158,18 +163,54 @@ cdef class Channel(Connection):
         elif self.inbox_len:
             memcpy(into, self.inbox + self.inbox_head, self.inbox_len)
             room -= self.inbox_len
-        n = recv(self.fd, into + self.inbox_len, room, MSG_DONTWAIT)
+        if self.transport is None:
+            n = recv(self.fd, into + self.inbox_len, room, MSG_DONTWAIT)
+        else:
+            n = self.receive(into + self.inbox_len, room)
         if n <= 0:
             return self.recv_failed(n)
-        self.heard = self.engine.now
+        if self.state == OPEN:  # before that, a byte now and then buys no time
+            self.heard = self.engine.now
         self.recv_oct += <size_t>n
         self.engine.metrics.v[<int>BYTES_RECEIVED] += <size_t>n
         self.inbox_len += <size_t>n
         return self.consume(into)
 
+    cdef ssize_t receive(self, uint8_t* p, size_t room) except -2:
+        """`recv` through the transport, with what its handshakes bring about."""
+        cdef Transport layer = self.transport
+        cdef bint shaken = layer.ready
+        cdef ssize_t n = layer.receive(p, room, self.engine.now)
+        cdef int error = errno
+        if layer.ready and not shaken:
+            self.shaken()
+        if layer.stuck and not self.blocked:
+            self.block(0)
+        if layer.more:
+            self.later()
+        set_errno(error)
+        return n
+
+    cdef int shaken(self) except -1:
+        """The transport is ready: the time to send CONNECT begins."""
+        cdef Prelude prelude
+        self.heard = self.engine.now
+        self.silence_limit = self.zone.idle_timeout
+        if isinstance(self.transport, Prelude):
+            prelude = <Prelude>self.transport
+            self.transport = prelude.following
+            if prelude.address is not None:
+                self.address = prelude.address
+            if self.transport is not None:
+                self.silence_limit = self.listener.handshake_timeout
+            self.later()
+        return 0
+
     cdef int recv_failed(self, ssize_t n) except -1:
         if n == 0:
             self.shut("closed")
+        elif self.transport is not None and self.transport.failure is not None:
+            self.shut(self.transport.failure)
         elif errno != EAGAIN and errno != EINTR:
             self.shut(SOCKET_ERRORS.get(errno, "socket_error"))
         return 0
@@ -191,7 +232,7 @@ cdef class Channel(Connection):
         return self.inbox_cap - self.inbox_len
 
     def feed(self, const uint8_t[::1] data):
-        """Bytes that a transport object has taken out of TLS records or WebSocket frames."""
+        """Bytes that came by another way than the socket."""
         cdef size_t n = <size_t>data.shape[0]
         if n == 0 or self.state == CLOSED:
             return
@@ -255,6 +296,8 @@ cdef class Channel(Connection):
             self.watch()
             if self.inbox_len:
                 self.consume(self.inbox + self.inbox_head)
+            if self.transport is not None and self.transport.more:
+                self.readable()
         return 0
 
     cdef int later(self) except -1:
@@ -881,6 +924,7 @@ cdef class Channel(Connection):
             session.max_inflight = receive_max
         session.conn = self
         self.state = OPEN
+        self.heard = self.engine.now
         self.put_packet(connack)
         self.holds &= ~HOLD_VERDICT
         if not self.parsing:
@@ -1005,6 +1049,11 @@ cdef class Channel(Connection):
     @property
     def is_held(self):
         return self.holds != 0
+
+    @property
+    def is_shaken(self):
+        """The handshakes of TLS and WebSocket are over, if there are any."""
+        return self.transport is None or bool(self.transport.ready)
 
 
 # Why a connection ended, as `shutdown_count` names it.

@@ -4,12 +4,13 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from router_ext.metrics cimport Metrics
 from router_ext.outbox cimport Outbox
+from router_ext.transport cimport Transport
 
 cdef class Connection:
-    cdef int fd                     # -1 once closed, and for connections fed by a transport object
+    cdef int fd                     # -1 once closed, and for connections without a socket
     cdef Egress egress
     cdef Outbox outbox
-    cdef public object transport    # None for a plain socket; else has write(connection) and close()
+    cdef readonly Transport transport   # None for a plain socket
     cdef bint dirty                 # on the egress list
     cdef bint blocked               # the socket was full; its poller tells when it takes more
     cdef bint slow                  # it took too little for too long; see Egress

@@ -62,12 +62,10 @@ cdef class Connection:
 
     cdef int flush(self) except -1:
         """Writes what the peer takes. A full socket leaves the connection blocked, a failed one `failed`."""
-        cdef size_t before = self.outbox.pending, sent = 0
+        cdef size_t sent = 0
         cdef int result
         if self.transport is not None:
-            self.transport.write(self)
-            sent = before - self.outbox.pending
-            result = 1 if self.outbox.pending else 0
+            result = self.transport.drain(&self.outbox, &sent)
         elif self.fd < 0:
             return 0
         else:

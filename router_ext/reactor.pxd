@@ -4,16 +4,25 @@ from libc.stdint cimport int64_t, uint32_t
 
 from router_ext.channel cimport Channel
 from router_ext.engine cimport Engine
+from router_ext.tls cimport TlsContext
+from router_ext.transport cimport Transport
+from router_ext.websocket cimport WebSocketLimits
 from router_ext.zone cimport Zone
 
 cdef class Acceptor:
     cdef readonly int fd             # a listening socket, owned by the caller
     cdef readonly Zone zone
-    cdef readonly object listener    # has opened(), full and closed(reason)
+    cdef readonly object listener    # has admit(address), closed(reason), exhausted() and handshake_timeout (ms)
+    cdef readonly TlsContext tls     # None: not encrypted; may be replaced while running
+    cdef readonly WebSocketLimits websocket     # None: MQTT without frames
+    cdef readonly object read_proxy_header      # see Prelude; None: clients connect directly
     cdef public uint32_t max_rate    # connections a second, 0: no limit
-    cdef uint32_t accepted           # in the second that began at `second`
-    cdef int64_t second              # ms
-    cdef bint paused                 # out of descriptors, or over the rate: tried again at the next tick
+    cdef double tokens               # connections that may be accepted now
+    cdef int64_t refilled            # ms
+    cdef bint paused                 # out of descriptors or over its rate: tried again at the next tick
+
+    cdef bint over_rate(self, int64_t now) noexcept
+    cdef Transport dress(self, int fd)
 
 cdef class Reactor:
     cdef Engine engine
@@ -25,5 +34,4 @@ cdef class Reactor:
     cdef int serve(self, Channel c, uint32_t events) except -1
     cdef int accept_some(self, Acceptor a) except -1
     cdef int pause(self, Acceptor a) except -1
-    cdef bint over_rate(self, Acceptor a) noexcept
     cdef int settle(self) except -1

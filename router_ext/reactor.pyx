@@ -8,6 +8,10 @@ from libc.errno cimport ECONNABORTED, EINTR, EMFILE, ENFILE, errno
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memset
 
+from router_ext.tls cimport TlsTransport
+from router_ext.transport cimport Prelude, Transport
+from router_ext.websocket cimport WebSocketTransport
+
 from router_ext.channel import tick
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -54,14 +58,44 @@ cdef enum:
 
 
 cdef class Acceptor:
-    """A listening socket and what its connections get: `Acceptor(fd, zone, listener, max_rate)`, the rate in
-    connections a second, 0 for no limit."""
+    """A listening socket and what its connections get: a zone, and the layers between socket and MQTT."""
 
-    def __init__(self, int fd, Zone zone not None, listener not None, uint32_t max_rate=0):
-        self.max_rate = max_rate
+    def __init__(self, int fd, Zone zone not None, listener not None, *, TlsContext tls=None,
+                 WebSocketLimits websocket=None, read_proxy_header=None, uint32_t max_rate=0):
         self.fd = fd
         self.zone = zone
         self.listener = listener
+        self.tls = tls
+        self.websocket = websocket
+        self.read_proxy_header = read_proxy_header
+        self.max_rate = max_rate
+
+    def renew(self, TlsContext tls not None):
+        """Connections from now on get `tls`; those that are there keep what they have."""
+        self.tls = tls
+
+    cdef bint over_rate(self, int64_t now) noexcept:
+        """A bucket that holds a tenth of a second's connections."""
+        cdef double most = max(1.0, self.max_rate / 10.0)
+        if self.max_rate == 0:
+            return False
+        self.tokens = min(most, self.tokens + (now - self.refilled) * self.max_rate / 1000.0)
+        self.refilled = now
+        if self.tokens < 1.0:
+            return True
+        self.tokens -= 1.0
+        return False
+
+    cdef Transport dress(self, int fd):
+        """The layers of a new connection; None for a plain one."""
+        cdef Transport layers = None
+        if self.tls is not None:
+            layers = TlsTransport(fd, self.tls)
+        if self.websocket is not None:
+            layers = WebSocketTransport(layers if layers is not None else Transport(fd), self.websocket)
+        if self.read_proxy_header is not None:
+            layers = Prelude(fd, self.read_proxy_header, layers)
+        return layers
 
 
 cdef class Reactor:
@@ -177,13 +211,15 @@ cdef class Reactor:
         cdef socklen_t length
         cdef int fd, _i
         for _i in range(ACCEPTS):
-            if a.max_rate and self.over_rate(a):
-                return self.pause(a)  # the kernel's backlog holds those beyond the rate
+            if a.over_rate(self.engine.now):
+                return self.pause(a)
             length = sizeof(address)
             fd = accept4(a.fd, <sockaddr*>&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
+                a.tokens += 1.0
                 if errno == EMFILE or errno == ENFILE:
                     self.pause(a)
+                    a.listener.exhausted()
                 elif errno == EINTR or errno == ECONNABORTED:
                     continue
                 return 0
@@ -191,24 +227,14 @@ cdef class Reactor:
             if not a.listener.admit(peer):
                 close(fd)
                 continue
-            Channel(self.engine, a.zone, fd, peer, a.listener, self.epfd)
+            Channel(self.engine, a.zone, fd, peer, a.listener, self.epfd, a.dress(fd))
         return 0
 
     cdef int pause(self, Acceptor a) except -1:
+        """Until the next tick; who connects meanwhile waits in the kernel."""
         a.paused = True
         self.watch(a, EPOLL_CTL_DEL)
         return 0
-
-    cdef bint over_rate(self, Acceptor a) noexcept:
-        """Counts one more connection, unless this second has had its share."""
-        cdef int64_t now = self.engine.now
-        if now - a.second >= 1000:
-            a.second = now
-            a.accepted = 0
-        if a.accepted >= a.max_rate:
-            return True
-        a.accepted += 1
-        return False
 
     cdef int settle(self) except -1:
         """Ends a turn: everything queued is written, and what that made possible is done."""

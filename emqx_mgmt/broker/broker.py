@@ -187,7 +187,7 @@ class Broker:
         self.stats_book.clients_grew()
 
     def on_closed(self, channel: Channel, reason: str) -> None:
-        channel.listener.closed(reason)
+        channel.listener.closed(reason, channel.accepted_from)
         session = channel.session
         if session is None:
             return
@@ -216,7 +216,7 @@ class Broker:
             if channel.is_open:
                 channel.close("keepalive_timeout", reasons.KEEP_ALIVE_TIMEOUT)
             else:
-                channel.close("idle_timeout")
+                channel.close("idle_timeout" if channel.is_shaken else "handshake_timeout")
         self.timers.run(now)
         self.engine.sweep_retained(SWEPT_PER_TICK)
         self.flapping.sweep(now)

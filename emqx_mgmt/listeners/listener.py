@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import socket
-import sys
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
 
 from emqx_mgmt.listeners.descriptors import ConnectionBudget, connection_budget
-from emqx_mgmt.settings import AccessRule, Endpoint
-
-
-def peer_of(address: bytes) -> IPv4Address | IPv6Address:
-    """The address in a `struct sockaddr`; IPv4 inside IPv6 as IPv4."""
-    if int.from_bytes(address[:2], sys.byteorder) == socket.AF_INET:
-        return IPv4Address(address[4:8])
-    inside = IPv6Address(address[8:24])
-    return inside.ipv4_mapped or inside
+from emqx_mgmt.listeners.guard import Guard
+from emqx_mgmt.listeners.tls import TlsOptions
+from emqx_mgmt.settings import Endpoint
+from router_ext.websocket import WebSocketLimits
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +18,8 @@ class Listener:
 
     `protocol` is "mqtt:tcp", "http:management" and so on; `name` tells listeners of one protocol apart.
     `shutdown_count` has the reasons for which connections ended, and stays empty for HTTP (behaviour, section 14).
+    `handshake_timeout` is in ms; `max_conn_rate` in connections a second, 0 for no limit. `shortages` counts how often
+    descriptors ran out.
     """
 
     protocol: str
@@ -35,11 +30,15 @@ class Listener:
     backlog: int
     zone: str = ""
     max_conn_rate: int = 0
-    access: list[AccessRule] = field(default_factory=list)
     sock: socket.socket | None = None
     current_conns: int = 0
     shutdown_count: dict[str, int] = field(default_factory=dict)
     budget: ConnectionBudget = field(default_factory=connection_budget)
+    guard: Guard = field(default_factory=Guard)
+    handshake_timeout: int = 15000
+    tls: TlsOptions | None = None
+    websocket: WebSocketLimits | None = None
+    shortages: int = 0
 
     @property
     def listen_on(self) -> str:
@@ -54,28 +53,38 @@ class Listener:
     def is_mqtt(self) -> bool:
         return self.protocol.startswith("mqtt:")
 
+    @property
+    def is_https(self) -> bool:
+        return self.protocol.startswith("https:")
+
     def admit(self, address: bytes) -> bool:
-        """Called for each connection accepted, with the peer's socket address: False closes it at once."""
-        if self.access and not self.allows(peer_of(address)):
-            self.shutdown_count["access_denied"] = self.shutdown_count.get("access_denied", 0) + 1
-            return False
+        """Called for each connection accepted: False closes it at once."""
+        refusal = None if self.guard.idle else self.guard.refusal(address)
         if self.current_conns >= self.max_conns or self.budget.taken >= self.budget.limit:
-            self.shutdown_count["max_connections"] = self.shutdown_count.get("max_connections", 0) + 1
+            refusal = "max_connections"
+        if refusal is not None:
+            self.count(refusal)
             return False
         self.current_conns += 1
         self.budget.taken += 1
+        self.guard.opened(address)
         return True
 
-    def allows(self, peer: IPv4Address | IPv6Address) -> bool:
-        """By the first rule that fits (`listener.….access.N`)."""
-        return next((rule.allow for rule in self.access if rule.network is None or peer in rule.network), True)
-
-    def closed(self, reason: str) -> None:
+    def closed(self, reason: str, address: bytes) -> None:
         """Called for each admitted connection that ended; a normal end is not counted."""
         self.current_conns -= 1
         self.budget.taken -= 1
+        self.guard.closed(address)
         if reason != "normal":
-            self.shutdown_count[reason] = self.shutdown_count.get(reason, 0) + 1
+            self.count(reason)
+
+    def exhausted(self) -> None:
+        """No descriptor was left for a connection: accepting pauses."""
+        self.shortages += 1
+        self.count("emfile")
+
+    def count(self, reason: str) -> None:
+        self.shutdown_count[reason] = self.shutdown_count.get(reason, 0) + 1
 
     def __str__(self) -> str:
         name = f"{self.protocol} {self.name}" if self.is_mqtt else self.protocol

@@ -5,12 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from pathlib import Path
 
+from emqx_mgmt.listeners.certificate import development_directory
 from emqx_mgmt.listeners.descriptors import connection_budget
+from emqx_mgmt.listeners.guard import Guard
 from emqx_mgmt.listeners.listener import Listener
-from emqx_mgmt.settings import AccessRule, Settings
+from emqx_mgmt.listeners.tls import tls_options
+from emqx_mgmt.settings import Settings
 from emqx_mgmt.settings.table import SHIPPED
+from router_ext.websocket import WebSocketLimits
 
+# The protocols of MQTT listeners, with the names of those that the default settings have.
+MQTT = {"tcp": SHIPPED, "ssl": SHIPPED[:1], "ws": SHIPPED[:1], "wss": SHIPPED[:1]}
 HTTP = ("dashboard", "management")
 
 
@@ -26,46 +33,71 @@ class ListenError(Exception):
 
 def declared(settings: Settings) -> list[Listener]:
     """The listeners that the settings ask for, in the order of `GET /listeners/`, their sockets not yet open."""
-    mqtt = [mqtt_listener(settings, name) for name in settings.words("listener.tcp", SHIPPED)]
-    http = [http_listener(settings, name) for name in HTTP]
+    mqtt = [
+        mqtt_listener(settings, protocol, name)
+        for protocol, shipped in MQTT.items()
+        for name in settings.words(f"listener.{protocol}", shipped)
+    ]
+    http = [http_listener(settings, name, scheme) for scheme in ("http", "https") for name in HTTP]
     started = [listener for listener in mqtt if listener]
     started.sort(key=lambda listener: (listener.protocol, listener.endpoint.host, listener.endpoint.port))
     return [*started, *(listener for listener in http if listener)]
 
 
-def mqtt_listener(settings: Settings, name: str) -> Listener | None:
-    key = f"listener.tcp.{name}"
+def mqtt_listener(settings: Settings, protocol: str, name: str) -> Listener | None:
+    key = f"listener.{protocol}.{name}"
     endpoint = settings[key]
     if endpoint is None:
         return None
     return Listener(
-        "mqtt:tcp", name, endpoint,
+        f"mqtt:{protocol}", name, endpoint,
         acceptors=settings[f"{key}.acceptors"],
         max_conns=settings[f"{key}.max_connections"],
         backlog=settings[f"{key}.backlog"],
         zone=settings[f"{key}.zone"],
+        guard=guard(settings, key),
         max_conn_rate=settings[f"{key}.max_conn_rate"],
-        access=access_rules(settings, f"{key}.access"),
+        handshake_timeout=int(settings[f"{key}.handshake_timeout"] * 1000),
+        tls=tls_options(settings, key, certificates(settings)) if protocol in ("ssl", "wss") else None,
+        websocket=websocket(settings, key) if protocol in ("ws", "wss") else None,
     )
 
 
-def access_rules(settings: Settings, prefix: str) -> list[AccessRule]:
-    """`….access.1`, `….access.2`, … in that order."""
-    numbers = sorted(settings.words(prefix, ()), key=lambda word: (len(word), word))
-    rules = [settings[f"{prefix}.{number}"] for number in numbers]
-    return [rule for rule in rules if rule is not None]
+def guard(settings: Settings, key: str) -> Guard:
+    numbers = sorted(settings.words(f"{key}.access", ()), key=lambda word: (len(word), word))
+    rules = [settings[f"{key}.access.{number}"] for number in numbers]
+    return Guard(
+        rules=[rule for rule in rules if rule is not None],
+        per_address=settings[f"{key}.max_connections_per_address"],
+        trusted=settings[f"{key}.proxy_trusted"] if settings[f"{key}.proxy_protocol"] else None,
+    )
 
 
-def http_listener(settings: Settings, name: str) -> Listener | None:
-    key = f"{name}.listener.http"
+def websocket(settings: Settings, key: str) -> WebSocketLimits:
+    return WebSocketLimits(
+        settings[f"{key}.mqtt_path"],
+        origins=settings[f"{key}.allowed_origins"],
+        max_header=settings[f"{key}.max_header_size"],
+        max_frame=settings[f"{key}.max_frame_size"],
+        control_rate=settings[f"{key}.max_control_rate"],
+    )
+
+
+def certificates(settings: Settings) -> Path:
+    return development_directory(Path(settings["node.data_dir"]))
+
+
+def http_listener(settings: Settings, name: str, scheme: str) -> Listener | None:
+    key = f"{name}.listener.{scheme}"
     endpoint = settings[key]
     if endpoint is None:
         return None
     return Listener(
-        f"http:{name}", name, endpoint,
+        f"{scheme}:{name}", name, endpoint,
         acceptors=settings[f"{key}.acceptors"],
         max_conns=settings[f"{key}.max_clients"],
         backlog=settings[f"{key}.backlog"],
+        tls=tls_options(settings, key, certificates(settings)) if scheme == "https" else None,
     )
 
 

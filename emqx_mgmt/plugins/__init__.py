@@ -2,6 +2,6 @@
 
 from emqx_mgmt.plugins.plugin import Plugin, Refused, Route
 from emqx_mgmt.plugins.system import PluginRefused, PluginRow, Plugins, UnknownPlugin
-from emqx_mgmt.settings.table import Key
+from emqx_mgmt.settings.key import Key
 
 __all__ = ["Key", "Plugin", "PluginRefused", "PluginRow", "Plugins", "Refused", "Route", "UnknownPlugin"]

@@ -27,9 +27,11 @@ from emqx_mgmt.listeners import (
     open_listeners,
     raise_descriptor_limit,
 )
+from emqx_mgmt.listeners.certificate import development_directory, make_certificate
 from emqx_mgmt.server.log import logging_config
 from emqx_mgmt.settings import Settings, SettingsError, load
 from emqx_mgmt.storage import DataDirError, DataDirLock, migrate
+from router_ext.tls import TlsError
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
@@ -51,7 +53,12 @@ class Master:
 
     @property
     def http(self) -> list[Listener]:
-        return [listener for listener in self.listeners if not listener.is_mqtt]
+        """Those that gunicorn itself serves."""
+        return [listener for listener in self.listeners if not listener.is_mqtt and not listener.is_https]
+
+    @property
+    def https(self) -> list[Listener]:
+        return [listener for listener in self.listeners if listener.is_https]
 
     @property
     def http_addresses(self) -> list[str]:
@@ -65,6 +72,7 @@ class Master:
         data_dir = Path(self.settings["node.data_dir"])
         self.lock = DataDirLock(data_dir, inherited.pop(LOCK, None))
         migrate(data_dir)
+        prepare_tls(self.listeners, data_dir, self.settings["node.name"])
         open_listeners(self.listeners, inherited)
         for listener in self.listeners:
             log.info("Listening: %s", listener)
@@ -143,6 +151,22 @@ def check_gunicorn(arbiter: Arbiter) -> None:
         fail("Addresses are settings (management.listener.http): run without --bind.", os.EX_CONFIG)
 
 
+def prepare_tls(listeners: list[Listener], data_dir: Path, node_name: str) -> None:
+    """Makes the development certificate where it is needed, and reads every TLS listener's files once."""
+    secured = [(listener, listener.tls) for listener in listeners if listener.tls is not None]
+    directory = development_directory(data_dir)
+    bare = [str(listener) for listener, tls in secured if tls.certfile == str(directory / "cert.pem")]
+    if bare:
+        if make_certificate(directory, node_name.rpartition("@")[2]):
+            log.info("Made a development certificate in %s", directory)
+        log.warning("No certificate is configured, and one that no client trusts is used: %s", ", ".join(bare))
+    for listener, tls in secured:
+        if listener.is_https:
+            tls.http_context()
+        else:
+            tls.context()
+
+
 class ClosesAll:
     """Mixed into gunicorn's sockets, which it closes first of all when it stops: the MQTT ones must go with them."""
 
@@ -169,6 +193,8 @@ def on_starting(arbiter: Arbiter) -> None:
         fail(str(error), error.code)
     except ListenError as error:
         fail(str(error), error.code)
+    except (TlsError, OSError, ValueError) as error:
+        fail(f"TLS cannot be set up: {error}", os.EX_CONFIG)
     for fd in filter(None, os.environ.pop("GUNICORN_FD", "").split(",")):
         os.close(int(fd))  # handed over by gunicorn as well; ours came with the other listeners
     # gunicorn would retry a busy port five times and exit 1; it takes sockets that are there already.

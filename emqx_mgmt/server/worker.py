@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from typing import Any
 
@@ -12,9 +13,20 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from emqx_mgmt.listeners import close_listeners
 from emqx_mgmt.server.application import running_node
-from emqx_mgmt.server.master import current
+from emqx_mgmt.server.master import Master, current
+
+log = logging.getLogger(__name__)
 
 COLLECT_AFTER = (50_000, 20, 100)  # allocations, young collections, middle collections
+
+
+def tell_open_defaults(master: Master) -> None:
+    """One line for what a stranger on the network may do."""
+    zones = dict.fromkeys(listener.zone for listener in master.listeners if listener.is_mqtt)
+    anonymous = [zone for zone in zones if master.settings.zone(zone).allow_anonymous]
+    if anonymous:
+        log.info("Open by default: clients without credentials are accepted in the zones %s (allow_anonymous)",
+                 ", ".join(anonymous))
 
 
 class Worker(GeventWorker):
@@ -48,6 +60,7 @@ class Worker(GeventWorker):
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
         running_node().start(current().listeners)
+        tell_open_defaults(current())
 
     def stop_node(self) -> None:
         # gunicorn also calls the hook behind this in the master, for a worker that it found dead.

@@ -1,11 +1,21 @@
 """Configuration: one table of EMQ X keys, read from the file and the environment."""
 
-from emqx_mgmt.settings.kinds import AccessRule, Endpoint, Kind, Rate, RewriteRule, Threshold
+from emqx_mgmt.settings.key import Key
+from emqx_mgmt.settings.kinds import AccessRule, Endpoint, Kind, Network, Rate, RewriteRule, Threshold
 from emqx_mgmt.settings.load import Settings, SettingsError, load
-from emqx_mgmt.settings.table import Key
 from emqx_mgmt.settings.zone import Zone
 
 __all__ = [
-    "AccessRule", "Endpoint", "Key", "Kind", "Rate", "RewriteRule", "Settings", "SettingsError", "Threshold", "Zone",
+    "AccessRule",
+    "Endpoint",
+    "Key",
+    "Kind",
+    "Network",
+    "Rate",
+    "RewriteRule",
+    "Settings",
+    "SettingsError",
+    "Threshold",
+    "Zone",
     "load",
 ]

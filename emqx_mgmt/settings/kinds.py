@@ -21,6 +21,8 @@ DURATION_UNITS = (604800.0, 86400.0, 3600.0, 60.0, 1.0, 0.001)
 # The counters and sizes of the routing core have 32 bits.
 MOST = (1 << 31) - 1
 MOST_BYTES = (1 << 32) - 1
+TLS_ORDER = ("tlsv1", "tlsv1.1", "tlsv1.2", "tlsv1.3")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 BYTE_UNITS = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 
 
@@ -69,7 +71,7 @@ class AccessRule:
     """Whether addresses of a network may connect."""
 
     allow: bool
-    network: ipaddress.IPv4Network | ipaddress.IPv6Network | None  # None: all
+    network: Network | None  # None: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +245,24 @@ def parse_zone_name(text: str) -> str:
     return text
 
 
+def parse_network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text.strip())
+    except ValueError:
+        raise ValueError("must be addresses or networks such as 10.0.0.0/8 or 2001:db8::/32") from None
+
+
+def parse_networks(text: str) -> tuple[Network, ...]:
+    return tuple(parse_network(part) for part in text.split(",") if part.strip())
+
+
+def parse_tls_versions(text: str) -> tuple[str, ...]:
+    versions = tuple(part.strip() for part in text.split(","))
+    if not set(versions) <= set(TLS_ORDER):
+        raise ValueError(f"must be one or more of {', '.join(TLS_ORDER)}")
+    return versions
+
+
 def parse_words(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
@@ -278,6 +298,10 @@ def parse_rewrite(text: str) -> RewriteRule | None:
     return rule
 
 
+def show_list(values: tuple[Any, ...]) -> str:
+    return ",".join(map(str, values))
+
+
 FLAG = Kind("flag", parse_flag, show_flag)
 DURATION_KIND = Kind("duration", parse_duration, show_duration)
 EXPIRY = Kind("integer, duration", parse_expiry, show_milliseconds)
@@ -293,6 +317,8 @@ ACL_FILE = Kind("string", read_acl_file, lambda acl: acl.path)
 PERCENT = Kind("percent", parse_percent, "{:g}%".format)
 NODE_NAME = Kind("string", parse_node_name)
 ZONE_NAME = Kind("string", parse_zone_name)
-WORDS = Kind("string", parse_words, ",".join)
 ACCESS = Kind("string", parse_access)
 REWRITE = Kind("string", parse_rewrite)
+NETWORKS = Kind("string", parse_networks, show_list)
+TLS_VERSIONS = Kind("string", parse_tls_versions, show_list)
+WORDS = Kind("string", parse_words, show_list)

@@ -10,7 +10,8 @@ from typing import Any
 
 from emqx_mgmt.settings.environment import CONFIG_VARIABLE, read_environment
 from emqx_mgmt.settings.file import Entry, read_file
-from emqx_mgmt.settings.table import SHIPPED, Key, find
+from emqx_mgmt.settings.key import Key
+from emqx_mgmt.settings.table import SHIPPED, find
 from emqx_mgmt.settings.zone import Zone
 
 DEFAULT_FILE = Path("etc/emqx.conf")

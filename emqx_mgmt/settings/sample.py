@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Iterator
 from itertools import product
 
-from emqx_mgmt.settings.table import GLOBAL, LISTENER, MODULE, SHIPPED, ZONE, Key
+from emqx_mgmt.settings.key import Key
+from emqx_mgmt.settings.table import GLOBAL, LISTENER, MODULE, SHIPPED, ZONE
 
 HEAD = """\
 # Configuration of the broker: key = value, one a line. What is commented out shows the default.
@@ -35,4 +36,5 @@ def paragraphs(key: Key) -> Iterator[str]:
 
 
 def names(key: Key) -> list[str]:
-    return [".".join(parts) for parts in product(*(WORDS.get(part, (part,)) for part in key.name.split(".")))]
+    words = WORDS if key.name.startswith(("listener.tcp.", "zone.")) else WORDS | {"$name": SHIPPED[:1]}
+    return [".".join(parts) for parts in product(*(words.get(part, (part,)) for part in key.name.split(".")))]

@@ -7,17 +7,13 @@ global key of the same meaning.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
-
 from emqx_mgmt.settings.acl_file import DEFAULT as DEFAULT_ACL_FILE
+from emqx_mgmt.settings.key import Key
 from emqx_mgmt.settings.kinds import (
-    ACCESS,
     ACL_FILE,
     APPLICATION,
     BYTESIZE,
     DURATION_KIND,
-    ENDPOINT,
     FLAG,
     MOUNTPOINT,
     NODE_NAME,
@@ -28,42 +24,15 @@ from emqx_mgmt.settings.kinds import (
     STRING,
     THRESHOLD,
     WORDS,
-    ZONE_NAME,
     Kind,
     enum,
     integer,
     number,
 )
+from emqx_mgmt.settings.listener_keys import HTTP_LISTENERS, MQTT_LISTENERS
 
 # The words of listeners and zones that are there without being set.
 SHIPPED = ("external", "internal")
-
-USER_WORD = r"(?!\w*__)[a-z0-9_]+"
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    name: str
-    kind: Kind
-    default: str | None
-    doc: str
-    named: dict[str, str] = field(default_factory=dict)
-    twin: str | None = None
-    hot: bool = False       # of a plugin: takes effect when changed over REST (the broker's own: hot.py)
-    secret: bool = False    # never shown; its variable has a _FILE form
-
-    @property
-    def pattern(self) -> re.Pattern[str]:
-        parts = [USER_WORD if part.startswith("$") else re.escape(part) for part in self.name.split(".")]
-        return re.compile(r"\.".join(parts))
-
-    def word(self, name: str) -> str:
-        """The user-chosen word of the concrete key `name`."""
-        pairs = zip(self.name.split("."), name.split("."), strict=True)
-        return next(given for part, given in pairs if part.startswith("$"))
-
-    def default_for(self, name: str) -> str | None:
-        return self.named.get(self.word(name), self.default) if "$" in self.name else self.default
 
 
 def zone_key(name: str, kind: Kind, default: str | None, doc: str, **shipped: str) -> Key:
@@ -147,30 +116,16 @@ MODULE = [
 ]
 
 LISTENER = [
-    Key("listener.tcp.$name", ENDPOINT, "off", "An MQTT listener: port, address and port, or off.",
-        named={"external": "0.0.0.0:1883", "internal": "127.0.0.1:11883"}),
-    Key("listener.tcp.$name.acceptors", integer(1), "8", "Shown by the listeners resource.", named={"internal": "4"}),
-    Key("listener.tcp.$name.max_connections", integer(1), "1024000", "The most connections at a time.",
-        named={"internal": "10240000"}),
-    Key("listener.tcp.$name.max_conn_rate", integer(), "0", "The most new connections a second; 0 for no limit."),
-    Key("listener.tcp.$name.zone", ZONE_NAME, "external", "The zone of its connections.",
-        named={"internal": "internal"}),
-    Key("listener.tcp.$name.access.$n", ACCESS, "",
-        "allow or deny, and a network or all; the first rule that fits decides, and without one it is allow."),
-    Key("listener.tcp.$name.backlog", integer(1), "1024", "Connections the kernel holds until they are accepted."),
-    Key("management.listener.http", ENDPOINT, "8080", "The REST API for applications: port, address and port, or off."),
-    Key("management.listener.http.acceptors", integer(1), "2", "Shown by the listeners resource."),
-    Key("management.listener.http.max_clients", integer(1), "512", "The most connections at a time."),
-    Key("management.listener.http.backlog", integer(1), "512", "Connections the kernel holds until accepted."),
+    *MQTT_LISTENERS,
+    *HTTP_LISTENERS,
     Key("management.max_row_limit", integer(1), "10000", "The rows of a page that does not say how many."),
     Key("management.max_body_size", BYTESIZE, "1MB", "The largest request body accepted."),
+    Key("management.header_timeout", DURATION_KIND, "15s", "How long a client may take for the head of a request."),
+    Key("management.send_timeout", DURATION_KIND, "15s", "How long a client may pause in a body, sent or received."),
+    Key("management.cors_origins", WORDS, "", "Pages whose scripts may read answers, by Origin, or *."),
     *rendering("management"),
     Key("management.bootstrap_app", APPLICATION, "", "appid:secret of an application to have from the start.",
         secret=True),
-    Key("dashboard.listener.http", ENDPOINT, "18083", "The dashboard: port, address and port, or off."),
-    Key("dashboard.listener.http.acceptors", integer(1), "4", "Shown by the listeners resource."),
-    Key("dashboard.listener.http.max_clients", integer(1), "512", "The most connections at a time."),
-    Key("dashboard.listener.http.backlog", integer(1), "512", "Connections the kernel holds until accepted."),
     *rendering("dashboard"),
     Key(
         "dashboard.default_user.login",

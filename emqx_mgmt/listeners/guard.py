@@ -1,0 +1,73 @@
+"""Who may connect to a listener: rules by address, a limit for each address, and the proxies that are believed."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from emqx_mgmt.settings import AccessRule, Network
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+MAPPED = bytes(10) + b"\xff\xff"
+
+
+def host(address: bytes) -> bytes:
+    """The host part of a socket address, IPv4 in four bytes also where it came inside IPv6."""
+    if int.from_bytes(address[:2], "little") == socket.AF_INET:
+        return address[4:8]
+    return address[20:24] if address[8:20] == MAPPED else address[8:24]
+
+
+def within(address: Address, network: Network) -> bool:
+    return address.version == network.version and address in network
+
+
+@dataclass(slots=True)
+class Guard:
+    """`trusted` None: clients connect directly. Behind proxies `per_address` says nothing about clients, and is not
+    looked at."""
+
+    rules: Sequence[AccessRule] = ()
+    per_address: int = 0
+    trusted: Sequence[Network] | None = None
+    open: Counter[bytes] = field(default_factory=Counter)
+
+    @property
+    def idle(self) -> bool:
+        """There is nothing to check."""
+        return not self.rules and not self.counts and self.trusted is None
+
+    @property
+    def counts(self) -> bool:
+        return self.per_address > 0 and self.trusted is None
+
+    def refusal(self, address: bytes) -> str | None:
+        """Why the connection is refused, as a word to count it by; None when it is not."""
+        at = host(address)
+        ip = ipaddress.ip_address(at)
+        if self.trusted is not None:
+            return None if any(within(ip, network) for network in self.trusted) else "proxy_untrusted"
+        if not self.allows(ip):
+            return "access_denied"
+        if self.counts and self.open[at] >= self.per_address:
+            return "max_connections_per_address"
+        return None
+
+    def allows(self, ip: Address) -> bool:
+        """The first rule that fits decides; nobody is refused for want of one."""
+        fitting = (rule.allow for rule in self.rules if rule.network is None or within(ip, rule.network))
+        return next(fitting, True)
+
+    def opened(self, address: bytes) -> None:
+        if self.counts:
+            self.open[host(address)] += 1
+
+    def closed(self, address: bytes) -> None:
+        if self.counts:
+            at = host(address)
+            self.open[at] -= 1
+            if not self.open[at]:
+                del self.open[at]

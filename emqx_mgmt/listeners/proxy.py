@@ -1,0 +1,63 @@
+"""The header of the PROXY protocol, versions 1 and 2, in which a proxy names the client it connects for."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+
+SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
+LONGEST_V1 = 107
+LONGEST_V2 = 16 + 4096
+LOCAL, PROXY = 0x20, 0x21
+TCP4, TCP6 = 0x11, 0x21
+
+
+def read_header(data: bytes) -> int | bytes | None:
+    """What the first bytes of a connection say: how many more are needed at least, or the client's socket address,
+    or None where the proxy speaks for itself. ValueError when it is no such header."""
+    if data.startswith(SIGNATURE):
+        return read_v2(data)
+    if len(data) < len(SIGNATURE) and SIGNATURE.startswith(data):
+        return len(SIGNATURE) - len(data)
+    return read_v1(data)
+
+
+def read_v1(data: bytes) -> int | bytes | None:
+    """`PROXY TCP4 <from> <to> <port> <port>` and an end of line, which is looked for byte by byte."""
+    if not b"PROXY ".startswith(data[:6]) or len(data) > LONGEST_V1:
+        raise ValueError("no PROXY header")
+    if not data.endswith(b"\r\n"):
+        return 1
+    words = data[:-2].decode("ascii").split(" ")
+    if words[1] == "UNKNOWN":
+        return None
+    if len(words) != 6 or words[1] not in ("TCP4", "TCP6"):
+        raise ValueError("bad PROXY header")
+    return socket_address(ipaddress.ip_address(words[2]), int(words[4]))
+
+
+def read_v2(data: bytes) -> int | bytes | None:
+    if len(data) < 16:
+        return 16 - len(data)
+    command, family, length = struct.unpack_from("!BBH", data, 12)
+    if command not in (LOCAL, PROXY) or 16 + length > LONGEST_V2:
+        raise ValueError("bad PROXY header")
+    if len(data) < 16 + length:
+        return 16 + length - len(data)
+    if command == LOCAL or family not in (TCP4, TCP6):
+        return None
+    size = 4 if family == TCP4 else 16
+    if length < 2 * size + 4:
+        raise ValueError("short PROXY header")
+    (port,) = struct.unpack_from("!H", data, 16 + 2 * size)
+    return socket_address(ipaddress.ip_address(data[16 : 16 + size]), port)
+
+
+def socket_address(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> bytes:
+    """As the system writes it: struct sockaddr_in or sockaddr_in6."""
+    if not 0 <= port <= 65535:
+        raise ValueError("bad port")
+    if ip.version == 4:
+        return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + ip.packed + bytes(8)
+    return struct.pack("=H", socket.AF_INET6) + struct.pack("!H", port) + bytes(4) + ip.packed + bytes(4)

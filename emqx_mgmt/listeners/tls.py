@@ -1,0 +1,127 @@
+"""The TLS side of a listener: which files and options, and when the files have changed."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from emqx_mgmt.settings import Settings
+from router_ext.tls import TlsContext, TlsError
+
+PYTHON_VERSIONS = {
+    "tlsv1": ssl.TLSVersion.TLSv1,
+    "tlsv1.1": ssl.TLSVersion.TLSv1_1,
+    "tlsv1.2": ssl.TLSVersion.TLSv1_2,
+    "tlsv1.3": ssl.TLSVersion.TLSv1_3,
+}
+Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+@dataclass(slots=True)
+class TlsOptions:
+    """Everything but the files' contents. `certfile` None: no certificate, pre-shared keys only."""
+
+    certfile: str
+    keyfile: str
+    password: bytes | None = field(repr=False)
+    cafile: str | None
+    verify: bool
+    require: bool
+    versions: tuple[str, ...]
+    ciphers: str
+    ciphersuites: str = ""
+    crlfile: str | None = None
+    psk_file: str | None = field(default=None)
+    server_preference: bool = True
+    tickets: bool = True
+    peer_cert_as_username: str = "off"
+
+    def stamp(self) -> Stamp:
+        """Changes when one of the files does."""
+        files = (self.certfile, self.keyfile, self.cafile, self.crlfile, self.psk_file)
+        return tuple(stamp_of(path) for path in files if path)
+
+    def context(self) -> TlsContext:
+        """For MQTT. Reads the files; TlsError or OSError says what is wrong with which."""
+        return TlsContext(
+            certfile=self.certfile,
+            keyfile=self.keyfile,
+            password=self.password,
+            cafile=self.cafile,
+            crlfile=self.crlfile,
+            verify=self.verify,
+            require=self.require,
+            versions=self.versions,
+            ciphers=self.ciphers,
+            ciphersuites=self.ciphersuites,
+            server_preference=self.server_preference,
+            tickets=self.tickets,
+            psk=read_psk(self.psk_file) if self.psk_file else None,
+        )
+
+    def http_context(self) -> ssl.SSLContext:
+        """For HTTP, which Python's own module serves."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        versions = sorted(PYTHON_VERSIONS[version] for version in self.versions)
+        context.minimum_version, context.maximum_version = versions[0], versions[-1]
+        if self.ciphers:
+            context.set_ciphers(self.ciphers)
+        if self.cafile:
+            context.load_verify_locations(self.cafile)
+        if self.verify:
+            context.verify_mode = ssl.CERT_REQUIRED if self.require else ssl.CERT_OPTIONAL
+        self.load_chain(context)
+        return context
+
+    def load_chain(self, context: ssl.SSLContext) -> None:
+        """Into a context that may be in use: its next connections get the new certificate."""
+        context.load_cert_chain(self.certfile, self.keyfile, self.password or b"")
+
+
+def stamp_of(path: str) -> tuple[int, int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def read_psk(path: str) -> dict[bytes, bytes]:
+    """Keys by identity. ValueError names the line, never what is in it."""
+    keys = {}
+    for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
+        if line.strip() and not line.startswith(b"#"):
+            identity, colon, key = line.strip().rpartition(b":")
+            try:
+                keys[identity] = bytes.fromhex(key.decode("ascii"))
+            except ValueError:
+                colon = b""
+            if not colon or not identity:
+                raise TlsError(f"{path}:{number}: expected identity:key, the key in hexadecimal")
+    return keys
+
+
+def tls_options(settings: Settings, prefix: str, development: Path) -> TlsOptions:
+    """As the settings below `prefix` say; `development` is the directory of the certificate made at first start."""
+    certfile: str = settings[f"{prefix}.certfile"]
+    password: str = settings[f"{prefix}.key_password"]
+    options = TlsOptions(
+        certfile=certfile or str(development / "cert.pem"),
+        keyfile=(settings[f"{prefix}.keyfile"] or certfile) or str(development / "key.pem"),
+        password=password.encode() or None,
+        cafile=settings[f"{prefix}.cacertfile"] or None,
+        verify=settings[f"{prefix}.verify"] == "verify_peer",
+        require=settings[f"{prefix}.fail_if_no_peer_cert"],
+        versions=settings[f"{prefix}.tls_versions"],
+        ciphers=settings[f"{prefix}.ciphers"],
+    )
+    if prefix.startswith("listener."):
+        options.ciphersuites = settings[f"{prefix}.ciphersuites"]
+        options.crlfile = settings[f"{prefix}.crlfile"] or None
+        options.psk_file = settings[f"{prefix}.psk_file"] or None
+        options.server_preference = settings[f"{prefix}.honor_cipher_order"]
+        options.tickets = settings[f"{prefix}.reuse_sessions"]
+        options.peer_cert_as_username = settings[f"{prefix}.peer_cert_as_username"]
+    return options

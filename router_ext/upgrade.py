@@ -1,0 +1,79 @@
+"""The HTTP request that a WebSocket begins with, and the answer to it (RFC 6455, section 4.2)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+
+MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def answer(status: str, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", *headers, "Connection: close", "Content-Length: 0", "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+TOO_LARGE = answer("431 Request Header Fields Too Large")
+BAD_REQUEST = answer("400 Bad Request")
+FORBIDDEN = answer("403 Forbidden")
+NOT_FOUND = answer("404 Not Found")
+OTHER_VERSION = answer("426 Upgrade Required", "Sec-WebSocket-Version: 13")
+
+
+def respond(request: bytes, path: str, origins: frozenset[str] | None) -> tuple[bool, bytes]:
+    """Whether the request, without the empty line at its end, opens a WebSocket, and what to answer.
+
+    `origins` None: a page of any origin may connect."""
+    line, *rest = request.decode("latin-1").split("\r\n")
+    words = line.split(" ")
+    headers = read_headers(rest)
+    if len(words) != 3 or words[0] != "GET" or words[2] != "HTTP/1.1" or headers is None or "host" not in headers:
+        return False, BAD_REQUEST
+    if words[1].partition("?")[0] != path:
+        return False, NOT_FOUND
+    if "websocket" not in tokens(headers, "upgrade") or "upgrade" not in tokens(headers, "connection"):
+        return False, BAD_REQUEST
+    if headers.get("sec-websocket-version") != "13":
+        return False, OTHER_VERSION
+    if origins is not None and headers.get("origin") not in origins:
+        return False, FORBIDDEN
+    key = headers.get("sec-websocket-key", "")
+    offered = [token.strip() for token in headers.get("sec-websocket-protocol", "").split(",")]
+    chosen = next((token for token in offered if token.startswith("mqtt")), None)
+    # [MQTT-6.0.0-4] A client that names no subprotocol at all is let in; one that names only others is not.
+    if not is_key(key) or (chosen is None and offered != [""]):
+        return False, BAD_REQUEST
+    return True, switching(key, chosen)
+
+
+def read_headers(lines: list[str]) -> dict[str, str] | None:
+    """By lower-case name, repeated ones joined; None when a line is no header."""
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip() or "\n" in line or "\r" in line:
+            return None
+        name = name.lower()
+        headers[name] = f"{headers[name]},{value.strip()}" if name in headers else value.strip()
+    return headers
+
+
+def tokens(headers: dict[str, str], name: str) -> list[str]:
+    return [token.strip().lower() for token in headers.get(name, "").split(",")]
+
+
+def is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False
+
+
+def switching(key: str, protocol: str | None) -> bytes:
+    proof = base64.b64encode(hashlib.sha1(key.encode() + MAGIC, usedforsecurity=False).digest()).decode()
+    lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
+    lines.append(f"Sec-WebSocket-Accept: {proof}")
+    if protocol is not None:
+        lines.append(f"Sec-WebSocket-Protocol: {protocol}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
