@@ -64,6 +64,7 @@ class Node:
             Periodic(settings["monitor.check_interval"], lambda: self.monitor.check(int(time.time()))),
         ]
         self.started_at = 0.0
+        self.is_draining = False
 
     def start(self, listeners: list[Listener]) -> None:
         self.store.open()
@@ -160,6 +161,7 @@ class Node:
 
     def drain(self) -> None:
         """No new MQTT connections; those that are open are told to go elsewhere."""
+        self.is_draining = True
         if self.turns is not None:
             for acceptor in list(self.turns.reactor.acceptors):
                 self.turns.reactor.stop_listening(acceptor)

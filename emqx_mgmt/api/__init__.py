@@ -18,6 +18,7 @@ from emqx_mgmt.api import (
     index,
     listeners,
     metrics,
+    monitoring,
     mqtt,
     nodes,
     plugin_routes,
@@ -76,6 +77,7 @@ def build(node: Node) -> Flask:
     app.register_blueprint(added.blueprint())
     app.register_blueprint(index.blueprint(lambda: [*endpoints, *added.endpoints()]))
     app.register_blueprint(status.blueprint)
+    app.register_blueprint(monitoring.blueprint(node, cluster))
 
     auth.install(app, node)
     style.install(app, node)

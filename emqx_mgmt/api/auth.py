@@ -35,11 +35,7 @@ def install(app: flask.Flask, node: Node) -> None:
     basic = HTTPBasicAuth(realm=REALM)
     basic.verify_password(logins.caller)
 
-    @app.before_request
-    def guard() -> flask.Response | None:
-        flask.g.listener = _listener(node.listeners)
-        if not _is_guarded(flask.request.path) or _is_public():
-            return None
+    def ask() -> flask.Response | None:
         given = flask.request.authorization
         # Flask-HTTPAuth's own reading of the header takes any scheme for Basic.
         caller = basic.authenticate(given, None) if given is not None and given.type == "basic" else None
@@ -49,6 +45,19 @@ def install(app: flask.Flask, node: Node) -> None:
             return refusal(f"{UNAUTHORIZED}: {STILL_PUBLIC}")
         flask.g.caller = caller
         return None
+
+    app.extensions["ask_credentials"] = ask
+
+    @app.before_request
+    def guard() -> flask.Response | None:
+        flask.g.listener = _listener(node.listeners)
+        return None if not _is_guarded(flask.request.path) or _is_public() else ask()
+
+
+def demand() -> flask.Response | None:
+    """The refusal of a request without valid credentials, for what is outside of the prefix."""
+    refused: flask.Response | None = flask.current_app.extensions["ask_credentials"]()
+    return refused
 
 
 class Logins:
@@ -83,10 +92,13 @@ class Logins:
 
 def is_public_abroad(password: str) -> bool:
     """The well-known password, from another machine or through a proxy that says it is one."""
-    if password != PUBLIC_PASSWORD:
-        return False
+    return password == PUBLIC_PASSWORD and not asked_from_here()
+
+
+def asked_from_here() -> bool:
+    """From this machine, and not through a proxy that says it is one."""
     headers = flask.request.headers
-    return not _is_loopback(_peer()) or "Forwarded" in headers or "X-Forwarded-For" in headers
+    return _is_loopback(_peer()) and "Forwarded" not in headers and "X-Forwarded-For" not in headers
 
 
 def refusal(text: str = UNAUTHORIZED) -> flask.Response:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from emqx_mgmt.broker.about import SYSDESCR, VERSION, datetime_text, uptime_text
 from emqx_mgmt.manage import rows
 from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ONLINE, ConfigRefused, MqttRefused, Refused, Unknown
+from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges
 from emqx_mgmt.manage.formats import memory_text
 from emqx_mgmt.manage.listing import Page, Paging, in_turns, page_of
 from emqx_mgmt.manage.runtime import RELEASE, Runtime
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from emqx_mgmt.storage import Applications, Users
     from router_ext.session import Session
 
+# What Prometheus clients of all languages call the figures of their process.
+PROCESS = "process_"
 RUNNING = "Running"
 
 
@@ -43,6 +46,11 @@ class ThisNode:
     @property
     def is_running(self) -> bool:
         return self._node.started_at > 0
+
+    @property
+    def is_ready(self) -> bool:
+        """It serves MQTT clients, and goes on to."""
+        return self.is_running and not self._node.is_draining
 
     @property
     def applications(self) -> Applications:
@@ -101,6 +109,26 @@ class ThisNode:
 
     def stats(self) -> dict[str, int]:
         return self._node.broker.stats()
+
+    def families(self) -> Iterator[Family]:
+        """Everything that `/metrics` shows."""
+        engine, figures = self._node.broker.engine, self._runtime.figures()
+        yield from counters(engine.metrics.snapshot(), engine.metrics.extended())
+        yield from gauges(self.stats())
+        mqtt = [(_listener_labels(one), one) for one in self._node.listeners if one.is_mqtt]
+        yield Family("listener_connections", GAUGE, "Open connections by listener.",
+                     [(labels, one.current_conns) for labels, one in mqtt])
+        yield Family("listener_shutdowns_total", COUNTER, "Connections that did not end normally, by reason.",
+                     [((*labels, ("reason", reason)), count) for labels, one in mqtt
+                      for reason, count in sorted(one.shutdown_count.items())])
+        yield gauge("alarms", "Alarms that stand.", len(self._node.alarms.present()))
+        yield Family("build_info", GAUGE, "1, with the node's name and versions.",
+                     [((("node", self.name), ("version", VERSION), ("release", RELEASE)), 1)])
+        yield Family("cpu_seconds_total", COUNTER, "User and system CPU time.", [((), time.process_time())], PROCESS)
+        yield Family("resident_memory_bytes", GAUGE, "Resident memory.", [((), figures.memory_used)], PROCESS)
+        yield Family("start_time_seconds", GAUGE, "When the node started, unix time.",
+                     [((), self._node.started_at)], PROCESS)
+        yield Family("max_fds", GAUGE, "The most open file descriptors.", [((), figures.max_fds)], PROCESS)
 
     def listeners(self) -> list[rows.Listener]:
         """MQTT listeners by protocol and address, bare ports first; then those over HTTP by name."""
@@ -315,6 +343,10 @@ def _members(row: rows.Broker | rows.NodeInfo) -> dict[str, Any]:
 
 def _alarm_members(alarm: Alarm) -> tuple[str, str, str, str, str]:
     return alarm.id, alarm.severity, alarm.summary, datetime_text(alarm.ts), alarm.title
+
+
+def _listener_labels(listener: Listener) -> tuple[tuple[str, str], ...]:
+    return ("protocol", listener.protocol), ("listener", listener.name)
 
 
 def _hot(name: str) -> HotKey:

@@ -1,0 +1,44 @@
+"""For probes and monitoring systems, outside of the v3 prefix: liveness, readiness, Prometheus metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import flask
+from werkzeug.exceptions import NotFound
+
+from emqx_mgmt.api import auth, errors
+from emqx_mgmt.manage.exposition import CONTENT_TYPE, exposition
+
+if TYPE_CHECKING:
+    from emqx_mgmt.manage import Cluster
+    from emqx_mgmt.node import Node
+
+LOOPBACK = "loopback"
+
+
+def blueprint(node: Node, cluster: Cluster) -> flask.Blueprint:
+    monitoring = flask.Blueprint("monitoring", __name__)
+    here, settings = cluster.here, node.settings
+
+    @monitoring.get("/health/live", provide_automatic_options=False)
+    def live() -> flask.Response:
+        """The process answers: its loop turns."""
+        return errors.text(200, "ok\n")
+
+    @monitoring.get("/health/ready", provide_automatic_options=False)
+    def ready() -> flask.Response:
+        """Whether clients should be sent here: not before the node has started, nor while it drains."""
+        return errors.text(200, "ok\n") if here.is_ready else errors.text(503, "not ready\n")
+
+    @monitoring.get("/metrics", provide_automatic_options=False)
+    def metrics() -> flask.Response:
+        if settings["management.metrics.from"] == LOOPBACK and not auth.asked_from_here():
+            raise NotFound
+        if settings["management.metrics.auth"]:
+            refused = auth.demand()
+            if refused is not None:
+                return refused
+        return flask.Response(exposition(here.families()), content_type=CONTENT_TYPE)
+
+    return monitoring

@@ -1,0 +1,157 @@
+"""The node's figures in the Prometheus text format, version 0.0.4.
+
+Names are in base units and counters end in `_total`; labels have few values: nothing here grows with clients or topics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PREFIX = "emqx_"
+COUNTER, GAUGE = "counter", "gauge"
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric; `samples` are its values by labels."""
+
+    name: str
+    kind: str
+    help: str
+    samples: Iterable[tuple[Labels, float]]
+    prefix: str = PREFIX
+
+    def lines(self) -> Iterable[str]:
+        name = self.prefix + self.name
+        yield f"# HELP {name} {self.help}"
+        yield f"# TYPE {name} {self.kind}"
+        for labels, value in self.samples:
+            inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels)
+            yield f"{name}{{{inside}}} {value}" if inside else f"{name} {value}"
+
+
+def exposition(families: Iterable[Family]) -> bytes:
+    return ("\n".join(line for family in families for line in family.lines()) + "\n").encode()
+
+
+def gauge(name: str, text: str, value: float) -> Family:
+    return Family(name, GAUGE, text, (((), value),))
+
+
+# name of the family, its text, and the metrics it is made of: by the value of its one label.
+_Row = tuple[str, str, str, Mapping[str, str]]
+
+_ACKS = ("puback", "pubrec", "pubrel", "pubcomp")
+_RECEIVED = {
+    "connect": "packets/connect",
+    "publish": "packets/publish/received",
+    **{ack: f"packets/{ack}/received" for ack in _ACKS},
+    "subscribe": "packets/subscribe",
+    "unsubscribe": "packets/unsubscribe",
+    "pingreq": "packets/pingreq",
+    "disconnect": "packets/disconnect/received",
+    "auth": "packets/auth",
+}
+_SENT = {
+    "connack": "packets/connack",
+    "publish": "packets/publish/sent",
+    **{ack: f"packets/{ack}/sent" for ack in _ACKS},
+    "suback": "packets/suback",
+    "unsuback": "packets/unsuback",
+    "pingresp": "packets/pingresp",
+    "disconnect": "packets/disconnect/sent",
+}
+_DROPPED = {
+    "no_subscriber": "messages/dropped",
+    "awaiting_rel_full": "messages/qos2/dropped",
+    "expired_in_flight": "messages/expired",
+}
+_COUNTERS: tuple[_Row, ...] = (
+    ("received_bytes_total", "Bytes read from clients.", "", {"": "bytes/received"}),
+    ("sent_bytes_total", "Bytes of packets sent to clients.", "", {"": "bytes/sent"}),
+    ("received_packets_total", "MQTT packets received.", "", {"": "packets/received"}),
+    ("sent_packets_total", "MQTT packets sent.", "", {"": "packets/sent"}),
+    ("received_packets_by_type_total", "MQTT packets received, by type.", "type", _RECEIVED),
+    ("sent_packets_by_type_total", "MQTT packets sent, by type.", "type", _SENT),
+    (
+        "missed_packets_total",
+        "Acknowledgements received for packets that were not in flight.",
+        "type",
+        {ack: f"packets/{ack}/missed" for ack in _ACKS},
+    ),
+    (
+        "received_messages_total",
+        "Messages received from clients, by QoS.",
+        "qos",
+        {str(qos): f"messages/qos{qos}/received" for qos in range(3)},
+    ),
+    (
+        "sent_messages_total",
+        "Messages sent to clients, by QoS.",
+        "qos",
+        {str(qos): f"messages/qos{qos}/sent" for qos in range(3)},
+    ),
+    ("forwarded_messages_total", "Messages forwarded to other nodes.", "", {"": "messages/forward"}),
+    (
+        "unreleased_messages_total",
+        "QoS 2 packet ids given up because no PUBREL came in time.",
+        "",
+        {"": "messages/qos2/expired"},
+    ),
+)
+_GAUGES = {
+    "connections": "MQTT clients that are connected.",
+    "sessions": "Sessions, of clients connected or not.",
+    "sessions/persistent": "Sessions made or resumed with Clean Start 0.",
+    "topics": "Topic filters with a subscription.",
+    "subscribers": "Subscriptions that are not shared.",
+    "subscriptions": "Subscriptions, shared ones included.",
+    "subscriptions/shared": "Members of shared subscriptions.",
+    "routes": "Routes: filters, and one more for each shared group.",
+    "retained": "Retained messages.",
+}
+
+
+def counters(metrics: Mapping[str, int], extended: Mapping[str, int]) -> list[Family]:
+    """`extended` has the counters beyond the documented ones; why messages were dropped is among them."""
+    families = [
+        Family(name, COUNTER, text, [(_labels(label, value), metrics[metric]) for value, metric in row.items()])
+        for name, text, label, row in _COUNTERS
+    ]
+    dropped = {reason: metrics[metric] for reason, metric in _DROPPED.items()}
+    dropped |= {name.removeprefix("dropped/"): value for name, value in extended.items() if name.startswith("dropped/")}
+    families.append(
+        Family(
+            "dropped_messages_total",
+            COUNTER,
+            "Messages that did not reach a subscriber, or had none, by reason.",
+            [(_labels("reason", reason), value) for reason, value in dropped.items()],
+        )
+    )
+    families += [
+        Family(name.replace("/", "_") + "_total", COUNTER, f"The counter {name}.", [((), value)])
+        for name, value in extended.items()
+        if not name.startswith("dropped/")
+    ]
+    return families
+
+
+def gauges(stats: Mapping[str, int]) -> list[Family]:
+    """Each with its highest value since the start."""
+    return [
+        gauge(f"{name.replace('/', '_')}{suffix}", text + meaning, stats[f"{name}/{end}"])
+        for name, text in _GAUGES.items()
+        for suffix, end, meaning in (("", "count", ""), ("_highest", "max", " The most since the start."))
+    ]
+
+
+def _labels(label: str, value: str) -> Labels:
+    return ((label, value),) if label else ()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
