@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from flask import request
 from msgspec import Struct
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from emqx_mgmt.api.errors import BadParameter, MalformedBody, MissingParameter
 from emqx_mgmt.api.paths import MALFORMED
@@ -27,6 +29,10 @@ def given() -> dict[str, Any]:
     """
     if MALFORMED in request.environ:
         raise BadParameter("path", "is not valid UTF-8")
+    try:
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError:
+        raise BadParameter("query", "is not valid UTF-8") from None
     found: dict[str, Any] = {name: value for name, value in request.args.items() if name not in SELECTORS}
     for name, value in _body().items():
         found.setdefault(name, value)
@@ -46,6 +52,9 @@ def converted(given: dict[str, Any], to: type[Struct] | Callable[[dict[str, Any]
 
 def _body() -> dict[str, Any]:
     raw = request.get_data(cache=False)
+    # Werkzeug cuts a body of unknown length off where the limit is.
+    if request.content_length is None and len(raw) >= (request.max_content_length or len(raw) + 1):
+        raise RequestEntityTooLarge
     if not raw.strip():
         return {}
     try:

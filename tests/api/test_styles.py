@@ -29,8 +29,15 @@ MOVING = {
     "mailbox_len",
     "process_used",
 }
-WORDS = {":node": NODE, ":clientid": "styled", ":topic": "t", ":app": "emqx", ":appid": "tester"}
-READS = sorted({entry["path"] for entry in INDEX if entry["method"] == "GET" and "plugin" not in entry["path"]})
+WORDS = {
+    ":node": NODE,
+    ":clientid": "styled",
+    ":topic": "t",
+    ":app": "emqx",
+    ":appid": "tester",
+    ":plugin": "emqx_retainer",
+}
+READS = sorted({entry["path"] for entry in INDEX if entry["method"] == "GET"})
 
 ACTIONS = [
     ("DELETE", "banned/nobody?as=client_id", None),
