@@ -343,6 +343,14 @@ cdef class Session(Subscriber):
     def awaiting_rel_len(self):
         return self.awaiting.count
 
+    def __sizeof__(self):
+        """Bytes of the session with its window, queues and packet ids. Messages are shared, and not counted."""
+        cdef size_t size = object.__sizeof__(self)
+        cdef uint32_t i
+        for i in range(self.n_queues):
+            size += sizeof(Queue) + self.queues[i].cap * sizeof(Queued)
+        return size + self.window.cap * sizeof(Slot) + self.awaiting.cap * sizeof(Inbound)
+
     @property
     def max_awaiting_rel(self):
         return self.zone.max_awaiting_rel

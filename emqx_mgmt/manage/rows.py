@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 UNDEFINED = "undefined"
 WORD_BYTES = 8
+TLS = frozenset(("mqtt:ssl", "mqtt:wss"))
 
 
 class Connection(Struct, gc=False):
@@ -194,7 +195,7 @@ def connection(node: str, session: Session) -> Connection | None:
         channel.keepalive,
         channel.mountpoint or UNDEFINED,
         node,
-        channel.peercert or "nossl",
+        channel.peercert or (UNDEFINED if channel.listener.protocol in TLS else "nossl"),
         port,
         channel.proto_name,
         channel.proto_ver,

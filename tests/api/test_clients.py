@@ -143,6 +143,8 @@ def test_session_rows(broker: BrokerProcess, connect: Callable[..., Client], for
         broker.api("POST", "mqtt/publish", json={"topic": "a/b", "qos": 1, "payload": "x"})
     queued = only(broker.api("GET", f"{form}sessions/s1").json())
     assert (queued["mqueue_len"], queued["enqueue_msg"]) == (3, offline["enqueue_msg"] + 3)
+    assert queued["heap_size"] > offline["heap_size"]
+    assert queued["reductions"] > offline["reductions"]
     assert only(broker.api("GET", f"{form}subscriptions/s1").json())["topic"] == "a/b"
     connect("s1")  # a clean session ends the old one
 
