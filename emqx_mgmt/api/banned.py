@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import ParameterError
-from emqx_mgmt.api.paging import paging
+from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.api.parameters import converted
 from emqx_mgmt.api.render import Created, Done
 from emqx_mgmt.broker.banned import IP_ADDRESS, KINDS, Ban, Key, address_text
@@ -123,5 +123,5 @@ def _shown(text: str | None) -> str:
 ENDPOINTS = (
     Endpoint("create_banned", "POST", "/banned/", "Create banned", create_banned, takes=NewBan.of),
     Endpoint("delete_banned", "DELETE", "/banned/:who", "Delete banned", delete_banned, takes=kind_of),
-    Endpoint("list_banned", "GET", "/banned/", "List banned", list_banned, takes=paging),
+    Endpoint("list_banned", "GET", "/banned/", "List banned", list_banned, takes=Paged(Row)),
 )

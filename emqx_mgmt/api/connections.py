@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from emqx_mgmt.api.endpoint import Endpoint
-from emqx_mgmt.api.paging import paging
+from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import NOT_ONLINE, Refused
@@ -33,6 +35,40 @@ def kickout_connection(cluster: Cluster, clientid: str) -> Done:
     return Done()
 
 
+def lookup_conns_via_username(cluster: Cluster, username: str) -> list[Connection]:
+    return [row for node in cluster.running() for row in node.connections_of(username)]
+
+
+def lookup_node_conns_via_username(cluster: Cluster, node: str, username: str) -> list[Connection]:
+    return cluster.named(node).connections_of(username)
+
+
+class Kicked(Struct):
+    kicked: int
+
+
+def kickout_username(cluster: Cluster, username: str) -> Kicked:
+    kicked = sum(node.kick_all_of(username) for node in cluster.running())
+    if not kicked:
+        raise Refused("not_found", NOT_ONLINE)
+    return Kicked(kicked)
+
+
+class ManyIds(Struct):
+    client_ids: list[str]
+
+
+class KickResult(Struct):
+    client_id: str
+    code: int
+
+
+def kickout_batch(cluster: Cluster, params: ManyIds) -> list[KickResult]:
+    """Each client has its own result."""
+    kicked = {one: sum(node.kick(one) for node in cluster.running()) for one in params.client_ids}
+    return [KickResult(one, 0 if nodes else NOT_ONLINE) for one, nodes in kicked.items()]
+
+
 def clean_acl_cache(cluster: Cluster, clientid: str, topic: str) -> Done:
     if not [node for node in cluster.running() if node.clean_acl_cache(clientid, topic)]:
         raise Refused("not_found", NOT_ONLINE)
@@ -46,7 +82,7 @@ ENDPOINTS = (
         "/connections/",
         "A list of connections in the cluster",
         list_connections,
-        takes=paging,
+        takes=Paged(Connection),
     ),
     Endpoint(
         "list_node_connections",
@@ -54,7 +90,7 @@ ENDPOINTS = (
         "nodes/:node/connections/",
         "A list of connections on a node",
         list_node_connections,
-        takes=paging,
+        takes=Paged(Connection),
     ),
     Endpoint(
         "lookup_connections",
@@ -83,5 +119,38 @@ ENDPOINTS = (
         "/connections/:clientid/acl/:topic",
         "Clean ACL cache of a connection",
         clean_acl_cache,
+    ),
+    Endpoint(
+        "lookup_conns_via_username",
+        "GET",
+        "/connection/username/:username",
+        "Lookup connections via username in the cluster",
+        lookup_conns_via_username,
+        listed=False,
+    ),
+    Endpoint(
+        "lookup_node_conns_via_username",
+        "GET",
+        "/nodes/:node/connection/username/:username",
+        "Lookup connections via username on a node",
+        lookup_node_conns_via_username,
+        listed=False,
+    ),
+    Endpoint(
+        "kickout_username",
+        "DELETE",
+        "/connection/username/:username",
+        "Kick out all connections of a user",
+        kickout_username,
+        listed=False,
+    ),
+    Endpoint(
+        "kickout_batch",
+        "POST",
+        "/connections/kickout_batch",
+        "Kick out many clients",
+        kickout_batch,
+        takes=ManyIds,
+        listed=False,
     ),
 )

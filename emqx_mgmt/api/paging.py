@@ -1,17 +1,31 @@
-"""`_page` and `_limit` of the paged lists."""
+"""`_page`, `_limit` and the filters of the paged lists."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from flask import current_app
+from msgspec import Struct
 
 from emqx_mgmt.api.errors import BadParameter
+from emqx_mgmt.api.filters import conditions
 from emqx_mgmt.manage.listing import Paging
 
 # Longer numbers mean nothing here and cost to read.
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Paged:
+    """What a list of these rows takes."""
+
+    row: type[Struct]
+
+    def __call__(self, given: dict[str, Any]) -> Paging:
+        return msgspec.structs.replace(paging(given), where=conditions(given, self.row))
 
 
 def paging(given: dict[str, Any]) -> Paging:

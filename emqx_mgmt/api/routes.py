@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emqx_mgmt.api.endpoint import Endpoint
-from emqx_mgmt.api.paging import paging
+from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.listing import Page, Paging
 from emqx_mgmt.manage.rows import Route
@@ -18,6 +18,6 @@ def lookup_routes(cluster: Cluster, topic: str) -> list[Route]:
 
 
 ENDPOINTS = (
-    Endpoint("list_routes", "GET", "/routes/", "List routes", list_routes, takes=paging),
+    Endpoint("list_routes", "GET", "/routes/", "List routes", list_routes, takes=Paged(Route)),
     Endpoint("lookup_routes", "GET", "/routes/:topic", "Lookup routes to a topic", lookup_routes),
 )

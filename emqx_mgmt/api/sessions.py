@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emqx_mgmt.api.endpoint import Endpoint
-from emqx_mgmt.api.paging import paging
+from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.listing import Page, Paging
 from emqx_mgmt.manage.rows import SessionRow
@@ -32,7 +32,7 @@ ENDPOINTS = (
         "/sessions/",
         "A list of sessions in the cluster",
         list_sessions,
-        takes=paging,
+        takes=Paged(SessionRow),
     ),
     Endpoint(
         "list_node_sessions",
@@ -40,7 +40,7 @@ ENDPOINTS = (
         "nodes/:node/sessions/",
         "A list of sessions on a node",
         list_node_sessions,
-        takes=paging,
+        takes=Paged(SessionRow),
     ),
     Endpoint(
         "lookup_session",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emqx_mgmt.api.endpoint import Endpoint
-from emqx_mgmt.api.paging import paging
+from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.listing import Page, Paging
 from emqx_mgmt.manage.rows import Subscription
@@ -32,7 +32,7 @@ ENDPOINTS = (
         "/subscriptions/",
         "A list of subscriptions in the cluster",
         list_subscriptions,
-        takes=paging,
+        takes=Paged(Subscription),
     ),
     Endpoint(
         "lookup_client_subscriptions",
@@ -54,6 +54,6 @@ ENDPOINTS = (
         "/nodes/:node/subscriptions/",
         "A list of subscriptions on a node",
         list_node_subscriptions,
-        takes=paging,
+        takes=Paged(Subscription),
     ),
 )

@@ -13,7 +13,7 @@ from emqx_mgmt.manage import rows
 from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ONLINE, ConfigRefused, MqttRefused, Refused, Unknown
 from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges
 from emqx_mgmt.manage.formats import memory_text
-from emqx_mgmt.manage.listing import Page, Paging, in_turns, page_of
+from emqx_mgmt.manage.listing import Page, Paging, filtered, in_turns, page_of
 from emqx_mgmt.manage.runtime import RELEASE, Runtime
 from emqx_mgmt.plugins import PluginRefused, PluginRow, UnknownPlugin
 from emqx_mgmt.settings.hot import CORE, HOT_KEYS, HotKey, find_hot
@@ -231,6 +231,14 @@ class ThisNode:
     def session(self, client_id: str) -> list[rows.SessionRow]:
         return [self._session_row(session) for session in self._session(client_id)]
 
+    def connections_of(self, username: str) -> list[rows.Connection]:
+        found = [self._connection(session) for session in self._sessions_of(username)]
+        return [row for row in found if row is not None]
+
+    def kick_all_of(self, username: str) -> int:
+        """How many connections were closed."""
+        return sum(self.kick(session.client_id) for session in self._sessions_of(username))
+
     def kick(self, client_id: str) -> bool:
         return self._node.broker.kick(client_id)
 
@@ -255,6 +263,9 @@ class ThisNode:
 
     def subscriptions(self, paging: Paging) -> Page:
         """Client by client; whole clients before the page are skipped by their count."""
+        if paging.where:
+            sessions = in_turns(self._sessions())
+            return filtered((row for session in sessions for row in self._subscription_rows(session)), paging)
         items: list[rows.Subscription] = []
         position = 0
         for session in in_turns(self._sessions()):
@@ -270,6 +281,8 @@ class ThisNode:
     def routes(self, paging: Paging) -> Page:
         """In an order of the table's own, which stays the same while the routes do."""
         router = self._node.broker.router
+        if paging.where:
+            return filtered((self._route(topic) for topic in in_turns(router.routes())), paging)
         wanted = islice(in_turns(router.routes()), paging.first, paging.first + paging.limit)
         return Page([self._route(topic) for topic in wanted], paging, router.counts.topics)
 
@@ -310,6 +323,9 @@ class ThisNode:
     def _session(self, client_id: str) -> list[Session]:
         session = self._node.broker.sessions.get(client_id)
         return [] if session is None else [session]
+
+    def _sessions_of(self, username: str) -> list[Session]:
+        return [session for session in in_turns(self._sessions()) if session.username == username]
 
     def _connection(self, session: Session) -> rows.Connection | None:
         return rows.connection(self.name, session)

@@ -1,0 +1,111 @@
+"""Filters of the paged lists, by the names of v4.1: `field=`, `_like_field=`, `_gte_field=`, `_lte_field=` and
+`_match_topic=`.
+
+What names no field of the row is ignored, as every unknown parameter is. An exact filter given several times, or a
+list in the body, means any of these values.
+"""
+
+from __future__ import annotations
+
+import time
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+from flask import request
+from msgspec import Struct
+
+from emqx_mgmt.api.errors import BadParameter
+from emqx_mgmt.manage.listing import Test
+from router_ext.topic import topic_matches, valid_filter
+
+# Names of v4.1 for what v3 calls otherwise.
+ALIASES = {"clientid": "client_id", "ip_address": "ipaddress"}
+# Fields that show a date as text; a bound may also be unix seconds.
+DATES = ("connected_at", "created_at")
+DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
+MATCH = "_match_topic"
+
+
+def conditions(given: dict[str, Any], row: type[Struct]) -> tuple[Test, ...]:
+    """The tests that a row must pass; raises BadParameter for a value that the field cannot have."""
+    return tuple(_conditions(given, row))
+
+
+def _conditions(given: dict[str, Any], row: type[Struct]) -> Iterator[Test]:
+    kinds = typing.get_type_hints(row)
+    fields = {field.encode_name: field.name for field in msgspec.structs.fields(row)}
+    for name, value in given.items():
+        if name == MATCH and "topic" in fields:
+            yield _match(value)
+            continue
+        make, field = _operator(name)
+        field = fields.get(field) or fields.get(ALIASES.get(field, ""), "")
+        if field:
+            yield make(name, field, kinds[field], value)
+
+
+def _operator(name: str) -> tuple[Callable[[str, str, Any, Any], Test], str]:
+    for prefix, make in (("_like_", _like), ("_gte_", _at_least), ("_lte_", _at_most)):
+        if name.startswith(prefix):
+            return make, name.removeprefix(prefix)
+    return _equal, name
+
+
+def _equal(name: str, field: str, kind: Any, value: Any) -> Test:
+    values = request.args.getlist(name) or (value if isinstance(value, list) else [value])
+    wanted = frozenset(_converted(name, one, kind) for one in values)
+    return lambda row: getattr(row, field) in wanted
+
+
+def _like(name: str, field: str, kind: Any, value: Any) -> Test:
+    if kind is not str:
+        raise BadParameter(name, f"{field} is no text")
+    part = _converted(name, value, str)
+    return lambda row: part in getattr(row, field)
+
+
+def _at_least(name: str, field: str, kind: Any, value: Any) -> Test:
+    bound = _bound(name, field, kind, value)
+    return lambda row: isinstance(getattr(row, field), type(bound)) and getattr(row, field) >= bound
+
+
+def _at_most(name: str, field: str, kind: Any, value: Any) -> Test:
+    bound = _bound(name, field, kind, value)
+    return lambda row: isinstance(getattr(row, field), type(bound)) and getattr(row, field) <= bound
+
+
+def _bound(name: str, field: str, kind: Any, value: Any) -> Any:
+    if field in DATES:
+        return _date(name, str(value))
+    if kind not in (int, int | str):
+        raise BadParameter(name, f"{field} is neither a number nor a date")
+    return _converted(name, value, int)
+
+
+def _date(name: str, value: str) -> str:
+    """The text as rows have it: texts of dates are ordered as the dates are."""
+    try:
+        if value.isascii() and value.isdecimal():
+            return time.strftime(DATE_FORMAT, time.localtime(int(value)))
+        return time.strftime(DATE_FORMAT, time.strptime(value.replace("T", " "), DATE_FORMAT))
+    except (ValueError, OverflowError, OSError):
+        raise BadParameter(name, "must be unix seconds or YYYY-MM-DD HH:MM:SS") from None
+
+
+def _match(value: Any) -> Test:
+    """With wildcards, the rows whose topics lie below; without, the rows that a message to this topic would match."""
+    if not isinstance(value, str) or not valid_filter(value):
+        raise BadParameter(MATCH, "must be a valid topic or topic filter")
+    if "+" in value or "#" in value:
+        return lambda row: topic_matches(value, row.topic)
+    return lambda row: topic_matches(row.topic, value)
+
+
+def _converted(name: str, value: Any, kind: Any) -> Any:
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        raise BadParameter(name, text[0].lower() + text[1:]) from None
