@@ -48,7 +48,8 @@ class Node:
             shared_strategy=settings["broker.shared_subscription_strategy"],
         )
         self.broker.engine.shared_dispatch_ack = settings["broker.shared_dispatch_ack_enabled"]
-        self.plugins = Plugins(settings, self.broker, self.store, RetainedStore(), self.listeners)
+        self.broker.engine.retained = RetainedStore()
+        self.plugins = Plugins(settings, self.broker, self.store, self.listeners)
         self.sys_topics = SysTopics(self.broker, self.name, settings["broker.sys_interval"], lambda: [self.name])
         self.modules = modules_of(settings, self.broker, self.sys_topics)
         self.turns: Turns | None = None

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.settings import Key, Settings
     from emqx_mgmt.storage import Store
-    from router_ext.retained import RetainedStore
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +65,7 @@ class Loaded:
 class Plugins:
     """One for each node. Methods may switch greenlets, and change one plugin at a time."""
 
-    def __init__(self, settings: Settings, broker: Broker, store: Store, retained: RetainedStore,
-                 listeners: list[Listener]) -> None:
+    def __init__(self, settings: Settings, broker: Broker, store: Store, listeners: list[Listener]) -> None:
         self._catalogue = Catalogue()
         self._configured: tuple[str, ...] = settings["plugins.loaded"]
         self._store = store
@@ -76,7 +74,7 @@ class Plugins:
         self._services = Services(
             broker=broker,
             store=store,
-            retained=retained,
+            retained=broker.engine.retained,
             listeners=listeners,
             threads=ThreadPool(THREADS),
             etc_dir=Path(settings["plugins.etc_dir"]),
@@ -94,6 +92,7 @@ class Plugins:
     def start(self) -> None:
         """Loads what is to run. A plugin that fails is told and keeps nobody else from being loaded."""
         self._watchdog.start()
+        self._services.broker.engine.retained = None  # until the plugin for it is loaded
         for name in self._wanted():
             plugin = self._catalogue.get(name)
             if plugin is None:

@@ -19,7 +19,7 @@ PREFIX = "$delayed/"
 # Numbers from here on are no delays but points in time, unix seconds.
 LONGEST_DELAY = 4294967
 # Messages published, read or written between two turns of the loop.
-CHUNK = 500
+CHUNK = 1000
 WRITE_S = 0.05
 NEVER_S = 3600.0
 
@@ -63,8 +63,7 @@ class DelayedPublish(Plugin):
         self._wake = Event()
         self._added: list[tuple[int, int, bytes]] = []
         self._gone: list[int] = []
-        self._number = 0
-        self._restore(self.host.store.run(read_all))
+        self._stored = self._number = self.host.store.run(highest)
         self.host.hook("message.publish", self.take, prefix=PREFIX)
         self.host.spawn(self.release)
         self.host.every(WRITE_S, self.write)
@@ -73,14 +72,14 @@ class DelayedPublish(Plugin):
         """What is pending stays in the store, and goes on when the plugin is loaded again."""
         self.write()
 
-    def _restore(self, rows: list[tuple[int, int, bytes]]) -> None:
-        wall, monotonic = clocks()
-        for position, (number, due_ms, blob) in enumerate(rows):
-            self._heap.append((monotonic + due_ms - wall, number, message_of(blob, monotonic - wall)))
-            self._number = max(self._number, number)
-            if position % CHUNK == CHUNK - 1:
-                gevent.sleep(0)
-        heapq.heapify(self._heap)
+    def _restore(self) -> None:
+        """What an earlier run left, page by page: a million of them must not hold up the start."""
+        last = 0
+        while rows := self.host.store.run(read_page, last, self._stored):
+            wall, monotonic = clocks()
+            for number, due_ms, blob in rows:
+                heapq.heappush(self._heap, (monotonic + due_ms - wall, number, message_of(blob, monotonic - wall)))
+            last = rows[-1][0]
 
     # -- in ---------------------------------------------------------------------------------------------
 
@@ -104,7 +103,8 @@ class DelayedPublish(Plugin):
     # -- out --------------------------------------------------------------------------------------------
 
     def release(self) -> None:
-        """Publishes what is due, a chunk at a time."""
+        """Publishes what is due, a chunk at a time; nothing before all of it is there, so that times give the order."""
+        self._restore()
         while True:
             now = clocks()[1]
             due = self._heap[0][0] if self._heap else now + NEVER_S * 1000
@@ -165,8 +165,15 @@ def message_of(blob: bytes, offset: int) -> Message:
                           stored.properties, stored.expiry, stored.arrived_ms + offset)
 
 
-def read_all(connection: sqlite3.Connection) -> list[tuple[int, int, bytes]]:
-    return [tuple(row) for row in connection.execute("SELECT number, due_ms, message FROM emqx_delayed_publish")]
+def highest(connection: sqlite3.Connection) -> int:
+    number: int = connection.execute("SELECT coalesce(max(number), 0) FROM emqx_delayed_publish").fetchone()[0]
+    return number
+
+
+def read_page(connection: sqlite3.Connection, after: int, last: int) -> list[tuple[int, int, bytes]]:
+    rows = connection.execute("SELECT number, due_ms, message FROM emqx_delayed_publish "
+                              "WHERE number > ? AND number <= ? ORDER BY number LIMIT ?", (after, last, CHUNK))
+    return [tuple(row) for row in rows]
 
 
 def write_changes(connection: sqlite3.Connection, added: list[tuple[int, int, bytes]], gone: Iterable[int]) -> None:

@@ -74,7 +74,7 @@ class Recon(Plugin):
     name = "emqx_recon"
     description = "EMQ X Recon Plugin"
     settings = (
-        Key("recon.gc_interval", DURATION_KIND, "5m", "How often garbage is collected, but for the oldest; 0 for never."),
+        Key("recon.gc_interval", DURATION_KIND, "5m", "How often younger garbage is collected; 0 for never."),
     )
 
     def load(self) -> None:
