@@ -7,7 +7,9 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 
 from router_ext.acl_cache cimport AclEntry, acl_clear, acl_find, acl_forget, acl_put
-from router_ext.codec cimport Publish, decode_raw, encode_connack, encode_disconnect, parse_ack, parse_publish
+from router_ext.codec cimport (
+    Publish, ack_reason_valid, decode_raw, encode_connack, encode_disconnect, parse_ack, parse_publish,
+)
 from router_ext.delivery cimport Delivery, delivery_msg, delivery_of
 from router_ext.message cimport Message, msg_unref, wrap
 from router_ext.metrics cimport (
@@ -417,6 +419,8 @@ cdef class Channel(Connection):
             else:
                 if error.version == 5:
                     self.put_packet(encode_connack(False, error.reason_code, None, 5))
+                elif error.reason_code == RC_TOPIC_NAME_INVALID:
+                    self.put_packet(b"\x20\x02\x00\x03")  # a bad will topic, as EMQ X answers it
                 self.shut("parse_error")
         else:
             self.violation(error.reason_code)
@@ -773,6 +777,8 @@ cdef class Channel(Connection):
         cdef uint16_t pid = 0
         cdef uint8_t reason = 0
         cdef int code = parse_ack(body, n, self.version, &pid, &reason)
+        if code == 0 and reason and not ack_reason_valid(kind, reason):
+            code = RC_PROTOCOL_ERROR  # [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1] [MQTT-3.7.2-1]
         if code:
             return self.violation(<uint8_t>code)
         if kind == 4:

@@ -20,27 +20,6 @@ CONNACK_TYPE, DISCONNECT_TYPE = 0x20, 0xE0
 PATIENCE = 10.0  # seconds until an answer counts as none
 QUIET = 0.05  # seconds of silence that count as silence
 
-# What the broker does not do yet, by the start of the vector's name.
-MISSING = {
-    "[MQTT-3.4.2-1] PUBACK 0x92": "reason codes of one acknowledgement in another",
-    "[MQTT-3.5.2-1] PUBREC 0x92": "reason codes of one acknowledgement in another",
-    "[MQTT-3.6.2-1] PUBREL": "reason codes of one acknowledgement in another",
-    "[MQTT-3.7.2-1] PUBCOMP 0x10": "reason codes of one acknowledgement in another",
-    "behaviour 801: will topic": "CONNACK 3 for a bad will topic before MQTT 5",
-    "[MQTT-4.7.3-1] empty will topic": "CONNACK 3 for a bad will topic before MQTT 5",
-}
-
-
-def cases() -> list[object]:
-    found: list[object] = []
-    for vector in load():
-        reasons = [reason for name, reason in MISSING.items() if vector.name.startswith(name)]
-        if reasons and not (vector.version == 5 and "will topic" in vector.name):
-            found.append(pytest.param(vector, marks=pytest.mark.xfail(reason=reasons[0], strict=True)))
-        else:
-            found.append(vector)
-    return found
-
 
 class Peer:
     """A connection, read packet by packet."""
@@ -116,7 +95,7 @@ def assert_acknowledged(peer: Peer, vector: Vector) -> None:
         peer.assert_closed()
 
 
-@pytest.mark.parametrize("vector", cases(), ids=str)
+@pytest.mark.parametrize("vector", load(), ids=str)
 def test_broker(peer, vector):
     if not vector.first:
         peer.send(read_bytes(CONNECT[vector.version]))
