@@ -12,8 +12,10 @@ import gevent
 from emqx_mgmt.broker import Broker
 from emqx_mgmt.broker.acl_rules import AclRules
 from emqx_mgmt.broker.alarms import Alarms
+from emqx_mgmt.broker.enhanced import HOOK as ENHANCED_AUTHENTICATE
 from emqx_mgmt.broker.periodic import Periodic
 from emqx_mgmt.broker.sys_topics import SysTopics
+from emqx_mgmt.broker.scram_method import ScramMethod
 from emqx_mgmt.broker.turns import Turns
 from emqx_mgmt.broker.zones import core_zone, refresh
 from emqx_mgmt.listeners import Listener, close_listeners
@@ -52,6 +54,7 @@ class Node:
         self.plugins = Plugins(settings, self.broker, self.store, self.listeners)
         self.sys_topics = SysTopics(self.broker, self.name, settings["broker.sys_interval"], lambda: [self.name])
         self.modules = modules_of(settings, self.broker, self.sys_topics)
+        self.broker.hooks.add(ENHANCED_AUTHENTICATE, ScramMethod(self.store.scram_users))
         self.turns: Turns | None = None
         self.zones: dict[str, Zone] = {}
         self.alarms = Alarms(self.sys_topics.publish, self.store.alarm_history.add)

@@ -12,7 +12,7 @@ from router_ext.zone cimport Zone
 
 cdef enum State:
     AWAIT_CONNECT
-    DECIDING        # CONNECT is with the broker
+    DECIDING        # CONNECT is with the broker; nothing is read unless it asks for AUTH
     OPEN
     CLOSED
 
@@ -59,6 +59,7 @@ cdef class Channel(Connection):
     cdef readonly bint clean_start
     cdef readonly bint is_bridge
     cdef public bint is_super
+    cdef public bint explain             # reason strings are wanted (MQTT 5, Request Problem Information 1)
     cdef bint acl                        # zone.enable_acl, and not a super-user
     cdef bint warned                     # that the client passed max_awaiting_rel
     cdef uint16_t alias_max
@@ -105,6 +106,7 @@ cdef class Channel(Connection):
     cdef int count_received(self, uint8_t kind, uint32_t packets) except -1
     cdef bint packet(self, uint8_t* p, size_t header, size_t body) except? True
     cdef int connect(self, uint8_t* p, size_t header, size_t body) except -1
+    cdef int during_connect(self, uint8_t kind, uint8_t* p, size_t header, size_t body) except -1
     cdef int violation(self, uint8_t code) except -1
     cdef int refuse_packet(self, error) except -1
     cdef size_t publish(self, uint8_t* p, size_t n, size_t header, size_t body) except? 0

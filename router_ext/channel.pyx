@@ -8,7 +8,7 @@ from libc.string cimport memcmp, memcpy, memmove, memset
 
 from router_ext.acl_cache cimport AclEntry, acl_clear, acl_find, acl_forget, acl_put
 from router_ext.codec cimport (
-    Publish, ack_reason_valid, decode_raw, encode_connack, encode_disconnect, parse_ack, parse_publish,
+    Publish, ack_reason_valid, decode_raw, encode, encode_connack, encode_disconnect, parse_ack, parse_publish,
 )
 from router_ext.delivery cimport Delivery, delivery_msg, delivery_of
 from router_ext.message cimport Message, msg_unref, wrap
@@ -20,6 +20,7 @@ from router_ext.metrics cimport (
     PUBREC_RECEIVED, PUBREC_SENT, PUBREL_MISSED, PUBREL_RECEIVED, PUBREL_SENT, QOS0_RECEIVED, QOS2_DROPPED,
     QOS2_EXPIRED,
 )
+from router_ext.packets cimport Ack
 from router_ext.properties cimport Property, forwardable, next_property
 from router_ext.router cimport Match
 from router_ext.session cimport WAIT_PUBACK, WAIT_PUBCOMP, WAIT_PUBREC, Slot
@@ -369,6 +370,8 @@ cdef class Channel(Connection):
             self.connect(p, header, body)
         elif not flags_valid(p[0], self.version) or (self.version == 5 and not shortest(header, body)):
             self.violation(RC_MALFORMED_PACKET)
+        elif self.state == DECIDING:
+            self.during_connect(kind, p, header, body)
         elif 4 <= kind <= 7:
             self.acknowledgement(kind, p + header, body)
         elif kind == 12:
@@ -403,10 +406,24 @@ cdef class Channel(Connection):
         self.engine.policy.on_connect(self, packet)
         return 0
 
+    cdef int during_connect(self, uint8_t kind, uint8_t* p, size_t header, size_t body) except -1:
+        """Read before CONNACK when the broker has sent AUTH: the answer to it, or DISCONNECT [MQTT-3.1.2-30]."""
+        if kind == 15 and self.version == 5:
+            self.holds |= HOLD_VERDICT
+            self.engine.policy.on_auth(self, decode_raw(p + header, body, p[0], self.version))
+        elif kind == 14:
+            decode_raw(p + header, body, p[0], self.version)
+            self.shut("closed")
+        else:
+            self.violation(RC_PROTOCOL_ERROR)
+        return 0
+
     # -- errors of the peer ---------------------------------------------------------------------------------------------
 
     cdef int violation(self, uint8_t code) except -1:
-        """[MQTT-4.13.1-1] The connection ends; MQTT 5 is told why."""
+        """[MQTT-4.13.1-1] The connection ends; MQTT 5 is told why, before CONNACK in one [MQTT-3.14.0-1]."""
+        if self.state == DECIDING and self.version == 5:
+            self.put_packet(encode_connack(False, code, self.explanation(code, 5), 5))
         self.close_with(code, REASONS.get(code, "parse_error"))
         return 0
 
@@ -750,6 +767,8 @@ cdef class Channel(Connection):
     cdef int put_ack(self, uint8_t first_byte, uint16_t pid, uint8_t code) except -1:
         cdef uint8_t packet[5]
         cdef size_t n = 4
+        if code >= 0x80 and self.explain:
+            return self.put_packet(encode(Ack(first_byte >> 4, pid, code, self.explanation(code, 6)), self.version))
         packet[0] = first_byte
         packet[1] = 2
         packet[2] = <uint8_t>(pid >> 8)
@@ -955,8 +974,18 @@ cdef class Channel(Connection):
 
     cdef int close_with(self, uint8_t code, str reason) except -1:
         if self.state == OPEN and self.version == 5:
-            self.put_packet(encode_disconnect(code, None))
+            self.put_packet(encode_disconnect(code, self.explanation(code, 4)))
         return self.shut(reason)
+
+    def explanation(self, int code, size_t size):
+        """The properties of a refusal with `code` in a packet of `size` bytes without them: a reason string if the
+        client asked for such [MQTT-3.1.2-29] and takes a packet so long [MQTT-3.14.2-3]."""
+        cdef str text
+        cdef uint32_t limit = self.session.peer_max_packet if self.session is not None else 0
+        if not self.explain:
+            return {}
+        text = self.engine.policy.reason_text(code)
+        return {"reason_string": text} if limit == 0 or size + 3 + len(text) <= limit else {}
 
     cdef int shut(self, str reason) except -1:
         """Closes the socket, after one try to write what is left, and tells the broker."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.access import Access
 from emqx_mgmt.broker.connect import Connecting
+from emqx_mgmt.broker.enhanced import Enhanced
 from emqx_mgmt.broker.flapping import Flapping
 from emqx_mgmt.broker.hooks import HandlerFailed, Hooks
 from emqx_mgmt.broker.sessions import Sessions
@@ -30,7 +31,7 @@ from router_ext.router import Router
 if TYPE_CHECKING:
     from emqx_mgmt.broker.banned import Ban, Banned
     from router_ext.channel import Channel
-    from router_ext.packets import Auth, Disconnect
+    from router_ext.packets import Disconnect
     from router_ext.session import Session
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Broker:
         self.access = Access(self)
         self.sessions_life = Sessions(self)
         self.connecting = Connecting(self)
+        self.enhanced = Enhanced(self)
         self.subscribing = Subscribing(self)
         self.flapping = Flapping(ban)
         self.online = 0
@@ -77,6 +79,7 @@ class Broker:
         self.on_subscribe = self.subscribing.on_subscribe
         self.on_unsubscribe = self.subscribing.on_unsubscribe
         self.on_connect = self.connecting.on_connect
+        self.on_auth = self.enhanced.on_auth
 
     # -- what the management API asks -----------------------------------------------------------------
 
@@ -162,9 +165,6 @@ class Broker:
         else:
             channel.close("disconnected_with_reason")
 
-    def on_auth(self, channel: Channel, packet: Auth) -> None:
-        channel.close("protocol_error", reasons.PROTOCOL_ERROR)
-
     def on_publish(self, channel: Channel, message: Message) -> Message | None:
         return self.publish_hooks(message)
 
@@ -174,6 +174,9 @@ class Broker:
     def on_awaiting_rel(self, channel: Channel) -> None:
         log.warning("%s has more than %d QoS 2 messages waiting for its PUBREL",
                     channel.client_id, channel.zone.max_awaiting_rel)
+
+    def reason_text(self, code: int) -> str:
+        return reasons.TEXTS.get(code, "")
 
     def on_denied(self, channel: Channel, topic: bytes) -> None:
         log.info("%s may not publish to %s", channel.client_id, topic.decode())
@@ -188,6 +191,7 @@ class Broker:
 
     def on_closed(self, channel: Channel, reason: str) -> None:
         channel.listener.closed(reason, channel.accepted_from)
+        self.enhanced.forget(channel)
         session = channel.session
         if session is None:
             return

@@ -16,6 +16,7 @@ class Client:
     proto_ver: int = 4
     is_super: bool = False
     password: bytes | None = None
+    auth_method: str | None = None  # of enhanced authentication (MQTT 5)
 
 
 @dataclass(slots=True, frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.access import PUBLISH as ACCESS_PUBLISH
 from emqx_mgmt.broker.client import Client, Grant
+from emqx_mgmt.broker.enhanced import Proven
+from emqx_mgmt.broker.refused import Refused
 from emqx_mgmt.broker.sessions import NEVER
 from router_ext.codec import encode_connack
 from router_ext.packets import Will
@@ -22,11 +23,8 @@ if TYPE_CHECKING:
     from router_ext.zone import Zone
 
 
-@dataclass(slots=True)
-class Refused(Exception):
-    """CONNECT is refused with an MQTT 5 reason code."""
-
-    code: int
+# A client that takes no longer packets is spared the reason string of a refused CONNECT [MQTT-3.2.2-19].
+ROOM_FOR_REASONS = 64
 
 
 class Connecting:
@@ -35,22 +33,51 @@ class Connecting:
 
     def on_connect(self, channel: Channel, packet: Connect) -> None:
         """Decides now if nothing has to be waited for, else in a greenlet while the channel is held."""
+        properties = packet.properties
+        channel.explain = (properties.get("request_problem_information") == 1
+                           and properties.get("maximum_packet_size", NEVER) >= ROOM_FOR_REASONS)
         try:
             client = self._identify(channel, packet)
+            self._check_mountpoint(channel, client)
             self._check_banned(channel, client)
             self._check_will(channel, packet)
         except Refused as refused:
-            self._refuse(channel, refused.code)
+            self.refuse(channel, refused.code)
             return
+        if client.auth_method is not None:
+            channel.context = client
+            self._broker.enhanced.begin(channel, client, properties,
+                                        lambda outcome: self._proven(channel, packet, client, outcome))
+            return
+        self._decide(channel, packet, client, None)
+
+    def _proven(self, channel: Channel, packet: Connect, client: Client, outcome: Proven | Refused) -> None:
+        """The end of an enhanced authentication. The user it names is the connection's; CONNECT may name no other."""
+        if isinstance(outcome, Refused):
+            self.refuse(channel, outcome.code)
+            return
+        if packet.username not in (None, outcome.username):
+            self.refuse(channel, reasons.NOT_AUTHORIZED)
+            return
+        client.username = outcome.username
+        try:
+            self._check_mountpoint(channel, client)
+            self._check_banned(channel, client)
+        except Refused as refused:
+            self.refuse(channel, refused.code)
+            return
+        self._decide(channel, packet, client, outcome)
+
+    def _decide(self, channel: Channel, packet: Connect, client: Client, proven: Proven | None) -> None:
         hooks = self._broker.hooks
         denied: Grant | Refused = Refused(reasons.NOT_AUTHORIZED)
         if hooks.may_block("client.authenticate") or (packet.will and hooks.may_block("client.check_acl")):
             self._broker.verdicts.ask(
-                lambda: self._authorise(channel, packet, client), denied,
-                lambda answer: self._finish(channel, packet, client, answer))
+                lambda: self._authorise(channel, packet, client, proven), denied,
+                lambda answer: self._finish(channel, packet, client, answer, proven))
             return
         self._finish(channel, packet, client, self._broker.guard(
-            lambda: self._authorise(channel, packet, client), denied))
+            lambda: self._authorise(channel, packet, client, proven), denied), proven)
 
     # -- checks -------------------------------------------------------------------------------------
 
@@ -67,12 +94,13 @@ class Connecting:
             client_id = f"auto-{secrets.token_hex(12)}"
         elif len(client_id.encode()) > zone.max_clientid_len:
             raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID)
-        client = Client(client_id, packet.username, channel.peer, zone.name, packet.proto_ver,
-                        password=packet.password)
-        mount = mountpoint(zone, client)
+        return Client(client_id, packet.username, channel.peer, zone.name, packet.proto_ver,
+                      password=packet.password, auth_method=packet.properties.get("authentication_method"))
+
+    def _check_mountpoint(self, channel: Channel, client: Client) -> None:
+        mount = mountpoint(channel.zone, client)
         if mount is not None and not valid_name(mount):
             raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID)  # a wildcard in it would reach below other mountpoints
-        return client
 
     def _check_banned(self, channel: Channel, client: Client) -> None:
         banned = self._broker.banned
@@ -93,11 +121,11 @@ class Connecting:
             except UnicodeDecodeError:
                 raise Refused(reasons.PAYLOAD_FORMAT_INVALID) from None
 
-    def _authorise(self, channel: Channel, packet: Connect, client: Client) -> Grant | Refused:
-        """The authentication chain, `allow_anonymous` at its end, then the ACL for the will's topic."""
-        if packet.proto_ver == 5 and "authentication_method" in packet.properties:
-            return Refused(reasons.BAD_AUTHENTICATION_METHOD)
-        answer = self._broker.hooks.fold("client.authenticate", client)
+    def _authorise(self, channel: Channel, packet: Connect, client: Client, proven: Proven | None) -> Grant | Refused:
+        """The authentication chain, `allow_anonymous` at its end, then the ACL for the will's topic.
+
+        The chain is not asked about a client that has proven who it is."""
+        answer = Grant(proven.is_super) if proven else self._broker.hooks.fold("client.authenticate", client)
         if answer is None:
             answer = channel.zone.allow_anonymous
         if answer is True:
@@ -112,17 +140,18 @@ class Connecting:
 
     # -- outcome ------------------------------------------------------------------------------------
 
-    def _refuse(self, channel: Channel, code: int) -> None:
-        connack, word = reasons.refusal(code, channel.proto_ver)
+    def refuse(self, channel: Channel, code: int) -> None:
+        connack, word = reasons.refusal(code, channel.proto_ver, channel.explanation(code, 5))
         channel.send(connack)
         channel.close(word)
 
-    def _finish(self, channel: Channel, packet: Connect, client: Client, answer: Grant | Refused) -> None:
+    def _finish(self, channel: Channel, packet: Connect, client: Client, answer: Grant | Refused,
+                proven: Proven | None) -> None:
         client.password = None
         if channel.is_closed:
             return
         if isinstance(answer, Refused):
-            self._refuse(channel, answer.code)
+            self.refuse(channel, answer.code)
             return
         channel.context = client
         session, present = self._broker.sessions_life.open(
@@ -131,7 +160,7 @@ class Connecting:
         session.will = mounted(packet.will, mount)
         self._broker.connected(channel)
         channel.accept(
-            session, self._connack(channel, packet, client, session, present),
+            session, self._connack(channel, packet, client, session, present, proven),
             connected_at=time.time(),
             silence_limit=silence_limit(channel.zone, packet),
             receive_max=packet.properties.get("receive_maximum", 0),
@@ -150,7 +179,8 @@ class Connecting:
             hooks.run("session.created", session)
         hooks.run("client.connected", client, channel)
 
-    def _connack(self, channel: Channel, packet: Connect, client: Client, session: Any, present: bool) -> bytes:
+    def _connack(self, channel: Channel, packet: Connect, client: Client, session: Any, present: bool,
+                 proven: Proven | None) -> bytes:
         if packet.proto_ver != 5:
             return CONNACK_PRESENT if present else CONNACK_NEW
         zone: Zone = channel.zone
@@ -174,9 +204,23 @@ class Connecting:
             properties["session_expiry_interval"] = session.expiry_interval
         if packet.properties.get("request_response_information") and self._broker.response_topic_prefix:
             properties["response_information"] = f"{self._broker.response_topic_prefix}/{client.client_id}"
-        return encode_connack(present, reasons.SUCCESS, properties, 5)
+        if proven is not None:
+            properties["authentication_method"] = client.auth_method  # [MQTT-4.12.0-5]
+            if proven.data is not None:
+                properties["authentication_data"] = proven.data
+        connack = encode_connack(present, reasons.SUCCESS, properties, 5)
+        if len(connack) > packet.properties.get("maximum_packet_size", NEVER):  # [MQTT-3.1.2-24]
+            needed = {name: value for name, value in properties.items() if IMPLIED.get(name) != value}
+            needed.pop("maximum_packet_size")
+            connack = encode_connack(present, reasons.SUCCESS, needed, 5)
+        return connack
 
 
+# What a CONNACK says when it says nothing (section 3.2.2.3).
+IMPLIED = {
+    "topic_alias_maximum": 0, "retain_available": 1, "wildcard_subscription_available": 1,
+    "subscription_identifier_available": 1, "shared_subscription_available": 1,
+}
 CONNACK_NEW = encode_connack(False, 0, {}, 4)
 CONNACK_PRESENT = encode_connack(True, 0, {}, 4)
 

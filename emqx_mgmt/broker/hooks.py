@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POINTS = frozenset({
-    "client.authenticate", "client.check_acl", "client.connected", "client.disconnected", "client.subscribe",
-    "client.unsubscribe", "session.created", "session.resumed", "session.subscribed", "session.unsubscribed",
-    "session.terminated", "message.publish", "message.delivered", "message.acked", "message.dropped",
+    "client.authenticate", "client.enhanced_authenticate", "client.check_acl", "client.connected",
+    "client.disconnected", "client.subscribe", "client.unsubscribe", "session.created", "session.resumed",
+    "session.subscribed", "session.unsubscribed", "session.terminated", "message.publish", "message.delivered",
+    "message.acked", "message.dropped",
 })
 
 
 # Chains in which the latest of equal priority is asked first (behaviour, 11.1 and 11.2).
-LATEST_FIRST = frozenset({"client.authenticate", "client.check_acl"})
+LATEST_FIRST = frozenset({"client.authenticate", "client.enhanced_authenticate", "client.check_acl"})
 
 
 class HandlerFailed(Exception):

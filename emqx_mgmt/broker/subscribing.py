@@ -86,7 +86,7 @@ class Subscribing:
             retained.append((mounted(channel, topic), options, new))
         if channel.proto_ver != 5:
             codes = [code if code <= 2 else FAILURE for code in codes]
-        channel.send(encode_suback(packet.packet_id, codes, {}, channel.proto_ver))
+        channel.send(encode_suback(packet.packet_id, codes, explained(channel, codes), channel.proto_ver))
         for topic, options, new in retained:
             self.send_retained(channel.session, topic, options, subid, new)
 
@@ -138,6 +138,12 @@ class Subscribing:
 
 def refused(packet: Subscribe) -> list[int]:
     return [reasons.NOT_AUTHORIZED] * len(packet.filters)
+
+
+def explained(channel: Channel, codes: list[int]) -> dict[str, str]:
+    """The properties of a SUBACK: why the first filter that is refused is."""
+    code = next((code for code in codes if code >= FAILURE), None)
+    return {} if code is None else channel.explanation(code, len(codes) + 7)
 
 
 def mounted(channel: Channel, topic: str) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from emqx_mgmt.broker.banned import Ban, Key
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.node import Node
-    from emqx_mgmt.storage import Applications, Users
+    from emqx_mgmt.storage import Applications, ScramUsers, Users
     from router_ext.session import Session
 
 # What Prometheus clients of all languages call the figures of their process.
@@ -59,6 +59,10 @@ class ThisNode:
     @property
     def users(self) -> Users:
         return self._node.store.users
+
+    @property
+    def scram_users(self) -> ScramUsers:
+        return self._node.store.scram_users
 
     # -- the node itself --------------------------------------------------------------------------
 

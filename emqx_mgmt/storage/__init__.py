@@ -5,6 +5,7 @@ from emqx_mgmt.storage.bans import Bans
 from emqx_mgmt.storage.config_changes import ConfigChanges
 from emqx_mgmt.storage.data_dir import DataDirError, DataDirLock
 from emqx_mgmt.storage.schema import migrate
+from emqx_mgmt.storage.scram_users import ScramUser, ScramUsers
 from emqx_mgmt.storage.store import Store
 from emqx_mgmt.storage.users import PUBLIC_PASSWORD, User, Users
 
@@ -16,6 +17,8 @@ __all__ = [
     "ConfigChanges",
     "DataDirError",
     "DataDirLock",
+    "ScramUser",
+    "ScramUsers",
     "Store",
     "User",
     "Users",

@@ -71,6 +71,16 @@ MIGRATIONS = [
         version INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE scram_user (
+        username     TEXT PRIMARY KEY,
+        is_superuser INTEGER NOT NULL,
+        salt         BLOB NOT NULL,
+        iterations   INTEGER NOT NULL,
+        stored_key   BLOB NOT NULL,
+        server_key   BLOB NOT NULL
+    ) WITHOUT ROWID;
+    """,
 ]
 
 

@@ -15,6 +15,7 @@ from emqx_mgmt.storage.bans import Bans
 from emqx_mgmt.storage.config_changes import ConfigChanges
 from emqx_mgmt.storage.plugin_records import PluginRecords
 from emqx_mgmt.storage.schema import connect, migrate
+from emqx_mgmt.storage.scram_users import ScramUsers
 from emqx_mgmt.storage.users import Users
 
 P = ParamSpec("P")
@@ -34,6 +35,7 @@ class Store:
         self.alarm_history = AlarmHistory(self)
         self.config_changes = ConfigChanges(self)
         self.plugins = PluginRecords(self)
+        self.scram_users = ScramUsers(self)
 
     def open(self) -> None:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -44,6 +46,7 @@ class Store:
         self.applications.load()
         self.users.load()
         self.bans.load()
+        self.scram_users.load()
 
     def close(self) -> None:
         if self._pool is None or self._connection is None:

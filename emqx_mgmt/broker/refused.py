@@ -1,0 +1,12 @@
+"""A refusal on its way to CONNACK."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Refused(Exception):
+    """CONNECT is refused with an MQTT 5 reason code."""
+
+    code: int
