@@ -14,8 +14,8 @@ from emqx_mgmt.broker.acl_rules import AclRules
 from emqx_mgmt.broker.alarms import Alarms
 from emqx_mgmt.broker.enhanced import HOOK as ENHANCED_AUTHENTICATE
 from emqx_mgmt.broker.periodic import Periodic
-from emqx_mgmt.broker.sys_topics import SysTopics
 from emqx_mgmt.broker.scram_method import ScramMethod
+from emqx_mgmt.broker.sys_topics import SysTopics
 from emqx_mgmt.broker.turns import Turns
 from emqx_mgmt.broker.zones import core_zone, refresh
 from emqx_mgmt.listeners import Listener, close_listeners

@@ -17,20 +17,6 @@ every_version = pytest.mark.parametrize("version", VERSIONS)
 NEVER = 0xFFFFFFFF
 
 
-@pytest.fixture
-def dial(broker):
-    """`dial(version)`: a connection that is closed after the test."""
-    opened: list[Client] = []
-
-    def dial(version: int = 5, port: int = broker.mqtt_port) -> Client:
-        opened.append(Client(port, version))
-        return opened[-1]
-
-    yield dial
-    for client in opened:
-        client.sock.close()
-
-
 def kept(version: int) -> dict[str, int]:
     """CONNECT properties for a session that outlives its connection."""
     return {"session_expiry_interval": NEVER} if version == 5 else {}

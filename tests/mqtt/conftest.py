@@ -1,0 +1,24 @@
+"""Connections to the shared broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.broker_process import BrokerProcess
+from tests.mqtt.peer import Client
+
+
+@pytest.fixture
+def dial(broker: BrokerProcess) -> Iterator[Callable[..., Client]]:
+    """`dial(version)`: a connection, not yet a CONNECT; closed after the test."""
+    opened: list[Client] = []
+
+    def dial(version: int = 5, port: int = broker.mqtt_port) -> Client:
+        opened.append(Client(port, version))
+        return opened[-1]
+
+    yield dial
+    for client in opened:
+        client.sock.close()
