@@ -182,8 +182,7 @@ class Connecting:
     def _connack(self, channel: Channel, packet: Connect, client: Client, session: Any, present: bool,
                  proven: Proven | None) -> bytes:
         if packet.proto_ver != 5:
-            # MQTT 3.1 has no session present flag: the byte is reserved.
-            return CONNACK_PRESENT if present and packet.proto_ver == 4 else CONNACK_NEW
+            return CONNACK_PRESENT if present else CONNACK_NEW
         zone: Zone = channel.zone
         properties: dict[str, Any] = {
             "topic_alias_maximum": zone.max_topic_alias,
