@@ -23,7 +23,7 @@ class Door:
     def __init__(self) -> None:
         self.ended: list[str] = []
 
-    def closed(self, reason: str) -> None:
+    def closed(self, reason: str, _address: bytes) -> None:
         self.ended.append(reason)
 
 
