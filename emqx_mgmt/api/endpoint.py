@@ -24,7 +24,8 @@ class Endpoint:
 
     The handler is called with the cluster, the path's parameters by name, and `params` as described by
     `takes`: a Struct to check and convert them to, or a function from the merged parameters to whatever it
-    wants. An endpoint without a handler is listed and not served.
+    wants. With `batch`, the body is a JSON array: `takes` is what its members should be, and `params` the members
+    as they came, for each has its own result. An endpoint without a handler is listed and not served.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Endpoint:
     takes: type[Struct] | Callable[[dict[str, Any]], Any] | None = None
     public: bool = False
     listed: bool = True
+    batch: bool = False
 
     @property
     def rule(self) -> str:
@@ -67,6 +69,8 @@ def view_of(endpoint: Endpoint) -> Callable[..., flask.Response]:
         if flask.request.method != endpoint.method:
             raise NotFound  # Werkzeug routes HEAD as GET; the v3 API has no HEAD.
         cluster: Cluster = flask.current_app.extensions["cluster"]
+        if endpoint.batch:
+            return respond(handler(cluster, params=parameters.rows(), **path))
         given = parameters.given()
         if endpoint.takes is not None:
             path["params"] = parameters.converted(given, endpoint.takes)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import base64
+from itertools import chain
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from emqx_mgmt.api.batch import each
 from emqx_mgmt.api.endpoint import Endpoint
-from emqx_mgmt.api.errors import MissingParameter
+from emqx_mgmt.api.errors import BadParameter, MissingParameter
 from emqx_mgmt.api.render import Code
 from emqx_mgmt.manage import Cluster
+from router_ext.topic import valid_name
 
+MAX_TEXT = 0xFFFF  # bytes of an MQTT string
 QoS = Annotated[int, Meta(ge=0, le=2)]
 
 
@@ -27,15 +32,54 @@ class Topics(Struct):
         return [topic for topic in given.split(",") if topic]
 
 
+class Properties(Struct, forbid_unknown_fields=True):
+    """Of MQTT 5 (section 3.3.2.3). `user_properties`: an object, or pairs where a name repeats; `correlation_data` is
+    text."""
+
+    payload_format_indicator: Annotated[int, Meta(ge=0, le=1)] | UnsetType = UNSET
+    message_expiry_interval: Annotated[int, Meta(ge=0, le=0xFFFFFFFF)] | UnsetType = UNSET
+    content_type: str | UnsetType = UNSET
+    response_topic: str | UnsetType = UNSET
+    correlation_data: str | UnsetType = UNSET
+    user_properties: dict[str, str] | list[tuple[str, str]] | UnsetType = UNSET
+
+    def checked(self) -> dict[str, Any]:
+        """By their names in the codec."""
+        found = msgspec.structs.asdict(self)
+        found = {name: value for name, value in found.items() if value is not UNSET}
+        for name in ("content_type", "response_topic", "correlation_data"):
+            _check_text(f"properties.{name}", found.get(name, ""))
+        if not valid_name(found.get("response_topic", "x")):  # [MQTT-3.3.2-14]
+            raise BadParameter("properties.response_topic", "must be a valid topic name")
+        if "correlation_data" in found:
+            found["correlation_data"] = found["correlation_data"].encode()
+        pairs = found.pop("user_properties", ())
+        pairs = list(pairs.items()) if isinstance(pairs, dict) else list(pairs)
+        for text in chain.from_iterable(pairs):
+            _check_text("properties.user_properties", text)
+        return found | ({"user_property": pairs} if pairs else {})
+
+
 class Publish(Topics):
+    """`payload_encoding`: `plain` takes text as it is and any other JSON value as JSON text, `json` takes text as a
+    JSON value too, `base64` takes bytes."""
+
     payload: Any = ""
     qos: QoS = 0
     retain: bool = False
     client_id: str = "http"
+    payload_encoding: Literal["plain", "base64", "json"] = "plain"
+    properties: Properties | None = None
 
     def payload_bytes(self) -> bytes:
-        """Text as it is; any other JSON value as JSON text."""
-        return self.payload.encode() if isinstance(self.payload, str) else msgspec.json.encode(self.payload)
+        if self.payload_encoding == "base64":
+            return _from_base64(self.payload)
+        if self.payload_encoding == "plain" and isinstance(self.payload, str):
+            return self.payload.encode()
+        return msgspec.json.encode(self.payload)
+
+    def checked_properties(self) -> dict[str, Any]:
+        return self.properties.checked() if self.properties else {}
 
 
 class Subscribe(Topics, kw_only=True):
@@ -49,7 +93,14 @@ class Unsubscribe(Struct):
 
 
 def mqtt_publish(cluster: Cluster, params: Publish) -> Code:
-    cluster.here.publish(params.split(), params.payload_bytes(), params.qos, params.retain, params.client_id)
+    cluster.here.publish(
+        params.split(),
+        params.payload_bytes(),
+        params.qos,
+        params.retain,
+        params.client_id,
+        params.checked_properties(),
+    )
     return Code()
 
 
@@ -63,6 +114,31 @@ def mqtt_unsubscribe(cluster: Cluster, params: Unsubscribe) -> Code:
     return Code()
 
 
+def publish_batch(cluster: Cluster, params: list[Any]) -> list[dict[str, Any]]:
+    return each(params, Publish, lambda row: mqtt_publish(cluster, row))
+
+
+def subscribe_batch(cluster: Cluster, params: list[Any]) -> list[dict[str, Any]]:
+    return each(params, Subscribe, lambda row: mqtt_subscribe(cluster, row))
+
+
+def unsubscribe_batch(cluster: Cluster, params: list[Any]) -> list[dict[str, Any]]:
+    return each(params, Unsubscribe, lambda row: mqtt_unsubscribe(cluster, row))
+
+
+def _check_text(name: str, text: str) -> None:
+    """[MQTT-1.5.4-1] [MQTT-1.5.4-2]"""
+    if "\0" in text or len(text.encode()) > MAX_TEXT:
+        raise BadParameter(name, "must be at most 65535 bytes of UTF-8 without U+0000")
+
+
+def _from_base64(payload: Any) -> bytes:
+    try:
+        return base64.b64decode(payload, validate=True)
+    except (TypeError, ValueError):
+        raise BadParameter("payload", "must be base64") from None
+
+
 ENDPOINTS = (
     Endpoint("mqtt_publish", "POST", "/mqtt/publish", "Publish a MQTT message", mqtt_publish, takes=Publish),
     Endpoint("mqtt_subscribe", "POST", "/mqtt/subscribe", "Subscribe a topic", mqtt_subscribe, takes=Subscribe),
@@ -73,5 +149,35 @@ ENDPOINTS = (
         "Unsubscribe a topic",
         mqtt_unsubscribe,
         takes=Unsubscribe,
+    ),
+    Endpoint(
+        "mqtt_publish_batch",
+        "POST",
+        "/mqtt/publish_batch",
+        "Publish MQTT messages",
+        publish_batch,
+        takes=Publish,
+        batch=True,
+        listed=False,
+    ),
+    Endpoint(
+        "mqtt_subscribe_batch",
+        "POST",
+        "/mqtt/subscribe_batch",
+        "Subscribe topics",
+        subscribe_batch,
+        takes=Subscribe,
+        batch=True,
+        listed=False,
+    ),
+    Endpoint(
+        "mqtt_unsubscribe_batch",
+        "POST",
+        "/mqtt/unsubscribe_batch",
+        "Unsubscribe topics",
+        unsubscribe_batch,
+        takes=Unsubscribe,
+        batch=True,
+        listed=False,
     ),
 )

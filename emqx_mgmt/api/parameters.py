@@ -39,6 +39,14 @@ def given() -> dict[str, Any]:
     return found
 
 
+def rows() -> list[Any]:
+    """The members of a body that is a JSON array: the rows of a batch."""
+    given = _json()
+    if not isinstance(given, list):
+        raise MalformedBody("the body must be a JSON array")
+    return given
+
+
 def converted(given: dict[str, Any], to: type[Struct] | Callable[[dict[str, Any]], Any]) -> Any:
     """`given` as the Struct `to`; raises MissingParameter and BadParameter naming the parameter."""
     if not isinstance(to, type):
@@ -51,6 +59,14 @@ def converted(given: dict[str, Any], to: type[Struct] | Callable[[dict[str, Any]
 
 
 def _body() -> dict[str, Any]:
+    body = _json()
+    if not isinstance(body, dict):
+        raise MalformedBody("the body must be a JSON object")
+    return body
+
+
+def _json() -> Any:
+    """The body, `{}` when there is none."""
     raw = request.get_data(cache=False)
     # Werkzeug cuts a body of unknown length off where the limit is.
     if request.content_length is None and len(raw) >= (request.max_content_length or len(raw) + 1):
@@ -65,8 +81,6 @@ def _body() -> dict[str, Any]:
         raise MalformedBody("the body is nested too deeply") from None
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
         raise MalformedBody("the body is nested too deeply")
-    if not isinstance(body, dict):
-        raise MalformedBody("the body must be a JSON object")
     return body
 
 

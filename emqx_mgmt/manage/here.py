@@ -296,13 +296,14 @@ class ThisNode:
 
     # -- messages ---------------------------------------------------------------------------------
 
-    def publish(self, topics: list[str], payload: bytes, qos: int, retain: bool, client_id: str) -> None:
+    def publish(self, topics: list[str], payload: bytes, qos: int, retain: bool, client_id: str,
+                properties: dict[str, Any]) -> None:
         """Raises MqttRefused when no topic is a valid topic name."""
         names = [topic for topic in topics if valid_name(topic)]
         if not names:
             raise MqttRefused("bad_topic", BAD_TOPIC)
         for name in names:
-            self._node.broker.publish(name, payload, qos, retain, client_id)
+            self._node.broker.publish(name, payload, qos, retain, client_id, properties)
 
     def subscribe(self, client_id: str, topics: list[str], qos: int) -> None:
         """Raises MqttRefused when the client has no session here or no topic is a valid filter."""
