@@ -83,6 +83,10 @@ class Hooks:
         """What the handlers of a point are for; an empty prefix among them: everything."""
         return [handler.prefix for handler in self._points[point]]
 
+    def concerns(self, point: str, below: str) -> bool:
+        """Whether a handler of the point is for topics that begin with `below`."""
+        return any(below.startswith(prefix) or prefix.startswith(below) for prefix in self.prefixes(point))
+
     def may_block(self, point: str) -> bool:
         return point in self._blocking
 

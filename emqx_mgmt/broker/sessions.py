@@ -81,6 +81,9 @@ class Sessions:
     def leave(self, session: Session, send_will: bool) -> None:
         """The session's connection is gone: its will is sent now or later, the session ends now or later."""
         will, session.will = session.will, None
+        if will is None and session.expiry_interval == 0:
+            self.end(session, "closed")
+            return
         left = Left()
         if will is not None and send_will:
             delay = min(will.properties.get("will_delay_interval", 0), session.expiry_interval)

@@ -42,7 +42,7 @@ class SysTopics:
     @property
     def wanted(self) -> bool:
         """Whether anybody would get a message below `$SYS`."""
-        return self._broker.router.has_below(b"$SYS") or self._broker.hooks.any("message.publish")
+        return self._broker.router.has_below(b"$SYS") or self._broker.hooks.concerns("message.publish", "$SYS/")
 
     def publish(self, topic: str, payload: str | bytes, qos: int = 0) -> None:
         """An event below this node's part of `$SYS`: a client, an alarm."""
