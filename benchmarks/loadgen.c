@@ -75,6 +75,7 @@ typedef struct {
     size_t frame_len, id_at, payload_at;
     uint32_t sent, acked, inflight;
     uint16_t last_id;
+    uint64_t *due_of;                                   /* per packet id, with --acks: when it was due */
     uint8_t *ids;                                       /* per packet id: the packet it waits for, or 0 */
 
     Stream *streams;                                    /* subscribers: one per publisher heard */
@@ -89,7 +90,7 @@ static struct {
     uint32_t connections, concurrency;
     double rate;
     int cpu;
-    bool properties, alias, subids, subscribe, per_subscriber, nodelay, all;
+    bool persistent, acks, properties, alias, subids, subscribe, per_subscriber, nodelay, all;
 } plan = {
     .host = "127.0.0.1", .shape = "pairs", .label = "", .port = 1883, .pubs = 1, .subs = 1, .messages = 100000,
     .size = 64, .batch = 1, .window = 32, .version = 4, .sources = 1, .quiet_ms = 5000, .connections = 1000,
@@ -198,7 +199,7 @@ static size_t put_frame(uint8_t *dst, uint8_t first, const uint8_t *body, size_t
 static size_t encode_connect(uint8_t *dst, const char *client_id) {
     uint8_t body[128], *p = put_string(body, "MQTT");
     *p++ = (uint8_t)plan.version;
-    *p++ = 2;                                           /* clean session */
+    *p++ = plan.persistent ? 0 : 2;                     /* clean session */
     p = put16(p, 65535);                                /* keepalive: nobody here sends PINGREQ; rumqttd refuses 0 */
     if (plan.version == 5) *p++ = 0;
     p = put_string(p, client_id);
@@ -359,6 +360,7 @@ static void append_publish(Conn *c, uint64_t due) {
         do c->last_id++; while (!c->last_id || c->ids[c->last_id]);
         c->ids[c->last_id] = plan.qos == 1 ? PUBACK : PUBREC;
         put16(p + c->id_at, c->last_id);
+        if (plan.acks) c->due_of[c->last_id] = due;
         c->inflight++;
     }
     if (c->sent++ == 0 && plan.alias) make_publish(c, false);
@@ -414,7 +416,7 @@ static inline void take(Conn *c, const Arrival *a, uint8_t last_byte) {
     c->received++;
     books.received++;
     books.last_arrival = arrival_time;
-    if (plan.rate > 0) record(arrival_time - a->due);
+    if (plan.rate > 0 && !plan.acks) record(arrival_time - a->due);
 }
 
 /* Reads a varint at p[0..n).  Returns its length, 0 when it is not all there. */
@@ -466,6 +468,7 @@ static void acknowledged(Conn *c, uint8_t type, uint16_t id, uint8_t reason) {
         return;
     }
     c->ids[id] = 0;
+    if (plan.acks) record(arrival_time - c->due_of[id]);
     c->inflight--;
     c->acked++;
 }
@@ -618,6 +621,7 @@ static void open_flow(void) {
         c->index = c->publisher ? i : i - plan.pubs;
         c->tail = need(HEAD_ROOM);
         if (plan.qos) c->ids = need(IDS);
+        if (plan.acks) c->due_of = need(IDS * sizeof *c->due_of);
         open_session(c, c->publisher ? "pub" : "sub");
         if (c->publisher) {
             make_publish(c, true);
@@ -654,7 +658,7 @@ static void report_flow(double seconds, double user, double system) {
            books.disconnects, books.disconnect_reason, least, most, books.expected ? (double)books.received / (double)books.expected : 1.0, seconds,
            (double)(books.published_at - books.began) / 1e9, (double)books.received / seconds, books.send_calls, books.read_calls,
            100 * (user + system) / seconds, user, system);
-    if (plan.rate > 0)
+    if (plan.rate > 0 || plan.acks)
         printf(", \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, \"max_us\": %.1f", percentile_us(0.50),
                percentile_us(0.99), percentile_us(0.999), (double)histogram_max / 1e3);
     if (plan.per_subscriber)
@@ -816,6 +820,8 @@ static const Option options[] = {
     {"window", NUMBER, &plan.window, "flow: unacknowledged messages a publisher (32)"},
     {"rate", REAL, &plan.rate, "flow: messages a second, all together; measures latency (0: flat out)"},
     {"tick", NUMBER, &plan.tick_us, "flow: with --rate, send in bursts every so many microseconds (0: evenly)"},
+    {"persistent", FLAG, &plan.persistent, "flow, MQTT 3.1.1: sessions that outlive their connections"},
+    {"acks", FLAG, &plan.acks, "flow: latency from sending to acknowledgement instead of to delivery"},
     {"properties", FLAG, &plan.properties, "flow, MQTT 5: a content type and a user property in each message"},
     {"alias", FLAG, &plan.alias, "flow, MQTT 5: publishers use a topic alias"},
     {"subids", FLAG, &plan.subids, "flow, MQTT 5: subscription identifiers"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import gevent
 
 from emqx_mgmt.broker import Broker
 from emqx_mgmt.broker.acl_rules import AclRules
-from emqx_mgmt.broker.alarms import Alarms
+from emqx_mgmt.broker.alarms import Alarm, Alarms
 from emqx_mgmt.broker.enhanced import HOOK as ENHANCED_AUTHENTICATE
 from emqx_mgmt.broker.periodic import Periodic
 from emqx_mgmt.broker.scram_method import ScramMethod
@@ -25,12 +26,15 @@ from emqx_mgmt.monitor import HubLag, Monitor, watches
 from emqx_mgmt.plugins import Plugins
 from emqx_mgmt.settings import Settings
 from emqx_mgmt.storage import PUBLIC_PASSWORD, Store
+from emqx_mgmt.storage.messages import Recovered, StoreLink, read_back
+from router_ext.journal import Journal
 from router_ext.reactor import Acceptor
 from router_ext.retained import RetainedStore
 from router_ext.zone import Zone
 
 log = logging.getLogger(__name__)
 
+STORE_FULL = "message_store_full"
 BAN_SWEEP_S = 60.0
 GOODBYE = 0x8B  # Server shutting down (MQTT 5.0, section 2.4)
 
@@ -50,12 +54,13 @@ class Node:
             shared_strategy=settings["broker.shared_subscription_strategy"],
         )
         self.broker.engine.shared_dispatch_ack = settings["broker.shared_dispatch_ack_enabled"]
-        self.broker.engine.retained = RetainedStore()
+        self.retained = self.broker.engine.retained = RetainedStore()
         self.plugins = Plugins(settings, self.broker, self.store, self.listeners)
         self.sys_topics = SysTopics(self.broker, self.name, settings["broker.sys_interval"], lambda: [self.name])
         self.modules = modules_of(settings, self.broker, self.sys_topics)
         self.broker.hooks.add(ENHANCED_AUTHENTICATE, ScramMethod(self.store.scram_users))
         self.turns: Turns | None = None
+        self.link: StoreLink | None = None
         self.zones: dict[str, Zone] = {}
         self.alarms = Alarms(self.sys_topics.publish, self.store.alarm_history.add)
         self.hub_lag = HubLag()
@@ -84,10 +89,16 @@ class Node:
         unknown = self.plugins.unknown(self.settings.unknown_variables)
         if unknown:
             log.warning("Unknown variables are ignored: %s", ", ".join(unknown))
+        stored = self._open_store(self.turns)
         # Before the first client: one of them may be what decides who is let in.
         self.plugins.start()
         for module in self.modules:
             module.start()
+        if stored is not None:
+            try:
+                self.broker.durable.restore(stored, self.retained, self._zone)
+            finally:
+                stored.close()
         for listener in listeners:
             if listener.is_mqtt:
                 self._accept_from(listener)
@@ -103,13 +114,28 @@ class Node:
                 "Dashboard user %s still has the default password: it is accepted from this machine only", login
             )
 
+    def _open_store(self, turns: Turns) -> Recovered | None:
+        """Starts the message store; what it has is restored later. Raises StoreFailed."""
+        durability = self.settings["durability"]
+        if durability == "off":
+            return None
+        data_dir = Path(self.settings["node.data_dir"])
+        self.link = StoreLink(data_dir, durability)
+        journal = Journal(self.link.start(), waits=durability == "fsync")
+        durable = self.broker.durable
+        durable.on_lost = store_lost
+        durable.on_full = lambda text: gevent.spawn(self._store_full, text)
+        stored = read_back(data_dir)
+        durable.attach(journal, stored)
+        turns.reactor.listen_to_store()
+        return stored
+
     def _accept_from(self, listener: Listener) -> None:
         assert listener.sock is not None
         assert self.turns is not None
         # Accepted sockets inherit it: without Nagle's algorithm an acknowledgement is not held back.
         listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        zone = self.zones.get(listener.zone) or core_zone(self.settings, listener.zone)
-        self.zones[listener.zone] = zone
+        zone = self._zone(listener.zone)
         self.turns.reactor.listen(
             Acceptor(
                 listener.sock.fileno(), zone, listener,
@@ -119,6 +145,12 @@ class Node:
                 max_rate=listener.max_conn_rate,
             )
         )
+
+    def _zone(self, name: str) -> Zone:
+        """The one record of a zone, shared by its listeners and sessions."""
+        if name not in self.zones:
+            self.zones[name] = core_zone(self.settings, name)
+        return self.zones[name]
 
     # -- what is watched ------------------------------------------------------------------------------
 
@@ -183,5 +215,27 @@ class Node:
             self.drain()
             self.plugins.stop()
             self.turns.stop()
+        self._close_store()
         self.broker.verdicts.stop()
         self.store.close()
+
+    def _store_full(self, text: str) -> None:
+        """The store's disk takes nothing, or with an empty text takes messages again."""
+        now = int(time.time())
+        if text:
+            self.alarms.set(Alarm(STORE_FULL, "critical", "Message store full", f"Nothing can be stored: {text}", now))
+        else:
+            self.alarms.clear(STORE_FULL, now)
+
+    def _close_store(self) -> None:
+        journal = self.broker.durable.journal
+        if self.link is not None and journal is not None:
+            journal.policy = None
+            if not self.link.close(journal):
+                log.error("The message store did not finish in time.")
+
+
+def store_lost() -> None:
+    """Without it nothing can be acknowledged any more. The master starts a new worker, which reads what is stored."""
+    log.critical("The store process has ended: the worker ends too, and the next one goes on from what is on disk.")
+    os._exit(1)

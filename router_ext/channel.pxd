@@ -21,6 +21,7 @@ cdef enum Hold:     # why nothing is read; the channel reads again when none is 
     HOLD_OUTPUT = 2     # a subscriber's socket is full
     HOLD_RATE = 4       # publish_limit is used up
     HOLD_BUDGET = 8     # the turn's work is done; goes on in the next turn
+    HOLD_STORE = 16     # the store's disk is full
 
 cdef enum Verdict:
     DENY = 0
@@ -33,10 +34,17 @@ cdef enum Stop:         # why parsing stopped
     STOP_HELD = 1
     STOP_CLOSED = 2
 
-cdef struct Deferred:   # an acknowledgement that waits for a subscriber's queue
+cdef struct Deferred:   # a packet that waits for a subscriber's queue, or for a commit
+    uint64_t batch      # the commit, 0: none
     uint16_t pid
     uint8_t first_byte
     uint8_t reason
+
+cdef struct Ring:
+    Deferred* items     # capacity a power of two
+    uint32_t head
+    uint32_t count
+    uint32_t cap
 
 cdef class Channel(Connection):
     cdef Engine engine
@@ -78,12 +86,12 @@ cdef class Channel(Connection):
     cdef size_t inbox_head
     cdef size_t inbox_len
     cdef size_t inbox_cap
-    cdef Deferred* deferred              # ring
-    cdef uint32_t deferred_head
-    cdef uint32_t deferred_count
-    cdef uint32_t deferred_cap
+    cdef Ring deferred                   # acknowledgements
     cdef list gates                      # the sessions whose queues they wait for, or None
     cdef AclCache acl_cache
+    cdef Ring uncommitted                # PUBLISH, PUBREL and others that wait for nothing but a commit
+    cdef list uncommitted_packets        # those of them that have their bytes already (first byte 0)
+    cdef uint64_t cork_batch
     cdef int64_t rate_start              # ms
     cdef uint32_t rate_used
     cdef readonly uint64_t recv_oct
@@ -124,9 +132,13 @@ cdef class Channel(Connection):
     cdef int forward(self, Publish* packet) except -1
     cdef int forward_hooked(self, Delivery* d) except -1
     cdef int denied(self, Publish* packet) except -1
-    cdef int acknowledge(self, uint8_t first_byte, uint16_t pid, uint8_t code) except -1
+    cdef int acknowledge(self, uint8_t first_byte, uint16_t pid, uint8_t code, uint64_t batch) except -1
+    cdef bint release_id(self, uint16_t pid) except? True
+    cdef bint store_takes(self, Publish* packet) except? True
+    cdef int refuse_deferred(self) except -1
+    cdef int release_uncommitted(self) except -1
+    cdef int uncork(self) except -1
     cdef int wait_for(self, Session gate) except -1
-    cdef int defer(self, Deferred ack) except -1
     cdef int release_acks(self) except -1
     cdef int put_ack(self, uint8_t first_byte, uint16_t pid, uint8_t code) except -1
     cdef int count_sent(self, uint8_t first_byte) except -1

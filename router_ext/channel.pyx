@@ -11,6 +11,7 @@ from router_ext.codec cimport (
     Publish, ack_reason_valid, decode_raw, encode, encode_connack, encode_disconnect, parse_ack, parse_publish,
 )
 from router_ext.delivery cimport Delivery, delivery_msg, delivery_of
+from router_ext.journal cimport Journal
 from router_ext.message cimport Message, msg_unref, wrap
 from router_ext.metrics cimport (
     AWAITING_REL_EXCEEDED, BYTES_RECEIVED, DISCONNECT_RECEIVED, DISCONNECT_SENT, DROPPED_ACL, MESSAGES_RECEIVED, PACKETS_AUTH,
@@ -23,7 +24,7 @@ from router_ext.metrics cimport (
 from router_ext.packets cimport Ack
 from router_ext.properties cimport Property, forwardable, next_property
 from router_ext.router cimport Match
-from router_ext.session cimport WAIT_PUBACK, WAIT_PUBCOMP, WAIT_PUBREC, Slot
+from router_ext.session cimport WAIT_PUBACK, WAIT_PUBCOMP, WAIT_PUBREC, WAIT_STORE, Slot
 from router_ext.topic cimport utf8_valid
 from router_ext.transport cimport Prelude, Transport, set_errno
 from router_ext.wire cimport flags_valid, frame, shortest
@@ -121,13 +122,14 @@ cdef class Channel(Connection):
             close(self.fd)
         acl_clear(&self.acl_cache)
         free(self.inbox)
-        free(self.deferred)
+        free(self.deferred.items)
+        free(self.uncommitted.items)
 
     # -- the socket -----------------------------------------------------------------------------------------------------
 
     cdef int watch(self) except -1:
         """Asks the poller for what this channel can use now."""
-        cdef uint8_t wanted = (0 if self.holds & ~HOLD_BUDGET else 1) | (2 if self.blocked else 0)
+        cdef uint8_t wanted = (0 if self.holds & ~HOLD_BUDGET else 1) | (2 if self.blocked and not self.corked else 0)
         cdef epoll_event event
         cdef int op = EPOLL_CTL_MOD if self.watching & 128 else EPOLL_CTL_ADD
         if self.poller < 0 or self.fd < 0 or wanted | 128 == self.watching:
@@ -293,7 +295,7 @@ cdef class Channel(Connection):
         self.holds &= ~HOLD_BUDGET
         if self.state == CLOSED:
             return 0
-        if self.deferred_count:
+        if self.deferred.count:
             self.release_acks()
         if self.holds == 0:
             self.watch()
@@ -600,10 +602,14 @@ cdef class Channel(Connection):
         cdef Verdict verdict
         cdef bytes mounted
         cdef uint8_t code = RC_SUCCESS
+        cdef Journal journal = self.engine.journal
+        cdef uint64_t awaited = journal.awaited if journal is not None else 0, batch = 0
         self.count_received(3, 1)
         verdict = self.check_acl(ACCESS_PUBLISH, packet.topic, packet.topic_len)
         if verdict == PENDING:
             return False
+        if journal is not None and journal.full and verdict != DENY and packet.qos and not self.store_takes(packet):
+            return self.version == 5
         if self.mount is not None:
             if len(self.mount) + packet.topic_len > 0xFFFF:
                 self.violation(RC_TOPIC_NAME_INVALID)
@@ -625,8 +631,10 @@ cdef class Channel(Connection):
             code = RC_SUCCESS if self.forward(packet) else RC_NO_MATCHING_SUBSCRIBERS
         if packet.qos:
             if code >= 0x80 and packet.qos == 2 and self.version == 5:
-                self.session.release(packet.packet_id)  # [MQTT-4.3.3-9] the exchange ends with PUBREC
-            self.acknowledge(0x40 if packet.qos == 1 else 0x50, packet.packet_id, code)
+                self.release_id(packet.packet_id)  # [MQTT-4.3.3-9] the exchange ends with PUBREC
+            if journal is not None and journal.awaited != awaited:
+                batch = journal.batch
+            self.acknowledge(0x40 if packet.qos == 1 else 0x50, packet.packet_id, code, batch)
         elif code == RC_PAYLOAD_FORMAT_INVALID:
             self.violation(code)
         if verdict == DENY:
@@ -648,7 +656,8 @@ cdef class Channel(Connection):
         cdef Session s = self.session
         if s.is_awaiting(packet.packet_id):
             self.acknowledge(0x50, packet.packet_id,
-                             RC_PACKET_ID_IN_USE if self.version == 5 and not packet.dup else RC_SUCCESS)
+                             RC_PACKET_ID_IN_USE if self.version == 5 and not packet.dup else RC_SUCCESS,
+                             self.engine.journal.mark() if s.sid and self.engine.journal is not None else 0)
             return False
         if self.version != 5 and self.zone.max_awaiting_rel and s.awaiting.count >= self.zone.max_awaiting_rel:
             self.engine.metrics.v[<int>AWAITING_REL_EXCEEDED] += 1  # MQTT 3 cannot be told: counted, not dropped
@@ -656,7 +665,32 @@ cdef class Channel(Connection):
                 self.warned = True
                 self.engine.policy.on_awaiting_rel(self)
         s.await_release(packet.packet_id, <uint32_t>(self.engine.now // 1000))
+        if s.sid and self.engine.journal is not None:
+            self.engine.journal.await_release(s.sid, packet.packet_id)
         return True
+
+    cdef bint release_id(self, uint16_t pid) except? True:
+        """False when no QoS 2 message waits under it."""
+        if not self.session.release(pid):
+            return False
+        if self.session.sid and self.engine.journal is not None:
+            self.engine.journal.released(self.session.sid, pid)
+        return True
+
+    cdef bint store_takes(self, Publish* packet) except? True:
+        """The store's disk is full: what would have to be stored is refused with 0x97, or before MQTT 5, which knows
+        no refusal, not read and not acknowledged until there is room."""
+        cdef bint in_doubt = packet.qos == 2 and self.session.sid != 0
+        if packet.qos == 2 and self.session.is_awaiting(packet.packet_id):
+            return True
+        if not in_doubt and not self.engine.must_store(packet.topic, packet.topic_len, packet.retain):
+            return True
+        if self.version == 5:
+            self.acknowledge(0x40 if packet.qos == 1 else 0x50, packet.packet_id, RC_QUOTA_EXCEEDED, 0)
+        else:
+            self.holds |= HOLD_STORE
+            self.engine.journal.pause(self)
+        return False
 
     cdef int forward(self, Publish* packet) except -1:
         """Through the hooks, into the retained store, to the subscribers; returns how many it reached."""
@@ -704,9 +738,9 @@ cdef class Channel(Connection):
 
     # -- acknowledgements to the client -------------------------------------------------------------------------------------
 
-    cdef int acknowledge(self, uint8_t first_byte, uint16_t pid, uint8_t code) except -1:
-        """PUBACK or PUBREC, in arrival order [MQTT-4.6.0-2] [MQTT-4.6.0-3]; withheld while a subscriber that the
-        message went to has a full queue."""
+    cdef int acknowledge(self, uint8_t first_byte, uint16_t pid, uint8_t code, uint64_t batch) except -1:
+        """PUBACK, PUBREC or PUBCOMP, in arrival order [MQTT-4.6.0-2] [MQTT-4.6.0-3]; withheld while a subscriber that
+        the message went to has a full queue, and until `batch` is on disk."""
         if self.engine.gate is not None and self.engine.gate is not self.session:
             if self.gates is None:
                 self.gates = []
@@ -714,8 +748,14 @@ cdef class Channel(Connection):
                 self.gates.append(self.engine.gate)
                 self.wait_for(self.engine.gate)
             self.engine.gate = None
-        if self.deferred_count or self.gates:
-            return self.defer(Deferred(pid, first_byte, code))
+        if batch and self.engine.journal.is_committed(batch):
+            batch = 0
+        if batch:
+            self.engine.journal.wait(self)
+        if batch or self.deferred.count or self.gates:
+            if self.deferred.count == MOST_DEFERRED:
+                return self.violation(RC_RECEIVE_MAXIMUM_EXCEEDED)
+            return ring_put(&self.deferred, Deferred(batch, pid, first_byte, code))
         return self.put_ack(first_byte, pid, code)
 
     cdef int wait_for(self, Session gate) except -1:
@@ -725,40 +765,100 @@ cdef class Channel(Connection):
             gate.gated_publishers.append(self)
         return 0
 
-    cdef int defer(self, Deferred ack) except -1:
-        cdef uint32_t cap, i
-        cdef Deferred* grown
-        if self.deferred_count == MOST_DEFERRED:
-            return self.violation(RC_RECEIVE_MAXIMUM_EXCEEDED)
-        if self.deferred_count == self.deferred_cap:
-            cap = self.deferred_cap * 2 if self.deferred_cap else 16
-            grown = <Deferred*>malloc(cap * sizeof(Deferred))
-            if grown == NULL:
-                raise MemoryError
-            for i in range(self.deferred_count):
-                grown[i] = self.deferred[(self.deferred_head + i) & (self.deferred_cap - 1)]
-            free(self.deferred)
-            self.deferred = grown
-            self.deferred_cap = cap
-            self.deferred_head = 0
-        self.deferred[(self.deferred_head + self.deferred_count) & (self.deferred_cap - 1)] = ack
-        self.deferred_count += 1
-        return 0
-
     cdef int release_acks(self) except -1:
-        """Sends what was withheld once every queue it waits for has room."""
+        """Sends what was withheld once every queue it waits for has room, up to the first that is not on disk."""
         cdef Session gate
         cdef Deferred ack
         for gate in self.gates or ():
             if self.engine.gated(gate):
                 return self.wait_for(gate)
         self.gates = None
-        while self.deferred_count:
-            ack = self.deferred[self.deferred_head]
-            self.deferred_head = (self.deferred_head + 1) & (self.deferred_cap - 1)
-            self.deferred_count -= 1
+        while self.deferred.count:
+            ack = self.deferred.items[self.deferred.head]
+            if ack.batch and not self.engine.journal.is_committed(ack.batch):
+                return self.engine.journal.wait(self)
+            ring_drop(&self.deferred)
             self.put_ack(ack.first_byte, ack.pid, ack.reason)
         return 0
+
+    cdef int after_commit(self, uint8_t first_byte, uint16_t pid, uint64_t batch) except -1:
+        ring_put(&self.uncommitted, Deferred(batch, pid, first_byte, 0))
+        return self.release_uncommitted()
+
+    def send_after_commit(self, bytes packet not None):
+        """`send`, once everything that was appended to the journal until now is on disk."""
+        cdef Journal journal = self.engine.journal
+        if self.state == CLOSED:
+            return
+        if journal is None or self.session is None or self.session.sid == 0:
+            self.put_packet(packet)
+            return
+        if self.uncommitted_packets is None:
+            self.uncommitted_packets = []
+        self.uncommitted_packets.append(packet)
+        self.after_commit(0, 0, journal.mark())
+
+    cdef int release_uncommitted(self) except -1:
+        cdef Session s = self.session
+        cdef Deferred item
+        cdef Slot* slot
+        while self.uncommitted.count:
+            item = self.uncommitted.items[self.uncommitted.head]
+            if not self.engine.journal.is_committed(item.batch):
+                return self.engine.journal.wait(self)
+            ring_drop(&self.uncommitted)
+            if item.first_byte == 0:
+                self.put_packet(self.uncommitted_packets.pop(0))
+            elif item.first_byte == 0x62:
+                self.put_ack(0x62, item.pid, RC_SUCCESS)
+            elif s.conn is self:
+                slot = s.window_find(item.pid)
+                if slot != NULL and slot.state == WAIT_STORE:
+                    slot.state = WAIT_PUBREC
+                    slot.sent = self.engine.now
+                    self.engine.send_msg(s, slot.msg, slot.qos, slot.retain, 0, slot.subid, item.pid)
+        return 0
+
+    cdef int on_commit(self) except -1:
+        """The store has news: something is on disk, or its disk is full, or has room again."""
+        if self.state == CLOSED:
+            return 0
+        try:
+            if self.engine.journal.full:
+                self.refuse_deferred()
+            elif self.holds & HOLD_STORE:
+                self.holds &= ~HOLD_STORE
+                self.later()
+            if self.corked:
+                self.uncork()
+            self.release_uncommitted()
+            if self.deferred.count:
+                self.release_acks()
+        except Exception as error:
+            self.engine.policy.on_error(self, error)
+        return 0
+
+    cdef int refuse_deferred(self) except -1:
+        """MQTT 5 publishers need not wait for a disk that is full: they are told."""
+        cdef uint32_t i
+        cdef Deferred* ack
+        if self.version != 5:
+            return 0
+        for i in range(self.deferred.count):
+            ack = self.deferred.items + ((self.deferred.head + i) & (self.deferred.cap - 1))
+            if ack.batch and ack.first_byte != 0x70 and not self.engine.journal.is_committed(ack.batch):
+                ack.batch = 0
+                ack.reason = RC_QUOTA_EXCEEDED
+                if ack.first_byte == 0x50:
+                    self.release_id(ack.pid)
+        return 0
+
+    cdef int uncork(self) except -1:
+        if not self.engine.journal.is_committed(self.cork_batch):
+            return self.engine.journal.wait(self)
+        self.corked = self.blocked = False
+        self.flush()
+        return self.drained()
 
     def recheck(self):
         """Called when a queue that acknowledgements wait for has room."""
@@ -818,22 +918,28 @@ cdef class Channel(Connection):
 
     cdef int on_pubrec(self, uint16_t pid, uint8_t reason) except -1:
         cdef Slot* slot = self.session.window_find(pid)
-        if slot == NULL or slot.state == WAIT_PUBACK:
+        if slot == NULL or slot.state == WAIT_PUBACK or slot.state == WAIT_STORE:
             self.engine.metrics.v[<int>PUBREC_MISSED] += 1
             return self.put_ack(0x62, pid, RC_PACKET_ID_NOT_FOUND)
         if reason >= 0x80:
             return self.done(slot)  # [MQTT-4.3.3-4] the message was refused: no PUBREL
         if slot.state == WAIT_PUBREC:
             self.acked(slot)
+            if slot.entry and self.session.sid and self.engine.journal is not None:
+                self.engine.journal.received(self.session.sid, slot.entry, slot.msg)
             msg_unref(slot.msg)
             slot.msg = NULL
             slot.state = WAIT_PUBCOMP
         self.session.window.unsent -= slot.sent < 0
         slot.sent = self.engine.now
+        if slot.entry and self.session.sid and self.engine.journal is not None:
+            return self.after_commit(0x62, pid, self.engine.journal.mark())
         return self.put_ack(0x62, pid, RC_SUCCESS)
 
     cdef int on_pubrel(self, uint16_t pid) except -1:
-        if self.session.release(pid):
+        if self.release_id(pid):
+            if self.session.sid and self.engine.journal is not None:
+                return self.acknowledge(0x70, pid, RC_SUCCESS, self.engine.journal.batch)
             return self.put_ack(0x70, pid, RC_SUCCESS)
         self.engine.metrics.v[<int>PUBREL_MISSED] += 1
         return self.put_ack(0x70, pid, RC_PACKET_ID_NOT_FOUND)
@@ -852,9 +958,11 @@ cdef class Channel(Connection):
 
     cdef int done(self, Slot* slot) except -1:
         cdef Session s = self.session
+        if slot.entry:
+            self.engine.forget_place(s, slot.entry, slot.msg)
         s.window_done(slot)
         s.progress = self.engine.now
-        if s.queued or s.window.unsent or s.gated_publishers is not None:
+        if s.queued or s.stored or s.window.unsent or s.gated_publishers is not None:
             self.engine.drain(s)
         return 0
 
@@ -922,12 +1030,14 @@ cdef class Channel(Connection):
 
     def accept(self, Session session not None, bytes connack not None, *, double connected_at, int64_t silence_limit=0,
                uint32_t receive_max=0, uint32_t max_packet=0, uint16_t alias_max=0, uint16_t peer_alias_max=0,
-               bytes mount=None, will_topic=None, bint is_super=False):
+               bytes mount=None, will_topic=None, bint is_super=False, bint stored=False):
         """CONNECT succeeded: sends CONNACK, binds the session, reads on.
 
         `silence_limit` in ms (1.5 × keepalive, 0: none); `receive_max`, `max_packet` and `peer_alias_max` as the client
-        gave them (0: not given); `alias_max` as the server does."""
+        gave them (0: not given); `alias_max` as the server does. `stored`: nothing goes out before everything in the
+        journal is on disk."""
         cdef Zone zone = self.zone
+        cdef Journal journal = self.engine.journal
         self.session = session
         self.connected_at = connected_at
         self.silence_limit = silence_limit
@@ -950,6 +1060,10 @@ cdef class Channel(Connection):
         session.conn = self
         self.state = OPEN
         self.heard = self.engine.now
+        if stored and journal is not None and not journal.is_committed(journal.mark()):
+            self.corked = self.blocked = True
+            self.cork_batch = journal.mark()
+            journal.wait(self)
         self.put_packet(connack)
         self.holds &= ~HOLD_VERDICT
         if not self.parsing:
@@ -1137,6 +1251,30 @@ cdef bint payload_as_said(Publish* packet) noexcept:
     return True
 
 
+cdef int ring_put(Ring* r, Deferred item) except -1:
+    cdef uint32_t cap, i
+    cdef Deferred* grown
+    if r.count == r.cap:
+        cap = r.cap * 2 if r.cap else 16
+        grown = <Deferred*>malloc(cap * sizeof(Deferred))
+        if grown == NULL:
+            raise MemoryError
+        for i in range(r.count):
+            grown[i] = r.items[(r.head + i) & (r.cap - 1)]
+        free(r.items)
+        r.items = grown
+        r.cap = cap
+        r.head = 0
+    r.items[(r.head + r.count) & (r.cap - 1)] = item
+    r.count += 1
+    return 0
+
+
+cdef inline void ring_drop(Ring* r) noexcept:
+    r.head = (r.head + 1) & (r.cap - 1)
+    r.count -= 1
+
+
 def tick(Engine engine not None, int64_t now):
     """Once in a while, at most a second apart: silence, retries, QoS 2 ids nobody released, spent rate limits.
 
@@ -1173,8 +1311,8 @@ cdef int maintain(Engine engine, Channel c, int64_t now) except -1:
     if s.window.busy and c.version != 5 and c.zone.retry_interval and not c.blocked:
         engine.retry(s, now - c.zone.retry_interval)  # MQTT 5 forbids it on a live connection [MQTT-4.4.0-1]
     if s.awaiting.count and c.zone.await_rel_timeout and c.zone.await_rel_timeout < now:
-        gone = s.expire_awaiting(<uint32_t>((now - c.zone.await_rel_timeout) // 1000))
+        gone = s.expire_awaiting(<uint32_t>((now - c.zone.await_rel_timeout) // 1000), engine.journal)
         engine.metrics.v[<int>QOS2_EXPIRED] += gone
-    if c.deferred_count:
+    if c.deferred.count:
         c.later()  # a subscriber that they wait for may no longer keep up
     return 0

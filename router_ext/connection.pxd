@@ -1,6 +1,6 @@
 """The transport seam: a peer that bytes go to. Nothing above it knows whether they travel plain, in TLS or in frames."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.metrics cimport Metrics
 from router_ext.outbox cimport Outbox
@@ -15,6 +15,8 @@ cdef class Connection:
     cdef bint blocked               # the socket was full; its poller tells when it takes more
     cdef bint slow                  # it took too little for too long; see Egress
     cdef bint failed                # sending failed: to be closed at the end of the turn
+    cdef bint corked                # blocked until a commit: nothing may go out before it
+    cdef bint awaits_commit         # on the journal's list
     cdef int64_t window_start       # ms, the slow-subscriber window
     cdef uint64_t window_sent       # bytes taken in that window
     cdef readonly uint64_t send_oct
@@ -29,6 +31,8 @@ cdef class Connection:
     cdef int unblock(self) except -1
     cdef int judge(self, int64_t now) except -1
     cdef int discard_output(self) except -1
+    cdef int after_commit(self, uint8_t first_byte, uint16_t pid, uint64_t batch) except -1
+    cdef int on_commit(self) except -1
 
 cdef class Egress:
     """The connections of a node with bytes to write. Invariant: a connection is on the list exactly when `dirty`."""

@@ -64,6 +64,8 @@ cdef class Connection:
         """Writes what the peer takes. A full socket leaves the connection blocked, a failed one `failed`."""
         cdef size_t sent = 0
         cdef int result
+        if self.corked:
+            return 0
         if self.transport is not None:
             result = self.transport.drain(&self.outbox, &sent)
         elif self.fd < 0:
@@ -81,6 +83,13 @@ cdef class Connection:
             self.unblock()
         if self.blocked and self.outbox.pending < self.egress.low_water:
             self.drained()
+        return 0
+
+    cdef int after_commit(self, uint8_t first_byte, uint16_t pid, uint64_t batch) except -1:
+        """A PUBLISH (0x34) or PUBREL (0x62) that goes out once `batch` is on disk."""
+        return 0
+
+    cdef int on_commit(self) except -1:
         return 0
 
     cdef int fail(self) except -1:

@@ -4,11 +4,12 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.connection cimport Connection, Egress
 from router_ext.delivery cimport Delivery
+from router_ext.journal cimport Journal, Reply
 from router_ext.message cimport Message, Msg
 from router_ext.metrics cimport Metrics
 from router_ext.retained cimport RetainedStore
 from router_ext.router cimport Group, Recipient, Router
-from router_ext.session cimport Session, Slot
+from router_ext.session cimport Queued, Session, Slot
 
 cdef class Engine:
     cdef readonly Router router
@@ -28,6 +29,7 @@ cdef class Engine:
     cdef public bint acked_hooked
     cdef public bint acl_hooked          # an ACL source is there
     cdef public bint shared_dispatch_ack
+    cdef public Journal journal          # None when nothing is durable
     cdef int64_t now                     # ms, of the current turn
     cdef size_t spent                    # bytes delivered in the current turn
     cdef uint8_t* inbuf                  # what sockets are read into
@@ -70,7 +72,16 @@ cdef class Engine:
     cdef int send_msg(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint8_t dup, uint32_t subid,
                       uint16_t pid) except -1
     cdef int store(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1
+    cdef int make_room(self, Session s, Msg* msg) except -1
+    cdef int send_in_window(self, Session s, Queued* q) except -1
+    cdef int forget_place(self, Session s, uint64_t entry, Msg* msg) except -1
+    cdef int next_page(self, Session s) except -1
+    cdef bint must_store(self, const uint8_t* topic, size_t n, bint retain) except? True
+    cdef int hear_store(self) except -1
+    cdef int take_page(self, Reply* reply) except -1
+    cdef int take_row(self, Session s, const uint8_t* p, const uint8_t* body, uint32_t n) except -1
     cpdef drain(self, Session s)
     cdef int retain(self, Delivery* d) except -1
     cdef bint hooked(self, const uint8_t* topic, size_t n) noexcept
+    cdef int store_retained(self, Delivery* d, Msg* msg) except -1
     cdef bint gated(self, Session s) noexcept

@@ -1,11 +1,15 @@
 """The way of a message: route → deliver → window, queue or outbox. See engine.pxd."""
 
 from libc.stdlib cimport free, malloc
+from libc.stdint cimport int32_t
 from libc.string cimport memcmp, memcpy, memset
 
 from router_ext.connection cimport Connection
 from router_ext.delivery cimport (
     Delivery, delivery_msg, delivery_next, delivery_of, publish_bound, put_head, put_run, run_bound,
+)
+from router_ext.journal cimport (
+    FACT_RETAINED, FRAME_COMMITTED, FRAME_FULL, FRAME_PAGE, FRAME_ROOM, Journal, Reply, get_body,
 )
 from router_ext.message cimport (
     MSG_HAS_EXPIRY, MSG_RETAIN, MSG_SYS, Message, msg_client, msg_expired, msg_new, msg_payload, msg_props,
@@ -19,7 +23,7 @@ from router_ext.outbox cimport LARGE_PAYLOAD, outbox_commit, outbox_reserve, out
 from router_ext.router cimport (
     OPT_NO_LOCAL, OPT_QOS, OPT_RETAIN_AS_PUBLISHED, Group, Match,
 )
-from router_ext.session cimport WAIT_PUBACK, WAIT_PUBCOMP, Queue, Queued, Slot, Window
+from router_ext.session cimport SLOT_FREE, WAIT_PUBACK, WAIT_PUBCOMP, WAIT_STORE, Queue, Queued, Slot, Window
 from router_ext.wire cimport put_varint, varint_size
 
 from router_ext.topic import topic_matches
@@ -28,6 +32,7 @@ cdef enum:
     INBUF = 262144
     STALLED = 30000     # ms without an acknowledgement: such a subscriber does not keep up
     PROP_SUBSCRIPTION_ID = 0x0B
+    PAGE = 256              # messages read from the store at a time
 
 
 cdef class Engine:
@@ -78,6 +83,8 @@ cdef class Engine:
             self.retain(&d)
         reached = self.route(&d, publisher)
         self.egress.flush_all()
+        if self.journal is not None and self.journal.mark() == self.journal.batch and not self.in_turn and self.wake:
+            self.wake()
         return reached
 
     def send_retained(self, Session session not None, list messages not None, int opts, uint32_t subid=0):
@@ -244,6 +251,7 @@ cdef class Engine:
         """A message to one session: out now if its window and its socket allow, else into its queue."""
         cdef Connection conn = s.conn
         cdef uint16_t pid
+        cdef Queued q
         if conn is None:
             return self.store(s, msg, qos, retain, subid)
         if qos == 0:
@@ -257,14 +265,36 @@ cdef class Engine:
             if conn.outbox.pending > self.egress.high_water and conn.blocked:
                 self.pause_for = conn
             return 0
-        if s.queued or not s.window_open() or conn.outbox.pending > self.egress.high_water:
+        if s.queued or s.stored or not s.window_open() or conn.outbox.pending > self.egress.high_water:
             return self.store(s, msg, qos, retain, subid)
         if s.peer_max_packet and self.packet_size(s, msg, qos, subid) > s.peer_max_packet:
             return self.drop_too_large(s)
+        if s.sid:
+            q = Queued(msg, 0, subid, qos, retain, self.shared)
+            return self.send_in_window(s, &q)
         pid = s.window_add(msg, qos, retain, subid, self.shared, self.now)
         if pid == 0:
             raise MemoryError
         return self.send_msg(s, msg, qos, retain, 0, subid, pid)
+
+    cdef int send_in_window(self, Session s, Queued* q) except -1:
+        """Sends a QoS 1 or 2 message in the session's window. For a stored session its packet id is recorded, and one
+        of QoS 2 goes out after that is on disk: after a crash no second id may be used for it [MQTT-4.3.3-1]."""
+        cdef uint16_t pid = s.next_pid()
+        cdef Slot* slot
+        if s.sid and self.journal is not None:
+            if q.entry:
+                self.journal.send_began(s.sid, q.entry, pid)
+            else:
+                q.entry = self.journal.enqueue(s.sid, q.msg, q.qos, q.retain | q.shared << 1, q.subid, pid)
+        if s.window_add(q.msg, q.qos, q.retain, q.subid, q.shared, self.now) == 0:
+            raise MemoryError
+        slot = s.newest()
+        slot.entry = q.entry
+        if q.qos == 2 and q.entry and self.journal.waits:
+            slot.state = WAIT_STORE
+            return s.conn.after_commit(0x34, pid, self.journal.mark())
+        return self.send_msg(s, q.msg, q.qos, q.retain, 0, q.subid, pid)
 
     cdef int store(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1:
         """Into the session's queue. A full one loses its oldest message, but never one that is acknowledged for one
@@ -272,17 +302,28 @@ cdef class Engine:
         acknowledgements are withheld."""
         cdef Queue* q = s.queue_of(msg)
         cdef uint32_t limit = s.zone.max_mqueue_len
-        cdef bint full = limit != 0 and q.count >= limit, waits = False
-        if qos == 0 and ((s.conn is None and not s.zone.mqueue_store_qos0) or (full and q.items[q.head].qos)):
+        cdef bint full = limit != 0 and q.count + s.stored - s.stored_in_flight >= limit, waits = False
+        cdef bint durable = s.sid != 0 and self.journal is not None
+        cdef uint64_t entry = 0
+        if qos == 0 and ((s.conn is None and not s.zone.mqueue_store_qos0)
+                         or (full and (q.count == 0 or q.items[q.head].qos)) or (durable and self.journal.behind())):
             s.mqueue_dropped += 1
             self.metrics.v[<int>DROPPED_QOS0_OFFLINE] += 1
             return 0
         if full and qos and self.keeps_up(s):
             self.gate = s
             waits = True
-        if s.enqueue(msg, qos, retain, subid, self.shared, not waits):
-            self.metrics.v[<int>DROPPED_QUEUE_FULL] += 1
-        return 0
+        if full and not waits:
+            self.make_room(s, msg)
+        if durable:
+            entry = self.journal.enqueue(s.sid, msg, qos, retain | self.shared << 1, subid, 0)
+            if s.conn is None or s.stored:
+                s.count_stored(1)
+                s.stored_since += 1
+                s.enqueue_msg += 1
+                return 0
+            s.loaded = entry
+        return s.enqueue(msg, qos, retain, subid, self.shared, entry)
 
     cdef bint keeps_up(self, Session s) noexcept:
         """Connected, taking bytes, and acknowledging what it got."""
@@ -291,6 +332,40 @@ cdef class Engine:
     cdef bint gated(self, Session s) noexcept:
         """The session's queue is full although its client keeps up: who fills it has to wait."""
         return s.full() and self.keeps_up(s)
+
+    cdef int make_room(self, Session s, Msg* msg) except -1:
+        """A full queue loses its oldest message (`max_mqueue_len`)."""
+        cdef Queued oldest
+        cdef uint32_t limit = s.zone.max_mqueue_len
+        if s.drop_oldest(msg, &oldest):
+            if oldest.entry:
+                self.forget_place(s, oldest.entry, oldest.msg)
+            msg_unref(oldest.msg)
+        elif limit and s.queued == 0 and not s.paging and s.stored > s.stored_in_flight and s.waiting() >= limit:
+            self.journal.drop_oldest(s.sid, 1)
+            s.count_stored(-1)
+            s.mqueue_dropped += 1
+        else:
+            return 0
+        self.metrics.v[<int>DROPPED_QUEUE_FULL] += 1
+        return 0
+
+    cdef int forget_place(self, Session s, uint64_t entry, Msg* msg) except -1:
+        """A message has left a stored session."""
+        if entry and s.sid and self.journal is not None:
+            self.journal.remove(s.sid, entry, msg)
+        return 0
+
+    cdef bint must_store(self, const uint8_t* topic, size_t n, bint retain) except? True:
+        """Whether a message of that topic would be stored: it is retained, or some subscriber's session is."""
+        cdef Match* m = self.router.match(topic, n)
+        cdef uint32_t i
+        if m.n_groups or (retain and self.retained is not None):
+            return True
+        for i in range(m.n_plain):
+            if (<Session>m.plain[i].subscriber).sid and m.plain[i].opts & OPT_QOS:
+                return True
+        return False
 
     cdef int deliver_group(self, Delivery* d, Group* group, Session publisher) except -1:
         """Each message of the delivery to one member of a shared group [MQTT-4.8.2-4]."""
@@ -418,7 +493,6 @@ cdef class Engine:
     cpdef drain(self, Session s):
         """Sends from the queue while the window and the socket take it, and lets waiting publishers go on."""
         cdef Queued q
-        cdef uint16_t pid
         if s.window.unsent:
             self.resend(s)
         while s.queued and s.conn is not None and s.conn.outbox.pending <= self.egress.high_water:
@@ -430,17 +504,19 @@ cdef class Engine:
                 if msg_expired(q.msg, self.now):
                     self.metrics.v[<int>DROPPED_EXPIRED] += 1
                     self.metrics.v[<int>MESSAGES_EXPIRED] += 1
+                    self.forget_place(s, q.entry, q.msg)
                 elif q.qos == 0:
                     self.send_msg(s, q.msg, 0, q.retain, 0, q.subid, 0)
+                    self.forget_place(s, q.entry, q.msg)
                 elif s.peer_max_packet and self.packet_size(s, q.msg, q.qos, q.subid) > s.peer_max_packet:
                     self.drop_too_large(s)
+                    self.forget_place(s, q.entry, q.msg)
                 else:
-                    pid = s.window_add(q.msg, q.qos, q.retain, q.subid, q.shared, self.now)
-                    if pid == 0:
-                        raise MemoryError
-                    self.send_msg(s, q.msg, q.qos, q.retain, 0, q.subid, pid)
+                    self.send_in_window(s, &q)
             finally:
                 msg_unref(q.msg)
+        if s.stored and not s.paging and s.conn is not None and s.queued < PAGE // 2:
+            self.next_page(s)
         if s.gated_publishers is not None and not self.gated(s):
             waiting = s.gated_publishers
             s.gated_publishers = None
@@ -479,16 +555,19 @@ cdef class Engine:
         for i in range(span):
             pid = <uint16_t>((first - 1 + i) % 65535 + 1)
             slot = s.window_find(pid)
-            if slot != NULL and 0 <= slot.sent <= sent_before:
+            if slot != NULL and slot.state != WAIT_STORE and 0 <= slot.sent <= sent_before:
                 self.resend_slot(s, slot, pid)
         return 0
 
     cdef int resend_slot(self, Session s, Slot* slot, uint16_t pid) except -1:
         slot.sent = self.now
+        if slot.state == WAIT_STORE:
+            return s.conn.after_commit(0x34, pid, self.journal.mark())
         if slot.state == WAIT_PUBCOMP:
             return self.send_pubrel(s, pid)
         if s.peer_max_packet and self.packet_size(s, slot.msg, slot.qos, slot.subid) > s.peer_max_packet:
             self.drop_too_large(s)
+            self.forget_place(s, slot.entry, slot.msg)
             s.window_done(slot)
             return 0
         return self.send_msg(s, slot.msg, slot.qos, slot.retain, 1, slot.subid, pid)
@@ -498,6 +577,10 @@ cdef class Engine:
         of shared subscriptions goes to other members."""
         cdef list left = self.left_behind(s)
         self.router.unsubscribe_all(s)
+        if s.sid and self.journal is not None:
+            self.journal.end_session(s.sid)
+            self.journal.loading.pop(s.sid, None)
+            s.sid = 0
         s.drop_window()
         s.drop_queues()
         if self.sessions.get(s.client_id) is s:
@@ -531,6 +614,133 @@ cdef class Engine:
                     messages.append(wrap(item.msg))
         return [found for found in (owner_of(message, groups, seen) for message in messages) if found is not None]
 
+    # -- the message store --------------------------------------------------------------------------------------------
+
+    def begin_storing(self, Session s not None):
+        """The session survives restarts from now on, with what is in its window and its queue already."""
+        cdef Window* w = &s.window
+        cdef Slot* slot
+        cdef Queue* q
+        cdef Queued* item
+        cdef uint32_t i, k
+        if s.sid or self.journal is None:
+            return
+        s.sid = self.journal.new_sid()
+        for i in range(w.span):
+            slot = w.slots + ((w.head + i) & (w.cap - 1))
+            if slot.state != SLOT_FREE and slot.msg != NULL:
+                slot.entry = self.journal.enqueue(s.sid, slot.msg, slot.qos, slot.retain | slot.shared << 1, slot.subid,
+                                                  s.slot_pid(i))
+        for i in range(s.n_queues):
+            q = s.queues + i
+            for k in range(q.count):
+                item = q.items + ((q.head + k) & (q.cap - 1))
+                item.entry = self.journal.enqueue(s.sid, item.msg, item.qos, item.retain | item.shared << 1, item.subid, 0)
+        s.loaded = self.journal.next_entry - 1
+
+    def restore_session(self, Session s not None, uint64_t sid, uint32_t messages, uint32_t in_flight, list awaiting):
+        """A session as the store has it: its messages stay there until its client comes back."""
+        s.sid = sid
+        s.stored_in_flight = in_flight
+        s.count_stored(<int32_t>messages)
+        for pid in awaiting:
+            s.await_release(pid, <uint32_t>(self.now // 1000))
+        self.sessions[s.client_id] = s
+
+    def restore_message(self, bytes body not None):
+        """A message as the store has it; ValueError when it is damaged."""
+        cdef Msg* msg = get_body(body, len(body), self.journal.wall_offset)
+        cdef Message view
+        if msg == NULL:
+            raise ValueError("a stored message does not have the length it says")
+        view = wrap(msg)
+        msg_unref(msg)
+        return view
+
+    def store_message(self, int table, bytes key not None, Message message not None):
+        """A message as a row of a small table (FACT_DELAYED)."""
+        if self.journal is not None:
+            self.journal.put_message(<uint8_t>table, key, <uint32_t>len(key), message.msg)
+
+    cdef int next_page(self, Session s) except -1:
+        """Asks the store for more of the session's messages."""
+        s.paging = True
+        s.stored_since = 0
+        self.journal.loading[s.sid] = s
+        return self.journal.load(s.sid, s.loaded, 0xFFFFFFFF if s.zone.mqueue_priorities else PAGE,
+                                 s.stored_in_flight != 0)
+
+    cdef int hear_store(self) except -1:
+        """What the store has to say: commits, pages, and whether its disk takes anything."""
+        cdef Journal journal = self.journal
+        cdef Reply reply
+        cdef bint release = False
+        while journal.next_reply(&reply):
+            if reply.kind == FRAME_COMMITTED:
+                journal.committed = reply.number
+                release = True
+            elif reply.kind == FRAME_PAGE:
+                self.take_page(&reply)
+            elif reply.kind == FRAME_FULL and not journal.full:
+                journal.full = release = True
+                journal.policy.store_full(reply.data[:reply.n].decode())
+            elif reply.kind == FRAME_ROOM:
+                journal.full = False
+                release = True
+                journal.policy.store_has_room()
+        if release:
+            journal.release()
+        return 0
+
+    cdef int take_page(self, Reply* reply) except -1:
+        """Messages of a session: u8 whether these are all, then for each u64 entry, u64 number, u32 subid, u16 packet
+        id, u8 QoS, u8 RETAIN, u8 state, u32 length of the body, and that."""
+        cdef Session s = self.journal.loading.pop(reply.number, None)
+        cdef size_t at = 1
+        cdef uint32_t n = 0, rows = 0
+        if s is None:
+            return 0
+        s.paging = False
+        while at < reply.n:
+            memcpy(&n, reply.data + at + 25, 4)
+            self.take_row(s, reply.data + at, reply.data + at + 29, n)
+            at += 29 + n
+            rows += 1
+        s.stored_in_flight = 0
+        s.count_stored(<int32_t>s.stored_since - <int32_t>s.stored if reply.data[0] else -<int32_t>rows)
+        if s.conn is not None:
+            self.drain(s)
+        return 0
+
+    cdef int take_row(self, Session s, const uint8_t* p, const uint8_t* body, uint32_t n) except -1:
+        cdef Slot slot
+        cdef uint64_t number
+        cdef uint16_t pid
+        cdef Msg* msg = get_body(body, n, self.journal.wall_offset) if n else NULL
+        memset(&slot, 0, sizeof(slot))
+        memcpy(&slot.entry, p, 8)
+        memcpy(&number, p + 8, 8)
+        memcpy(&slot.subid, p + 16, 4)
+        memcpy(&pid, p + 20, 2)
+        slot.qos = p[22]
+        slot.retain = p[23] & 1
+        slot.shared = p[23] >> 1
+        slot.state = p[24]
+        slot.msg = msg
+        slot.sent = -1
+        if msg != NULL:
+            msg.number = number
+            msg.holders = 1
+        if pid:
+            if msg == NULL and slot.state != WAIT_PUBCOMP:
+                return 0
+            return s.window_restore(slot, pid)
+        s.loaded = slot.entry
+        if msg != NULL:
+            s.enqueue(msg, slot.qos, slot.retain, slot.subid, slot.shared, slot.entry)
+            msg_unref(msg)
+        return 0
+
     # -- retained messages ------------------------------------------------------------------------------------------
 
     cdef int retain(self, Delivery* d) except -1:
@@ -539,7 +749,8 @@ cdef class Engine:
         if self.retained is None:
             return 0
         if d.payload_len == 0:
-            self.retained.delete(d.topic[:d.topic_len])
+            if self.retained.delete(d.topic[:d.topic_len]) and self.journal is not None and not d.sys:
+                self.journal.delete_fact(FACT_RETAINED, 0, d.topic, d.topic_len)
             self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
             return 0
         if self.max_retained_payload and d.payload_len > self.max_retained_payload:
@@ -556,9 +767,11 @@ cdef class Engine:
             if msg == NULL:
                 raise MemoryError
             self.retained.put(msg)
+            self.store_retained(d, msg)
             msg_unref(msg)
         else:
             self.retained.put(msg)
+            self.store_retained(d, msg)
         self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
         return 0
 
@@ -570,6 +783,11 @@ cdef class Engine:
         gone = self.retained.sweep(self.now, budget)
         self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
         return gone
+
+    cdef int store_retained(self, Delivery* d, Msg* msg) except -1:
+        if self.journal is not None and not d.sys:
+            self.journal.put_message(FACT_RETAINED, d.topic, d.topic_len, msg)
+        return 0
 
 
 cdef bint accepts(Session s) noexcept:

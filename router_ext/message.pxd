@@ -1,6 +1,6 @@
 """An application message as the routing core keeps it: one allocation, counted references, no Python object."""
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     MSG_RETAIN = 1       # the publisher's RETAIN flag
@@ -13,6 +13,8 @@ cdef struct Msg:
     uint32_t payload_len
     uint32_t expiry        # seconds
     int64_t arrived        # monotonic milliseconds
+    uint64_t number        # in the message store, while it has holders
+    uint32_t holders       # places in stored sessions; 0: the store does not have it
     uint16_t topic_len
     uint16_t client_len
     uint8_t qos

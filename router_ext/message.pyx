@@ -12,6 +12,8 @@ cdef Msg* msg_new(const uint8_t* topic, size_t topic_len, const uint8_t* props, 
     if m == NULL:
         return NULL
     m.refs = 1
+    m.number = 0
+    m.holders = 0
     m.topic_len = <uint16_t>topic_len
     m.props_len = <uint32_t>props_len
     m.payload_len = <uint32_t>payload_len

@@ -123,6 +123,15 @@ cdef class Reactor:
         self.watch(acceptor, EPOLL_CTL_ADD)
         self.acceptors.append(acceptor)
 
+    def listen_to_store(self):
+        """Hears what the store says to the engine's journal."""
+        cdef epoll_event event
+        memset(&event, 0, sizeof(event))
+        event.events = EPOLLIN
+        event.data.ptr = <void*>self.engine.journal
+        if epoll_ctl(self.epfd, EPOLL_CTL_ADD, self.engine.journal.fd, &event) < 0:
+            raise OSError(errno, "epoll_ctl")
+
     def stop_listening(self, Acceptor acceptor not None):
         self.acceptors.remove(acceptor)
         if not acceptor.paused:
@@ -190,6 +199,8 @@ cdef class Reactor:
                     self.serve(<Channel>source, events[i].events)
                 except Exception as error:
                     self.engine.policy.on_error(source, error)
+            elif source is self.engine.journal:
+                self.engine.hear_store()
             else:
                 self.accept_some(<Acceptor>source)
         return 0
@@ -241,6 +252,8 @@ cdef class Reactor:
         cdef Engine engine = self.engine
         cdef Channel c
         cdef list work
+        if engine.journal is not None:
+            engine.journal.flush()
         while True:
             engine.egress.flush_all()
             if engine.drained:

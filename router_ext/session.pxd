@@ -4,9 +4,10 @@ The in-flight window is a ring in packet-id order: slot i of it belongs to packe
 acknowledgement finds its message without a search, in whatever order acknowledgements come.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.connection cimport Connection
+from router_ext.journal cimport Journal
 from router_ext.message cimport Msg
 from router_ext.router cimport Subscriber
 from router_ext.zone cimport Zone
@@ -16,10 +17,12 @@ cdef enum SlotState:
     WAIT_PUBACK
     WAIT_PUBREC
     WAIT_PUBCOMP
+    WAIT_STORE          # not sent before its packet id is on disk
 
 cdef struct Slot:
     Msg* msg            # NULL once PUBREC arrived: only the packet id is still in use
     int64_t sent        # ms, when it was last sent; -1: not yet on this connection
+    uint64_t entry      # its place in the message store, 0: none
     uint32_t subid
     uint8_t state
     uint8_t qos
@@ -38,6 +41,7 @@ cdef struct Window:
 
 cdef struct Queued:
     Msg* msg
+    uint64_t entry      # its place in the message store, 0: none
     uint32_t subid
     uint8_t qos
     uint8_t retain
@@ -85,12 +89,21 @@ cdef class Session(Subscriber):
     cdef uint32_t n_queues
     cdef uint32_t queued
     cdef uint32_t queued_qos0
+    cdef uint64_t sid                # in the message store; 0: nothing of this session is stored
+    cdef uint32_t stored             # messages that only the store has; they come behind those queued here
+    cdef uint32_t stored_in_flight   # of those, how many have a packet id
+    cdef uint32_t stored_since       # of those, how many came after the page was asked for that is on its way
+    cdef uint64_t loaded             # the last place read from the store
+    cdef bint paging                 # a page is on its way
     cdef list gated_publishers       # channels whose acknowledgements wait for room in the queue, or None
     cdef Awaiting awaiting
 
     cdef bint window_open(self) noexcept
     cdef uint16_t window_add(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
                              int64_t now) noexcept
+    cdef uint16_t next_pid(self) noexcept
+    cdef Slot* newest(self) noexcept
+    cdef int window_restore(self, Slot slot, uint16_t pid) except -1
     cdef Slot* window_find(self, uint16_t pid) noexcept
     cdef void window_done(self, Slot* slot) noexcept
     cdef void window_unsent(self) noexcept
@@ -101,11 +114,15 @@ cdef class Session(Subscriber):
     cdef Queue* queue_of(self, Msg* msg) except NULL
     cdef bint grow_window(self) noexcept
     cdef int enqueue(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
-                     bint limited) except -1
+                     uint64_t entry) except -1
+    cdef bint drop_oldest(self, Msg* like, Queued* out) except? True
+    cdef uint32_t waiting(self) noexcept
+    cdef void count_stored(self, int32_t by) noexcept
     cdef bint full(self) noexcept
     cdef bint dequeue(self, Queued* out) noexcept
+    cdef void free_queues(self) noexcept
     cdef int await_release(self, uint16_t pid, uint32_t now) except -1
     cdef bint release(self, uint16_t pid) noexcept
     cdef bint is_awaiting(self, uint16_t pid) noexcept
-    cdef uint32_t expire_awaiting(self, uint32_t before) noexcept
+    cdef uint32_t expire_awaiting(self, uint32_t before, Journal journal) except? 0xFFFFFFFF
     cdef void refresh_awaiting(self, uint32_t now) noexcept

@@ -4,6 +4,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memmove, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
+from router_ext.journal cimport Journal
 from router_ext.message cimport msg_ref, msg_topic, msg_unref
 
 cdef enum:
@@ -61,6 +62,7 @@ cdef class Session(Subscriber):
         slot = w.slots + ((w.head + w.span) & (w.cap - 1))
         slot.msg = msg_ref(msg)
         slot.sent = now
+        slot.entry = 0
         slot.subid = subid
         slot.qos = qos
         slot.retain = retain
@@ -71,6 +73,33 @@ cdef class Session(Subscriber):
         w.span += 1
         w.busy += 1
         return pid_plus(w.first_pid, w.span - 1)
+
+    cdef uint16_t next_pid(self) noexcept:
+        """The packet id that the next `window_add` gives."""
+        return pid_plus(self.window.first_pid, self.window.span)
+
+    cdef Slot* newest(self) noexcept:
+        cdef Window* w = &self.window
+        return w.slots + ((w.head + w.span - 1) & (w.cap - 1))
+
+    cdef int window_restore(self, Slot slot, uint16_t pid) except -1:
+        """A message that was in flight before a restart, under its packet id; they come in the order of their ids."""
+        cdef Window* w = &self.window
+        cdef uint32_t at
+        if w.span == 0:
+            w.first_pid = pid
+        at = (pid + MAX_SPAN - w.first_pid) % MAX_SPAN
+        while w.span <= at:
+            if w.span == w.cap and not self.grow_window():
+                raise MemoryError
+            w.slots[(w.head + w.span) & (w.cap - 1)].state = SLOT_FREE
+            w.slots[(w.head + w.span) & (w.cap - 1)].msg = NULL
+            w.span += 1
+        w.slots[(w.head + at) & (w.cap - 1)] = slot
+        w.busy += 1
+        w.unsent += 1
+        w.cursor = w.first_pid
+        return 0
 
     cdef bint grow_window(self) noexcept:
         cdef Window* w = &self.window
@@ -176,36 +205,52 @@ cdef class Session(Subscriber):
         return grown + i
 
     cdef int enqueue(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
-                     bint limited) except -1:
-        """Takes a reference. Returns 1 when the queue is `limited` and was full, and its oldest message made room;
-        else 0."""
+                     uint64_t entry) except -1:
+        """Takes a reference."""
         cdef Queue* q = self.queue_of(msg)
-        cdef uint32_t limit = self.zone.max_mqueue_len
-        cdef int dropped = 0
-        if limited and limit and q.count >= limit:
-            msg_unref(q.items[q.head].msg)
-            if q.items[q.head].qos == 0:
-                self.queued_qos0 -= 1
-            q.head = (q.head + 1) & (q.cap - 1)
-            q.count -= 1
-            self.queued -= 1
-            self.mqueue_dropped += 1
-            dropped = 1
-        elif q.count == q.cap:
+        if q.count == q.cap:
             grow_queue(q)
-        q.items[(q.head + q.count) & (q.cap - 1)] = Queued(msg_ref(msg), subid, qos, retain, shared)
+        q.items[(q.head + q.count) & (q.cap - 1)] = Queued(msg_ref(msg), entry, subid, qos, retain, shared)
         q.count += 1
         self.queued += 1
         if qos == 0:
             self.queued_qos0 += 1
         self.enqueue_msg += 1
-        return dropped
+        return 0
+
+    cdef bint drop_oldest(self, Msg* like, Queued* out) except? True:
+        """The oldest message of the queue that `like` would go to, in `out` with its reference, when that queue is
+        full; else False."""
+        cdef Queue* q = self.queue_of(like)
+        cdef uint32_t limit = self.zone.max_mqueue_len
+        if limit == 0 or q.count == 0 or q.count + self.stored - self.stored_in_flight < limit:
+            return False
+        out[0] = q.items[q.head]
+        q.head = (q.head + 1) & (q.cap - 1)
+        q.count -= 1
+        self.queued -= 1
+        if out.qos == 0:
+            self.queued_qos0 -= 1
+        self.mqueue_dropped += 1
+        return True
+
+    cdef uint32_t waiting(self) noexcept:
+        """Queued messages, here and in the store."""
+        return self.queued + self.stored - self.stored_in_flight
+
+    cdef void count_stored(self, int32_t by) noexcept:
+        """As long as the store has messages, live QoS 0 goes behind them: they count as one that is queued."""
+        cdef bint before = self.stored != 0
+        self.stored += by
+        self.queued_qos0 += (self.stored != 0) - before
 
     cdef bint full(self) noexcept:
         """Whether the queue of some priority is at `max_mqueue_len`."""
         cdef uint32_t limit = self.zone.max_mqueue_len, i
-        if limit == 0 or self.queued < limit:
+        if limit == 0 or self.waiting() < limit:
             return False
+        if self.stored > self.stored_in_flight:
+            return True
         for i in range(self.n_queues):
             if self.queues[i].count >= limit:
                 return True
@@ -225,12 +270,16 @@ cdef class Session(Subscriber):
                 if out.qos == 0:
                     self.queued_qos0 -= 1
                 if self.queued == 0:
-                    self.drop_queues()
+                    self.free_queues()
                 return True
         return False
 
     def drop_queues(self):
         """Forgets all queued messages."""
+        self.free_queues()
+        self.stored = self.stored_in_flight = self.queued_qos0 = 0
+
+    cdef void free_queues(self) noexcept:
         cdef Queue* q
         cdef uint32_t i, k
         for i in range(self.n_queues):
@@ -240,7 +289,8 @@ cdef class Session(Subscriber):
             free(q.items)
         free(self.queues)
         self.queues = NULL
-        self.n_queues = self.queued = self.queued_qos0 = 0
+        self.n_queues = self.queued = 0
+        self.queued_qos0 = self.stored != 0
 
     # -- packet ids of inbound QoS 2 messages ---------------------------------------------------------------------
 
@@ -269,12 +319,14 @@ cdef class Session(Subscriber):
             memset(a, 0, sizeof(Awaiting))
         return True
 
-    cdef uint32_t expire_awaiting(self, uint32_t before) noexcept:
+    cdef uint32_t expire_awaiting(self, uint32_t before, Journal journal) except? 0xFFFFFFFF:
         """Forgets those that came before that second; how many they were."""
         cdef Awaiting* a = &self.awaiting
         cdef uint32_t i = 0, gone = 0
         while i < a.cap:
             if a.table[i].pid and a.table[i].at < before:
+                if self.sid and journal is not None:
+                    journal.released(self.sid, a.table[i].pid)
                 remove_inbound(a, i)
                 gone += 1
             else:
@@ -329,11 +381,21 @@ cdef class Session(Subscriber):
 
     @property
     def inflight_len(self):
-        return self.window.busy
+        return self.window.busy + self.stored_in_flight
 
     @property
     def mqueue_len(self):
-        return self.queued
+        return self.waiting()
+
+    @property
+    def number(self):
+        """In the message store; 0 when it is not stored."""
+        return self.sid
+
+    @property
+    def is_stored(self):
+        """Whether it survives a restart of the broker."""
+        return self.sid != 0
 
     @property
     def max_mqueue(self):

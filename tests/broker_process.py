@@ -113,7 +113,7 @@ class BrokerProcess:
             raise AssertionError(f"the broker ended with code {self.running.returncode}:\n{self.stderr}")
         try:
             return self.status().status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     @property

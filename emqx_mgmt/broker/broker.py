@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.access import Access
 from emqx_mgmt.broker.connect import Connecting
+from emqx_mgmt.broker.durable import Durable
 from emqx_mgmt.broker.enhanced import Enhanced
 from emqx_mgmt.broker.flapping import Flapping
 from emqx_mgmt.broker.hooks import HandlerFailed, Hooks
@@ -68,6 +69,7 @@ class Broker:
         self.response_topic_prefix = response_topic_prefix
         self.stats_book = Stats(self)
         self.access = Access(self)
+        self.durable = Durable(self)
         self.sessions_life = Sessions(self)
         self.connecting = Connecting(self)
         self.enhanced = Enhanced(self)
@@ -224,6 +226,7 @@ class Broker:
         self.timers.run(now)
         self.engine.sweep_retained(SWEPT_PER_TICK)
         self.flapping.sweep(now)
+        self.durable.keep_time()
         self.stats_book.tick()
 
     # -- inside -------------------------------------------------------------------------------------------

@@ -153,11 +153,17 @@ class Connecting:
         if isinstance(answer, Refused):
             self.refuse(channel, answer.code)
             return
+        expiry = expiry_interval(channel.zone, packet)
+        before = self._broker.sessions.get(client.client_id)
+        stored_before = before is not None and before.is_stored
+        if self._broker.durable.full and (expiry or stored_before):
+            self.refuse(channel, reasons.QUOTA_EXCEEDED)
+            return
         channel.context = client
-        session, present = self._broker.sessions_life.open(
-            channel, client.client_id, client.username, expiry_interval(channel.zone, packet))
+        session, present = self._broker.sessions_life.open(channel, client.client_id, client.username, expiry)
         mount = mountpoint(channel.zone, client)
         session.will = mounted(packet.will, mount)
+        self._broker.durable.will_changed(session)
         self._broker.connected(channel)
         channel.accept(
             session, self._connack(channel, packet, client, session, present, proven),
@@ -170,6 +176,7 @@ class Connecting:
             mount=mount,
             will_topic=packet.will.topic if packet.will else None,
             is_super=answer.is_super,
+            stored=session.is_stored or stored_before,
         )
         hooks = self._broker.hooks
         if present:

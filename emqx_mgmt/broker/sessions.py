@@ -61,6 +61,7 @@ class Sessions:
         else:
             self._resume(session, username)
         session.expiry_interval = expiry
+        self._broker.durable.opened(session)
         return session, present
 
     def _take_over(self, session: Session, clean_start: bool) -> None:
@@ -84,25 +85,31 @@ class Sessions:
         if will is None and session.expiry_interval == 0:
             self.end(session, "closed")
             return
-        left = Left()
+        delay = 0
         if will is not None and send_will:
             delay = min(will.properties.get("will_delay_interval", 0), session.expiry_interval)
-            if delay:
-                left.will = self._broker.after(delay, lambda: self._send_waiting_will(session, will))
-            else:
+            if not delay:
                 self.publish_will(session, will)
         if session.expiry_interval == 0:
-            cancel(left.will)
             self.end(session, "closed")
             return
+        self._broker.durable.left(session, will if delay else None, delay)
+        self.wait(session, will if delay else None, delay, session.expiry_interval)
+
+    def wait(self, session: Session, will: Will | None, delay: float, expiry: float) -> None:
+        """A session without a connection, whose clocks run: seconds until its will is sent, and until it ends."""
+        left = Left()
+        if will is not None:
+            left.will = self._broker.after(delay, lambda: self._send_waiting_will(session, will))
         if session.expiry_interval != NEVER:
-            left.expiry = self._broker.after(session.expiry_interval, lambda: self._expire(session, left, will))
+            left.expiry = self._broker.after(expiry, lambda: self._expire(session, left, will))
         self._left[session] = left
 
     def _send_waiting_will(self, session: Session, will: Will) -> None:
         left = self._left.get(session)
         if left is not None:
             left.will = None
+        self._broker.durable.will_changed(session)
         self.publish_will(session, will)
 
     def _expire(self, session: Session, left: Left, will: Will | None) -> None:

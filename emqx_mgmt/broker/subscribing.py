@@ -79,14 +79,15 @@ class Subscribing:
             if codes[i] > 2:
                 continue
             options = flags & ~QOS | codes[i]
-            if not self._room_for(channel.session, topic):
+            if (channel.session.is_stored and self._broker.durable.full) or not self._room_for(channel.session, topic):
                 codes[i] = reasons.QUOTA_EXCEEDED
                 continue
             new = self.add(channel.session, mounted(channel, topic), options, subid)
             retained.append((mounted(channel, topic), options, new))
         if channel.proto_ver != 5:
             codes = [code if code <= 2 else FAILURE for code in codes]
-        channel.send(encode_suback(packet.packet_id, codes, explained(channel, codes), channel.proto_ver))
+        channel.send_after_commit(
+            encode_suback(packet.packet_id, codes, explained(channel, codes), channel.proto_ver))
         for topic, options, new in retained:
             self.send_retained(channel.session, topic, options, subid, new)
 
@@ -95,7 +96,7 @@ class Subscribing:
         self._broker.hooks.run("client.unsubscribe", channel.context, packet.filters)
         codes = [reasons.SUCCESS if self.remove(channel.session, mounted(channel, topic))
                  else reasons.NO_SUBSCRIPTION_EXISTED for topic in packet.filters]
-        channel.send(encode_unsuback(packet.packet_id, codes, {}, channel.proto_ver))
+        channel.send_after_commit(encode_unsuback(packet.packet_id, codes, {}, channel.proto_ver))
 
     # -- the table ----------------------------------------------------------------------------------
 
@@ -111,8 +112,14 @@ class Subscribing:
         new: bool = self._router.subscribe(
             topic_filter.encode(), session, options, subid, group.encode() if group else None)
         self._broker.stats_book.table_grew()
+        self._broker.durable.subscribed(session, topic, options, subid)
         self._broker.hooks.run("session.subscribed", session, topic, options, new)
         return new
+
+    def restore(self, session: Session, topic: str, options: int, subid: int) -> None:
+        """A subscription as the store has it."""
+        group, topic_filter = split_share(topic)
+        self._router.subscribe(topic_filter.encode(), session, options, subid, group.encode() if group else None)
 
     def remove(self, session: Session, topic: str) -> bool:
         """False when there was no such subscription."""
@@ -122,6 +129,7 @@ class Subscribing:
             return False
         if not self._router.unsubscribe(topic_filter.encode(), session, group.encode() if group else None):
             return False
+        self._broker.durable.unsubscribed(session, topic)
         self._broker.hooks.run("session.unsubscribed", session, topic)
         return True
 

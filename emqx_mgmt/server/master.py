@@ -31,6 +31,7 @@ from emqx_mgmt.listeners.certificate import development_directory, make_certific
 from emqx_mgmt.server.log import logging_config
 from emqx_mgmt.settings import Settings, SettingsError, load
 from emqx_mgmt.storage import DataDirError, DataDirLock, migrate
+from emqx_mgmt.storage.messages import check
 from router_ext.tls import TlsError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Master:
         data_dir = Path(self.settings["node.data_dir"])
         self.lock = DataDirLock(data_dir, inherited.pop(LOCK, None))
         migrate(data_dir)
+        check(data_dir)
         prepare_tls(self.listeners, data_dir, self.settings["node.name"])
         open_listeners(self.listeners, inherited)
         for listener in self.listeners:

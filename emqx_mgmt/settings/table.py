@@ -62,6 +62,8 @@ def water_marks(name: str, what: str, high: int, low: int) -> tuple[Key, Key]:
 GLOBAL = [
     Key("node.name", NODE_NAME, "emqx@127.0.0.1", "The name of this node, name@host."),
     Key("node.data_dir", STRING, "data", "Where the broker keeps what must survive a restart."),
+    Key("durability", enum("fsync", "async", "off"), "fsync",
+        "Acknowledge what is stored after it is on disk, before it is, or store no sessions and messages at all."),
     Key("log.level", enum("debug", "info", "warning", "error"), "info", "The least severe event that is logged."),
     Key("log.format", enum("text", "json"), "text", "One line of text or one JSON object an event."),
     Key("allow_anonymous", FLAG, "true", "Accept clients that no authentication decides about."),

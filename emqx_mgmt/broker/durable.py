@@ -1,0 +1,214 @@
+"""What of sessions survives a restart: told to the journal as it changes, and made anew from what the store has."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from router_ext.packets import Will
+from router_ext.session import Session
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker.broker import Broker
+    from router_ext.journal import Journal
+    from router_ext.retained import RetainedStore
+    from router_ext.zone import Zone
+
+log = logging.getLogger(__name__)
+
+# The small tables, by their number in the journal (router_ext/journal.pxd).
+SESSION, SUBSCRIPTION, AWAITING, WILL, RETAINED, DELAYED = range(6)
+
+
+class SessionRow(msgspec.Struct, array_like=True):
+    """`left_at` in unix seconds, None while connected."""
+
+    client_id: str
+    username: str | None
+    zone: str
+    clean_start: bool
+    created_at: float
+    expiry_interval: int
+    left_at: float | None
+
+
+class WillRow(msgspec.Struct, array_like=True):
+    """`due` in unix seconds once its delay runs, None before."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    properties: dict[str, Any]
+    due: float | None
+
+
+class Stored(Protocol):
+    """What the store had at the start; rows are (session number, key, value)."""
+
+    next_sid: int
+    next_entry: int
+    next_number: int
+
+    def rows(self, table: str) -> Iterator[tuple[int, bytes, bytes]]: ...
+    def messages(self) -> dict[int, tuple[int, int]]: ...
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode_session = msgspec.msgpack.Decoder(SessionRow).decode
+decode_will = msgspec.msgpack.Decoder(WillRow).decode
+
+
+class Durable:
+    """Does nothing while `journal` is None."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._engine = broker.engine
+        self.journal: Journal | None = None
+        self.on_lost: Callable[[], None] = lambda: None
+        self.on_full: Callable[[str], object] = lambda text: None
+
+    # -- changes of a session ---------------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        """The store's disk takes nothing: what would have to be stored is refused."""
+        return self.journal is not None and self.journal.full
+
+    def opened(self, session: Session) -> None:
+        """A connection has the session now. It is stored from the moment on from which it outlives a connection."""
+        if self.journal is None:
+            return
+        if not session.is_stored:
+            if not session.expiry_interval:
+                return
+            self._engine.begin_storing(session)
+            for topic_filter, group, options, subid in self._broker.router.subscriptions(session):
+                self.subscribed(session, shared(group, topic_filter), options, subid)
+        self._put(session, None)
+
+    def will_changed(self, session: Session) -> None:
+        if self.journal is not None and session.is_stored:
+            self._put_will(session, session.will, None)
+
+    def left(self, session: Session, will: Will | None, delay: float) -> None:
+        """Its connection is gone; `will` when one still waits."""
+        if self.journal is not None and session.is_stored:
+            self._put(session, time.time())
+            self._put_will(session, will, time.time() + delay)
+
+    def subscribed(self, session: Session, topic: str, options: int, subid: int) -> None:
+        if self.journal is not None and session.is_stored:
+            self.journal.put(SUBSCRIPTION, session.number, topic.encode(), encode((options, subid)))
+
+    def unsubscribed(self, session: Session, topic: str) -> None:
+        if self.journal is not None and session.is_stored:
+            self.journal.delete(SUBSCRIPTION, session.number, topic.encode())
+
+    def _put(self, session: Session, left_at: float | None) -> None:
+        assert self.journal is not None
+        row = SessionRow(session.client_id, session.username, session.zone.name, session.clean_start,
+                         session.created_at, session.expiry_interval, left_at)
+        self.journal.put(SESSION, session.number, b"", encode(row))
+
+    def _put_will(self, session: Session, will: Will | None, due: float | None) -> None:
+        assert self.journal is not None
+        if will is None:
+            self.journal.delete(WILL, session.number, b"")
+            return
+        row = WillRow(will.topic, will.payload, will.qos, will.retain, will.properties, due)
+        self.journal.put(WILL, session.number, b"", encode(row))
+
+    # -- what the store says ----------------------------------------------------------------------------
+
+    def store_full(self, text: str) -> None:
+        log.error("The message store takes nothing (%s): what would have to be stored is refused until it does.", text)
+        self.on_full(text)
+
+    def store_has_room(self) -> None:
+        log.warning("The message store takes messages again.")
+        self.on_full("")
+
+    def store_lost(self) -> None:
+        self.on_lost()
+
+    # -- the start --------------------------------------------------------------------------------------
+
+    def attach(self, journal: Journal, stored: Stored) -> None:
+        """From now on what happens is stored."""
+        self.journal = self._engine.journal = journal
+        journal.policy = self
+        journal.next_sid, journal.next_entry = stored.next_sid, stored.next_entry
+        journal.next_number = stored.next_number
+        self.keep_time()
+
+    def restore(self, stored: Stored, retained: RetainedStore, zone_of: Callable[[str], Zone]) -> None:
+        """Everything but queued messages, which are read when their client comes back."""
+        rows = {sid: decode_session(value) for sid, _, value in stored.rows("session")}
+        sessions = self._restore_sessions(rows, stored, zone_of)
+        for sid, topic, value in stored.rows("subscription"):
+            if sid in sessions:
+                options, subid = msgspec.msgpack.decode(value)
+                self._broker.subscribing.restore(sessions[sid], topic.decode(), options, subid)
+        self._restore_retained(stored, retained)
+        wills = {sid: decode_will(value) for sid, _, value in stored.rows("will")}
+        now = time.time()
+        for sid, session in sessions.items():
+            self._leave(session, rows[sid], wills.get(sid), now)
+        if sessions or len(retained):
+            log.info("Restored %d sessions and %d retained messages.", len(sessions), len(retained))
+
+    def _restore_sessions(self, rows: dict[int, SessionRow], stored: Stored,
+                          zone_of: Callable[[str], Zone]) -> dict[int, Session]:
+        awaiting: dict[int, list[int]] = {}
+        for sid, pid, _ in stored.rows("awaiting"):
+            awaiting.setdefault(sid, []).append(int.from_bytes(pid, "little"))
+        counts = stored.messages()
+        sessions = {}
+        for sid, row in rows.items():
+            session = Session(row.client_id, zone_of(row.zone), username=row.username, clean_start=row.clean_start,
+                              created_at=row.created_at, expiry_interval=row.expiry_interval)
+            count, in_flight = counts.get(sid, (0, 0))
+            self._engine.restore_session(session, sid, count, in_flight, awaiting.get(sid, []))
+            sessions[sid] = session
+            self._broker.sessions_life.persistent += not row.clean_start
+        return sessions
+
+    def _restore_retained(self, stored: Stored, retained: RetainedStore) -> None:
+        """Oldest first, as they were published."""
+        assert self.journal is not None
+        messages = [self._engine.restore_message(body) for _, _, body in stored.rows("retained")]
+        for message in sorted(messages, key=lambda message: message.arrived):
+            if message.expiry is not None and message.arrived + message.expiry * 1000 <= self._broker.now:
+                self.journal.delete(RETAINED, 0, message.topic.encode())
+            else:
+                retained.add(message)
+
+    def _leave(self, session: Session, row: SessionRow, will: WillRow | None, now: float) -> None:
+        """A session that was connected when the broker ended is left now; the clocks of others have run on."""
+        left = None if will is None else Will(will.topic, will.payload, will.qos, will.retain, will.properties)
+        sessions = self._broker.sessions_life
+        if row.left_at is None:
+            session.will = left
+            sessions.leave(session, send_will=True)
+            return
+        remaining = row.expiry_interval - max(now - row.left_at, 0)
+        delay = 0.0 if will is None or will.due is None else max(will.due - now, 0)
+        sessions.wait(session, left, delay, remaining)
+
+    def keep_time(self) -> None:
+        """Messages are stored with wall time, which may jump."""
+        if self.journal is not None:
+            self.journal.wall_offset = int(time.time() * 1000) - self._broker.now
+
+
+def shared(group: str | None, topic_filter: str) -> str:
+    """A subscription as a client names it."""
+    if group is None:
+        return topic_filter
+    return f"$queue/{topic_filter}" if group == "$queue" else f"$share/{group}/{topic_filter}"

@@ -1,0 +1,82 @@
+"""The worker's end of the store process: starts it, hears that it is ready, and lets it finish."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gevent
+from gevent import subprocess
+
+import emqx_mgmt
+
+if TYPE_CHECKING:
+    from router_ext.journal import Journal
+
+READY = 20
+HEAD = struct.Struct("<IB3xQ")
+BUFFER = 4 << 20    # bytes the kernel holds while the store is in a commit
+
+
+class StoreFailed(Exception):
+    """The store process cannot open the store; the text says why."""
+
+
+class StoreLink:
+    """One store process. `start` waits for it, which includes waiting for the one before it to end."""
+
+    def __init__(self, data_dir: Path, durability: str) -> None:
+        self._data_dir = data_dir
+        self._durability = durability
+        self._sock: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> int:
+        """The descriptor for the journal. Raises StoreFailed."""
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+        package = str(Path(emqx_mgmt.__file__).parent.parent)
+        path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "emqx_mgmt.storage.messages.process", str(theirs.fileno()), str(self._data_dir),
+             self._durability],
+            stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=os.environ | {"PYTHONPATH": path})
+        theirs.close()
+        self._sock = ours
+        self._hear_ready(ours)
+        return ours.fileno()
+
+    def _hear_ready(self, sock: socket.socket) -> None:
+        head = self._receive(sock, HEAD.size)
+        length, kind, _ = HEAD.unpack(head)
+        if kind != READY:
+            raise StoreFailed(self._receive(sock, length).decode())
+
+    @staticmethod
+    def _receive(sock: socket.socket, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            more = sock.recv(size - len(data))
+            if not more:
+                raise StoreFailed("the store process ended before it was ready")
+            data += more
+        return data
+
+    def close(self, journal: Journal, within: float = 10.0) -> bool:
+        """Hands over what the journal still has, and waits until all of it is on disk; False when it took too long."""
+        if self._sock is None or self._process is None:
+            return True
+        with gevent.Timeout(within, False):
+            while journal.pending:
+                journal.flush_now()
+                gevent.sleep(0.005)
+            self._sock.shutdown(socket.SHUT_WR)
+            self._process.wait()
+        self._sock.close()
+        self._sock = None
+        return self._process.returncode == 0

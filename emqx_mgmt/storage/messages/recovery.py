@@ -1,0 +1,45 @@
+"""What the store has when the broker starts. Queued messages stay there; their sessions know how many they are."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from emqx_mgmt.storage.messages.tables import FILE_NAME, connect_to_read, opened
+
+Row = tuple[int, bytes, bytes]
+
+
+@dataclass(slots=True)
+class Recovered:
+    """Rows are (session number, key, value)."""
+
+    connection: sqlite3.Connection
+    next_sid: int
+    next_entry: int
+    next_number: int
+
+    def rows(self, table: str) -> Iterator[Row]:
+        """In the order of sessions and keys. Raises Damaged."""
+        for sid, key, value in self.connection.execute(f"SELECT sid, key, value FROM {table} ORDER BY sid, key"):
+            yield sid, key, opened(value, f"a row of {table}")
+
+    def messages(self) -> dict[int, tuple[int, int]]:
+        """For each session that has any: how many, and how many of them are in flight."""
+        rows = self.connection.execute("SELECT sid, count(*), sum(pid != 0) FROM place GROUP BY sid")
+        return {sid: (count, in_flight) for sid, count, in_flight in rows}
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def read_back(data_dir: Path) -> Recovered:
+    """To be called while the store process is idle: after it is ready, before the first batch."""
+    connection = connect_to_read(data_dir / FILE_NAME)
+
+    def highest(column: str, table: str) -> int:
+        return int(connection.execute(f"SELECT coalesce(max({column}), 0) + 1 FROM {table}").fetchone()[0])
+
+    return Recovered(connection, highest("sid", "session"), highest("entry", "place"), highest("number", "message"))

@@ -1,0 +1,149 @@
+"""A full disk, a damaged file, a store process that dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.broker_process import BrokerProcess, wait_until
+from tests.durable.client import PUBACK, PUBLISH, Client
+
+Start = Callable[..., BrokerProcess]
+QUOTA_EXCEEDED = 0x97
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "small"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)], capture_output=True).returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_full_disk(start_broker: Start, small_disk: Path):
+    """Publishers are told with 0x97, or before MQTT 5 not acknowledged; the broker stays, and recovers."""
+    broker = start_broker({"EMQX_NODE__DATA_DIR": str(small_disk / "data")})
+    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
+    Client(broker.mqtt_port, "keeper").disconnect()
+    filler = small_disk / "filler"
+    five = Client(broker.mqtt_port, "five", version=5, clean=True)
+    old = Client(broker.mqtt_port, "old", clean=True)
+    five.publish("q", b"first", 1, 1)
+    assert five.read(PUBACK).reason == 0
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
+    reasons = []
+    for pid in range(2, 12):
+        five.publish("q", bytes(20000), 1, pid)
+        reasons.append(five.read(PUBACK).reason)
+    assert reasons[-1] == QUOTA_EXCEEDED, reasons
+    taken = reasons.count(0)
+    old.publish("q", b"waits", 1, 1)
+    assert old.receive(within=1) is None
+    five.publish("other", b"not stored", 1, 20)
+    assert five.read(PUBACK).reason in (0, 0x10)
+    assert Client(broker.mqtt_port, "keeper", version=5, expiry=60).code == QUOTA_EXCEEDED
+    assert "message_store_full" in broker.api("GET", "alarms/").text
+    filler.unlink()
+    assert old.read(PUBACK).pid == 1
+    wait_until(lambda: "message_store_full" not in broker.api("GET", "alarms/").text, 10, "the end of the alarm")
+    five.publish("q", b"last", 1, 30)
+    assert five.read(PUBACK).reason == 0
+    broker.kill9()
+    broker.start()
+    keeper = Client(broker.mqtt_port, "keeper")
+    got = []
+    while (packet := keeper.receive(within=2)) is not None:
+        if packet.kind == PUBLISH:
+            got.append(packet.payload)
+            keeper.ack(PUBACK, packet.pid)
+    assert got[0] == b"first"
+    assert len([payload for payload in got if len(payload) == 20000]) >= taken
+    assert got[-2:] == [b"waits", b"last"]
+
+
+def fill(broker: BrokerProcess) -> Path:
+    """A store with something in it, after a stop."""
+    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
+    Client(broker.mqtt_port, "keeper").disconnect()
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    for pid in range(1, 301):
+        publisher.publish("q", b"%d" % pid * 50, 1, pid)
+        publisher.read(PUBACK)
+    assert broker.stop() == 0
+    return broker.data_dir / "messages.db"
+
+
+@pytest.mark.parametrize("damage", ["cut off", "zeros", "payload"])
+def test_damaged_file(start_broker: Start, damage: str):
+    """Detected and told at the start, and left as it is."""
+    broker = start_broker()
+    path = fill(broker)
+    data = bytearray(path.read_bytes())
+    if damage == "cut off":
+        data = data[:len(data) // 2]
+    elif damage == "zeros":
+        data[16384:24576] = bytes(8192)
+    else:
+        at = data.index(b"77" * 40)
+        data[at] = ord("8")
+    path.write_bytes(data)
+    broker.launch()
+    assert broker.wait() == os.EX_DATAERR
+    assert "messages.db is damaged" in broker.stderr
+    assert path.read_bytes() == data
+
+
+def test_second_broker(start_broker: Start):
+    """Two brokers on one data directory: the second refuses."""
+    broker = start_broker()
+    second = start_broker({"EMQX_NODE__DATA_DIR": str(broker.data_dir)}, ready=False)
+    assert second.wait() == os.EX_UNAVAILABLE
+    assert "in use by another broker" in second.stderr
+
+
+def test_store_process_dies(start_broker: Start):
+    """The worker ends with it; the next one goes on from what is on disk."""
+    broker = start_broker()
+    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
+    worker = broker.worker
+    store = next(child for child in psutil.Process(worker.pid).children() if "process" in " ".join(child.cmdline()))
+    os.kill(store.pid, signal.SIGKILL)
+    wait_until(lambda: broker.worker.pid != worker.pid and broker.is_ready(), 20, "the next worker")
+    assert wait_until(lambda: connected(broker), 10).present
+
+
+def connected(broker: BrokerProcess) -> Client | None:
+    try:
+        return Client(broker.mqtt_port, "keeper")
+    except (OSError, AssertionError):
+        return None
+
+
+def test_new_worker_finds_the_sessions(start_broker: Start):
+    """HUP: the new worker waits for the old one's store."""
+    broker = start_broker()
+    keeper = Client(broker.mqtt_port, "keeper", version=5, expiry=600)
+    keeper.subscribe("q", 1)
+    old = broker.worker.pid
+    broker.signal(signal.SIGHUP)
+    goodbye = keeper.receive()
+    assert goodbye is not None
+    assert (goodbye.kind, goodbye.reason) == (14, 0x8B)
+    keeper = Client(broker.mqtt_port, "keeper", version=5, expiry=600)
+    assert keeper.present
+    wait_until(lambda: broker.worker.pid != old, 10)
+    Client(broker.mqtt_port, "publisher", clean=True).publish("q", b"1", 1, 1)
+    assert keeper.read(PUBLISH).payload == b"1"

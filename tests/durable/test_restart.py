@@ -1,0 +1,180 @@
+"""What survives kill -9 of master, worker and store process, and a graceful stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.broker_process import BrokerProcess, wait_until
+from tests.durable.client import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Client
+
+Start = Callable[..., BrokerProcess]
+
+
+def again(broker: BrokerProcess, how: str) -> BrokerProcess:
+    """The same broker after a power cut, or after a stop."""
+    if how == "kill":
+        broker.kill9()
+    else:
+        assert broker.stop() == 0, broker.stderr
+    return broker.start()
+
+
+@pytest.fixture(params=["kill", "stop"])
+def how(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_sessions_and_subscriptions(start_broker: Start, how: str):
+    """[MQTT-3.1.2-5] [MQTT-3.2.2-2] Subscriptions with their options, shared ones too; clean sessions are gone."""
+    broker = start_broker()
+    keeper = Client(broker.mqtt_port, "keeper", version=5, expiry=3600)
+    keeper.write(0x82, b"\x00\x01\x02\x0b\x07\x00\x03a/+\x09")  # identifier 7, QoS 1, Retain As Published
+    keeper.receive()
+    keeper.subscribe("$share/g/b/#", 2)
+    keeper.subscribe("gone", 1)
+    keeper.unsubscribe("gone")
+    Client(broker.mqtt_port, "clean", clean=True).subscribe("c", 1)
+    again(broker, how)
+    rows = broker.api("GET", "subscriptions/keeper").json()
+    assert sorted((row["topic"], row["qos"]) for row in rows) == [("a/+", 1), ("b/#", 2)]
+    assert broker.api("GET", "subscriptions/clean").json() == []
+    assert not Client(broker.mqtt_port, "clean", clean=False).present
+    keeper = Client(broker.mqtt_port, "keeper", version=5, expiry=3600)
+    assert keeper.present
+    Client(broker.mqtt_port, "publisher", version=5, clean=True).publish("a/x", b"1", 1, 1, retain=True)
+    got = keeper.receive()
+    assert got is not None
+    assert got.retain
+    assert b"\x0b\x07" in got.body
+
+
+def test_retained(start_broker: Start, how: str):
+    """[MQTT-3.3.1-5] [MQTT-3.3.1-6] Retained messages, and their removal."""
+    broker = start_broker()
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    for pid, (topic, payload) in enumerate([("r/1", b"one"), ("r/2", b"two"), ("r/1", b"three"), ("r/2", b"")], 1):
+        publisher.publish(topic, payload, 1, pid, retain=True)
+        publisher.read(PUBACK)
+    again(broker, how)
+    subscriber = Client(broker.mqtt_port, "subscriber", clean=True)
+    subscriber.subscribe("r/#", 1)
+    got = subscriber.read(PUBLISH)
+    assert (got.topic, got.payload, got.retain) == ("r/1", b"three", True)
+    assert subscriber.receive(within=0.3) is None
+
+
+def test_queued_messages_in_order(start_broker: Start, how: str):
+    """[MQTT-3.1.2-5] Acknowledged messages for an absent client, more than one page of them, in order."""
+    broker = start_broker()
+    Client(broker.mqtt_port, "absent").subscribe("q", 1)
+    absent = Client(broker.mqtt_port, "absent")
+    absent.disconnect()
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    for i in range(1, 901):
+        publisher.publish("q", b"%d" % i, 1, i)
+    for i in range(1, 901):
+        assert publisher.read(PUBACK).pid == i
+    again(broker, how)
+    wait_until(lambda: broker.api("GET", "sessions/absent").json()[0]["mqueue_len"] == 900, 10)
+    absent = Client(broker.mqtt_port, "absent")
+    assert absent.present
+    for i in range(1, 901):
+        got = absent.read(PUBLISH)
+        assert got.payload == b"%d" % i
+        absent.ack(PUBACK, got.pid)
+    assert absent.receive(within=0.3) is None
+    again(broker, how)
+    absent = Client(broker.mqtt_port, "absent")
+    got = absent.receive(within=0.5)
+    assert got is None or how == "kill"
+
+
+def test_in_flight_keeps_packet_ids(start_broker: Start, how: str):
+    """[MQTT-4.4.0-1] Unacknowledged messages are sent again with their packet ids, before the queue."""
+    broker = start_broker()
+    slow = Client(broker.mqtt_port, "slow")
+    slow.subscribe("q", 1)
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    for i in range(1, 41):
+        publisher.publish("q", b"%d" % i, 1, i)
+        publisher.read(PUBACK)
+    before = {got.payload: got.pid for got in (slow.read(PUBLISH) for _ in range(32))}
+    again(broker, how)
+    slow = Client(broker.mqtt_port, "slow")
+    for i in range(1, 33):
+        got = slow.read(PUBLISH)
+        assert (got.payload, got.pid, got.dup) == (b"%d" % i, before[b"%d" % i], True)
+    for pid in before.values():
+        slow.ack(PUBACK, pid)
+    assert [slow.read(PUBLISH).payload for _ in range(8)] == [b"%d" % i for i in range(33, 41)]
+
+
+def test_qos2_in_both_directions(start_broker: Start, how: str):
+    """[MQTT-4.3.3-1] to [MQTT-4.3.3-13] Each exchange goes on where it was; nothing is delivered twice."""
+    broker = start_broker()
+    reader = Client(broker.mqtt_port, "reader")
+    reader.subscribe("q", 2)
+    writer = Client(broker.mqtt_port, "writer")
+    writer.publish("q", b"one", 2, 1)
+    assert writer.read(PUBREC).pid == 1
+    got = reader.read(PUBLISH)
+    assert (got.payload, got.qos) == (b"one", 2)
+    reader.ack(PUBREC, got.pid)
+    assert reader.read(PUBREL).pid == got.pid
+    again(broker, how)
+    writer = Client(broker.mqtt_port, "writer")
+    writer.publish("q", b"one", 2, 1, dup=True)     # its PUBREC may have been lost
+    assert writer.read(PUBREC).pid == 1
+    writer.ack(PUBREL, 1)
+    assert writer.read(PUBCOMP).pid == 1
+    reader = Client(broker.mqtt_port, "reader")
+    assert reader.read(PUBREL).pid == got.pid
+    reader.ack(PUBCOMP, got.pid)
+    assert reader.receive(within=0.3) is None
+    again(broker, how)
+    writer = Client(broker.mqtt_port, "writer")
+    writer.publish("q", b"two", 2, 1)               # the id is free again
+    writer.read(PUBREC)
+    reader = Client(broker.mqtt_port, "reader")
+    second = reader.read(PUBLISH)
+    assert second.payload == b"two"
+
+
+def test_expiry_and_ended_sessions(start_broker: Start, how: str):
+    """[MQTT-3.1.2-4] A session that was ended stays ended; the expiry clock of one that was left runs on."""
+    broker = start_broker()
+    Client(broker.mqtt_port, "ended").subscribe("q", 1)
+    Client(broker.mqtt_port, "ended", clean=True).close()
+    short = Client(broker.mqtt_port, "short", version=5, expiry=1)
+    short.subscribe("q", 1)
+    short.disconnect()
+    again(broker, how)
+    wait_until(lambda: broker.api("GET", "sessions/short").json() == [], 10, "the end of the session")
+    assert not Client(broker.mqtt_port, "ended").present
+    assert not Client(broker.mqtt_port, "short", version=5, expiry=1).present
+
+
+def test_will_of_a_persistent_session(start_broker: Start):
+    """MQTT 5.0, 3.1.3.2.2: a will whose delay runs is sent after a restart, unless the client comes back."""
+    broker = start_broker()
+    watcher = Client(broker.mqtt_port, "watcher")
+    watcher.subscribe("will/#", 1)
+    for name, delay in (("one", 3), ("two", 500)):
+        Client(broker.mqtt_port, name, version=5, expiry=600, will=(f"will/{name}", name.encode(), delay)).close()
+    wait_until(lambda: not broker.api("GET", "connections/two").json(), 10)
+    again(broker, "kill")
+    Client(broker.mqtt_port, "two", version=5, expiry=600).disconnect()
+    watcher = Client(broker.mqtt_port, "watcher")
+    assert watcher.read(PUBLISH).topic == "will/one"
+    assert watcher.receive(within=1) is None
+
+
+def test_durability_off(start_broker: Start):
+    """`durability = off`: nothing is stored."""
+    broker = start_broker({"EMQX_DURABILITY": "off"})
+    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
+    assert not (broker.data_dir / "messages.db").exists()
+    again(broker, "kill")
+    assert not Client(broker.mqtt_port, "keeper").present
