@@ -14,6 +14,7 @@ from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ONLINE, ConfigRefused, MqttRe
 from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges
 from emqx_mgmt.manage.formats import memory_text
 from emqx_mgmt.manage.listing import Page, Paging, filtered, in_turns, page_of
+from emqx_mgmt.manage.retained import Retained
 from emqx_mgmt.manage.runtime import RELEASE, Runtime
 from emqx_mgmt.plugins import PluginRefused, PluginRow, UnknownPlugin
 from emqx_mgmt.settings.hot import CORE, HOT_KEYS, HotKey, find_hot
@@ -38,6 +39,7 @@ class ThisNode:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._runtime = Runtime()
+        self.retained = Retained(node.broker.engine)
 
     @property
     def name(self) -> str:

@@ -1,0 +1,106 @@
+"""Retained messages as an operator sees them: listed without their payloads, shown with, deleted by filter."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+
+from emqx_mgmt.broker.about import datetime_text
+from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.manage.listing import Page, Paging, filtered, in_turns
+from emqx_mgmt.manage.rows import UNDEFINED
+from router_ext.codec import decode_properties
+
+if TYPE_CHECKING:
+    from router_ext.engine import Engine
+    from router_ext.message import Message
+    from router_ext.retained import RetainedStore
+
+
+class RetainedRow(Struct, gc=False):
+    """`expires_in`: seconds left, of a message that has an expiry interval."""
+
+    topic: str
+    qos: int
+    client_id: str
+    payload_size: int
+    published_at: str
+    expires_in: int | str
+
+
+class RetainedMessage(RetainedRow):
+    """`payload_encoding` is `plain` for UTF-8 text, `base64` for anything else."""
+
+    payload: str
+    payload_encoding: Literal["plain", "base64"]
+    properties: dict[str, Any]
+
+
+class Retained:
+    """Of the engine's store; without one (no retainer is loaded) nothing is found, and deletions are refused."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def page(self, paging: Paging) -> Page:
+        """In an order of the store's own, which stays the same while its topics do."""
+        store: RetainedStore | None = self._engine.retained
+        if store is None:
+            return Page([], paging, 0)
+        if paging.where:
+            return filtered((_found(store, topic, row) for topic in in_turns(store.topics())), paging)
+        wanted = islice(in_turns(store.topics()), paging.first, paging.first + paging.limit)
+        rows = [_found(store, topic, row) for topic in wanted]
+        return Page([one for one in rows if one is not None], paging, len(store))
+
+    def message(self, topic: str) -> RetainedMessage | None:
+        store: RetainedStore | None = self._engine.retained
+        return None if store is None else _found(store, topic, whole)
+
+    def delete(self, topic_filter: str) -> int:
+        """Removes what a valid filter matches, or one topic; how many there were. No subscriber is told."""
+        store: RetainedStore | None = self._engine.retained
+        if store is None:
+            raise Refused("emqx_retainer is not loaded")
+        topics = [message.topic.encode() for message in store.match(topic_filter.encode())]
+        deleted = sum(store.delete(topic) for topic in in_turns(topics))
+        self._engine.metrics.set("messages/retained", len(store))
+        return deleted
+
+
+def row(message: Message) -> RetainedRow:
+    return RetainedRow(*_members(message))
+
+
+def whole(message: Message) -> RetainedMessage:
+    payload: bytes = message.payload
+    encoding: Literal["plain", "base64"] = "plain"
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        text, encoding = base64.b64encode(payload).decode(), "base64"
+    return RetainedMessage(*_members(message), text, encoding, decode_properties(message.properties))
+
+
+def _members(message: Message) -> tuple[str, int, str, int, str, int | str]:
+    age = max(time.monotonic() - message.arrived / 1000, 0.0)
+    left = UNDEFINED if message.expiry is None else max(message.expiry - int(age), 0)
+    return (
+        message.topic,
+        message.qos,
+        message.client_id,
+        len(message.payload),
+        datetime_text(time.time() - age),
+        left,
+    )
+
+
+def _found(store: RetainedStore, topic: str, show: Callable[[Message], Any]) -> Any:
+    """None when the message is gone by now."""
+    message = store.get(topic.encode())
+    return None if message is None else show(message)
