@@ -31,6 +31,7 @@ from emqx_mgmt.api import (
     status,
     style,
     subscriptions,
+    transfer,
     users,
 )
 from emqx_mgmt.api.endpoint import blueprint
@@ -86,4 +87,5 @@ def build(node: Node) -> Flask:
     auth.install(app, node)
     style.install(app, node)
     errors.install(app)
+    transfer.install(app)
     return app
