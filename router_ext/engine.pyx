@@ -775,6 +775,17 @@ cdef class Engine:
         self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
         return 0
 
+    def delete_retained(self, bytes topic not None) -> bool:
+        """Removes a topic's retained message, from the store on disk too; True when it had one."""
+        if self.retained is None or not self.retained.delete(topic):
+            return False
+        self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
+        if self.journal is not None and not topic.startswith(b"$SYS/"):
+            self.journal.delete_fact(FACT_RETAINED, 0, topic, <uint32_t>len(topic))
+            if not self.in_turn and self.wake:
+                self.wake()
+        return True
+
     def sweep_retained(self, uint32_t budget):
         """Removes expired retained messages, looking at no more than `budget` of them; returns how many are gone."""
         cdef int gone

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+from gevent.event import Event
 from msgspec import Struct
 
 from emqx_mgmt.broker.about import datetime_text
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from router_ext.engine import Engine
     from router_ext.message import Message
     from router_ext.retained import RetainedStore
+
+
+# Seconds; a store that takes longer has told its own alarm.
+COMMIT_WITHIN = 10.0
 
 
 class RetainedRow(Struct, gc=False):
@@ -63,13 +68,19 @@ class Retained:
         return None if store is None else _found(store, topic, whole)
 
     def delete(self, topic_filter: str) -> int:
-        """Removes what a valid filter matches, or one topic; how many there were. No subscriber is told."""
+        """Removes what a valid filter matches, or one topic; how many there were. No subscriber is told.
+
+        Returns when it is on disk.
+        """
         store: RetainedStore | None = self._engine.retained
         if store is None:
             raise Refused("emqx_retainer is not loaded")
         topics = [message.topic.encode() for message in store.match(topic_filter.encode())]
-        deleted = sum(store.delete(topic) for topic in in_turns(topics))
-        self._engine.metrics.set("messages/retained", len(store))
+        deleted = sum(self._engine.delete_retained(topic) for topic in in_turns(topics))
+        if self._engine.journal is not None:
+            on_disk = Event()
+            self._engine.journal.when_committed(on_disk.set)
+            on_disk.wait(COMMIT_WITHIN)
         return deleted
 
 

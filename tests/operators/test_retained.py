@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pytest
@@ -73,6 +73,16 @@ def test_deleted_one_by_one_and_by_filter(broker: BrokerProcess) -> None:
     assert (refused.status_code, refused.json()) == (500, {"message": "not_found"})
     assert broker.api("DELETE", "retained?_match_topic=r/%23").json() == {"deleted": 2}
     assert topics(broker) == set()
+
+
+def test_what_was_deleted_does_not_come_back(start_broker: Callable[..., BrokerProcess]) -> None:
+    broker = start_broker()
+    for topic in ("kept", "gone/1", "gone/2"):
+        broker.api("POST", "mqtt/publish", json={"topic": topic, "payload": "x", "retain": True})
+    assert broker.api("DELETE", "retained?_match_topic=gone/%2B").json() == {"deleted": 2}
+    broker.kill9()
+    broker.start()
+    assert topics(broker) == {"kept"}
 
 
 @pytest.mark.parametrize(
