@@ -21,6 +21,8 @@ from emqx_mgmt.broker.turns import Turns
 from emqx_mgmt.broker.zones import core_zone, refresh
 from emqx_mgmt.listeners import Listener, close_listeners
 from emqx_mgmt.listeners.proxy import read_header
+from emqx_mgmt.listeners.renewal import PERIOD_S as RENEWAL_S
+from emqx_mgmt.listeners.renewal import Renewal
 from emqx_mgmt.modules import modules_of
 from emqx_mgmt.monitor import HubLag, Monitor, watches
 from emqx_mgmt.plugins import Plugins
@@ -67,8 +69,12 @@ class Node:
         self.monitor = Monitor(
             self.alarms, watches(settings, self.hub_lag, self._connections, self._most_connections)
         )
+        self.renewal = Renewal()
+        self._shortages = 0
         self.chores: list[Periodic | HubLag] = [
             self.hub_lag,
+            Periodic(RENEWAL_S, self.renewal.look),
+            Periodic(1.0, self._watch_descriptors),
             Periodic(BAN_SWEEP_S, lambda: self.store.bans.sweep(time.time())),
             Periodic(settings["monitor.check_interval"], lambda: self.monitor.check(int(time.time()))),
         ]
@@ -135,16 +141,17 @@ class Node:
         assert self.turns is not None
         # Accepted sockets inherit it: without Nagle's algorithm an acknowledgement is not held back.
         listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        zone = self._zone(listener.zone)
-        self.turns.reactor.listen(
-            Acceptor(
-                listener.sock.fileno(), zone, listener,
-                tls=listener.tls.context() if listener.tls else None,
-                websocket=listener.websocket,
-                read_proxy_header=read_header if listener.guard.trusted is not None else None,
-                max_rate=listener.max_conn_rate,
-            )
+        acceptor = Acceptor(
+            listener.sock.fileno(), self._zone(listener.zone), listener,
+            tls=listener.tls.context() if listener.tls else None,
+            websocket=listener.websocket,
+            read_proxy_header=read_header if listener.guard.trusted is not None else None,
+            max_rate=listener.max_conn_rate,
         )
+        self.turns.reactor.listen(acceptor)
+        tls = listener.tls
+        if tls is not None:
+            self.renewal.watch(listener, lambda: acceptor.renew(tls.context()))
 
     def _zone(self, name: str) -> Zone:
         """The one record of a zone, shared by its listeners and sessions."""
@@ -153,6 +160,16 @@ class Node:
         return self.zones[name]
 
     # -- what is watched ------------------------------------------------------------------------------
+
+    def _watch_descriptors(self) -> None:
+        """An alarm while connections have to wait because no descriptor is left for them."""
+        now, shortages = int(time.time()), sum(listener.shortages for listener in self.listeners)
+        if shortages > self._shortages:
+            summary = "connections wait until others close; raise the limit of open files"
+            self.alarms.set(Alarm("out_of_descriptors", "critical", "no file descriptors left", summary, now))
+        else:
+            self.alarms.clear("out_of_descriptors", now)
+        self._shortages = shortages
 
     def _connections(self) -> int:
         return sum(listener.current_conns for listener in self.listeners if listener.is_mqtt)

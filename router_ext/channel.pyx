@@ -1199,6 +1199,10 @@ cdef class Channel(Connection):
     def is_held(self):
         return self.holds != 0
 
+    def peer_certificate(self):
+        """The client's certificate in DER, or None."""
+        return self.transport.peer_certificate() if self.transport is not None else None
+
     @property
     def is_shaken(self):
         """The handshakes of TLS and WebSocket are over, if there are any."""

@@ -42,6 +42,10 @@ cdef class Transport:
     cdef int close(self) except -1:
         return 0
 
+    def peer_certificate(self):
+        """The client's certificate in DER, or None."""
+        return None
+
     cdef ssize_t fail(self, str reason) noexcept:
         """Ends the connection: `return self.fail(word)`."""
         self.failure = reason

@@ -4,7 +4,6 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memcpy, memmove
 
 from router_ext.outbox cimport Outbox, outbox_consume, outbox_peek
-from router_ext.tls cimport TlsTransport
 from router_ext.transport cimport set_errno
 
 from router_ext.upgrade import TOO_LARGE, respond
@@ -276,7 +275,7 @@ cdef class WebSocketTransport(Transport):
         return self.below.close()
 
     def peer_certificate(self):
-        return self.below.peer_certificate() if isinstance(self.below, TlsTransport) else None
+        return self.below.peer_certificate()
 
 
 cdef uint8_t frame_head(uint8_t* head, uint8_t opcode, size_t n) noexcept nogil:

@@ -12,6 +12,7 @@ from emqx_mgmt.api import (
     auth,
     banned,
     brokers,
+    browsers,
     configs,
     connections,
     errors,
@@ -84,6 +85,7 @@ def build(node: Node) -> Flask:
     app.register_blueprint(status.blueprint)
     app.register_blueprint(monitoring.blueprint(node, cluster))
 
+    browsers.install(app, node)  # first: a preflight carries no credentials
     auth.install(app, node)
     style.install(app, node)
     errors.install(app)

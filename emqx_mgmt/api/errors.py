@@ -67,6 +67,7 @@ def install(app: flask.Flask) -> None:
     app.register_error_handler(Unknown, not_found)
     app.register_error_handler(NotFound, not_found)
     app.register_error_handler(MethodNotAllowed, not_found)
+    app.register_error_handler(TimeoutError, _stalled)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _our_bug)
 
@@ -90,6 +91,11 @@ def _config_refused(error: ConfigRefused) -> flask.Response:
 def _too_large(error: RequestEntityTooLarge) -> flask.Response:
     message = "the body is too large"
     return render.failure(413, NOT_JSON, message, {"message": message, "errorCode": NOT_JSON})
+
+
+def _stalled(_error: TimeoutError) -> flask.Response:
+    """The body did not come in time."""
+    return text(408, "Request Timeout")
 
 
 def _http_error(error: HTTPException) -> flask.Response:

@@ -85,8 +85,9 @@ class Connecting:
         """The client id: as sent, the user name where the zone says so, or one of the broker's own."""
         zone: Zone = channel.zone
         client_id = packet.client_id
-        if zone.use_username_as_clientid and packet.username:
-            client_id = packet.username
+        username = channel.listener.identify(channel) or packet.username
+        if zone.use_username_as_clientid and username:
+            client_id = username
         if not client_id:
             # [MQTT-3.1.3-8] 3.1.1: only with Clean Session; MQTT 3.1 knows no empty identifier.
             if packet.proto_ver == 3 or (packet.proto_ver == 4 and not packet.clean_start):
@@ -94,7 +95,7 @@ class Connecting:
             client_id = f"auto-{secrets.token_hex(12)}"
         elif len(client_id.encode()) > zone.max_clientid_len:
             raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID)
-        return Client(client_id, packet.username, channel.peer, zone.name, packet.proto_ver,
+        return Client(client_id, username, channel.peer, zone.name, packet.proto_ver,
                       password=packet.password, auth_method=packet.properties.get("authentication_method"))
 
     def _check_mountpoint(self, channel: Channel, client: Client) -> None:

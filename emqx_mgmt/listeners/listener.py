@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from emqx_mgmt.listeners.descriptors import ConnectionBudget, connection_budget
 from emqx_mgmt.listeners.guard import Guard
+from emqx_mgmt.listeners.peer import identify
 from emqx_mgmt.listeners.tls import TlsOptions
 from emqx_mgmt.settings import Endpoint
 from router_ext.websocket import WebSocketLimits
+
+if TYPE_CHECKING:
+    from router_ext.channel import Channel
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +74,10 @@ class Listener:
         self.budget.taken += 1
         self.guard.opened(address)
         return True
+
+    def identify(self, channel: Channel) -> str | None:
+        """The user name that the client's certificate gives, where the listener takes it from there."""
+        return identify(channel) if self.tls is not None and self.tls.verify else None
 
     def closed(self, reason: str, address: bytes) -> None:
         """Called for each admitted connection that ended; a normal end is not counted."""

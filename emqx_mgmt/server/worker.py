@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
 from typing import Any
+from weakref import WeakSet
 
 import gevent
 from gunicorn import util
@@ -13,6 +15,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from emqx_mgmt.listeners import close_listeners
 from emqx_mgmt.server.application import running_node
+from emqx_mgmt.server.https import HttpsServer
 from emqx_mgmt.server.master import Master, current
 
 log = logging.getLogger(__name__)
@@ -44,14 +47,41 @@ class Worker(GeventWorker):
             row.current_conns -= 1
 
     def run(self) -> None:
-        http = current().http
-        self.rows = {row.sock.getsockname()[:2]: row for row in http if row.sock}
+        http, https = current().http, current().https
+        self.rows = {row.sock.getsockname()[:2]: row for row in [*http, *https] if row.sock}
         close_listeners(http)  # gunicorn serves its own descriptors of them, and closes those when it should
+        self.kept: WeakSet[Any] = WeakSet()  # greenlets that have served a request
+        self.secured = [HttpsServer(row, self.handle) for row in https]
+        for server in self.secured:
+            server.start()
+            running_node().renewal.watch(server.listener, server.renew)
         super().run()
+        for server in self.secured:
+            server.stop()
+
+    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
+        """A client that stops taking or giving bytes in the middle of a request is as good as gone."""
+        sock.settimeout(current().settings["management.send_timeout"])
+        try:
+            return super().handle_request(listener_name, req, sock, addr)
+        except TimeoutError:
+            raise ConnectionResetError(errno.ECONNRESET, "the client stalled") from None
+        finally:
+            sock.settimeout(None)
+
+    def timeout_ctx(self) -> gevent.Timeout:
+        """Around the head of each request: a client that sends it byte by byte gains nothing. Before a second one, the
+        connection may also be idle."""
+        greenlet = gevent.getcurrent()
+        limit = self.cfg.keepalive if greenlet in self.kept else current().settings["management.header_timeout"]
+        self.kept.add(greenlet)
+        return gevent.Timeout(limit, False)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """TERM: MQTT clients are told at once; gunicorn first waits for HTTP requests that are still open."""
         super().handle_exit(sig, frame)
+        for server in self.secured:
+            server.close()
         gevent.spawn(running_node().drain)
 
     def start_node(self) -> None:

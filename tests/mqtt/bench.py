@@ -26,6 +26,9 @@ class Door:
     def closed(self, reason: str, _address: bytes) -> None:
         self.ended.append(reason)
 
+    def identify(self, _channel: Channel) -> None:
+        """No certificate gives a user name."""
+
 
 class Bench:
     """`Bench(max_inflight=3)`: keywords are the zone's settings; `strategy` is that of shared subscriptions."""

@@ -1,0 +1,31 @@
+"""What a client's certificate says about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from router_ext.channel import Channel
+
+
+def identify(channel: Channel) -> str | None:
+    """Notes the subject of the client's certificate on the channel; the user name that the listener takes from it,
+    or None where it takes none or there is no certificate."""
+    listener = channel.listener
+    der = channel.peer_certificate()
+    if der is None:
+        return None
+    # Imported here: only who asks for certificates pays for it.
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    certificate = x509.load_der_x509_certificate(der)
+    channel.peercert = certificate.subject.rfc4514_string()
+    if listener.tls.peer_cert_as_username == "cn":
+        names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        return str(names[0].value) if names else None
+    if listener.tls.peer_cert_as_username == "dn":
+        return str(channel.peercert)
+    if listener.tls.peer_cert_as_username == "crt":
+        return certificate.public_bytes(Encoding.PEM).decode()
+    return None

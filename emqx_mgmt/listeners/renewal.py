@@ -1,0 +1,41 @@
+"""Certificates that change while the node runs: new connections get the new ones, open ones keep theirs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from emqx_mgmt.listeners.listener import Listener
+from emqx_mgmt.listeners.tls import Stamp
+
+log = logging.getLogger(__name__)
+
+PERIOD_S = 2.0
+
+
+class Renewal:
+    """`watch(listener, renew)` has `renew()` called when one of the listener's TLS files has changed.
+
+    A set of files that cannot be used (half written, say) is told once; the one from before stays."""
+
+    def __init__(self) -> None:
+        self._watched: list[tuple[Listener, Callable[[], None]]] = []
+        self._seen: dict[str, Stamp] = {}
+
+    def watch(self, listener: Listener, renew: Callable[[], None]) -> None:
+        assert listener.tls is not None
+        self._watched.append((listener, renew))
+        self._seen[listener.identity] = listener.tls.stamp()
+
+    def look(self) -> None:
+        for listener, renew in self._watched:
+            assert listener.tls is not None
+            stamp = listener.tls.stamp()
+            if stamp == self._seen[listener.identity]:
+                continue
+            self._seen[listener.identity] = stamp
+            try:
+                renew()
+                log.info("TLS files were read again: %s", listener)
+            except Exception as error:  # OpenSSL's and the system's, in many classes
+                log.error("TLS files of %s have changed and cannot be used; the old ones stay: %s", listener, error)

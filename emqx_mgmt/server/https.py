@@ -1,0 +1,57 @@
+"""HTTPS: servers of our own beside gunicorn's, which share one TLS context; requests go the same way from there."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent.pool import Pool
+from gevent.server import StreamServer
+from gevent.socket import socket as gevent_socket
+
+from emqx_mgmt.listeners import Listener
+
+HANDSHAKE_S = 10.0
+Handle = Callable[[Any, Any, Any], None]
+
+
+class HttpsServer:
+    """Serves one listener. `handle(listening socket, connection, address)` is the worker's."""
+
+    def __init__(self, listener: Listener, handle: Handle) -> None:
+        assert listener.sock is not None
+        assert listener.tls is not None
+        self.listener = listener
+        self._handle = handle
+        self._options = listener.tls
+        self._context = listener.tls.http_context()
+        sock = gevent_socket(listener.sock.family, listener.sock.type, fileno=listener.sock.detach())
+        self.sock = listener.sock = sock
+        self._server = StreamServer(sock, handle=self._shake, spawn=Pool(listener.max_conns))
+
+    def renew(self) -> None:
+        """Connections from now on get the certificate that is in the files."""
+        self._options.load_chain(self._context)
+
+    def start(self) -> None:
+        self._server.start()
+
+    def close(self) -> None:
+        """No new connections."""
+        self._server.close()
+
+    def stop(self) -> None:
+        self._server.stop(timeout=1)
+
+    def _shake(self, client: Any, address: Any) -> None:
+        """The handshake, under a deadline, then HTTP."""
+        with contextlib.closing(client):
+            try:
+                with gevent.Timeout(HANDSHAKE_S):
+                    secured = self._context.wrap_socket(client, server_side=True)
+            except (ssl.SSLError, OSError, gevent.Timeout):
+                return
+            self._handle(self.sock, secured, address)
