@@ -10,7 +10,7 @@ import pytest
 from router_ext.codec import encode
 from router_ext.packets import Connect, PublishPacket, Subscribe
 from tests.broker_process import wait_until
-from tests.mqtt.peer import PUBACK, VERSIONS, Client, Will
+from tests.mqtt.peer import PUBACK, PUBREC, PUBREL, VERSIONS, Client, Will
 
 NAMES = (f"conform-c{number}" for number in itertools.count())
 every_version = pytest.mark.parametrize("version", VERSIONS)
@@ -396,6 +396,36 @@ def test_reason_strings_only_for_those_who_ask(dial):
                                                     else {}))
         client.ack(PUBACK, 7, 0x92)
         assert ("reason_string" in client.packet().properties) is told or "maximum_packet_size" in properties
+
+
+def test_reason_strings_in_pubrel_and_pubcomp(dial):
+    """[MQTT-3.6.2-2] [MQTT-3.7.2-2]"""
+    for limit, told in ((1000, True), (64, True), (None, True)):
+        client = dial()
+        client.connect(next(NAMES), request_problem_information=1,
+                       **({} if limit is None else {"maximum_packet_size": limit}))
+        client.ack(PUBREC, 99)
+        client.ack(PUBREL, 99)
+        for answer in (client.packet(), client.packet()):
+            assert (answer.packet_id, answer.reason_code) == (99, 0x92)
+            assert ("reason_string" in answer.properties) is told
+    client = dial()
+    client.connect(next(NAMES), request_problem_information=1, maximum_packet_size=30)
+    client.ack(PUBREC, 99)
+    assert len(client.raw_packet()) <= 30
+
+
+def test_reason_strings_in_suback(dial, start_broker):
+    """[MQTT-3.9.2-1]"""
+    port = start_broker({"EMQX_MQTT__WILDCARD_SUBSCRIPTION": "false"}).mqtt_port
+    for filters, properties, told in (
+        (["#"], {"request_problem_information": 1}, True), (["t"], {"request_problem_information": 1}, False),
+        (["#"], {}, False), (["#"] * 40, {"request_problem_information": 1, "maximum_packet_size": 70}, False),
+    ):
+        client = dial(5, port)
+        client.connect("suback", **properties)
+        suback = client.subscribe(*filters)
+        assert ("reason_string" in suback.properties) is told
 
 
 @pytest.mark.parametrize("limit", [12, 20, 40])

@@ -451,3 +451,61 @@ def test_topic_aliases_to_the_client(dial, maximum):
             known[alias] = message.topic
         got.append(message.topic or known[alias])
     assert got == topics * 3
+
+
+# ---- refused and expired
+
+@pytest.fixture
+def checking(start_broker) -> int:
+    """The port of a broker that refuses payloads which are not what they are said to be."""
+    return start_broker({"EMQX_MQTT__CHECK_PAYLOAD_FORMAT": "true"}).mqtt_port
+
+
+def test_reasons_of_refused_messages(dial, checking):
+    """[MQTT-3.4.2-2] [MQTT-3.5.2-2]"""
+    for properties, told in (({}, False), ({"request_problem_information": 0}, False),
+                             ({"request_problem_information": 1}, True)):
+        client = dial(5, checking)
+        client.connect("refused", **properties)
+        for qos in (1, 2):
+            client.publish("t", b"\xff", qos=qos, payload_format_indicator=1)
+            ack = client.packet()
+            assert (ack.type, ack.reason_code) == (PUBACK if qos == 1 else PUBREC, 0x99)
+            assert ("reason_string" in ack.properties) is told
+
+
+def test_a_refused_qos_2_identifier_is_free(dial, checking):
+    """[MQTT-4.3.3-9]"""
+    client, reader = dial(5, checking), dial(5, checking)
+    client.connect("refused")
+    reader.connect("reader")
+    reader.subscribe("t")
+    client.publish("t", b"\xff", qos=2, payload_format_indicator=1)
+    expect(client, PUBREC, 10, 0x99)
+    client.publish("t", b"new", qos=2)
+    expect(client, PUBREC, 10)
+    assert reader.packet().payload == b"new"
+
+
+def test_an_expired_message_is_acknowledged_to_its_end(dial):
+    """[MQTT-4.3.3-13]: what the broker took with an interval of 0 or 1 s is answered like any other"""
+    topic = next(TOPICS)
+    client = dial()
+    client.connect(next(NAMES))
+    client.publish(topic, b"x", qos=2, message_expiry_interval=1)
+    expect(client, PUBREC, 10, 0x10)
+    time.sleep(1.5)
+    client.ack(PUBREL, 10)
+    expect(client, PUBCOMP, 10)
+
+
+@every_version
+def test_a_retained_message_of_qos_0_replaces_another(dial, retained, version):
+    """3.1.1: [MQTT-3.3.1-7]"""
+    topic = next(TOPICS)
+    client = dial(version)
+    client.connect(next(NAMES))
+    for number, qos in enumerate((1, 0, 0)):
+        client.publish(topic, b"%d" % number, qos=qos, retain=True)
+    client.packets()
+    assert [(message.payload, message.qos) for message in retained(topic, version)] == [(b"2", 0)]
