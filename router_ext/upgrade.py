@@ -40,8 +40,9 @@ def respond(request: bytes, path: str, origins: frozenset[str] | None) -> tuple[
         return False, FORBIDDEN
     key = headers.get("sec-websocket-key", "")
     offered = [token.strip() for token in headers.get("sec-websocket-protocol", "").split(",")]
-    chosen = next((token for token in offered if token.startswith("mqtt")), None)
-    # [MQTT-6.0.0-4] A client that names no subprotocol at all is let in; one that names only others is not.
+    chosen = "mqtt" if "mqtt" in offered else next((token for token in offered if token.startswith("mqtt")), None)
+    # [MQTT-6.0.0-4] The name selected is mqtt, before those of older clients (mqttv3.1). A client that names no
+    # subprotocol at all is let in; one that names only others is not.
     if not is_key(key) or (chosen is None and offered != [""]):
         return False, BAD_REQUEST
     return True, switching(key, chosen)
