@@ -7,9 +7,15 @@ import hashlib
 import hmac
 import itertools
 
+import gevent.event
 import pytest
 
+from emqx_mgmt.broker.enhanced import HOOK, AuthenticationFailed, Challenge, Proven
+from router_ext.codec import encode
+from router_ext.packets import Auth, Connect
 from tests.broker_process import BrokerProcess
+from tests.mqtt import raw
+from tests.mqtt.bench import Bench
 from tests.mqtt.peer import Client
 
 METHOD = "SCRAM-SHA-256"
@@ -215,6 +221,14 @@ def test_disconnect_before_connack(client):
     client.assert_closed()
 
 
+def test_silence_before_connack(start_broker):
+    """`idle_timeout` runs from the client's last word."""
+    with Client(start_broker({"EMQX_ZONE__EXTERNAL__IDLE_TIMEOUT": "1s"}).mqtt_port) as client:
+        answer = client.connect("silent", authentication_method=METHOD, authentication_data=Scram().first)
+        assert answer.reason_code == CONTINUE
+        client.assert_closed()
+
+
 def test_another_user_name_in_connect(client):
     """The user that was authenticated is the one that counts; CONNECT may not say otherwise."""
     scram = Scram()
@@ -287,6 +301,50 @@ def test_no_auth_without_a_method_in_connect(client):
     assert (type(answer).__name__, "authentication_method" in answer.properties) == ("Connack", False)
     client.auth(RE_AUTHENTICATE, authentication_method=METHOD, authentication_data=Scram().first)
     assert_disconnected(client, client.packet(), 0x82)
+
+
+class Riddle:
+    """A method of somebody else's, which asks a database each time."""
+
+    def __init__(self, gate: gevent.event.Event) -> None:
+        self.gate, self.asked = gate, 0
+
+    def step(self, data: bytes | None) -> Challenge | Proven:
+        self.gate.wait()
+        self.asked += 1
+        if data == b"fail":
+            raise RuntimeError("the database is gone")
+        if data == b"sorry":
+            raise AuthenticationFailed
+        return Proven("sphinx", data=b"pass") if data == b"man" else Challenge(b"four, two, three legs?")
+
+
+@pytest.mark.parametrize(("word", "kind", "code"), [
+    (b"man", raw.CONNACK, 0x00), (b"sorry", raw.CONNACK, 0x87), (b"fail", raw.CONNACK, 0x87),
+])
+def test_a_method_that_takes_its_time(word, kind, code):
+    """Behind the hook, in a greenlet: what follows waits, others do not."""
+    bench, gate = Bench(), gevent.event.Event()
+    bench.broker.hooks.add(HOOK, lambda client, method: Riddle(gate) if method == "RIDDLE" else None, blocking=True)
+    client, other = bench.open(), bench.client("other")
+
+    def auth(data: bytes) -> bytes:
+        return encode(Auth(CONTINUE, {"authentication_method": "RIDDLE", "authentication_data": data}), 5)
+
+    client.send(encode(Connect("slow", 5, properties={"authentication_method": "RIDDLE"}), 5) + auth(word)
+                + b"\xc0\x00")
+    bench.turn()
+    other.silent()
+    client._read()
+    assert client.inbox == b""
+    gate.set()
+    client.expect(raw.AUTH, code=CONTINUE)
+    client.expect(kind, code=code)
+    if code:
+        client.closed()
+    else:
+        client.expect(raw.PINGRESP)
+        assert bench.engine.sessions["slow"].username == "sphinx"
 
 
 def test_users_survive_a_restart_and_can_be_changed(start_broker, tmp_path):
