@@ -92,12 +92,12 @@ class Node:
         self.listeners[:] = listeners
         self.turns = Turns(self.broker)
         self.turns.start()
-        unknown = self.plugins.unknown(self.settings.unknown_variables)
-        if unknown:
-            log.warning("Unknown variables are ignored: %s", ", ".join(unknown))
         stored = self._open_store(self.turns)
         # Before the first client: one of them may be what decides who is let in.
         self.plugins.start()
+        unknown = self.plugins.unknown(self.settings.unknown_variables)
+        if unknown:
+            log.warning("Unknown variables are ignored: %s", ", ".join(unknown))
         for module in self.modules:
             module.start()
         if stored is not None:

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 POINTS = frozenset({
     "client.authenticate", "client.enhanced_authenticate", "client.check_acl", "client.connected",
     "client.disconnected", "client.subscribe", "client.unsubscribe", "session.created", "session.resumed",
-    "session.subscribed", "session.unsubscribed", "session.terminated", "message.publish", "message.delivered",
-    "message.acked", "message.dropped",
+    "session.subscribed", "session.unsubscribed", "session.terminated", "message.publish",
+    "message.acked",
 })
 
 
@@ -55,6 +55,8 @@ class Hooks:
 
         `prefix`, for `message.publish`: the handler is for messages whose topics begin with it; all others keep
         their way past Python."""
+        if point not in POINTS:
+            raise ValueError(f"there is no hook point {point}")
         self._added += 1
         order = -self._added if point in LATEST_FIRST else self._added
         insort(self._points[point], Handler((-priority, order), call, blocking, prefix))

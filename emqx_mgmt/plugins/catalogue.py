@@ -10,12 +10,15 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
+from emqx_mgmt.broker.hooks import HandlerFailed
+from emqx_mgmt.plugins.faults import Faults, Watched
 from emqx_mgmt.plugins.plugin import Plugin
 from emqx_mgmt.settings.table import find
 
 log = logging.getLogger(__name__)
 
 GROUP = "emqx_mgmt.plugins"
+IMPORT_S = 10.0  # of the processor, for all that a plugin imports
 SHIPPED_PACKAGE = "emqx_mgmt.plugins.shipped"
 SHIPPED = [
     EntryPoint(name, f"{SHIPPED_PACKAGE}.{module}", GROUP)
@@ -68,11 +71,14 @@ class Catalogue:
 
     def _add(self, origin: EntryPoint) -> None:
         try:
-            plugin = origin.load()
-            complaint = flaw(plugin)
-        except Exception:
-            log.exception("The plugin of %s cannot be imported and is not listed", origin.value)
+            plugin = Watched(origin.name, "import", origin.load, Faults(), patience=IMPORT_S)()
+        except HandlerFailed:
+            log.error("The plugin of %s cannot be imported and is not listed", origin.value)
             return
+        try:
+            complaint = flaw(plugin)
+        except Exception as error:  # somebody else's declarations
+            complaint = f"what it declares cannot be read: {error}"
         if complaint is None and plugin.name in self._classes:
             complaint = f"there is another plugin of the name {plugin.name}"
         if complaint is not None:

@@ -28,6 +28,7 @@ T = TypeVar("T")
 DECISIONS = frozenset({"client.authenticate", "client.check_acl", "client.subscribe"})
 PUBLISH = "message.publish"
 DATAGRAMS = 1024  # answered at a time
+STUBBORN_S = 5.0  # how long a greenlet may keep from ending
 
 
 class Host:
@@ -162,7 +163,7 @@ class Host:
             with contextlib.suppress(ValueError):
                 self.services.listeners.remove(row)
         self._rows.clear()
-        self._greenlets.kill()
+        self._greenlets.kill(timeout=STUBBORN_S)
 
     def _watch(self, what: str, call: Callable[..., Any], deadline: float | None = None) -> Watched:
         return Watched(self.name, what, call, self.faults, deadline)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,9 +162,9 @@ class Plugins:
             self._start(plugin)
             try:
                 self._remember(name, True)
-            except Exception as error:
+            except PluginRefused:
                 self._stop(name)
-                raise PluginRefused(f"cannot be stored: {error}") from error
+                raise
 
     def unload(self, name: str) -> None:
         with self._lock:
@@ -212,7 +213,10 @@ class Plugins:
         raise UnknownPlugin(name)
 
     def _remember(self, name: str, loaded: bool) -> None:
-        self._store.plugins.set_loaded(name, None if (name in self._configured) == loaded else loaded)
+        try:
+            self._store.plugins.set_loaded(name, None if (name in self._configured) == loaded else loaded)
+        except sqlite3.Error as error:
+            raise PluginRefused(f"cannot be stored: {error}") from error
 
     # -- settings -------------------------------------------------------------------------------------
 

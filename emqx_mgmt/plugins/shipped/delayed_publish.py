@@ -20,7 +20,7 @@ PREFIX = "$delayed/"
 LONGEST_DELAY = 4294967
 # Messages published, read or written between two turns of the loop.
 CHUNK = 1000
-WRITE_S = 0.05
+WRITE_S = 0.01  # between two commits
 NEVER_S = 3600.0
 
 TABLE = """
@@ -60,13 +60,13 @@ class DelayedPublish(Plugin):
 
     def load(self) -> None:
         self._heap: list[Pending] = []
-        self._wake = Event()
+        self._wake, self._changed = Event(), Event()
         self._added: list[tuple[int, int, bytes]] = []
         self._gone: list[int] = []
         self._stored = self._number = self.host.store.run(highest)
         self.host.hook("message.publish", self.take, prefix=PREFIX)
         self.host.spawn(self.release)
-        self.host.every(WRITE_S, self.write)
+        self.host.spawn(self.keep_writing)
 
     def unload(self) -> None:
         """What is pending stays in the store, and goes on when the plugin is loaded again."""
@@ -96,6 +96,7 @@ class DelayedPublish(Plugin):
                                message.properties, message.expiry, monotonic)
         heapq.heappush(self._heap, (monotonic + delay_ms, self._number, later))
         self._added.append((self._number, wall + delay_ms, blob_of(later, wall)))
+        self._changed.set()
         if self._heap[0][1] == self._number:
             self._wake.set()
         return None
@@ -120,9 +121,18 @@ class DelayedPublish(Plugin):
                 # [MQTT-3.3.2-5] The interval may have passed while the message waited here.
                 if message.expiry is None or now - message.arrived < message.expiry * 1000:
                     self.host.broker.route(message, None)
+            self._changed.set()
             gevent.sleep(0)
 
     # -- the store --------------------------------------------------------------------------------------
+
+    def keep_writing(self) -> None:
+        """At once; what comes during a commit goes with the next one."""
+        while True:
+            self._changed.wait()
+            self._changed.clear()
+            self.write()
+            gevent.sleep(WRITE_S)
 
     def write(self) -> None:
         """All changes since the last time, in one commit."""
