@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SOURCES := setup.py pyproject.toml $(wildcard router_ext/*.pyx router_ext/*.pxd)
 
-.PHONY: run test lint bench clean
+.PHONY: run test test-kill lint bench clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/gunicorn wsgi:app
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest
+
+# kill -9 of the whole broker, 50 times under load; the ordinary tests do it three times.
+test-kill: $(VENV)/.installed-test
+	DURABLE_ROUNDS=50 $(BIN)/python -m pytest tests/durable/test_kill.py
 
 lint: $(VENV)/.installed $(VENV)/.installed-lint
 	PATH="$(CURDIR)/$(BIN):$$PATH"; ruff check . && mypy && cython-lint router_ext

@@ -27,7 +27,7 @@ from emqx_mgmt.modules import modules_of
 from emqx_mgmt.monitor import HubLag, Monitor, watches
 from emqx_mgmt.plugins import Plugins
 from emqx_mgmt.settings import Settings
-from emqx_mgmt.storage import PUBLIC_PASSWORD, Store
+from emqx_mgmt.storage import PUBLIC_PASSWORD, Store, backup
 from emqx_mgmt.storage.messages import Recovered, StoreLink, read_back
 from router_ext.journal import Journal
 from router_ext.reactor import Acceptor
@@ -82,6 +82,8 @@ class Node:
         self.is_draining = False
 
     def start(self, listeners: list[Listener]) -> None:
+        while not backup.try_to_put_in_place(Path(self.settings["node.data_dir"]), log.warning):
+            gevent.sleep(0.05)
         self.store.open()
         self.store.applications.bootstrap(self.settings["management.bootstrap_app"])
         self.store.users.bootstrap(

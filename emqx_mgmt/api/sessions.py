@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.paging import Paged
+from emqx_mgmt.api.render import Done
 from emqx_mgmt.manage import Cluster
+from emqx_mgmt.manage.errors import NOT_ONLINE, Refused
 from emqx_mgmt.manage.listing import Page, Paging
 from emqx_mgmt.manage.rows import SessionRow
 
@@ -25,7 +27,41 @@ def lookup_node_session(cluster: Cluster, node: str, clientid: str) -> list[Sess
     return cluster.named(node).session(clientid)
 
 
+def clean_session(cluster: Cluster, clientid: str) -> Done:
+    outcomes = {node.delete_session(clientid) for node in cluster.running()}
+    return deleted(outcomes)
+
+
+def clean_node_session(cluster: Cluster, node: str, clientid: str) -> Done:
+    return deleted({cluster.named(node).delete_session(clientid)})
+
+
+def deleted(outcomes: set[str]) -> Done:
+    """Each node says `deleted`, `not_found` or `running_session`."""
+    if "running_session" in outcomes:
+        raise Refused("running_session")
+    if "deleted" not in outcomes:
+        raise Refused("not_found", NOT_ONLINE)
+    return Done()
+
+
 ENDPOINTS = (
+    Endpoint(
+        "clean_session",
+        "DELETE",
+        "/sessions/persistent/:clientid",
+        "Delete the session of a client that is not connected, with its queue",
+        clean_session,
+        listed=False,
+    ),
+    Endpoint(
+        "clean_node_session",
+        "DELETE",
+        "nodes/:node/sessions/persistent/:clientid",
+        "Delete the session of a client that is not connected, with its queue, on a node",
+        clean_node_session,
+        listed=False,
+    ),
     Endpoint(
         "list_sessions",
         "GET",

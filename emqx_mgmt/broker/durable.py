@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+from gevent.event import Event
 
 from router_ext.packets import Will
 from router_ext.session import Session
@@ -123,6 +124,15 @@ class Durable:
             return
         row = WillRow(will.topic, will.payload, will.qos, will.retain, will.properties, due)
         self.journal.put(WILL, session.number, b"", encode(row))
+
+    def wait(self, within: float = 5.0) -> bool:
+        """Waits until everything up to now is on disk; not for socket callbacks. False when it takes too long."""
+        if self.journal is None:
+            return True
+        done = Event()
+        self.journal.flush_now()
+        self.journal.when_committed(done.set)
+        return bool(done.wait(within))
 
     # -- what the store says ----------------------------------------------------------------------------
 

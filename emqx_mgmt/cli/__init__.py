@@ -28,3 +28,28 @@ def defaults() -> None:
     from emqx_mgmt.settings.sample import sample
 
     click.echo(sample(), nl=False)
+
+
+@main.group()
+def data() -> None:
+    """Back up and restore everything durable."""
+
+
+@data.command("export")
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option("--config", type=click.Path(exists=True, dir_okay=False), help="The configuration file.")
+def export_data(file: str, config: str | None) -> None:
+    """Write a backup to FILE; the broker may be running."""
+    from emqx_mgmt.cli.data import export_to
+
+    export_to(file, config)
+
+
+@data.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--config", type=click.Path(exists=True, dir_okay=False), help="The configuration file.")
+def import_data(file: str, config: str | None) -> None:
+    """Replace everything durable with the backup in FILE; a running broker starts a new worker with it."""
+    from emqx_mgmt.cli.data import import_from
+
+    import_from(file, config)

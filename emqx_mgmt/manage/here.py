@@ -245,6 +245,18 @@ class ThisNode:
         """How many connections were closed."""
         return sum(self.kick(session.client_id) for session in self._sessions_of(username))
 
+    def delete_session(self, client_id: str) -> str:
+        """`deleted`, `not_found` or, when its client is connected, `running_session`."""
+        broker = self._node.broker
+        session = broker.sessions.get(client_id)
+        if session is None:
+            return "not_found"
+        if session.channel is not None:
+            return "running_session"
+        broker.sessions_life.end(session, "deleted")
+        broker.durable.wait()
+        return "deleted"
+
     def kick(self, client_id: str) -> bool:
         return self._node.broker.kick(client_id)
 

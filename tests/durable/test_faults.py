@@ -121,7 +121,8 @@ def test_store_process_dies(start_broker: Start):
     worker = broker.worker
     store = next(child for child in psutil.Process(worker.pid).children() if "process" in " ".join(child.cmdline()))
     os.kill(store.pid, signal.SIGKILL)
-    wait_until(lambda: broker.worker.pid != worker.pid and broker.is_ready(), 20, "the next worker")
+    wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 10, "the worker's end")
+    wait_until(broker.is_ready, 20, "the next worker")
     assert wait_until(lambda: connected(broker), 10).present
 
 
