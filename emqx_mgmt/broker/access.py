@@ -44,6 +44,23 @@ class Access:
             answer = asked(client, topic)
         return zone.acl_nomatch_allow if answer is None else bool(answer)
 
+    def explain(self, client: Client, access: int, topic: str, zone: Zone) -> tuple[bool, str]:
+        """What the chain says, asked anew, and who of it says so; may switch greenlets if a handler blocks."""
+        if not zone.enable_acl:
+            return True, f"enable_acl is off in zone {zone.name}"
+        if client.is_super:
+            return True, "super user"
+        answer = self._broker.hooks.fold("client.check_acl", client, access, topic)
+        if answer is not None:
+            return bool(answer), "a plugin or module"
+        rules = self._rules
+        if rules is not None:
+            asked = rules.publish_rule if access == PUBLISH else rules.subscribe_rule
+            rule = asked(client, topic)
+            if rule is not None:
+                return rule.allow, f"acl_file, line {rule.line}"
+        return zone.acl_nomatch_allow, "acl_nomatch"
+
     def check_publish(self, channel: Channel, access: int, topic: bytes) -> int:
         """A verdict the cache did not have. PENDING: the channel is held until the chain has answered."""
         client, zone, name = channel.context, channel.zone, topic.decode()

@@ -28,18 +28,29 @@ class AclRules:
 
     def may_publish(self, client: Client, topic: str) -> bool | None:
         """None when no rule matches."""
-        return _decide(self._publish, client, topic)
+        return _verdict(_deciding(self._publish, client, topic))
 
     def may_subscribe(self, client: Client, topic_filter: str) -> bool | None:
         """The filter asked for is held against the rules' own as if it were a topic."""
-        return _decide(self._subscribe, client, topic_filter)
+        return _verdict(_deciding(self._subscribe, client, topic_filter))
+
+    def publish_rule(self, client: Client, topic: str) -> Rule | None:
+        """The one that decides; None when no rule matches."""
+        return _deciding(self._publish, client, topic)
+
+    def subscribe_rule(self, client: Client, topic_filter: str) -> Rule | None:
+        return _deciding(self._subscribe, client, topic_filter)
 
 
-def _decide(rules: list[Rule], client: Client, topic: str) -> bool | None:
+def _deciding(rules: list[Rule], client: Client, topic: str) -> Rule | None:
     for rule in rules:
         if _is_about(rule.who, client) and _covers(rule.topics, client, topic):
-            return rule.allow
+            return rule
     return None
+
+
+def _verdict(rule: Rule | None) -> bool | None:
+    return None if rule is None else rule.allow
 
 
 def _is_about(who: Who, client: Client) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from emqx_mgmt.broker.about import SYSDESCR, VERSION, datetime_text, uptime_text
 from emqx_mgmt.manage import rows
 from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ONLINE, ConfigRefused, MqttRefused, Refused, Unknown
+from emqx_mgmt.manage.explain import Explanation, explain
 from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges
 from emqx_mgmt.manage.formats import memory_text
 from emqx_mgmt.manage.listing import Page, Paging, filtered, in_turns, page_of
@@ -307,6 +308,9 @@ class ThisNode:
     def routes_to(self, topic: str) -> list[rows.Route]:
         """One row for each route of exactly this filter; nothing is matched against wildcards."""
         return [self._route(topic)] * self._node.broker.router.has_route(topic.encode())
+
+    def explain(self, topic: str, client_id: str | None, qos: int, limit: int) -> Explanation:
+        return explain(self._node.broker, topic, client_id, qos, limit)
 
     # -- messages ---------------------------------------------------------------------------------
 

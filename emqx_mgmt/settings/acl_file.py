@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emqx_mgmt.settings.terms import Atom, Reader, Term
@@ -52,6 +52,7 @@ class Rule:
     who: Who
     access: frozenset[str]
     topics: tuple[TopicRule, ...] | None
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def parse_rules(text: str) -> tuple[Rule, ...]:
 
 def _rule(term: Term, line: int) -> Rule:
     try:
-        return _parsed(term)
+        return replace(_parsed(term), line=line)
     except ValueError as error:
         raise ValueError(f"line {line}: {error}") from None
 

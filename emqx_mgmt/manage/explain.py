@@ -1,0 +1,114 @@
+"""Why did my message not arrive? Whom a message would reach, and who would refuse it, without sending one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from emqx_mgmt.broker.access import PUBLISH, SUBSCRIBE
+from emqx_mgmt.manage.listing import in_turns
+from router_ext.topic import topic_matches
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker.broker import Broker
+    from router_ext.session import Session
+
+# Session, shared group, option byte, subscription identifiers.
+Found = tuple["Session", str | None, int, list[int]]
+QOS, NO_LOCAL = 0x03, 0x04
+DELIVERED, QUEUED, DROPPED, CANDIDATE = "delivered", "queued", "dropped", "candidate"
+
+
+class Publisher(Struct):
+    """`allowed` by the rule named in `by`; `cached`: the verdict that its connection goes by until it is forgotten."""
+
+    client_id: str
+    allowed: bool
+    by: str
+    cached: bool | None
+
+
+class Recipient(Struct):
+    """`outcome`: delivered, queued, dropped, or candidate: one member of `group` gets the message. `allowed` is what
+    the access rules would say of these filters if they were subscribed to now."""
+
+    client_id: str
+    filters: list[str]
+    group: str | None
+    qos: int
+    outcome: str
+    reason: str
+    allowed: bool | None
+    by: str
+
+
+class Explanation(Struct):
+    """`topic` is what is routed: below the publisher's mountpoint. `count` is of all recipients, listed or not."""
+
+    topic: str
+    publisher: Publisher | None
+    reaches: str
+    count: int
+    recipients: list[Recipient]
+
+
+def explain(broker: Broker, topic: str, client_id: str | None, qos: int, limit: int) -> Explanation:
+    """`client_id` is the publisher's, and matters only while it is connected."""
+    session = broker.sessions.get(client_id) if client_id is not None else None
+    publisher, routed = None, topic
+    if session is not None and session.channel is not None:
+        publisher, routed = _publisher(broker, session, topic), f"{session.channel.mountpoint or ''}{topic}"
+    if publisher is not None and not (publisher.allowed if publisher.cached is None else publisher.cached):
+        return Explanation(routed, publisher, "nobody: the publisher is refused", 0, [])
+    found = broker.router.recipients(routed.encode())
+    rows = list(in_turns(_rows(broker, found[:limit], routed, session, qos)))
+    reaches = "nobody: no subscription matches" if not found else f"{len(found)} subscriptions"
+    return Explanation(routed, publisher, reaches, len(found), rows)
+
+
+def _publisher(broker: Broker, session: Session, topic: str) -> Publisher:
+    channel = session.channel
+    allowed, by = broker.access.explain(channel.context, PUBLISH, topic, channel.zone)
+    cached = channel.cached_verdict(PUBLISH, topic.encode()) if channel.zone.enable_acl else None
+    return Publisher(session.client_id, allowed, by, cached)
+
+
+def _rows(
+    broker: Broker, found: list[Found], topic: str, publisher: Session | None, qos: int
+) -> Iterator[Recipient]:
+    for session, group, options, _ids in found:
+        granted = options & QOS
+        sent = max(qos, granted) if session.zone.upgrade_qos else min(qos, granted)
+        filters = [
+            topic_filter
+            for topic_filter, of, _options, _id in broker.router.subscriptions(session)
+            if of == group and topic_matches(topic_filter, topic)
+        ]
+        outcome, reason = _outcome(session, options, group, sent, session is publisher)
+        allowed, by = _may_subscribe(broker, session, filters)
+        yield Recipient(session.client_id, filters, group, sent, outcome, reason, allowed, by)
+
+
+def _outcome(session: Session, options: int, group: str | None, qos: int, own: bool) -> tuple[str, str]:
+    channel, zone = session.channel, session.zone
+    if own and group is None and (options & NO_LOCAL or (channel.proto_ver != 5 and zone.ignore_loop_deliver)):
+        return DROPPED, "its own message"
+    if group is not None:
+        return CANDIDATE, "one member of the group gets it" + ("" if channel else "; this one is not connected")
+    if channel is not None:
+        full = qos and session.inflight_len >= session.max_inflight
+        return (QUEUED, "the in-flight window is full") if full else (DELIVERED, "")
+    if qos == 0 and not zone.mqueue_store_qos0:
+        return DROPPED, "not connected, and QoS 0 is not kept (mqueue_store_qos0)"
+    return QUEUED, "not connected"
+
+
+def _may_subscribe(broker: Broker, session: Session, filters: list[str]) -> tuple[bool | None, str]:
+    channel = session.channel
+    if channel is None:
+        return None, "not connected"
+    verdicts = [broker.access.explain(channel.context, SUBSCRIBE, one, channel.zone) for one in filters]
+    refused = [by for allowed, by in verdicts if not allowed]
+    return (False, refused[0]) if refused else (True, verdicts[0][1] if verdicts else "")
