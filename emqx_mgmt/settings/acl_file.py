@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from emqx_mgmt.settings.terms import Atom, Reader, Term
@@ -52,7 +52,7 @@ class Rule:
     who: Who
     access: frozenset[str]
     topics: tuple[TopicRule, ...] | None
-    line: int = 0
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
