@@ -15,7 +15,7 @@ from emqx_mgmt.api.render import Created, Done
 from emqx_mgmt.broker.banned import IP_ADDRESS, KINDS, Ban, Key, address_text
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import MISSING_PARAMETER
-from emqx_mgmt.manage.listing import Page, Paging
+from emqx_mgmt.manage.listing import Page, Paging, page_of
 
 UNDEFINED = "undefined"
 
@@ -87,11 +87,11 @@ def kind_of(given: dict[str, Any]) -> str:
 
 
 def list_banned(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.bans(params, _row)
+    return page_of(list(cluster.here.bans.table), params, _row)
 
 
 def create_banned(cluster: Cluster, params: NewBan) -> Created:
-    cluster.here.ban(params.ban)
+    cluster.here.bans.put(params.ban)
     return Created(params.echo)
 
 
@@ -101,7 +101,7 @@ def delete_banned(cluster: Cluster, who: str, params: str) -> Done:
             who = address_text(who)
         except ValueError:
             return Done()
-    cluster.here.unban(Key(params, who))
+    cluster.here.bans.remove(Key(params, who))
     return Done()
 
 

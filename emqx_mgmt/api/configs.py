@@ -27,11 +27,11 @@ class Reset(Struct):
 
 
 def get_cluster_configs(cluster: Cluster) -> list[NodeConfig]:
-    return [NodeConfig(node.configs(), node.name) for node in cluster.running()]
+    return [NodeConfig(node.configuration.configs(), node.name) for node in cluster.running()]
 
 
 def get_node_configs(cluster: Cluster, node: str) -> list[ConfigItem]:
-    return cluster.named(node).configs()
+    return cluster.named(node).configuration.configs()
 
 
 def update_config(cluster: Cluster, app: str, params: Change) -> Done:
@@ -48,13 +48,13 @@ def update_node_config(cluster: Cluster, node: str, app: str, params: Change) ->
 def reset_config(cluster: Cluster, app: str, params: Reset) -> Done:
     """Takes a stored change back."""
     for node in cluster.running():
-        node.reset(app, params.key)
+        node.configuration.reset(app, params.key)
     return Done()
 
 
 def _configure(node: ThisNode, app: str, change: Change) -> None:
     try:
-        node.configure(app, change.key, change.value)
+        node.configuration.configure(app, change.key, change.value)
     except ValueError as error:
         raise BadParameter("value", str(error)) from None
 

@@ -14,33 +14,33 @@ from emqx_mgmt.manage.rows import Connection
 
 
 def list_connections(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.connections(params)
+    return cluster.here.clients.connections(params)
 
 
 def list_node_connections(cluster: Cluster, node: str, params: Paging) -> Page:
-    return cluster.named(node).connections(params)
+    return cluster.named(node).clients.connections(params)
 
 
 def lookup_connections(cluster: Cluster, clientid: str) -> list[Connection]:
-    return [row for node in cluster.running() for row in node.connection(clientid)]
+    return [row for node in cluster.running() for row in node.clients.connection(clientid)]
 
 
 def lookup_node_connections(cluster: Cluster, node: str, clientid: str) -> list[Connection]:
-    return cluster.named(node).connection(clientid)
+    return cluster.named(node).clients.connection(clientid)
 
 
 def kickout_connection(cluster: Cluster, clientid: str) -> Done:
-    if not [node for node in cluster.running() if node.kick(clientid)]:
+    if not [node for node in cluster.running() if node.clients.kick(clientid)]:
         raise Refused("not_found", NOT_ONLINE)
     return Done()
 
 
 def lookup_conns_via_username(cluster: Cluster, username: str) -> list[Connection]:
-    return [row for node in cluster.running() for row in node.connections_of(username)]
+    return [row for node in cluster.running() for row in node.clients.connections_of(username)]
 
 
 def lookup_node_conns_via_username(cluster: Cluster, node: str, username: str) -> list[Connection]:
-    return cluster.named(node).connections_of(username)
+    return cluster.named(node).clients.connections_of(username)
 
 
 class Kicked(Struct):
@@ -48,7 +48,7 @@ class Kicked(Struct):
 
 
 def kickout_username(cluster: Cluster, username: str) -> Kicked:
-    kicked = sum(node.kick_all_of(username) for node in cluster.running())
+    kicked = sum(node.clients.kick_all_of(username) for node in cluster.running())
     if not kicked:
         raise Refused("not_found", NOT_ONLINE)
     return Kicked(kicked)
@@ -65,12 +65,12 @@ class KickResult(Struct):
 
 def kickout_batch(cluster: Cluster, params: ManyIds) -> list[KickResult]:
     """Each client has its own result."""
-    kicked = {one: sum(node.kick(one) for node in cluster.running()) for one in params.client_ids}
+    kicked = {one: sum(node.clients.kick(one) for node in cluster.running()) for one in params.client_ids}
     return [KickResult(one, 0 if nodes else NOT_ONLINE) for one, nodes in kicked.items()]
 
 
 def clean_acl_cache(cluster: Cluster, clientid: str, topic: str) -> Done:
-    if not [node for node in cluster.running() if node.clean_acl_cache(clientid, topic)]:
+    if not [node for node in cluster.running() if node.clients.clean_acl_cache(clientid, topic)]:
         raise Refused("not_found", NOT_ONLINE)
     return Done()
 

@@ -93,7 +93,7 @@ class Unsubscribe(Struct):
 
 
 def mqtt_publish(cluster: Cluster, params: Publish) -> Code:
-    cluster.here.publish(
+    cluster.here.clients.publish(
         params.split(),
         params.payload_bytes(),
         params.qos,
@@ -105,12 +105,12 @@ def mqtt_publish(cluster: Cluster, params: Publish) -> Code:
 
 
 def mqtt_subscribe(cluster: Cluster, params: Subscribe) -> Code:
-    cluster.with_session(params.client_id).subscribe(params.client_id, params.split(), params.qos)
+    cluster.with_session(params.client_id).clients.subscribe(params.client_id, params.split(), params.qos)
     return Code()
 
 
 def mqtt_unsubscribe(cluster: Cluster, params: Unsubscribe) -> Code:
-    cluster.with_session(params.client_id).unsubscribe(params.client_id, params.topic)
+    cluster.with_session(params.client_id).clients.unsubscribe(params.client_id, params.topic)
     return Code()
 
 

@@ -19,34 +19,34 @@ class NodePlugins(Struct):
 
 
 def list_all_plugins(cluster: Cluster) -> list[NodePlugins]:
-    return [NodePlugins(node.name, node.plugins()) for node in cluster.running()]
+    return [NodePlugins(node.name, node.configuration.plugins()) for node in cluster.running()]
 
 
 def list_node_plugins(cluster: Cluster, node: str) -> list[PluginRow]:
-    return cluster.named(node).plugins()
+    return cluster.named(node).configuration.plugins()
 
 
 def load_plugin(cluster: Cluster, node: str, plugin: str) -> Done:
-    cluster.named(node).load_plugin(plugin)
+    cluster.named(node).configuration.load_plugin(plugin)
     return Done()
 
 
 def unload_plugin(cluster: Cluster, node: str, plugin: str) -> Done:
-    cluster.named(node).unload_plugin(plugin)
+    cluster.named(node).configuration.unload_plugin(plugin)
     return Done()
 
 
 def reload_plugin(cluster: Cluster, node: str, plugin: str) -> Done:
-    cluster.named(node).reload_plugin(plugin)
+    cluster.named(node).configuration.reload_plugin(plugin)
     return Done()
 
 
 def get_plugin_configs(cluster: Cluster, node: str, plugin: str) -> list[PluginSetting]:
-    return cluster.named(node).plugin_configs(plugin)
+    return cluster.named(node).configuration.plugin_configs(plugin)
 
 
 def update_plugin_configs(cluster: Cluster, node: str, plugin: str, params: dict[str, Any]) -> Done:
-    cluster.named(node).configure_plugin(plugin, params)
+    cluster.named(node).configuration.configure_plugin(plugin, params)
     return Done()
 
 

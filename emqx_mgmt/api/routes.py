@@ -10,11 +10,11 @@ from emqx_mgmt.manage.rows import Route
 
 
 def list_routes(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.routes(params)
+    return cluster.here.clients.routes(params)
 
 
 def lookup_routes(cluster: Cluster, topic: str) -> list[Route]:
-    return [row for node in cluster.running() for row in node.routes_to(topic)]
+    return [row for node in cluster.running() for row in node.clients.routes_to(topic)]
 
 
 ENDPOINTS = (

@@ -12,28 +12,28 @@ from emqx_mgmt.manage.rows import SessionRow
 
 
 def list_sessions(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.sessions(params)
+    return cluster.here.clients.sessions(params)
 
 
 def list_node_sessions(cluster: Cluster, node: str, params: Paging) -> Page:
-    return cluster.named(node).sessions(params)
+    return cluster.named(node).clients.sessions(params)
 
 
 def lookup_session(cluster: Cluster, clientid: str) -> list[SessionRow]:
-    return [row for node in cluster.running() for row in node.session(clientid)]
+    return [row for node in cluster.running() for row in node.clients.session(clientid)]
 
 
 def lookup_node_session(cluster: Cluster, node: str, clientid: str) -> list[SessionRow]:
-    return cluster.named(node).session(clientid)
+    return cluster.named(node).clients.session(clientid)
 
 
 def clean_session(cluster: Cluster, clientid: str) -> Done:
-    outcomes = {node.delete_session(clientid) for node in cluster.running()}
+    outcomes = {node.clients.delete_session(clientid) for node in cluster.running()}
     return deleted(outcomes)
 
 
 def clean_node_session(cluster: Cluster, node: str, clientid: str) -> Done:
-    return deleted({cluster.named(node).delete_session(clientid)})
+    return deleted({cluster.named(node).clients.delete_session(clientid)})
 
 
 def deleted(outcomes: set[str]) -> Done:

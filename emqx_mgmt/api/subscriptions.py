@@ -10,19 +10,19 @@ from emqx_mgmt.manage.rows import Subscription
 
 
 def list_subscriptions(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.subscriptions(params)
+    return cluster.here.clients.subscriptions(params)
 
 
 def list_node_subscriptions(cluster: Cluster, node: str, params: Paging) -> Page:
-    return cluster.named(node).subscriptions(params)
+    return cluster.named(node).clients.subscriptions(params)
 
 
 def lookup_client_subscriptions(cluster: Cluster, clientid: str) -> list[Subscription]:
-    return [row for node in cluster.running() for row in node.subscriptions_of(clientid)]
+    return [row for node in cluster.running() for row in node.clients.subscriptions_of(clientid)]
 
 
 def lookup_client_subscriptions_with_node(cluster: Cluster, node: str, clientid: str) -> list[Subscription]:
-    return cluster.named(node).subscriptions_of(clientid)
+    return cluster.named(node).clients.subscriptions_of(clientid)
 
 
 ENDPOINTS = (

@@ -28,4 +28,4 @@ class Cluster:
 
     def with_session(self, client_id: str) -> ThisNode:
         """The node that has this client's session; the one asked when none has."""
-        return next((node for node in self.running() if node.session(client_id)), self.here)
+        return next((node for node in self.running() if node.clients.session(client_id)), self.here)

@@ -1,0 +1,167 @@
+"""Clients of one node: their connections, sessions and subscriptions, and what is done on their behalf."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from emqx_mgmt.manage import rows
+from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ONLINE, MqttRefused
+from emqx_mgmt.manage.explain import Explanation, explain
+from emqx_mgmt.manage.listing import Page, Paging, filtered, in_turns, page_of
+from router_ext.topic import split_share, valid_filter, valid_name
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker import Broker
+    from router_ext.session import Session
+
+
+class Clients:
+    """`name` is the node's."""
+
+    def __init__(self, name: str, broker: Broker) -> None:
+        self._name = name
+        self._broker = broker
+
+    # -- connections and sessions -----------------------------------------------------------------
+
+    def connections(self, paging: Paging) -> Page:
+        """In the order in which their sessions began."""
+        online = [session for session in in_turns(self._sessions()) if session.channel is not None]
+        return page_of(online, paging, self._connection)
+
+    def connection(self, client_id: str) -> list[rows.Connection]:
+        rows_found = [self._connection(session) for session in self._session(client_id)]
+        return [row for row in rows_found if row is not None]
+
+    def sessions(self, paging: Paging) -> Page:
+        return page_of(self._sessions(), paging, self._session_row)
+
+    def session(self, client_id: str) -> list[rows.SessionRow]:
+        return [self._session_row(session) for session in self._session(client_id)]
+
+    def connections_of(self, username: str) -> list[rows.Connection]:
+        found = [self._connection(session) for session in self._sessions_of(username)]
+        return [row for row in found if row is not None]
+
+    def kick_all_of(self, username: str) -> int:
+        """How many connections were closed."""
+        return sum(self.kick(session.client_id) for session in self._sessions_of(username))
+
+    def delete_session(self, client_id: str) -> str:
+        """`deleted`, `not_found` or, when its client is connected, `running_session`."""
+        broker = self._broker
+        session = broker.sessions.get(client_id)
+        if session is None:
+            return "not_found"
+        if session.channel is not None:
+            return "running_session"
+        broker.sessions_life.end(session, "deleted")
+        broker.durable.wait()
+        return "deleted"
+
+    def kick(self, client_id: str) -> bool:
+        return self._broker.kick(client_id)
+
+    def clean_acl_cache(self, client_id: str, topic: str) -> bool:
+        """False when the client is not connected here."""
+        session = self._broker.sessions.get(client_id)
+        if session is None or session.channel is None:
+            return False
+        session.channel.clean_acl_cache(topic.encode())
+        return True
+
+    # -- subscriptions and routes -----------------------------------------------------------------
+
+    def subscriptions(self, paging: Paging) -> Page:
+        """Client by client; whole clients before the page are skipped by their count."""
+        if paging.where:
+            sessions = in_turns(self._sessions())
+            return filtered((row for session in sessions for row in self._subscription_rows(session)), paging)
+        items: list[rows.Subscription] = []
+        position = 0
+        for session in in_turns(self._sessions()):
+            start, position = position, position + session.subscription_count
+            if position <= paging.first or len(items) >= paging.limit:
+                continue
+            items += self._subscription_rows(session)[max(paging.first - start, 0) :]
+        return Page(items[: paging.limit], paging, position)
+
+    def subscriptions_of(self, client_id: str) -> list[rows.Subscription]:
+        return [row for session in self._session(client_id) for row in self._subscription_rows(session)]
+
+    def routes(self, paging: Paging) -> Page:
+        """In an order of the table's own, which stays the same while the routes do."""
+        router = self._broker.router
+        if paging.where:
+            return filtered((self._route(topic) for topic in in_turns(router.routes())), paging)
+        wanted = islice(in_turns(router.routes()), paging.first, paging.first + paging.limit)
+        return Page([self._route(topic) for topic in wanted], paging, router.counts.topics)
+
+    def routes_to(self, topic: str) -> list[rows.Route]:
+        """One row for each route of exactly this filter; nothing is matched against wildcards."""
+        return [self._route(topic)] * self._broker.router.has_route(topic.encode())
+
+    def explain(self, topic: str, client_id: str | None, qos: int, limit: int) -> Explanation:
+        return explain(self._broker, topic, client_id, qos, limit)
+
+    # -- messages ---------------------------------------------------------------------------------
+
+    def publish(self, topics: list[str], payload: bytes, qos: int, retain: bool, client_id: str,
+                properties: dict[str, Any]) -> None:
+        """Raises MqttRefused when no topic is a valid topic name."""
+        names = [topic for topic in topics if valid_name(topic)]
+        if not names:
+            raise MqttRefused("bad_topic", BAD_TOPIC)
+        for name in names:
+            self._broker.publish(name, payload, qos, retain, client_id, properties)
+
+    def subscribe(self, client_id: str, topics: list[str], qos: int) -> None:
+        """Raises MqttRefused when the client has no session here or no topic is a valid filter."""
+        filters = [topic for topic in topics if _valid_subscription(topic)]
+        if not filters:
+            raise MqttRefused("bad_topic", BAD_TOPIC)
+        for topic_filter in filters:
+            if not self._broker.subscribe(client_id, topic_filter, qos):
+                raise MqttRefused("session_not_found", NOT_ONLINE)
+
+    def unsubscribe(self, client_id: str, topic: str) -> None:
+        if not _valid_subscription(topic):
+            raise MqttRefused("bad_topic", BAD_TOPIC)
+        if not self._broker.unsubscribe(client_id, topic):
+            raise MqttRefused("session_not_found", NOT_ONLINE)
+
+    # -- rows -------------------------------------------------------------------------------------
+
+    def _sessions(self) -> list[Session]:
+        return list(self._broker.sessions.values())
+
+    def _session(self, client_id: str) -> list[Session]:
+        session = self._broker.sessions.get(client_id)
+        return [] if session is None else [session]
+
+    def _sessions_of(self, username: str) -> list[Session]:
+        return [session for session in in_turns(self._sessions()) if session.username == username]
+
+    def _connection(self, session: Session) -> rows.Connection | None:
+        return rows.connection(self._name, session)
+
+    def _session_row(self, session: Session) -> rows.SessionRow:
+        return rows.session(self._name, session)
+
+    def _subscription_rows(self, session: Session) -> list[rows.Subscription]:
+        return [
+            rows.Subscription(session.client_id, self._name, options & 3, topic_filter)
+            for topic_filter, _group, options, _id in self._broker.router.subscriptions(session)
+        ]
+
+    def _route(self, topic: str) -> rows.Route:
+        return rows.Route(self._name, topic)
+
+
+def _valid_subscription(topic: str) -> bool:
+    try:
+        _group, topic_filter = split_share(topic)
+    except ValueError:
+        return False
+    return valid_filter(topic_filter)

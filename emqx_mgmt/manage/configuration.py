@@ -1,0 +1,95 @@
+"""What may be changed on one node while it runs: hot settings and plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from emqx_mgmt.manage import rows
+from emqx_mgmt.manage.errors import ConfigRefused, Refused, Unknown
+from emqx_mgmt.plugins import PluginRefused, PluginRow, UnknownPlugin
+from emqx_mgmt.settings.hot import CORE, HOT_KEYS, HotKey, find_hot
+
+if TYPE_CHECKING:
+    from emqx_mgmt.node import Node
+
+
+class Configuration:
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    # -- hot configuration ------------------------------------------------------------------------
+
+    def configs(self) -> list[rows.ConfigItem]:
+        """Of the broker itself and of the plugins that run, by key."""
+        settings = self._node.settings
+        own = [
+            rows.ConfigItem(hot.name, settings.text(hot.key), settings.datatype(hot.key), CORE) for hot in HOT_KEYS
+        ]
+        theirs = [
+            rows.ConfigItem(key.name, config.shown(key.name), key.kind.label, plugin)
+            for plugin, key, config in self._node.plugins.hot()
+        ]
+        return sorted([*own, *theirs], key=lambda item: item.key)
+
+    def configure(self, app: str, name: str, value: str) -> None:
+        """Stores a change and puts it in effect. ValueError when the value does not fit the key."""
+        if app == CORE:
+            self._node.change_setting(_hot(name).key, value)
+            return
+        with _plugin_errors():
+            self._node.plugins.change(app, name, value)
+
+    def reset(self, app: str, name: str) -> None:
+        if app == CORE:
+            self._node.reset_setting(_hot(name).key)
+            return
+        with _plugin_errors():
+            self._node.plugins.take_back(app, name)
+
+    # -- plugins ----------------------------------------------------------------------------------
+
+    def plugins(self) -> list[PluginRow]:
+        return self._node.plugins.rows()
+
+    def load_plugin(self, name: str) -> None:
+        with _plugin_errors():
+            self._node.plugins.load(name)
+
+    def unload_plugin(self, name: str) -> None:
+        with _plugin_errors():
+            self._node.plugins.unload(name)
+
+    def reload_plugin(self, name: str) -> None:
+        with _plugin_errors():
+            self._node.plugins.reload(name)
+
+    def plugin_configs(self, name: str) -> list[rows.PluginSetting]:
+        """What is set, then the rest of what the plugin knows."""
+        with _plugin_errors():
+            config = self._node.plugins.config(name)
+        given = [rows.PluginSetting(name, text, key.doc, True) for key, name, text in config.given()]
+        return given + [rows.PluginSetting(key.name, "", key.doc, False) for key in config.others()]
+
+    def configure_plugin(self, name: str, texts: dict[str, Any]) -> None:
+        with _plugin_errors(ConfigRefused):
+            self._node.plugins.configure(name, texts)
+
+
+@contextmanager
+def _plugin_errors(refusal: type[Refused] = Refused) -> Iterator[None]:
+    try:
+        yield
+    except UnknownPlugin as error:
+        raise Unknown(str(error)) from None
+    except PluginRefused as error:
+        raise refusal(str(error)) from None
+
+
+def _hot(name: str) -> HotKey:
+    """Raises Refused for a key that the broker does not have."""
+    hot = find_hot(name)
+    if hot is None:
+        raise Refused("not_found")
+    return hot
