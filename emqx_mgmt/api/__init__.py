@@ -23,6 +23,7 @@ from emqx_mgmt.api import (
     monitoring,
     mqtt,
     nodes,
+    openapi,
     plugin_routes,
     plugins,
     retained,
@@ -84,6 +85,7 @@ def build(node: Node) -> Flask:
     added = plugin_routes.PluginRoutes(node.plugins)
     app.register_blueprint(added.blueprint())
     app.register_blueprint(index.blueprint(lambda: [*endpoints, *added.endpoints()]))
+    app.register_blueprint(openapi.blueprint(lambda: [*endpoints, *added.endpoints()]))
     app.register_blueprint(status.blueprint)
     app.register_blueprint(monitoring.blueprint(node, cluster))
 

@@ -73,6 +73,11 @@ def respond(result: Any) -> flask.Response:
     return _json({"code": 0, "data": value} if envelope else value)
 
 
+def plain(value: Any) -> flask.Response:
+    """JSON in no style at all."""
+    return _json(value)
+
+
 def failure(status: int, code: int, message: str, bare: Any) -> flask.Response:
     if flask.g.style == "envelope":
         return _json({"code": code, "message": message})
