@@ -172,19 +172,23 @@ class Closed(Exception):
     """The broker closed the connection."""
 
 
+class Socket(socket.socket):
+    """Closed without a warning when a test lets go of it: connections that end so are what some tests are about."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Raw:
     """One connection. `pump` lets a broker in this process work; without it the socket is waited for."""
 
     def __init__(self, sock: socket.socket, version: int = 5, pump: Callable[[], None] | None = None) -> None:
-        sock.setblocking(False)
-        self.sock, self.version, self.pump = sock, version, pump
+        self.sock, self.version, self.pump = Socket(fileno=sock.detach()), version, pump
+        self.sock.setblocking(False)
         self.inbox = b""
         self.early: list[Packet] = []  # came while another packet was waited for
         self.pid = 0
         self.connack = Packet(CONNACK)
-
-    def __del__(self) -> None:
-        self.sock.close()
 
     # -- bytes --------------------------------------------------------------------------------------
 
