@@ -297,6 +297,8 @@ cdef class Channel(Connection):
             return 0
         if self.deferred.count:
             self.release_acks()
+        if self.session is not None and self.session.backlog is not None:
+            self.engine.drain(self.session)
         if self.holds == 0:
             self.watch()
             if self.inbox_len:
@@ -304,6 +306,9 @@ cdef class Channel(Connection):
             if self.transport is not None and self.transport.more:
                 self.readable()
         return 0
+
+    cdef int go_on_later(self) except -1:
+        return self.later()
 
     cdef int later(self) except -1:
         if not self.queued:
@@ -962,7 +967,8 @@ cdef class Channel(Connection):
             self.engine.forget_place(s, slot.entry, slot.msg)
         s.window_done(slot)
         s.progress = self.engine.now
-        if s.queued or s.stored or s.window.unsent or s.gated_publishers is not None:
+        if (s.queued or s.stored or s.window.unsent or s.gated_publishers is not None
+                or s.backlog is not None):
             self.engine.drain(s)
         return 0
 

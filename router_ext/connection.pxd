@@ -26,6 +26,7 @@ cdef class Connection:
     cdef int put(self, const uint8_t* p, size_t n) except -1
     cdef int flush(self) except -1
     cdef int drained(self) except -1
+    cdef int go_on_later(self) except -1
     cdef int fail(self) except -1
     cdef int block(self, size_t sent) except -1
     cdef int unblock(self) except -1

@@ -42,6 +42,10 @@ cdef class Connection:
         """Called when a blocked connection's outbox fell below the low-water mark."""
         return 0
 
+    cdef int go_on_later(self) except -1:
+        """There is more to send to it, in the next turn."""
+        return 0
+
     cdef int put(self, const uint8_t* p, size_t n) except -1:
         """`n` bytes for the peer: written at once when they are many and nothing waits before them, else collected."""
         cdef ssize_t sent = 0

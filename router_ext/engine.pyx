@@ -18,6 +18,7 @@ from router_ext.message cimport (
 from router_ext.metrics cimport (
     DROPPED_EXPIRED, DROPPED_QOS0_OFFLINE, DROPPED_QUEUE_FULL, DROPPED_SLOW, DROPPED_TOO_LARGE, MESSAGES_DROPPED,
     MESSAGES_EXPIRED, MESSAGES_RETAINED, MESSAGES_SENT, PACKETS_SENT, PUBLISH_SENT, PUBREL_SENT, QOS0_SENT,
+    RETAINED_REFUSED,
 )
 from router_ext.outbox cimport LARGE_PAYLOAD, outbox_commit, outbox_reserve, outbox_splice
 from router_ext.router cimport (
@@ -30,6 +31,7 @@ from router_ext.topic import topic_matches
 
 cdef enum:
     INBUF = 262144
+    BACKLOG_PER_TURN = 5000     # retained messages for one subscriber
     STALLED = 30000     # ms without an acknowledgement: such a subscriber does not keep up
     PROP_SUBSCRIPTION_ID = 0x0B
     PAGE = 256              # messages read from the store at a time
@@ -88,18 +90,53 @@ cdef class Engine:
         return reached
 
     def send_retained(self, Session session not None, list messages not None, int opts, uint32_t subid=0):
-        """Delivers retained messages for a subscription just made, RETAIN set [MQTT-3.3.1-8]; returns how many."""
+        """Delivers retained messages for a subscription just made, RETAIN set [MQTT-3.3.1-8].
+
+        As many as the client's window and socket take are sent at once, the others as they take more; a session without
+        a connection gets them when it has one."""
+        if messages:
+            if session.backlog is None:
+                session.backlog = []
+            session.backlog.append([messages, 0, opts, subid])
+            self.drain(session)
+            self.egress.flush_all()
+
+    cdef int send_backlog(self, Session s) except -1:
+        """Goes on with retained messages. One that was replaced or removed meanwhile is left out: the subscription has
+        got what came in its place."""
         cdef Message message
-        cdef uint8_t granted = opts & OPT_QOS, qos
-        cdef int sent = 0
-        for message in messages:
-            if msg_expired(message.msg, self.now):
-                continue
-            qos = max(message.msg.qos, granted) if session.zone.upgrade_qos else min(message.msg.qos, granted)
-            self.deliver_msg(session, message.msg, qos, 1, subid)
-            sent += 1
-        self.egress.flush_all()
-        return sent
+        cdef list entry, messages
+        cdef uint8_t granted, qos
+        cdef uint32_t budget = BACKLOG_PER_TURN
+        while s.backlog and self.retained is not None:
+            entry = s.backlog[0]
+            messages = entry[0]
+            granted = <int>entry[2] & OPT_QOS
+            while entry[1] < len(messages):
+                if (s.conn is None or s.conn.outbox.pending > self.egress.high_water or s.queued or s.stored
+                        or not s.window_open()):
+                    return 0
+                if budget == 0:
+                    s.conn.go_on_later()
+                    return 0
+                budget -= 1
+                message = messages[entry[1]]
+                messages[entry[1]] = None
+                entry[1] += 1
+                if (self.retained.find(msg_topic(message.msg), message.msg.topic_len) != message.msg
+                        or self.outlived(message.msg)):
+                    continue
+                qos = max(message.msg.qos, granted) if s.zone.upgrade_qos else min(message.msg.qos, granted)
+                self.deliver_msg(s, message.msg, qos, 1, entry[3])
+            s.backlog.pop(0)
+        s.backlog = None
+        return 0
+
+    cdef bint outlived(self, Msg* msg) noexcept:
+        """A retained message whose time is over: its own interval, or the retainer's [MQTT-3.3.2-5]."""
+        if msg.flags & (MSG_HAS_EXPIRY | MSG_SYS):
+            return msg_expired(msg, self.now)
+        return self.retained_expiry != 0 and self.now - msg.arrived >= <int64_t>self.retained_expiry * 1000
 
     # -- hooks ------------------------------------------------------------------------------------------------------
 
@@ -517,6 +554,8 @@ cdef class Engine:
                 msg_unref(q.msg)
         if s.stored and not s.paging and s.conn is not None and s.queued < PAGE // 2:
             self.next_page(s)
+        if s.backlog is not None:
+            self.send_backlog(s)
         if s.gated_publishers is not None and not self.gated(s):
             waiting = s.gated_publishers
             s.gated_publishers = None
@@ -583,6 +622,7 @@ cdef class Engine:
             s.sid = 0
         s.drop_window()
         s.drop_queues()
+        s.backlog = None
         if self.sessions.get(s.client_id) is s:
             del self.sessions[s.client_id]
         self.drain(s)
@@ -753,25 +793,16 @@ cdef class Engine:
                 self.journal.delete_fact(FACT_RETAINED, 0, d.topic, d.topic_len)
             self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
             return 0
-        if self.max_retained_payload and d.payload_len > self.max_retained_payload:
-            return 0
-        if (self.max_retained and len(self.retained) >= self.max_retained
-                and self.retained.get(d.topic[:d.topic_len]) is None):
+        if (self.max_retained_payload and d.payload_len > self.max_retained_payload) or (
+                self.max_retained and len(self.retained) >= self.max_retained
+                and self.retained.find(d.topic, d.topic_len) == NULL):
+            self.metrics.v[<int>RETAINED_REFUSED] += 1
             return 0
         msg = delivery_msg(d)
         if msg == NULL:
             raise MemoryError
-        if self.retained_expiry and not msg.flags & MSG_HAS_EXPIRY and not d.sys:
-            msg = msg_new(d.topic, d.topic_len, d.props, d.props_len, d.payload, d.payload_len, d.client,
-                          d.client_len, d.qos, MSG_RETAIN | MSG_HAS_EXPIRY, self.retained_expiry, d.now)
-            if msg == NULL:
-                raise MemoryError
-            self.retained.put(msg)
-            self.store_retained(d, msg)
-            msg_unref(msg)
-        else:
-            self.retained.put(msg)
-            self.store_retained(d, msg)
+        self.retained.put(msg)
+        self.store_retained(d, msg)
         self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
         return 0
 
@@ -791,7 +822,7 @@ cdef class Engine:
         cdef int gone
         if self.retained is None:
             return 0
-        gone = self.retained.sweep(self.now, budget)
+        gone = self.retained.sweep(self.now, budget, <int64_t>self.retained_expiry * 1000)
         self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
         return gone
 

@@ -8,7 +8,7 @@ import os
 
 from libc.stdlib cimport free, malloc, qsort
 
-from router_ext.message cimport MSG_HAS_EXPIRY, Message, msg_expired, msg_ref, msg_topic, msg_unref, wrap
+from router_ext.message cimport MSG_HAS_EXPIRY, MSG_SYS, Message, msg_expired, msg_ref, msg_topic, msg_unref, wrap
 from router_ext.pool cimport (pool_at, pool_bytes, pool_end, pool_give, pool_holds, pool_set_up, pool_take,
                               pool_tear_down)
 from router_ext.trie cimport (trie_bytes, trie_find, trie_node, trie_path, trie_place, trie_prune, trie_select,
@@ -26,6 +26,12 @@ cdef inline bint is_kept(const Pool* records, uint32_t number) noexcept nogil:
 cdef int by_turn(const void* a, const void* b) noexcept nogil:
     cdef uint64_t x = (<const Kept*>a).turn, y = (<const Kept*>b).turn
     return (x > y) - (x < y)
+
+
+cdef inline bint outlived(Msg* msg, int64_t now_ms, int64_t lifetime_ms) noexcept nogil:
+    if msg.flags & (MSG_HAS_EXPIRY | MSG_SYS) or lifetime_ms == 0:
+        return msg_expired(msg, now_ms)
+    return now_ms - msg.arrived >= lifetime_ms
 
 
 cdef class RetainedStore:
@@ -163,16 +169,19 @@ cdef class RetainedStore:
                 self.forget(number)
         return removed
 
-    def sweep(self, int64_t now_ms, uint32_t budget) -> int:
+    def sweep(self, int64_t now_ms, uint32_t budget, int64_t lifetime_ms=0) -> int:
         """Removes messages whose Message Expiry Interval has passed [MQTT-3.3.2-5]; how many.
 
-        Looks at no more than `budget` records and goes on behind them the next time. `now_ms` is monotonic."""
+        Looks at no more than `budget` records and goes on behind them the next time. `now_ms` is monotonic.
+        `lifetime_ms`: how long messages are kept that bring no interval of their own, but for those below $SYS;
+        0 for ever."""
         cdef uint32_t removed = 0, end = pool_end(&self.records)
-        cdef uint32_t looks = min(budget, end) if self.expiring else 0
+        cdef uint32_t looks = min(budget, end) if self.expiring or lifetime_ms else 0
         while looks:
             looks -= 1
             self.swept = self.swept + 1 if self.swept + 1 < end else 0
-            if is_kept(&self.records, self.swept) and msg_expired(kept_at(&self.records, self.swept).msg, now_ms):
+            if is_kept(&self.records, self.swept) and outlived(kept_at(&self.records, self.swept).msg, now_ms,
+                                                               lifetime_ms):
                 self.forget(self.swept)
                 removed += 1
         return removed

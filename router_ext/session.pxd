@@ -97,6 +97,7 @@ cdef class Session(Subscriber):
     cdef bint paging                 # a page is on its way
     cdef list gated_publishers       # channels whose acknowledgements wait for room in the queue, or None
     cdef Awaiting awaiting
+    cdef list backlog                # retained messages not sent yet: [Messages, next, options, identifier]; or None
 
     cdef bint window_open(self) noexcept
     cdef uint16_t window_add(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,

@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PUBLISH = 3
-SWEPT_PER_TICK = 1000  # retained messages looked at: a million in less than two minutes
 DECISION_DEADLINE = 5.0  # seconds a hook may take
 # A connection taken over by its own client is no disconnect to the rest of the system.
 TAKEN_OVER = ("discard", "conflict")
@@ -224,7 +223,6 @@ class Broker:
             else:
                 channel.close("idle_timeout" if channel.is_shaken else "handshake_timeout")
         self.timers.run(now)
-        self.engine.sweep_retained(SWEPT_PER_TICK)
         self.flapping.sweep(now)
         self.durable.keep_time()
         self.stats_book.tick()

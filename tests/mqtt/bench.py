@@ -58,6 +58,7 @@ class Bench:
         while self.now < end:
             self.now = min(end, self.now + step)
             self.broker.tick(self.now, self.reactor.tick(self.now))
+            self.engine.sweep_retained(10_000)
             self.turn()
 
     def open(self, version: int = 5) -> Raw:
