@@ -207,28 +207,29 @@ def connection(node: str, session: Session) -> Connection | None:
 
 def session(node: str, of: Session) -> SessionRow:
     channel = of.channel
+    counted = int(of.zone.enable_stats)  # without statistics they read 0
     packets = channel.recv_pkt + channel.send_pkt if channel is not None else 0
     return SessionRow(
-        of.awaiting_rel_len,
+        of.awaiting_rel_len * counted,
         "local",
         of.clean_start,
         of.client_id,
         datetime_text(of.created_at),
-        of.deliver_msg,
-        of.enqueue_msg,
+        of.deliver_msg * counted,
+        of.enqueue_msg * counted,
         of.expiry_interval,
-        sys.getsizeof(of) // WORD_BYTES,
-        of.inflight_len,
-        channel.send_pend if channel is not None else 0,
+        sys.getsizeof(of) // WORD_BYTES * counted,
+        of.inflight_len * counted,
+        channel.send_pend * counted if channel is not None else 0,
         of.max_awaiting_rel,
         of.max_inflight,
         of.max_mqueue,
         of.max_subscriptions,
-        of.mqueue_dropped,
-        of.mqueue_len,
+        of.mqueue_dropped * counted,
+        of.mqueue_len * counted,
         node,
-        of.deliver_msg + of.enqueue_msg + packets,
-        of.subscription_count,
+        (of.deliver_msg + of.enqueue_msg + packets) * counted,
+        of.subscription_count * counted,
         UNDEFINED if of.username is None else of.username,
     )
 

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from emqx_mgmt.manage.rows import session as session_row
 from tests.mqtt.bench import Bench
 from tests.mqtt.raw import DISCONNECT, PUBACK, Closed, Raw
 
@@ -247,6 +248,18 @@ def test_request_response_information():
     assert "response_information" not in bench.client("a").connack.props
     assert "response_information" not in bench.client("b", request_response=0).connack.props
     assert bench.client("c", request_response=1).connack.props["response_information"] == "answers/c"
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_enable_stats(on: bool):
+    """Sessions show their statistics, or zeros."""
+    bench = Bench(enable_stats=on, max_inflight=7)
+    client = bench.client("client")
+    client.subscribe("t", qos=1)
+    client.publish("t", b"", 1)
+    row = session_row("node", bench.broker.sessions["client"])
+    assert (row.deliver_msg, row.inflight_len, row.subscriptions_count) == ((1, 1, 1) if on else (0, 0, 0))
+    assert row.max_inflight == 7
 
 
 # -- subscription options -----------------------------------------------------------------------------
