@@ -12,7 +12,7 @@ from router_ext.journal cimport (
     FACT_RETAINED, FRAME_COMMITTED, FRAME_FULL, FRAME_PAGE, FRAME_ROOM, Journal, Reply, get_body,
 )
 from router_ext.message cimport (
-    MSG_HAS_EXPIRY, MSG_RETAIN, MSG_SYS, Message, msg_client, msg_expired, msg_new, msg_payload, msg_props,
+    MSG_HAS_EXPIRY, MSG_SYS, Message, msg_client, msg_expired, msg_new, msg_payload, msg_props,
     msg_remaining, msg_topic, msg_unref, wrap,
 )
 from router_ext.metrics cimport (
