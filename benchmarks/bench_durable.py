@@ -19,8 +19,9 @@ from typing import Any
 from brokers import BROKERS, MOSQUITTO_CONFIGURATION, Broker, mosquitto_program, our_command, running
 from generator import PROGRAM, build
 
-FLOW = ["flow", "--persistent", "--qos", "1", "--pubs", "10", "--subs", "10", "--window", "100", "--batch", "32"]
-PACED = ["flow", "--persistent", "--qos", "1", "--pubs", "10", "--subs", "10", "--window", "1000", "--acks", "--rate", "20000", "--tick", "1000"]
+COMMON = ["flow", "--persistent", "--qos", "1", "--pubs", "10", "--subs", "10"]
+FLOW = [*COMMON, "--window", "100", "--batch", "32"]
+PACED = [*COMMON, "--window", "1000", "--acks", "--rate", "20000", "--tick", "1000"]
 
 
 def ours(durability: str) -> Broker:

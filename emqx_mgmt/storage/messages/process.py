@@ -6,6 +6,7 @@ It is fed by the worker over a socket pair and ends with it. Frames are those of
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import select
 import signal
@@ -26,7 +27,7 @@ COMMITTED, PAGE, FULL, ROOM, READY, FAILED = range(16, 22)
 LOCK_NAME = "messages.lock"
 
 AT_ONCE = 8 << 20       # bytes that may go into one commit
-MANY_ROWS = 4000        # rows are written when so many wait,
+MANY_ROWS = 40_000      # rows are written when so many wait: fewer would write what is acknowledged in a moment,
 OLD_ROWS = 1.0          # or when they have waited so many seconds
 PAUSE = 0.25            # seconds between two tries on a full disk
 
@@ -134,6 +135,7 @@ def lock(data_dir: Path) -> int:
 def main(fd: str, directory: str, durability: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # it ends when its worker does
+    gc.disable()  # the fold holds many small objects and no cycles
     sock = socket.socket(fileno=int(fd))
     data_dir = Path(directory)
     lock(data_dir)
