@@ -145,9 +145,9 @@ cdef class WebSocketTransport(Transport):
         return <ssize_t>out
 
     cdef int header_size(self) noexcept:
-        """How long the header is, as far as its bytes tell."""
+        """How long the header is, as far as its bytes tell; one without a mask is refused before its end."""
         cdef uint8_t n
-        if self.head_len < 2:
+        if self.head_len < 2 or not self.head[1] & 0x80:
             return 2
         n = self.head[1] & 127
         return 6 + (2 if n == 126 else 8 if n == 127 else 0)
@@ -157,6 +157,8 @@ cdef class WebSocketTransport(Transport):
         cdef uint8_t opcode = self.head[0] & 15
         cdef bint final = self.head[0] >> 7
         cdef int size = self.header_size(), i
+        if self.head[0] & 0x70 or not self.head[1] & 0x80:
+            return 1 if self.violation(PROTOCOL_ERROR, "ws_protocol_error") else 0
         self.left = self.head[1] & 127
         if self.left >= 126:
             self.left = 0
@@ -165,8 +167,6 @@ cdef class WebSocketTransport(Transport):
         memcpy(self.mask, self.head + size - 4, 4)
         self.mask_at = 0
         self.control_len = 0
-        if self.head[0] & 0x70 or not self.head[1] & 0x80:
-            return 1 if self.violation(PROTOCOL_ERROR, "ws_protocol_error") else 0
         if opcode >= CLOSE or self.left == 0:
             if now - self.second >= 1000:
                 self.second = now

@@ -1,0 +1,233 @@
+"""Clients that mean no good: each runs into a limit, and is counted."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.broker_process import wait_until
+from tests.listeners.secured import CONNECT, CONNECT_OK, PINGREQ, PINGRESP, Secured
+
+PING, CLOSE, BINARY, TEXT = 0x89, 0x88, 0x82, 0x81
+
+
+def upgrade(path: str = "/mqtt", protocol: str = "mqtt", extra: str = "") -> bytes:
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        f"Sec-WebSocket-Protocol: {protocol}\r\n{extra}\r\n"
+    ).encode()
+
+
+def frame(first: int, payload: bytes = b"", mask: bytes = b"\x37\xfa\x21\x3d") -> bytes:
+    if len(payload) < 126:
+        head = bytes([first, 0x80 | len(payload)])
+    elif len(payload) < 65536:
+        head = struct.pack("!BBH", first, 0xFE, len(payload))
+    else:
+        head = struct.pack("!BBQ", first, 0xFF, len(payload))
+    return head + mask + bytes(byte ^ mask[at & 3] for at, byte in enumerate(payload))
+
+
+@pytest.fixture
+def web(secured: Secured) -> Iterator[socket.socket]:
+    """A WebSocket just opened."""
+    with socket.create_connection(("127.0.0.1", secured.ws), timeout=10) as sock:
+        sock.sendall(upgrade())
+        assert sock.recv(4096).startswith(b"HTTP/1.1 101 ")
+        yield sock
+
+
+def read(sock: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count and (more := sock.recv(count - len(data))):
+        data += more
+    return data
+
+
+def to_the_end(sock: socket.socket) -> bytes:
+    data = b""
+    try:
+        while more := sock.recv(4096):
+            data += more
+    except ConnectionResetError:
+        pass
+    return data
+
+
+@pytest.mark.parametrize("name", ["tcp", "ssl", "ws", "wss"])
+def test_a_byte_now_and_then_buys_no_time(secured, name):
+    port = secured.broker.mqtt_port if name == "tcp" else getattr(secured, name)
+    reason = "idle_timeout" if name == "tcp" else "handshake_timeout"
+    before = secured.ended(f"mqtt:{name}", reason) if name != "tcp" else 0
+    first = {"tcp": CONNECT, "ws": upgrade()}.get(name, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(60))
+    with socket.create_connection(("127.0.0.1", port), timeout=15) as sock:
+        began = time.monotonic()
+        try:
+            for byte in first[:40]:
+                sock.sendall(bytes([byte]))
+                time.sleep(0.2)
+                if time.monotonic() - began > 6:
+                    break
+            ended = not to_the_end(sock)
+        except (BrokenPipeError, ConnectionResetError):
+            ended = True
+        assert ended
+    if name != "tcp":
+        wait_until(lambda: secured.ended(f"mqtt:{name}", reason) > before)
+
+
+def test_nonsense_instead_of_a_handshake(secured):
+    before = secured.ended("mqtt:ssl", "handshake_failed")
+    with socket.create_connection(("127.0.0.1", secured.ssl), timeout=10) as sock:
+        sock.sendall(CONNECT + b"GET / HTTP/1.1\r\n\r\n")
+        to_the_end(sock)
+    wait_until(lambda: secured.ended("mqtt:ssl", "handshake_failed") == before + 1)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (upgrade(path="/other"), b"404"),
+        (upgrade(protocol="chat"), b"400"),
+        (b"POST /mqtt HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET /mqtt HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (upgrade().replace(b"Version: 13", b"Version: 8"), b"426"),
+        (upgrade(extra="X: " + "x" * 9000 + "\r\n"), b"431"),
+        (b"x" * 9000, b"431"),
+    ],
+)
+def test_bad_requests_are_answered_and_closed(secured, request_bytes, status):
+    with socket.create_connection(("127.0.0.1", secured.ws), timeout=10) as sock:
+        sock.sendall(request_bytes)
+        assert to_the_end(sock).split()[1] == status
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_frames_and_packets_may_be_cut_anywhere(web, size):
+    """[MQTT-6.0.0-2] A packet may begin and end anywhere in frames, and frames anywhere in segments."""
+    packets = CONNECT + PINGREQ * 3
+    stream = b"".join(
+        frame(BINARY & 0x0F if at == 0 else 0x00, packets[at : at + size]) if at + size < len(packets)
+        else frame(BINARY if at == 0 else 0x80, packets[at : at + size])
+        for at in range(0, len(packets), size)
+    )
+    for at in range(0, len(stream), 5):
+        web.sendall(stream[at : at + 5])
+    expected = CONNECT_OK + PINGRESP * 3
+    received = b""
+    while len(received) < len(expected):
+        head = read(web, 2)
+        assert head[0] == BINARY
+        received += read(web, head[1])
+    assert received == expected
+
+
+def test_a_ping_is_answered(web):
+    web.sendall(frame(PING, b"are you there"))
+    assert read(web, 15) == b"\x8a\x0dare you there"
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "reason"),
+    [
+        (frame(TEXT, b"hello"), 1003, "ws_text_frame"),
+        (b"\x82\x01x", 1002, "ws_protocol_error"),
+        (frame(0xC2, b"x"), 1002, "ws_protocol_error"),
+        (frame(0x80, b"x"), 1002, "ws_protocol_error"),
+        (frame(0x09, b""), 1002, "ws_protocol_error"),
+        (frame(0x89, bytes(126)), 1002, "ws_protocol_error"),
+        (b"\x82\xff" + struct.pack("!Q", 2 << 20) + bytes(4), 1009, "ws_frame_too_large"),
+        (frame(PING) * 30, 1008, "ws_control_flood"),
+        (frame(0x02) + frame(0x00) * 30, 1008, "ws_control_flood"),
+    ],
+)
+def test_who_breaks_the_rules_is_told_and_counted(secured, web, sent, code, reason):
+    before = secured.ended("mqtt:ws", reason)
+    web.sendall(sent)
+    assert to_the_end(web).endswith(b"\x88\x02" + struct.pack("!H", code))
+    wait_until(lambda: secured.ended("mqtt:ws", reason) == before + 1)
+
+
+def test_a_close_frame_is_answered(web):
+    web.sendall(frame(CLOSE, struct.pack("!H", 1000)))
+    assert to_the_end(web) == b"\x88\x02\x03\xe8"
+
+
+def test_no_extension_is_agreed_to(secured):
+    with socket.create_connection(("127.0.0.1", secured.ws), timeout=10) as sock:
+        sock.sendall(upgrade(extra="Sec-WebSocket-Extensions: permessage-deflate\r\n"))
+        assert b"extensions" not in sock.recv(4096).lower()
+
+
+def test_a_slow_http_head_is_cut_off(secured):
+    with socket.create_connection(("127.0.0.1", secured.broker.api_port), timeout=15) as sock:
+        sock.sendall(b"GET /status HTTP/1.1\r\nHost:")
+        assert not to_the_end(sock)
+
+
+def test_browsers_are_told(secured):
+    url = f"{secured.broker.base_url}/api/v3/nodes/"
+    answer = requests.get(url, headers={"Origin": "https://console.example.org"}, timeout=10)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://console.example.org"
+    stranger = requests.get(url, headers={"Origin": "https://evil.example.org"}, timeout=10)
+    assert "Access-Control-Allow-Origin" not in stranger.headers
+
+
+def test_a_new_certificate_is_served_and_nobody_is_disconnected(secured):
+    with secured.tls() as kept:
+        kept.sendall(CONNECT)
+        assert kept.recv(4) == CONNECT_OK
+        before = kept.getpeercert(binary_form=True)
+        secured.certificates.issue_server()
+
+        def served() -> bytes | None:
+            with secured.tls() as fresh:
+                return fresh.getpeercert(binary_form=True)
+
+        wait_until(lambda: served() != before, 20)
+        kept.sendall(PINGREQ)
+        assert kept.recv(2) == PINGRESP
+
+
+def test_development_keys_are_private(start_broker):
+    from tests.broker_process import free_ports
+
+    (port,) = free_ports(1)
+    broker = start_broker({"EMQX_LISTENER__SSL__EXTERNAL": f"127.0.0.1:{port}"})
+    for name in ("key.pem", "cert.pem"):
+        assert os.stat(broker.data_dir / "certs" / name).st_mode & 0o777 == 0o600
+    assert "No certificate is configured" in broker.stderr
+
+
+def test_a_proxy_names_the_client(start_broker):
+    broker = start_broker({"EMQX_LISTENER__TCP__EXTERNAL__PROXY_PROTOCOL": "on"})
+    v1 = b"PROXY TCP4 203.0.113.7 127.0.0.1 4711 1883\r\n"
+    addresses = socket.inet_pton(socket.AF_INET6, "2001:db8::7") + bytes(16) + b"\x12\x67\x07\x5b"
+    v2 = b"\r\n\r\n\x00\r\nQUIT\n\x21\x21\x00\x24" + addresses
+    for header, address in ((v1, "203.0.113.7"), (v2, "2001:db8::7")):
+        with socket.create_connection(("127.0.0.1", broker.mqtt_port), timeout=10) as sock:
+            for at in range(0, len(header), 3):
+                sock.sendall(header[at : at + 3])
+            sock.sendall(CONNECT)
+            assert read(sock, 4) == CONNECT_OK
+            (row,) = broker.api("GET", "/connections/test").json()
+            assert (row["ipaddress"], row["port"]) == (address, 4711)
+    with socket.create_connection(("127.0.0.1", broker.mqtt_port), timeout=10) as sock:
+        sock.sendall(CONNECT)
+        assert not to_the_end(sock)
+
+
+def test_only_trusted_proxies_are_listened_to(start_broker):
+    broker = start_broker({"EMQX_LISTENER__TCP__EXTERNAL__PROXY_PROTOCOL": "on",
+                           "EMQX_LISTENER__TCP__EXTERNAL__PROXY_TRUSTED": "192.0.2.0/24"})
+    with socket.create_connection(("127.0.0.1", broker.mqtt_port), timeout=10) as sock:
+        assert not to_the_end(sock)
