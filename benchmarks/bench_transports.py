@@ -2,8 +2,8 @@
 
     python benchmarks/bench_transports.py            pair and fan-out over each transport, three runs
 
-One process publishes QoS 0 with 64-byte payloads, 64 messages a write; subscribers in another count the bytes that reach
-them (payloads, topics and headers have one size, and WebSocket headers are told apart), so that a lost one shows.
+One process publishes QoS 0 with 64-byte payloads, 64 messages a write; subscribers in another count the bytes that
+reach them (payloads, topics and headers have one size, and WebSocket headers are told apart), so that a lost one shows.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ from brokers import environment, free_port, mosquitto_program
 PAYLOAD, TOPIC, BATCH = 64, b"bench", 64
 MESSAGE = bytes([0x30, 2 + len(TOPIC) + PAYLOAD]) + struct.pack("!H", len(TOPIC)) + TOPIC + bytes(PAYLOAD)
 SUBSCRIBE = bytes([0x82, 5 + len(TOPIC), 0, 1]) + struct.pack("!H", len(TOPIC)) + TOPIC + b"\x00"
-UPGRADE = (b"GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-           b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n")
+UPGRADE = (b"GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+           b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n")
 LOADS = {"pair": (1, 200_000), "fan-out 100": (100, 2_000)}
 TRANSPORTS = ("tls", "ws", "wss")
 
 
 def connect_packet(name: str) -> bytes:
-    return bytes([0x10, 12 + len(name)]) + b"\x00\x04MQTT\x04\x02\x00\x00" + struct.pack("!H", len(name)) + name.encode()
+    client = struct.pack("!H", len(name)) + name.encode()
+    return bytes([0x10, 10 + len(client)]) + b"\x00\x04MQTT\x04\x02\x00\x00" + client
 
 
 def framed(transport: str, data: bytes) -> bytes:
@@ -172,7 +173,8 @@ def main() -> None:
         started, ports = [], {}
         for name, (start, directory) in starts.items():
             command, env, ports[name] = start(directory)
-            started.append(subprocess.Popen(command, env=env, cwd=Path(__file__).parent.parent, stderr=subprocess.DEVNULL))
+            checkout = Path(__file__).parent.parent
+            started.append(subprocess.Popen(command, env=env, cwd=checkout, stderr=subprocess.DEVNULL))
         time.sleep(8)
         try:
             compare(ports)
