@@ -6,6 +6,7 @@ import errno
 import gc
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -34,6 +35,8 @@ def tell_open_defaults(master: Master) -> None:
 
 class Worker(GeventWorker):
     """gunicorn's gevent worker, which also counts open connections for `GET /listeners/`."""
+
+    secured: Sequence[HttpsServer] = ()  # TERM may come before they are there
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         row = self.rows[listener.getsockname()[:2]]
