@@ -27,7 +27,8 @@ PAYLOAD, TOPIC, BATCH = 64, b"bench", 64
 MESSAGE = bytes([0x30, 2 + len(TOPIC) + PAYLOAD]) + struct.pack("!H", len(TOPIC)) + TOPIC + bytes(PAYLOAD)
 SUBSCRIBE = bytes([0x82, 5 + len(TOPIC), 0, 1]) + struct.pack("!H", len(TOPIC)) + TOPIC + b"\x00"
 UPGRADE = (b"GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-           b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n")
+           b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+           b"Sec-WebSocket-Protocol: mqtt\r\n\r\n")
 LOADS = {"pair": (1, 200_000), "fan-out 100": (100, 2_000)}
 TRANSPORTS = ("tls", "ws", "wss")
 
