@@ -7,6 +7,7 @@ from router_ext.codec cimport Publish
 from router_ext.connection cimport Connection
 from router_ext.delivery cimport Delivery
 from router_ext.engine cimport Engine
+from router_ext.router cimport Match
 from router_ext.session cimport Session, Slot
 from router_ext.zone cimport Zone
 
@@ -95,9 +96,11 @@ cdef class Channel(Connection):
     cdef int64_t rate_start              # ms
     cdef uint32_t rate_used
     cdef readonly uint64_t recv_oct
+    cdef readonly uint64_t recv_cnt      # reads of the socket
     cdef readonly uint64_t recv_pkt
     cdef readonly uint64_t recv_msg
-    cdef readonly uint64_t send_pkt
+    cdef uint64_t sent_others            # packets to the client that are no PUBLISH
+    cdef uint64_t delivered_before       # the session's deliver_msg when this connection took it over
 
     cdef int readable(self) except -1
     cdef int go_on(self) except -1
@@ -125,6 +128,8 @@ cdef class Channel(Connection):
     cdef int extend_run(self, const uint8_t* p, size_t n, size_t header, size_t* end, uint32_t* count,
                         size_t* longest, Publish* first) except -1
     cdef int hand_on(self, Delivery* d) except -1
+    cdef bint pause(self, Connection full) except? True
+    cdef bint blocked_ahead(self, Match* match) except? True
     cdef int sign(self, Delivery* d) except -1
     cdef int count_messages(self, uint8_t qos, uint32_t count) except -1
     cdef bint publish_one(self, Publish* packet) except? True

@@ -177,6 +177,7 @@ cdef class Channel(Connection):
         if self.state == OPEN:  # before that, a byte now and then buys no time
             self.heard = self.engine.now
         self.recv_oct += <size_t>n
+        self.recv_cnt += 1
         self.engine.metrics.v[<int>BYTES_RECEIVED] += <size_t>n
         self.inbox_len += <size_t>n
         return self.consume(into)
@@ -243,6 +244,7 @@ cdef class Channel(Connection):
             return
         self.heard = self.engine.now
         self.recv_oct += n
+        self.recv_cnt += 1
         self.engine.metrics.v[<int>BYTES_RECEIVED] += n
         self.keep(&data[0], n)
         if not self.holds:
@@ -518,6 +520,9 @@ cdef class Channel(Connection):
             self.count_received(3, 1)
             return 0
         match = self.engine.router.match(first.topic, first.topic_len)
+        if match.n_plain == 1 and self.blocked_ahead(match):
+            self.count_received(3, 1)
+            return 0
         limit = RUN_BYTES // (match.n_plain + match.n_groups + 1)
         limit = max(<size_t>SHORTEST_RUN, min(<size_t>LONGEST_RUN, limit))
         self.extend_run(p, min(n, limit), header, &end, &count, &longest, first)
@@ -571,20 +576,40 @@ cdef class Channel(Connection):
 
     cdef int hand_on(self, Delivery* d) except -1:
         """Routes for this client; returns how many it reached. Holds the channel when a reader's socket is full."""
-        cdef Connection full
         cdef int reached
         d.now = self.engine.now
         d.sys = d.topic_len > 5 and memcmp(d.topic, b"$SYS/", 5) == 0
         self.sign(d)
         reached = self.engine.route(d, self.session)
-        full = self.engine.pause_for
-        if full is not None and full is not self and not self.waiters and not full.slow:
-            if full.waiters is None:
-                full.waiters = []
-            full.waiters.append(self)
-            self.holds |= HOLD_OUTPUT
-            self.engine.metrics.v[<int>PUBLISHERS_PAUSED] += 1
+        if self.engine.pause_for is not None:
+            self.pause(self.engine.pause_for)
         return reached
+
+    cdef bint blocked_ahead(self, Match* match) except? True:
+        """The only subscriber's socket is full: many publishers to it must not each add to that before they pause."""
+        cdef Connection conn = (<Session>match.plain.subscriber).conn
+        return (conn is not None and conn.blocked and conn.outbox.pending > self.egress.pause_at and conn is not self
+                and self.pause(conn))
+
+    cdef bint pause(self, Connection full) except? True:
+        """Reads nothing more until `full` has room; not while somebody waits for this one. False: it reads on."""
+        cdef Channel other
+        if full.slow or self.waiters:
+            return False
+        if full.waiters is None:
+            full.waiters = []
+        full.waiters.append(self)
+        self.holds |= HOLD_OUTPUT
+        self.engine.metrics.v[<int>PUBLISHERS_PAUSED] += 1
+        if isinstance(full, Channel):
+            other = <Channel>full
+            if other.holds & HOLD_OUTPUT:  # it may read only once it has written: see `held_back`
+                other.holds &= ~HOLD_OUTPUT
+                other.later()
+        return True
+
+    cdef bint held_back(self) noexcept:
+        return (self.holds & HOLD_OUTPUT) != 0
 
     cdef int sign(self, Delivery* d) except -1:
         """The publisher's client id, as the session's text keeps it in UTF-8."""
@@ -766,6 +791,7 @@ cdef class Channel(Connection):
     cdef int wait_for(self, Session gate) except -1:
         if gate.gated_publishers is None:
             gate.gated_publishers = []
+            gate.gated_since = self.engine.now
         if self not in gate.gated_publishers:
             gate.gated_publishers.append(self)
         return 0
@@ -888,7 +914,7 @@ cdef class Channel(Connection):
         return self.put(packet, n)
 
     cdef int count_sent(self, uint8_t first_byte) except -1:
-        self.send_pkt += 1
+        self.sent_others += 1
         self.engine.metrics.v[<int>PACKETS_SENT] += 1
         if SENT[first_byte >> 4] >= 0:
             self.engine.metrics.v[SENT[first_byte >> 4]] += 1
@@ -1064,6 +1090,8 @@ cdef class Channel(Connection):
         if receive_max and (session.max_inflight == 0 or receive_max < session.max_inflight):
             session.max_inflight = receive_max
         session.conn = self
+        session.stalled = False
+        self.delivered_before = session.deliver_msg
         self.state = OPEN
         self.heard = self.engine.now
         if stored and journal is not None and not journal.is_committed(journal.mark()):
@@ -1191,7 +1219,15 @@ cdef class Channel(Connection):
 
     @property
     def send_msg(self):
-        return self.session.deliver_msg if self.session is not None else 0
+        return self.session.deliver_msg - self.delivered_before if self.session is not None else 0
+
+    @property
+    def send_pkt(self):
+        return self.sent_others + self.send_msg
+
+    @property
+    def acks_withheld(self):
+        return self.deferred.count
 
     @property
     def is_open(self):
@@ -1320,6 +1356,8 @@ cdef int maintain(Engine engine, Channel c, int64_t now) except -1:
     cdef uint32_t gone
     if s.window.busy and c.version != 5 and c.zone.retry_interval and not c.blocked:
         engine.retry(s, now - c.zone.retry_interval)  # MQTT 5 forbids it on a live connection [MQTT-4.4.0-1]
+    if s.gated_publishers is not None:
+        engine.look_at_gate(s)
     if s.awaiting.count and c.zone.await_rel_timeout and c.zone.await_rel_timeout < now:
         gone = s.expire_awaiting(<uint32_t>((now - c.zone.await_rel_timeout) // 1000), engine.journal)
         engine.metrics.v[<int>QOS2_EXPIRED] += gone

@@ -19,7 +19,10 @@ cdef class Connection:
     cdef bint awaits_commit         # on the journal's list
     cdef int64_t window_start       # ms, the slow-subscriber window
     cdef uint64_t window_sent       # bytes taken in that window
+    cdef int64_t stalled_since      # ms, the first of the windows in a row in which it took too little
+    cdef uint32_t epoch             # of the egress, when it last wrote
     cdef readonly uint64_t send_oct
+    cdef readonly uint64_t send_cnt  # writes to the socket
     cdef list waiters               # publishers paused until this one's outbox drains, or None
 
     cdef int wants_write(self, bint on) except -1
@@ -30,7 +33,9 @@ cdef class Connection:
     cdef int fail(self) except -1
     cdef int block(self, size_t sent) except -1
     cdef int unblock(self) except -1
-    cdef int judge(self, int64_t now) except -1
+    cdef bint stalls(self, int64_t now) except? True
+    cdef int turn_slow(self) except -1
+    cdef bint held_back(self) noexcept
     cdef int discard_output(self) except -1
     cdef int after_commit(self, uint8_t first_byte, uint16_t pid, uint64_t batch) except -1
     cdef int on_commit(self) except -1
@@ -44,16 +49,22 @@ cdef class Egress:
     cdef size_t cap
     cdef size_t unflushed               # bytes queued since the last flush
     cdef public size_t pending          # bytes in all outboxes
-    cdef public size_t high_water       # an outbox above it pauses those who fill it
-    cdef public size_t low_water
+    cdef public size_t high_water       # an outbox above it gets nothing from its session's queue
+    cdef readonly size_t pause_at       # an outbox above it pauses those who fill it, until a quarter of it is left
     cdef public size_t hard_limit       # an outbox above it makes its subscriber slow at once
     cdef public size_t budget           # of all outboxes of blocked connections together
     cdef public size_t slow_min_bytes
     cdef public int64_t slow_window     # ms
+    cdef public int64_t patience        # ms, where most subscribers stall at the same time
+    cdef uint32_t epoch                 # counts slow windows
+    cdef int64_t epoch_start            # ms
+    cdef size_t active                  # connections that wrote in this epoch,
+    cdef size_t active_before           # and in the one before
     cdef readonly list failures         # connections whose socket failed
     cdef readonly set blocked           # connections that wait for their socket
 
     cdef int touch(self, Connection c, size_t n) except -1
     cdef int flush_all(self) except -1
     cdef int forget(self, Connection c) except -1
+    cdef int share(self) except -1
     cdef int relieve(self, size_t held) except -1

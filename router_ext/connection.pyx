@@ -15,6 +15,9 @@ cdef enum:
     WRITE_THROUGH = 4096    # from this size on bytes go to an idle socket without a copy
     FLUSH_AT = 65536        # an outbox this full is written at once: its bytes are still in the cache
     FLUSH_ALL_AT = 2097152  # so many bytes not yet written end the collecting
+    PAUSE_TOGETHER = 67108864   # what blocked connections may hold together before publishers pause,
+    PAUSE_LEAST = 65536         # and the share of each
+    PAUSE_MOST = 8388608
 
 
 cdef class Connection:
@@ -57,6 +60,7 @@ cdef class Connection:
                     return self.fail()
                 sent = 0
             self.send_oct += <size_t>sent
+            self.send_cnt += 1
             self.egress.metrics.v[<int>BYTES_SENT] += <size_t>sent
             if <size_t>sent == n:
                 return 0
@@ -77,15 +81,19 @@ cdef class Connection:
         else:
             result = outbox_send(&self.outbox, self.fd, &sent)
         self.send_oct += sent
+        self.send_cnt += 1
         self.egress.pending -= sent
         self.egress.metrics.v[<int>BYTES_SENT] += sent
+        if self.epoch != self.egress.epoch:
+            self.epoch = self.egress.epoch
+            self.egress.active += 1
         if result < 0:
             self.fail()
         elif result == 1:
             self.block(sent)
         elif self.blocked:
             self.unblock()
-        if self.blocked and self.outbox.pending < self.egress.low_water:
+        if self.blocked and self.outbox.pending < self.egress.pause_at // 4:
             self.drained()
         return 0
 
@@ -107,53 +115,65 @@ cdef class Connection:
             self.window_sent += sent
             return 0
         self.blocked = True
-        self.window_start = self.egress.now
+        self.window_start = self.stalled_since = self.egress.now
         self.window_sent = 0
         self.egress.blocked.add(self)
+        self.egress.share()
         return self.wants_write(True)
 
     cdef int unblock(self) except -1:
         self.blocked = self.slow = False
         self.egress.blocked.discard(self)
+        self.egress.share()
         self.wants_write(False)
         return self.drained()
 
-    cdef int judge(self, int64_t now) except -1:
-        """Slow: since it blocked, less than `slow_min_bytes` went out within a `slow_window`."""
-        if self.slow or now - self.window_start < self.egress.slow_window:
-            return 0
-        if self.window_sent < self.egress.slow_min_bytes:
-            self.slow = True
-            return self.drained()
-        self.window_start = now
-        self.window_sent = 0
-        return 0
+    cdef bint stalls(self, int64_t now) except? True:
+        """Since it blocked, or in the `slow_window` just over, its socket took less than `slow_min_bytes`."""
+        if now - self.window_start >= self.egress.slow_window:
+            self.flush()  # the poller tells of room only once there is plenty
+            if not self.blocked or self.failed:
+                return False
+            if self.window_sent >= self.egress.slow_min_bytes or self.held_back():
+                self.window_start = self.stalled_since = now
+                self.window_sent = 0
+        return self.window_sent < self.egress.slow_min_bytes
+
+    cdef bint held_back(self) noexcept:
+        """It may not read because it cannot write: this end does not read what it sends."""
+        return False
+
+    cdef int turn_slow(self) except -1:
+        self.slow = True
+        return self.drained()
 
     cdef int discard_output(self) except -1:
         """Forgets what was not sent; for a connection that is going away."""
         self.egress.pending -= self.outbox.pending
-        self.egress.blocked.discard(self)
-        self.blocked = False
+        if self.blocked:
+            self.blocked = False
+            self.egress.blocked.discard(self)
+            self.egress.share()
         outbox_free(&self.outbox)
         return 0
 
 
 cdef class Egress:
 
-    def __init__(self, Metrics metrics not None, *, size_t high_water=1 << 20, size_t low_water=1 << 18,
-                 size_t hard_limit=1 << 24, size_t budget=1 << 29, size_t slow_min_bytes=16384,
-                 int64_t slow_window=200):
-        """Water marks in bytes of one outbox, the budget in bytes of all; a subscriber is slow when its socket takes
-        less than `slow_min_bytes` in `slow_window` milliseconds."""
+    def __init__(self, Metrics metrics not None, *, size_t high_water=1 << 20, size_t hard_limit=1 << 24,
+                 size_t budget=1 << 29, size_t slow_min_bytes=16384, int64_t slow_window=300, int64_t patience=1000):
+        """Limits in bytes of one outbox, the budget in bytes of all; a subscriber is slow when its socket takes less
+        than `slow_min_bytes` in `slow_window` milliseconds, or in `patience` when most of them stall."""
         self.metrics = metrics
         self.high_water = high_water
-        self.low_water = low_water
         self.hard_limit = hard_limit
         self.budget = budget
         self.slow_min_bytes = slow_min_bytes
         self.slow_window = slow_window
+        self.patience = patience
         self.failures = []
         self.blocked = set()
+        self.share()
 
     def __dealloc__(self):
         free(self.dirty)
@@ -165,8 +185,7 @@ cdef class Egress:
         self.pending += n
         self.unflushed += n
         if c.blocked and c.outbox.pending > self.hard_limit and not c.slow:
-            c.slow = True
-            c.drained()
+            c.turn_slow()
         if not c.dirty:
             if self.count == self.cap:
                 cap = self.cap * 2 if self.cap else 64
@@ -209,14 +228,42 @@ cdef class Egress:
             c.dirty = False
         return 0
 
-    def judge(self, int64_t now):
-        """Looks for subscribers that have become slow; called every few tens of milliseconds."""
+    def figures(self):
+        """{name: number} of what waits for sockets, at this moment."""
         cdef Connection c
-        cdef size_t held = 0
+        cdef size_t slow = 0, paused = 0
+        for c in self.blocked:
+            slow += c.slow
+            paused += len(c.waiters) if c.waiters is not None else 0
+        return {"connections/blocked/count": len(self.blocked), "connections/slow/count": slow,
+                "publishers/paused/count": paused, "outboxes/bytes": self.pending}
+
+    cdef int share(self) except -1:
+        """How much each blocked connection may hold before those who fill it pause."""
+        cdef size_t one = PAUSE_TOGETHER // (<size_t>len(self.blocked) + 1)
+        self.pause_at = max(<size_t>PAUSE_LEAST, min(<size_t>PAUSE_MOST, one))
+        return 0
+
+    def judge(self, int64_t now):
+        """Looks for subscribers that have become slow; called every few tens of milliseconds.
+
+        One that stalls while others take what they get is slow after a `slow_window`. Where most of them stall the
+        cause is more likely at their end together (a machine that has other things to do): they have `patience`."""
+        cdef Connection c
+        cdef size_t held = 0, writing = max(self.active, self.active_before)
+        cdef list stalled
+        if now - self.epoch_start >= self.slow_window:
+            self.epoch_start = now
+            self.epoch += 1
+            self.active_before = self.active
+            self.active = 0
         if not self.blocked:
             return
-        for c in list(self.blocked):
-            c.judge(now)
+        stalled = [c for c in list(self.blocked) if not (<Connection>c).slow and (<Connection>c).stalls(now)]
+        for c in stalled:
+            if now - c.stalled_since >= (self.slow_window if 2 * <size_t>len(stalled) <= writing else self.patience):
+                c.turn_slow()
+        for c in self.blocked:
             held += c.outbox.cap
         if held > self.budget:
             self.relieve(held)
@@ -228,6 +275,6 @@ cdef class Egress:
             if held <= self.budget:
                 break
             held -= c.outbox.cap
-            c.slow = True
-            c.drained()
+            if not c.slow:
+                c.turn_slow()
         return 0

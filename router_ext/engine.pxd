@@ -45,7 +45,8 @@ cdef class Engine:
     cdef public object wake              # called when there is work and no turn is running
     cdef readonly bint in_turn
     cdef list drained                    # channels whose outbox drained
-    cdef Connection pause_for            # of the latest route(): its outbox is over the high-water mark
+    cdef void* speaker                   # the publisher's connection in route(); it is never paused for itself
+    cdef Connection pause_for            # of the latest route(): its outbox is over `pause_at`
     cdef Session gate                    # of the latest route(): its queue is full while it keeps up
     cdef bint shared                     # the delivery goes to the member of a shared group
 
@@ -87,3 +88,4 @@ cdef class Engine:
     cdef bint hooked(self, const uint8_t* topic, size_t n) noexcept
     cdef int store_retained(self, Delivery* d, Msg* msg) except -1
     cdef bint gated(self, Session s) noexcept
+    cdef int look_at_gate(self, Session s) except -1

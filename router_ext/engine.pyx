@@ -32,9 +32,10 @@ from router_ext.topic import topic_matches
 cdef enum:
     INBUF = 262144
     BACKLOG_PER_TURN = 5000     # retained messages for one subscriber
-    STALLED = 30000     # ms without an acknowledgement: such a subscriber does not keep up
     PROP_SUBSCRIPTION_ID = 0x0B
     PAGE = 256              # messages read from the store at a time
+    ACK_PATIENCE = 1000         # ms
+    QUEUE_EXCESS = 67108864     # bytes a queue may hold beyond its limit in messages
 
 
 cdef class Engine:
@@ -168,6 +169,7 @@ cdef class Engine:
         """Hands a delivery to everyone it is for; returns how many that are."""
         cdef Match* m = self.router.match(d.topic, d.topic_len)
         cdef uint32_t i
+        self.speaker = <void*>publisher.conn if publisher is not None else NULL
         self.pause_for = None
         self.gate = None
         self.flavour_of = NULL
@@ -222,7 +224,7 @@ cdef class Engine:
             self.metrics.v[<int>PACKETS_SENT] += d.count
             self.metrics.v[<int>MESSAGES_SENT] += d.count
             self.metrics.v[<int>QOS0_SENT] += d.count
-        if conn.outbox.pending > self.egress.high_water and conn.blocked:
+        if conn.outbox.pending > self.egress.pause_at and conn.blocked and <void*>conn != self.speaker:
             self.pause_for = conn
         return 0
 
@@ -299,10 +301,10 @@ cdef class Engine:
             if s.queued_qos0:
                 return self.store(s, msg, qos, retain, subid)
             self.send_msg(s, msg, 0, retain, 0, subid, 0)
-            if conn.outbox.pending > self.egress.high_water and conn.blocked:
+            if conn.outbox.pending > self.egress.pause_at and conn.blocked and <void*>conn != self.speaker:
                 self.pause_for = conn
             return 0
-        if s.queued or s.stored or not s.window_open() or conn.outbox.pending > self.egress.high_water:
+        if s.queued or s.stored or not s.window_open() or conn.slow or conn.outbox.pending > self.egress.high_water:
             return self.store(s, msg, qos, retain, subid)
         if s.peer_max_packet and self.packet_size(s, msg, qos, subid) > s.peer_max_packet:
             return self.drop_too_large(s)
@@ -363,12 +365,20 @@ cdef class Engine:
         return s.enqueue(msg, qos, retain, subid, self.shared, entry)
 
     cdef bint keeps_up(self, Session s) noexcept:
-        """Connected, taking bytes, and acknowledging what it got."""
-        return s.conn is not None and not s.conn.slow and self.now - s.progress < STALLED
+        """Connected, takes bytes, acknowledges; and those who fill its queue did heed that they were to wait."""
+        return s.conn is not None and not s.conn.slow and not s.stalled and s.queued_bytes < QUEUE_EXCESS
 
     cdef bint gated(self, Session s) noexcept:
         """The session's queue is full although its client keeps up: who fills it has to wait."""
         return s.full() and self.keeps_up(s)
+
+    cdef int look_at_gate(self, Session s) except -1:
+        """Called every few tens of milliseconds while publishers wait for the session: a client that acknowledges
+        nothing for ACK_PATIENCE no longer keeps up, until its queue is half empty."""
+        if self.now - max(s.gated_since, s.progress) >= ACK_PATIENCE:
+            s.stalled = True
+            self.drain(s)
+        return 0
 
     cdef int make_room(self, Session s, Msg* msg) except -1:
         """A full queue loses its oldest message (`max_mqueue_len`)."""
@@ -532,7 +542,8 @@ cdef class Engine:
         cdef Queued q
         if s.window.unsent:
             self.resend(s)
-        while s.queued and s.conn is not None and s.conn.outbox.pending <= self.egress.high_water:
+        while (s.queued and s.conn is not None and not s.conn.slow
+               and s.conn.outbox.pending <= self.egress.high_water):
             if not s.window_open():
                 break
             if not s.dequeue(&q):
@@ -556,6 +567,8 @@ cdef class Engine:
             self.next_page(s)
         if s.backlog is not None:
             self.send_backlog(s)
+        if s.stalled and s.waiting() <= s.zone.max_mqueue_len // 2:
+            s.stalled = False
         if s.gated_publishers is not None and not self.gated(s):
             waiting = s.gated_publishers
             s.gated_publishers = None

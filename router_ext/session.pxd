@@ -95,6 +95,9 @@ cdef class Session(Subscriber):
     cdef uint32_t stored_since       # of those, how many came after the page was asked for that is on its way
     cdef uint64_t loaded             # the last place read from the store
     cdef bint paging                 # a page is on its way
+    cdef size_t queued_bytes
+    cdef int64_t gated_since         # ms, since when publishers wait
+    cdef bint stalled                # it acknowledged nothing while they waited; see Engine.look_at_gate
     cdef list gated_publishers       # channels whose acknowledgements wait for room in the queue, or None
     cdef Awaiting awaiting
     cdef list backlog                # retained messages not sent yet: [Messages, next, options, identifier]; or None

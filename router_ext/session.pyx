@@ -213,6 +213,7 @@ cdef class Session(Subscriber):
         q.items[(q.head + q.count) & (q.cap - 1)] = Queued(msg_ref(msg), entry, subid, qos, retain, shared)
         q.count += 1
         self.queued += 1
+        self.queued_bytes += footprint(msg)
         if qos == 0:
             self.queued_qos0 += 1
         self.enqueue_msg += 1
@@ -229,6 +230,7 @@ cdef class Session(Subscriber):
         q.head = (q.head + 1) & (q.cap - 1)
         q.count -= 1
         self.queued -= 1
+        self.queued_bytes -= footprint(out.msg)
         if out.qos == 0:
             self.queued_qos0 -= 1
         self.mqueue_dropped += 1
@@ -267,6 +269,7 @@ cdef class Session(Subscriber):
                 q.head = (q.head + 1) & (q.cap - 1)
                 q.count -= 1
                 self.queued -= 1
+                self.queued_bytes -= footprint(out.msg)
                 if out.qos == 0:
                     self.queued_qos0 -= 1
                 if self.queued == 0:
@@ -291,6 +294,7 @@ cdef class Session(Subscriber):
         self.queues = NULL
         self.n_queues = self.queued = 0
         self.queued_qos0 = self.stored != 0
+        self.queued_bytes = 0
 
     # -- packet ids of inbound QoS 2 messages ---------------------------------------------------------------------
 
@@ -398,6 +402,15 @@ cdef class Session(Subscriber):
         return self.sid != 0
 
     @property
+    def mqueue_bytes(self):
+        return self.queued_bytes
+
+    @property
+    def publishers_waiting(self):
+        """How many have acknowledgements withheld until the queue has room."""
+        return len(self.gated_publishers) if self.gated_publishers is not None else 0
+
+    @property
     def max_mqueue(self):
         return self.zone.max_mqueue_len
 
@@ -423,6 +436,10 @@ cdef class Session(Subscriber):
 
     def __repr__(self):
         return f"Session({self.client_id!r})"
+
+
+cdef inline size_t footprint(Msg* msg) noexcept nogil:
+    return sizeof(Msg) + sizeof(Queued) + msg.topic_len + msg.props_len + msg.client_len + msg.payload_len
 
 
 cdef int grow_queue(Queue* q) except -1:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.api.render import Done
+from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import NOT_ONLINE, Refused
 from emqx_mgmt.manage.listing import Page, Paging
@@ -14,19 +15,19 @@ from emqx_mgmt.manage.rows import Connection
 
 
 def list_connections(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.clients.connections(params)
+    return cluster.here.clients.connections(params, extended())
 
 
 def list_node_connections(cluster: Cluster, node: str, params: Paging) -> Page:
-    return cluster.named(node).clients.connections(params)
+    return cluster.named(node).clients.connections(params, extended())
 
 
 def lookup_connections(cluster: Cluster, clientid: str) -> list[Connection]:
-    return [row for node in cluster.running() for row in node.clients.connection(clientid)]
+    return [row for node in cluster.running() for row in node.clients.connection(clientid, extended())]
 
 
 def lookup_node_connections(cluster: Cluster, node: str, clientid: str) -> list[Connection]:
-    return cluster.named(node).clients.connection(clientid)
+    return cluster.named(node).clients.connection(clientid, extended())
 
 
 def kickout_connection(cluster: Cluster, clientid: str) -> Done:

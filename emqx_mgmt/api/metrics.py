@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.render import Counters
+from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
 
 
 def list_all_metrics(cluster: Cluster) -> list[Counters]:
-    return [Counters(node.metrics(), node.name, "metrics") for node in cluster.running()]
+    return [Counters(node.metrics(extended()), node.name, "metrics") for node in cluster.running()]
 
 
 def list_node_metrics(cluster: Cluster, node: str) -> Counters:
-    return Counters(cluster.named(node).metrics())
+    return Counters(cluster.named(node).metrics(extended()))
 
 
 ENDPOINTS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.api.render import Done
+from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import NOT_ONLINE, Refused
 from emqx_mgmt.manage.listing import Page, Paging
@@ -12,19 +13,19 @@ from emqx_mgmt.manage.rows import SessionRow
 
 
 def list_sessions(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.clients.sessions(params)
+    return cluster.here.clients.sessions(params, extended())
 
 
 def list_node_sessions(cluster: Cluster, node: str, params: Paging) -> Page:
-    return cluster.named(node).clients.sessions(params)
+    return cluster.named(node).clients.sessions(params, extended())
 
 
 def lookup_session(cluster: Cluster, clientid: str) -> list[SessionRow]:
-    return [row for node in cluster.running() for row in node.clients.session(clientid)]
+    return [row for node in cluster.running() for row in node.clients.session(clientid, extended())]
 
 
 def lookup_node_session(cluster: Cluster, node: str, clientid: str) -> list[SessionRow]:
-    return cluster.named(node).clients.session(clientid)
+    return cluster.named(node).clients.session(clientid, extended())
 
 
 def clean_session(cluster: Cluster, clientid: str) -> Done:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.render import Counters
+from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
 
 
 def list_stats(cluster: Cluster) -> list[Counters]:
     """Flat, unlike the list of metrics."""
-    return [Counters(node.stats(), node.name) for node in cluster.running()]
+    return [Counters(node.stats(extended()), node.name) for node in cluster.running()]
 
 
 def lookup_node_stats(cluster: Cluster, node: str) -> Counters:
-    return Counters(cluster.named(node).stats())
+    return Counters(cluster.named(node).stats(extended()))
 
 
 ENDPOINTS = (

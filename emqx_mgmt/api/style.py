@@ -1,7 +1,7 @@
-"""Chooses the style and the counter names of an answer.
+"""Chooses the style and the counter names of an answer, and whether it has more than the documented members.
 
 Strongest first: the request (`?_style=`, `?_names=`, or the words of header `X-API-Style`), the record of the
-calling application, the listener's settings.
+calling application, the listener's settings. `?_fields=extended` is for the request alone.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 STYLES = frozenset(("bare", "envelope"))
 NAMES = frozenset(("slashes", "dots"))
+FIELDS = frozenset(("documented", "extended"))
 # Query parameters that choose the rendering; no handler sees them.
-SELECTORS = {"_style": STYLES, "_names": NAMES}
+SELECTORS = {"_style": STYLES, "_names": NAMES, "_fields": FIELDS}
 HEADER = "X-API-Style"
 
 
@@ -31,17 +32,25 @@ def install(app: flask.Flask, node: Node) -> None:
         caller = flask.g.get("caller")
         flask.g.style = getattr(caller, "style", None) or settings[f"{listener}.style"]
         flask.g.names = getattr(caller, "names", None) or settings[f"{listener}.names"]
+        flask.g.fields = "documented"
         for word in flask.request.headers.get(HEADER, "").replace(",", " ").split():
             _apply(HEADER, word)
         for parameter in SELECTORS.keys() & flask.request.args.keys():
             _apply(parameter, flask.request.args[parameter])
 
 
+def extended() -> bool:
+    """Whether the request asks for the members beyond the documented ones."""
+    return bool(flask.g.fields == "extended")
+
+
 def _apply(source: str, word: str) -> None:
-    if word in STYLES and source != "_names":
+    if word in STYLES and source in ("_style", HEADER):
         flask.g.style = word
-    elif word in NAMES and source != "_style":
+    elif word in NAMES and source in ("_names", HEADER):
         flask.g.names = word
+    elif word in FIELDS and source == "_fields":
+        flask.g.fields = word
     else:
         words = sorted(SELECTORS.get(source, STYLES | NAMES))
         raise BadParameter(source, f"must be one of {', '.join(words)}")

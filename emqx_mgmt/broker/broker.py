@@ -98,6 +98,14 @@ class Broker:
     def stats(self) -> dict[str, int]:
         return self.stats_book.rows()
 
+    def own_metrics(self) -> dict[str, int]:
+        """Counters beyond the documented ones: why messages were dropped, how often a publisher was paused."""
+        return self.engine.metrics.extended()
+
+    def own_stats(self) -> dict[str, int]:
+        """Gauges beyond the documented ones: what waits for sockets at this moment."""
+        return self.engine.egress.figures()
+
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False, client_id: str = "http",
                 properties: dict[str, Any] | None = None) -> int:
         """Publishes past ACL, mountpoint and limits (behaviour, 5.9); returns how many subscribers it reached."""

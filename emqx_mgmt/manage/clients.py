@@ -25,20 +25,22 @@ class Clients:
 
     # -- connections and sessions -----------------------------------------------------------------
 
-    def connections(self, paging: Paging) -> Page:
+    def connections(self, paging: Paging, extended: bool = False) -> Page:
         """In the order in which their sessions began."""
         online = [session for session in in_turns(self._sessions()) if session.channel is not None]
-        return page_of(online, paging, self._connection)
+        return page_of(online, paging, self._extended_connection if extended else self._connection)
 
-    def connection(self, client_id: str) -> list[rows.Connection]:
-        rows_found = [self._connection(session) for session in self._session(client_id)]
+    def connection(self, client_id: str, extended: bool = False) -> list[rows.Connection]:
+        row = self._extended_connection if extended else self._connection
+        rows_found = [row(session) for session in self._session(client_id)]
         return [row for row in rows_found if row is not None]
 
-    def sessions(self, paging: Paging) -> Page:
-        return page_of(self._sessions(), paging, self._session_row)
+    def sessions(self, paging: Paging, extended: bool = False) -> Page:
+        return page_of(self._sessions(), paging, self._extended_session if extended else self._session_row)
 
-    def session(self, client_id: str) -> list[rows.SessionRow]:
-        return [self._session_row(session) for session in self._session(client_id)]
+    def session(self, client_id: str, extended: bool = False) -> list[rows.SessionRow]:
+        row = self._extended_session if extended else self._session_row
+        return [row(session) for session in self._session(client_id)]
 
     def connections_of(self, username: str) -> list[rows.Connection]:
         found = [self._connection(session) for session in self._sessions_of(username)]
@@ -148,6 +150,12 @@ class Clients:
 
     def _session_row(self, session: Session) -> rows.SessionRow:
         return rows.session(self._name, session)
+
+    def _extended_connection(self, session: Session) -> rows.ExtendedConnection | None:
+        return rows.extended_connection(self._name, session)
+
+    def _extended_session(self, session: Session) -> rows.ExtendedSession:
+        return rows.extended_session(self._name, session)
 
     def _subscription_rows(self, session: Session) -> list[rows.Subscription]:
         return [

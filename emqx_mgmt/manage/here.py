@@ -109,11 +109,14 @@ class ThisNode:
         members["memory_used"] = memory_text(members["memory_used"])
         return rows.ListedNode(node=self.name, **members)
 
-    def metrics(self) -> dict[str, int]:
-        return self._node.broker.metrics()
+    def metrics(self, extended: bool = False) -> dict[str, int]:
+        """The documented counters; `extended` adds this broker's own."""
+        broker = self._node.broker
+        return broker.metrics() | broker.own_metrics() if extended else broker.metrics()
 
-    def stats(self) -> dict[str, int]:
-        return self._node.broker.stats()
+    def stats(self, extended: bool = False) -> dict[str, int]:
+        broker = self._node.broker
+        return broker.stats() | broker.own_stats() if extended else broker.stats()
 
     def families(self) -> Iterator[Family]:
         """Everything that `/metrics` shows."""

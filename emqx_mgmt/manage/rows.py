@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from emqx_mgmt.broker.about import datetime_text
 
@@ -61,6 +62,37 @@ class SessionRow(Struct, gc=False):
     reductions: int
     subscriptions_count: int
     username: str
+
+
+class ExtendedConnection(Connection, gc=False):
+    """With what EMQ X merges in once its statistics tick has come (behaviour, 6.1), and the state of the socket.
+
+    `mailbox_len`: acknowledgements withheld; `is_slow`: its QoS 0 messages are dropped; `is_held`: its
+    socket is not read, because a limit or somebody else's socket says so."""
+
+    mailbox_len: int
+    heap_size: int
+    reductions: int
+    recv_pkt: int
+    recv_msg: int
+    send_pkt: int
+    send_msg: int
+    recv_oct: int
+    recv_cnt: int
+    send_oct: int
+    send_cnt: int
+    send_pend: int
+    is_slow: bool
+    is_held: bool
+
+
+class ExtendedSession(SessionRow, gc=False):
+    """With the state of the queue and of the socket; `publishers_waiting`: for room in the queue."""
+
+    mqueue_bytes: int
+    publishers_waiting: int
+    send_pend: int
+    is_slow: bool
 
 
 class Subscription(Struct, gc=False):
@@ -231,6 +263,40 @@ def session(node: str, of: Session) -> SessionRow:
         (of.deliver_msg + of.enqueue_msg + packets) * counted,
         of.subscription_count * counted,
         UNDEFINED if of.username is None else of.username,
+    )
+
+
+def extended_connection(node: str, of: Session) -> ExtendedConnection | None:
+    row, channel = connection(node, of), of.channel
+    if row is None or channel is None:
+        return None
+    return ExtendedConnection(
+        **asdict(row),
+        mailbox_len=channel.acks_withheld,
+        heap_size=sys.getsizeof(channel) // WORD_BYTES,
+        reductions=channel.recv_pkt + channel.send_pkt,
+        recv_pkt=channel.recv_pkt,
+        recv_msg=channel.recv_msg,
+        send_pkt=channel.send_pkt,
+        send_msg=channel.send_msg,
+        recv_oct=channel.recv_oct,
+        recv_cnt=channel.recv_cnt,
+        send_oct=channel.send_oct,
+        send_cnt=channel.send_cnt,
+        send_pend=channel.send_pend,
+        is_slow=channel.is_slow,
+        is_held=channel.is_held,
+    )
+
+
+def extended_session(node: str, of: Session) -> ExtendedSession:
+    channel = of.channel
+    return ExtendedSession(
+        **asdict(session(node, of)),
+        mqueue_bytes=of.mqueue_bytes,
+        publishers_waiting=of.publishers_waiting,
+        send_pend=channel.send_pend if channel is not None else 0,
+        is_slow=channel is not None and channel.is_slow,
     )
 
 

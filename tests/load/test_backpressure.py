@@ -1,0 +1,339 @@
+"""Bursts, readers that do not read, and what they cost: nobody else anything, and themselves what is counted."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.broker_process import BrokerProcess, wait_until
+from tests.load.client import Client, publish_packet
+from tests.load.rows import MIB, PeakMemory, metrics, session
+
+pytestmark = pytest.mark.timeout(120)
+SMALL = 4096  # a receive buffer that holds next to nothing
+
+
+@pytest.fixture
+def busy(start_broker: Callable[..., BrokerProcess]) -> Iterator[BrokerProcess]:
+    """A broker with a queue of ten messages; what it logs is no traceback."""
+    process = start_broker({"EMQX_ZONE__EXTERNAL__MAX_MQUEUE_LEN": "10", "EMQX_MQTT__MAX_PACKET_SIZE": "2MB"})
+    yield process
+    assert "Traceback" not in process.stderr
+
+
+def read_all(client: Client, count: int, numbers: list[int]) -> threading.Thread:
+    """Reads `count` messages on a thread of its own; their first four bytes are numbers."""
+
+    def read() -> None:
+        for _ in range(count):
+            numbers.append(int.from_bytes(client.next_publish().payload[:4], "big"))
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    return thread
+
+
+def numbered(topic: str, first: int, count: int, size: int) -> bytes:
+    return b"".join(publish_packet(topic, n.to_bytes(4, "big").ljust(size, b".")) for n in range(first, first + count))
+
+
+def test_a_burst_to_subscribers_that_read_arrives_complete_in_bounded_memory(busy, loadgen):
+    with PeakMemory(busy) as peak:
+        books = loadgen("flow", port=busy.mqtt_port, shape="all", pubs=8, subs=20, messages=80_000, size=512,
+                        batch=1000)
+    assert (books["lost"], books["duplicated"], books["out_of_order"], books["corrupt"]) == (0, 0, 0, 0)
+    assert books["received"] == 1_600_000
+    assert peak.grown < 160 * MIB
+
+
+def test_many_publishers_to_one_subscriber_that_reads_slower_lose_nothing(busy):
+    """A subscriber in Python is far slower than the publishers; they wait for it [rule 2]."""
+    publishers, each, size = 200, 500, 1000
+    with ExitStack() as stack:
+        reader = stack.enter_context(Client(busy.mqtt_port, receive_buffer=65536))
+        assert reader.connect("reader") == 0
+        reader.subscribe("in/#")
+        numbers: list[int] = []
+        thread = read_all(reader, publishers * each, numbers)
+        flood = numbered("in/x", 0, each, size)
+        senders = []
+        for n in range(publishers):
+            client = stack.enter_context(Client(busy.mqtt_port))
+            assert client.connect(f"p{n}") == 0
+            senders.append(threading.Thread(target=client.send, args=(flood,)))
+        with PeakMemory(busy) as peak:
+            for sender in senders:
+                sender.start()
+            for sender in [*senders, thread]:
+                sender.join(60)
+        assert sorted(numbers) == sorted(list(range(each)) * publishers)
+        assert session(busy, "reader")["mqueue_dropped"] == 0
+    assert peak.grown < 64 * MIB
+
+
+def test_a_subscriber_that_stops_reading_costs_the_others_nothing_and_its_losses_are_counted(busy):
+    messages, size = 60_000, 1000
+    with Client(busy.mqtt_port, receive_buffer=SMALL) as stalled, Client(busy.mqtt_port) as reader, \
+            Client(busy.mqtt_port) as publisher:
+        for name, client in (("stalled", stalled), ("reader", reader), ("publisher", publisher)):
+            assert client.connect(name) == 0
+        stalled.subscribe("t")
+        reader.subscribe("t")
+        numbers: list[int] = []
+        thread = read_all(reader, messages, numbers)
+        with PeakMemory(busy) as peak:
+            for first in range(0, messages, 1000):
+                publisher.send(numbered("t", first, 1000, size))
+            thread.join(60)
+        assert numbers == list(range(messages))
+        row = session(busy, "stalled")
+        assert row["deliver_msg"] + row["mqueue_dropped"] == messages
+        assert row["mqueue_dropped"] > 0
+        counted = metrics(busy)
+        assert counted["dropped/slow_subscriber"] == row["mqueue_dropped"]
+        assert session(busy, "reader")["mqueue_dropped"] == 0
+
+        # Once it reads again it gets all that was not dropped, and what comes from then on.
+        for _ in range(row["deliver_msg"]):
+            stalled.next_publish()
+        publisher.publish("t", b"fresh")
+        assert stalled.next_publish().payload == b"fresh"
+    assert peak.grown < 48 * MIB
+    assert busy.stderr.count("stalled does not read") == 1
+
+
+def test_a_reader_of_a_byte_a_second_is_one_that_does_not_read(busy):
+    with Client(busy.mqtt_port, receive_buffer=SMALL) as trickle, Client(busy.mqtt_port) as publisher, \
+            ExitStack() as stack:
+        assert (trickle.connect("trickle"), publisher.connect("publisher")) == (0, 0)
+        trickle.subscribe("t")
+        done = threading.Event()
+
+        def read_a_byte() -> None:
+            while not done.wait(1.0):
+                trickle.sock.recv(1)
+
+        thread = threading.Thread(target=read_a_byte)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(done.set)
+        flood = numbered("t", 0, 1000, 1000)
+        for _ in range(30):
+            publisher.send(flood)
+        publisher.ping()
+        row = wait_until(lambda: (row := session(busy, "trickle"))["mqueue_dropped"] and row, 15, "the first loss")
+        assert row["deliver_msg"] + row["mqueue_dropped"] == 30_000
+
+
+def test_a_client_that_floods_its_own_topic_is_not_paused_for_itself(busy):
+    """It writes everything before it reads anything: waiting for it to read would be waiting for ever."""
+    messages = 60_000
+    with Client(busy.mqtt_port) as client, PeakMemory(busy) as peak:
+        assert client.connect("echo") == 0
+        client.subscribe("own")
+        for first in range(0, messages, 1000):
+            client.send(numbered("own", first, 1000, 1000))
+        client.send(b"\xc0\x00")
+        row = wait_until(lambda: (row := session(busy, "echo"))["deliver_msg"] + row["mqueue_dropped"] == messages
+                         and row, 20, "the end of the flood")
+        for _ in range(row["deliver_msg"]):
+            client.next_publish()
+        assert client.next_packet()[0] == 0xD0
+    assert peak.grown < 64 * MIB
+
+
+def test_two_clients_that_feed_each_other_without_reading_get_on(busy):
+    messages = 30_000
+    with Client(busy.mqtt_port) as one, Client(busy.mqtt_port) as two, PeakMemory(busy) as peak:
+        for name, client in (("one", one), ("two", two)):
+            assert client.connect(name) == 0
+            client.subscribe(f"to/{name}")
+
+        def flood(client: Client, topic: str) -> None:
+            for first in range(0, messages, 1000):
+                client.send(numbered(topic, first, 1000, 1000))
+
+        senders = [threading.Thread(target=flood, args=args) for args in ((one, "to/two"), (two, "to/one"))]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join(60)
+            assert not sender.is_alive()
+        for name in ("one", "two"):
+            row = wait_until(lambda name=name: (row := session(busy, name))["deliver_msg"] + row["mqueue_dropped"]
+                             == messages and row, 20, "the end of the flood")
+            client = one if name == "one" else two
+            for _ in range(row["deliver_msg"]):
+                client.next_publish()
+    assert peak.grown < 96 * MIB
+
+
+def test_a_paused_publisher_that_cannot_read_loses_nothing(busy):
+    """A chain: b hands on to c, which stalls; b, held up in its own writing, is not to blame for not reading."""
+    with Client(busy.mqtt_port) as a, Client(busy.mqtt_port) as b, Client(busy.mqtt_port, receive_buffer=SMALL) as c:
+        for name, client in (("a", a), ("b", b), ("c", c)):
+            assert client.connect(name) == 0
+        b.subscribe("to/b")
+        c.subscribe("to/c")
+        flood = numbered("to/c", 0, 1000, 1000)
+        sender = threading.Thread(target=lambda: [b.send(flood) for _ in range(40)])
+        sender.start()
+        for n in range(0, 5000, 1000):
+            a.send(numbered("to/b", n, 1000, 1000))
+        sender.join(60)
+        assert not sender.is_alive()
+        assert [int.from_bytes(b.next_publish().payload[:4], "big") for _ in range(5000)] == list(range(5000))
+        assert session(busy, "b")["mqueue_dropped"] == 0
+        wait_until(lambda: (row := session(busy, "c"))["deliver_msg"] + row["mqueue_dropped"] == 40_000, 20, "all")
+
+
+def drain_bytes(clients: list[Client], each: int) -> list[int]:
+    """Reads `each` bytes from every client in turn, whoever has some; the counts."""
+    got = [0] * len(clients)
+    deadline = time.monotonic() + 60
+    with selectors.DefaultSelector() as selector:
+        for index, client in enumerate(clients):
+            client.sock.setblocking(False)
+            selector.register(client.sock, selectors.EVENT_READ, index)
+        while min(got) < each and time.monotonic() < deadline:
+            for key, _ in selector.select(1):
+                with contextlib.suppress(BlockingIOError):
+                    got[key.data] += len(key.fileobj.recv(1 << 18))  # type: ignore[union-attr]
+    return got
+
+
+def test_one_mib_to_a_thousand_subscribers_is_held_once(busy):
+    subscribers, payload = 1000, bytes(MIB)
+    packet = publish_packet("big", payload)
+    with ExitStack() as stack:
+        readers = [stack.enter_context(Client(busy.mqtt_port)) for _ in range(subscribers)]
+        for number, reader in enumerate(readers):
+            assert reader.connect(f"r{number}") == 0
+            reader.subscribe("big")
+        publisher = stack.enter_context(Client(busy.mqtt_port))
+        assert publisher.connect("publisher") == 0
+        with PeakMemory(busy) as peak:
+            publisher.send(packet)
+            got = drain_bytes(readers, len(packet))
+        assert got == [len(packet)] * subscribers
+    assert peak.grown < 64 * MIB
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_qos1_to_a_full_window_withholds_acks_and_loses_nothing(busy, version):
+    """32 in flight and 10 queued; the publisher's other acknowledgements wait, in order [MQTT-4.6.0-2]."""
+    messages = 90  # below the Receive Maximum
+    with Client(busy.mqtt_port) as reader, Client(busy.mqtt_port) as publisher:
+        assert reader.connect("reader") == 0
+        assert publisher.connect("publisher", version=version) == 0
+        reader.subscribe("q", 1)
+        for pid in range(1, messages + 1):
+            publisher.publish("q", str(pid).encode(), 1, pid)
+        publisher.send(b"\xc0\x00")
+        acked = [struct.unpack(">H", body[:2])[0] for first_byte, body in answers_until_ping(publisher)]
+        assert acked == list(range(1, 32 + 10 + 1))  # the rest waits
+        for pid in range(1, messages + 1):
+            message = reader.next_publish()
+            assert message.payload == str(pid).encode()
+            time.sleep(0.0005)
+            reader.puback(message.pid)
+        while len(acked) < messages:
+            first_byte, body = publisher.next_packet()
+            assert first_byte == 0x40
+            acked.append(struct.unpack(">H", body[:2])[0])
+        assert acked == list(range(1, messages + 1))
+        assert session(busy, "reader")["mqueue_dropped"] == 0
+
+
+def answers_until_ping(client: Client) -> Iterator[tuple[int, bytes]]:
+    while (answer := client.next_packet())[0] != 0xD0:
+        yield answer
+
+
+def test_a_subscriber_that_acknowledges_nothing_holds_nobody_up_for_long(busy):
+    """It takes bytes, so its socket says nothing; after a second its queue is a limit again, and losses are counted."""
+    messages = 400
+    with Client(busy.mqtt_port) as silent, Client(busy.mqtt_port) as reader, Client(busy.mqtt_port) as publisher:
+        for name, client in (("silent", silent), ("reader", reader), ("publisher", publisher)):
+            assert client.connect(name) == 0
+        silent.subscribe("q", 1)
+        reader.subscribe("q", 1)
+        for pid in range(1, messages + 1):
+            publisher.publish("q", str(pid).encode(), 1, pid)
+        for _ in range(messages):
+            reader.puback(reader.next_publish().pid)
+        for pid in range(1, messages + 1):
+            assert publisher.next_packet() == (0x40, struct.pack(">H", pid))
+        # A new one is acknowledged and delivered although the silent one still says nothing.
+        publisher.publish("q", b"after", 1, 1)
+        assert publisher.next_packet()[0] == 0x40
+        assert reader.next_publish().payload == b"after"
+        publisher.publish("q", b"last", 1, 2)
+        assert publisher.next_packet()[0] == 0x40
+        row = session(busy, "silent")
+        assert row["deliver_msg"] == 32
+        assert row["deliver_msg"] + row["mqueue_len"] + row["mqueue_dropped"] == messages + 2
+        assert metrics(busy)["dropped/queue_full"] == row["mqueue_dropped"]
+
+
+def test_a_publisher_that_ignores_withheld_acks_fills_no_memory(busy):
+    """The reader acknowledges just enough to count as keeping up; the publisher does not care."""
+    with Client(busy.mqtt_port) as reader, Client(busy.mqtt_port) as publisher, PeakMemory(busy) as peak:
+        assert (reader.connect("reader"), publisher.connect("publisher")) == (0, 0)
+        reader.subscribe("q", 1)
+        payload = bytes(100_000)
+        flood = b"".join(publish_packet("q", payload, 1, pid) for pid in range(1, 21))
+        sent = 0
+        for _ in range(60):
+            publisher.send(flood)
+            sent += 20
+            with contextlib.suppress(OSError):
+                reader.puback(reader.next_publish().pid)
+        publisher.send(b"\xc0\x00")
+        list(answers_until_ping(publisher))
+        row = session(busy, "reader")
+        assert row["mqueue_dropped"] > 0
+        assert row["deliver_msg"] + row["mqueue_len"] + row["mqueue_dropped"] == sent
+    assert peak.grown < 110 * MIB
+
+
+def test_a_qos0_message_is_never_held_up_by_a_session_queue(busy):
+    """Publishers pause for sockets only: a full window and queue of QoS 1 leave QoS 0 alone [rule 2]."""
+    with Client(busy.mqtt_port) as reader, Client(busy.mqtt_port) as publisher:
+        assert (reader.connect("reader"), publisher.connect("publisher")) == (0, 0)
+        reader.subscribe("q/#", 1)
+        for pid in range(1, 60):
+            publisher.publish("q/1", b"x", 1, pid)
+        for _ in range(1000):
+            publisher.publish("q/0", b"y")
+        publisher.ping()
+        topics = []
+        while topics.count("q/0") < 1000:
+            topics.append(reader.next_publish().topic)
+        assert topics.count("q/1") == 32
+    counted: dict[str, Any] = metrics(busy)
+    assert counted["publishers/paused"] == 0
+
+
+def test_the_descriptor_of_a_peer_that_vanished_while_paused_is_closed(busy):
+    with Client(busy.mqtt_port, receive_buffer=SMALL) as stalled:
+        assert stalled.connect("stalled") == 0
+        stalled.subscribe("t")
+        publisher = Client(busy.mqtt_port)
+        assert publisher.connect("publisher") == 0
+        publisher.sock.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):
+            for first in range(0, 200_000, 1000):
+                publisher.send(numbered("t", first, 1000, 1000))
+        publisher.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        publisher.sock.close()
+        wait_until(lambda: not busy.api("GET", "/connections/publisher").json(), 10, "the end of the publisher")

@@ -1,0 +1,132 @@
+"""Each limit of a listener or a zone: what it does, and the word that counts it in `shutdown_count`."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+
+from tests.broker_process import BrokerProcess, wait_until
+from tests.load.client import Client, packet, publish_packet, text
+from tests.load.rows import session, shutdown_count
+
+pytestmark = pytest.mark.timeout(90)
+ZONE = "EMQX_ZONE__EXTERNAL__"
+
+
+def count_of(broker: BrokerProcess, reason: str, expected: int = 1) -> None:
+    wait_until(lambda: shutdown_count(broker).get(reason) == expected, 10, f"{reason} in {shutdown_count(broker)}")
+
+
+def test_connections_beyond_the_rate_wait(start_broker: Callable[..., BrokerProcess]) -> None:
+    """None is refused: the kernel holds them until the next second."""
+    broker = start_broker({"EMQX_LISTENER__TCP__EXTERNAL__MAX_CONN_RATE": "10"})
+    with ExitStack() as stack:
+        started = time.monotonic()
+        for number in range(25):
+            client = stack.enter_context(Client(broker.mqtt_port))
+            assert client.connect(f"c{number}") == 0
+        assert time.monotonic() - started >= 1.0
+    with Client(broker.internal_port) as other:
+        assert other.connect("other") == 0
+
+
+def test_publish_limit_pauses_and_loses_nothing(start_broker: Callable[..., BrokerProcess]) -> None:
+    broker = start_broker({ZONE + "PUBLISH_LIMIT": "20,1s"})
+    with Client(broker.mqtt_port) as client:
+        assert client.connect("eager") == 0
+        client.subscribe("t")
+        client.send(b"".join(publish_packet("t", str(n).encode()) for n in range(50)))
+        started = time.monotonic()
+        assert [client.next_publish().payload for _ in range(50)] == [str(n).encode() for n in range(50)]
+        assert time.monotonic() - started >= 1.0
+        client.ping()  # and the connection goes on
+    assert "eager" not in shutdown_count(broker)
+
+
+def test_topic_levels_client_id_and_packet_size(start_broker: Callable[..., BrokerProcess]) -> None:
+    broker = start_broker(
+        {ZONE + "MAX_TOPIC_LEVELS": "3", ZONE + "MAX_CLIENTID_LEN": "10", ZONE + "MAX_PACKET_SIZE": "1KB"})
+    with Client(broker.mqtt_port) as client:
+        assert client.connect("levels") == 0
+        client.publish("a/b/c", b"")
+        client.ping()
+        client.send(packet(0x82, b"\0\1" + text("a/b/c/d") + b"\0"))
+        assert client.next_packet() == (0x90, b"\0\1\x80")
+        client.publish("a/b/c/d", b"")
+        assert client.is_closed()
+    count_of(broker, "topic_name_invalid")
+    with Client(broker.mqtt_port) as client:
+        assert client.connect("x" * 11) == 2
+        assert client.is_closed()
+    count_of(broker, "client_identifier_not_valid")
+    with Client(broker.mqtt_port) as client:
+        assert client.connect("large") == 0
+        client.send(b"\x30\x80\x10")  # refused by its header: the rest need not come
+        assert client.is_closed()
+    count_of(broker, "packet_too_large")
+
+
+def test_a_client_that_comes_and_goes_is_banned(start_broker: Callable[..., BrokerProcess]) -> None:
+    broker = start_broker({ZONE + "ENABLE_FLAPPING_DETECT": "on", ZONE + "FLAPPING_THRESHOLD": "3,1m",
+                           ZONE + "FLAPPING_BANNED_EXPIRY_INTERVAL": "1h"})
+    for _ in range(3):
+        with Client(broker.mqtt_port) as client:
+            assert client.connect("butterfly") == 0
+            client.send(b"\xe0\x00")
+            assert client.is_closed()
+
+    def code() -> int:
+        with Client(broker.mqtt_port) as client:
+            return client.connect("butterfly")
+
+    assert wait_until(code, 10, "the ban") == 5
+    (ban,) = broker.api("GET", "banned/").json()["items"]
+    assert (ban["who"], ban["as"], ban["reason"]) == ("butterfly", "client_id", "flapping")
+    assert "banned" in shutdown_count(broker)
+    with Client(broker.mqtt_port) as other:
+        assert other.connect("bee") == 0
+
+
+def test_force_shutdown_of_a_queue(start_broker: Callable[..., BrokerProcess]) -> None:
+    broker = start_broker(
+        {ZONE + "FORCE_SHUTDOWN_POLICY": "20|0MB", ZONE + "MAX_MQUEUE_LEN": "0", ZONE + "MAX_INFLIGHT": "1"})
+    with Client(broker.mqtt_port) as lazy, Client(broker.mqtt_port) as publisher:
+        assert lazy.connect("lazy", version=5) == 0
+        assert publisher.connect("publisher") == 0
+        lazy.subscribe("q", 1)
+        for pid in range(1, 60):
+            publisher.publish("q", b"x", 1, pid)
+        assert lazy.next_publish().payload == b"x"
+        assert lazy.next_packet()[0] == 0xE0
+        assert lazy.is_closed()
+    count_of(broker, "force_shutdown")
+
+
+def test_force_shutdown_of_an_outbox(start_broker: Callable[..., BrokerProcess]) -> None:
+    broker = start_broker({ZONE + "FORCE_SHUTDOWN_POLICY": "0|1MB"})
+    with Client(broker.mqtt_port, receive_buffer=4096) as stalled, Client(broker.mqtt_port) as publisher:
+        assert (stalled.connect("stalled"), publisher.connect("publisher")) == (0, 0)
+        stalled.subscribe("t")
+        flood = publish_packet("t", bytes(1000)) * 1000
+        for _ in range(15):
+            publisher.send(flood)
+        count_of(broker, "force_shutdown")
+        publisher.ping()
+
+
+def test_inflight_and_subscription_limits_are_shown(start_broker: Callable[..., BrokerProcess]) -> None:
+    broker = start_broker({ZONE + "MAX_INFLIGHT": "3", ZONE + "MAX_SUBSCRIPTIONS": "1"})
+    with Client(broker.mqtt_port) as client:
+        assert client.connect("c") == 0
+        client.subscribe("t", 1)
+        client.send(packet(0x82, struct.pack(">H", 2) + text("u") + b"\0"))
+        assert client.next_packet() == (0x90, b"\0\2\x80")
+        for pid in range(1, 9):
+            client.publish("t", b"x", 1, pid)
+        client.ping()
+        row = session(broker, "c")
+        assert (row["inflight_len"], row["mqueue_len"], row["max_inflight"], row["max_subscriptions"]) == (3, 5, 3, 1)
