@@ -52,13 +52,9 @@ def test_topic_levels_client_id_and_packet_size(start_broker: Callable[..., Brok
         {ZONE + "MAX_TOPIC_LEVELS": "3", ZONE + "MAX_CLIENTID_LEN": "10", ZONE + "MAX_PACKET_SIZE": "1KB"})
     with Client(broker.mqtt_port) as client:
         assert client.connect("levels") == 0
-        client.publish("a/b/c", b"")
-        client.ping()
+        client.subscribe("a/b/c")
         client.send(packet(0x82, b"\0\1" + text("a/b/c/d") + b"\0"))
         assert client.next_packet() == (0x90, b"\0\1\x80")
-        client.publish("a/b/c/d", b"")
-        assert client.is_closed()
-    count_of(broker, "topic_name_invalid")
     with Client(broker.mqtt_port) as client:
         assert client.connect("x" * 11) == 2
         assert client.is_closed()
