@@ -249,7 +249,7 @@ def session(node: str, of: Session) -> SessionRow:
         datetime_text(of.created_at),
         of.deliver_msg * counted,
         of.enqueue_msg * counted,
-        of.expiry_interval,
+        expiry_interval(of),
         sys.getsizeof(of) // WORD_BYTES * counted,
         of.inflight_len * counted,
         channel.send_pend * counted if channel is not None else 0,
@@ -264,6 +264,13 @@ def session(node: str, of: Session) -> SessionRow:
         of.subscription_count * counted,
         UNDEFINED if of.username is None else of.username,
     )
+
+
+def expiry_interval(of: Session) -> int:
+    """Seconds. The reference shows the zone's interval for a clean session of MQTT 3 too, although it ends with its
+    connection (behaviour, section 24, row 19)."""
+    clean_of_mqtt3 = of.clean_start and of.channel is not None and of.channel.proto_ver < 5
+    return of.zone.session_expiry_interval if clean_of_mqtt3 else of.expiry_interval
 
 
 def extended_connection(node: str, of: Session) -> ExtendedConnection | None:

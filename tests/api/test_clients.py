@@ -109,7 +109,9 @@ def test_a_client_without_names_is_undefined(broker: BrokerProcess, connect: Cal
     row = only(broker.api("GET", "connections").json()["items"])
     assert (row["username"], row["will_topic"]) == (UNDEFINED, UNDEFINED)
     assert row["client_id"]
-    assert only(broker.api("GET", f"sessions/{segment(row['client_id'])}").json())["username"] == UNDEFINED
+    session = only(broker.api("GET", f"sessions/{segment(row['client_id'])}").json())
+    assert session["username"] == UNDEFINED
+    assert (session["clean_start"], session["expiry_interval"]) == (True, 7200)  # as the reference shows it
 
 
 @pytest.mark.parametrize("form", ["", f"nodes/{NODE}/"])
