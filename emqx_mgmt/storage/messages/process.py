@@ -141,7 +141,7 @@ def main(fd: str, directory: str, durability: str) -> None:
     lock(data_dir)
     try:
         writer = Writer(data_dir / FILE_NAME, durability)
-    except (Damaged, ValueError, sqlite3.Error) as error:
+    except (Damaged, ValueError, OSError, sqlite3.Error) as error:
         content = str(error).encode()
         sock.sendall(struct.pack("<IB3xQ", len(content), FAILED, 0) + content)
         return

@@ -55,7 +55,8 @@ def opened(data: bytes, what: str) -> bytes:
 
 
 def connect(path: Path, durability: str = "fsync") -> sqlite3.Connection:
-    """For the store process, which is the only writer."""
+    """For the store process, which is the only writer. What it makes is for the broker's eyes only."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, timeout=10)
     connection.executescript(
         "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
