@@ -14,7 +14,9 @@ from emqx_mgmt.broker import Broker
 from emqx_mgmt.broker.acl_rules import AclRules
 from emqx_mgmt.broker.alarms import Alarm, Alarms
 from emqx_mgmt.broker.enhanced import HOOK as ENHANCED_AUTHENTICATE
+from emqx_mgmt.broker.events import Events
 from emqx_mgmt.broker.periodic import Periodic
+from emqx_mgmt.broker.rates import Rates, Sample
 from emqx_mgmt.broker.scram_method import ScramMethod
 from emqx_mgmt.broker.sys_topics import SysTopics
 from emqx_mgmt.broker.turns import Turns
@@ -64,15 +66,17 @@ class Node:
         self.turns: Turns | None = None
         self.link: StoreLink | None = None
         self.zones: dict[str, Zone] = {}
-        self.alarms = Alarms(self.sys_topics.publish, self.store.alarm_history.add)
+        self.events = Events(self.broker, self.name)
+        self.alarms = Alarms(self.sys_topics.publish, self.store.alarm_history.add, self.events.alarm_changed)
         self.hub_lag = HubLag()
         self.monitor = Monitor(
             self.alarms, watches(settings, self.hub_lag, self._connections, self._most_connections)
         )
         self.renewal = Renewal()
         self._shortages = 0
-        self.chores: list[Periodic | HubLag] = [
+        self.chores: list[Periodic | HubLag | Rates] = [
             self.hub_lag,
+            Rates(self._counters, self._gauges, self._take_sample),
             Periodic(RENEWAL_S, self.renewal.look),
             Periodic(1.0, self._watch_descriptors),
             Periodic(BAN_SWEEP_S, lambda: self.store.bans.sweep(time.time())),
@@ -182,6 +186,18 @@ class Node:
         allowed = sum(listener.max_conns for listener in mqtt)
         return min([allowed, *(listener.budget.limit for listener in mqtt)])
 
+    # -- rates ----------------------------------------------------------------------------------------
+
+    def _counters(self) -> dict[str, int]:
+        return self.broker.metrics() | self.broker.own_metrics()
+
+    def _gauges(self) -> tuple[int, int]:
+        return self.broker.online, self.broker.router.counts.subscriptions
+
+    def _take_sample(self, sample: Sample) -> None:
+        self.events.tell("rates", sample)
+        self.store.rate_history.add(sample)
+
     # -- settings changed while it runs ---------------------------------------------------------------
 
     def change_setting(self, key: str, text: str) -> None:
@@ -217,6 +233,7 @@ class Node:
     def drain(self) -> None:
         """No new MQTT connections; those that are open are told to go elsewhere."""
         self.is_draining = True
+        self.events.close()  # a worker that stops waits for answers that go on
         if self.turns is not None:
             for acceptor in list(self.turns.reactor.acceptors):
                 self.turns.reactor.stop_listening(acceptor)

@@ -16,13 +16,14 @@ from msgspec import Struct
 
 from emqx_mgmt.api.endpoint import PREFIX, Endpoint
 from emqx_mgmt.api.paging import Paged
-from emqx_mgmt.api.render import Code, Counters, Created, Done, plain
+from emqx_mgmt.api.render import Code, Counters, Created, Done, EventStream, plain
 from emqx_mgmt.manage.listing import Page
 
 Schema = dict[str, Any]
 
 REF = "#/components/schemas/{name}"
 TEXT: Schema = {"text/plain": {"schema": {"type": "string"}}}
+EVENTS: Schema = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
 FAILURE: Schema = {
     "type": "object",
     "properties": {"message": {"type": "string"}, "errorCode": {"type": "integer"}, "code": {"type": "integer"}},
@@ -97,7 +98,7 @@ def _types(endpoint: Endpoint) -> Iterable[Any]:
     elif isinstance(takes, type):
         yield takes
     result = _result(endpoint)
-    if result not in (Any, Done, Code, Created, Page, Counters, list[Counters]):
+    if result not in (Any, Done, Code, Created, EventStream, Page, Counters, list[Counters]):
         yield result
 
 
@@ -163,7 +164,8 @@ def _responses(endpoint: Endpoint, described: Described, envelope: bool) -> Sche
         success = {"anyOf": [success, FAILURE]}
         failures = {"500": {"content": TEXT}}
     failures |= {"401": {"content": TEXT}, "404": {"content": TEXT}}
-    answers = {status: _json(success), **failures}
+    done = EVENTS if result is EventStream else _json(success)
+    answers = {status: done, **failures}
     return {status: {"description": DESCRIPTIONS[status]} | answer for status, answer in answers.items()}
 
 

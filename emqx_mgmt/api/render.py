@@ -18,7 +18,13 @@ from emqx_mgmt.api.names import dotted
 from emqx_mgmt.manage.listing import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from emqx_mgmt.broker.listening import Listening
+
+# Seconds without an event after which a comment is sent.
+HEARTBEAT_S = 10.0
+COMMENT = b":\n\n"
 
 # Rows encoded between two turns of the loop: about a millisecond of work.
 PIECE = 5000
@@ -36,6 +42,32 @@ class Code:
     """An action whose result is a return code, in both styles."""
 
     code: int = 0
+
+
+class EventStream:
+    """Server-sent events, for as long as both sides want; the same in both styles.
+
+    An iterator of pieces for WSGI: its `close` does its work also when nothing was taken, as a generator's does not."""
+
+    def __init__(self, listening: Listening) -> None:
+        self._listening = listening
+        self._begun = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        """A comment at first and now and then shows both ends, and what lies between, that the other is there."""
+        if not self._begun:
+            self._begun = True
+            return COMMENT
+        news = self._listening.take(HEARTBEAT_S)
+        if news is None:
+            raise StopIteration
+        return news or COMMENT
+
+    def close(self) -> None:
+        self._listening.end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +101,8 @@ def respond(result: Any) -> flask.Response:
         return _json({"code": 0, "data": result.value}) if envelope else _json(result.value, 201)
     if isinstance(result, Page):
         return _page(result, "data" if envelope else "items", b'"code":0,' if envelope else b"")
+    if isinstance(result, EventStream):
+        return flask.Response(result, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
     value = _named(result)
     return _json({"code": 0, "data": value} if envelope else value)
 

@@ -27,12 +27,14 @@ class Alarms:
     """Those that stand, newest first. Raising and clearing is told on `$SYS`.
 
     `publish(topic, payload)` sends a message below the node's own `$SYS` prefix; `remember(alarm, ts)` keeps one that
-    was cleared, and may switch greenlets.
+    was cleared, and may switch greenlets; `changed(alarm, raised)` hears of both.
     """
 
-    def __init__(self, publish: Callable[[str, bytes], object], remember: Callable[[Alarm, int], None]) -> None:
+    def __init__(self, publish: Callable[[str, bytes], object], remember: Callable[[Alarm, int], None],
+                 changed: Callable[[Alarm, bool], None]) -> None:
         self._publish = publish
         self._remember = remember
+        self._changed = changed
         self._present: dict[str, Alarm] = {}
 
     def present(self) -> list[Alarm]:
@@ -46,9 +48,11 @@ class Alarms:
         if alarm.id not in self._present:
             self._present[alarm.id] = alarm
             self._publish(f"alarms/{alarm.id}/alert", msgspec.json.encode(alarm))
+            self._changed(alarm, True)
 
     def clear(self, alarm_id: str, now: int) -> None:
         alarm = self._present.pop(alarm_id, None)
         if alarm is not None:
             self._publish(f"alarms/{alarm_id}/clear", msgspec.json.encode(Cleared(alarm_id, now)))
+            self._changed(alarm, False)
             self._remember(alarm, now)

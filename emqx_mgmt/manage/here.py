@@ -14,9 +14,12 @@ from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge,
 from emqx_mgmt.manage.formats import memory_text
 from emqx_mgmt.manage.retained import Retained
 from emqx_mgmt.manage.runtime import RELEASE, Runtime
+from emqx_mgmt.storage.rate_history import MINUTE, SECOND
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.alarms import Alarm
+    from emqx_mgmt.broker.listening import Listening
+    from emqx_mgmt.broker.rates import Sample
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.node import Node
     from emqx_mgmt.storage import Applications, Bans, ScramUsers, Users
@@ -151,6 +154,18 @@ class ThisNode:
             )
             for listener in sorted(self._node.listeners, key=_listener_rank)
         ]
+
+    # -- what happens, and what happened ----------------------------------------------------------
+
+    def listen(self, kinds: frozenset[str]) -> Listening:
+        """Raises TooMany."""
+        return self._node.events.listen(kinds)
+
+    def rates_by_second(self, first: int, last: int) -> list[Sample]:
+        return self._node.store.rate_history.between(SECOND, first, last)
+
+    def rates_by_minute(self, first: int, last: int) -> list[Sample]:
+        return self._node.store.rate_history.between(MINUTE, first, last)
 
     # -- alarms -----------------------------------------------------------------------------------
 

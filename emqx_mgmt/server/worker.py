@@ -7,8 +7,8 @@ import gc
 import logging
 import os
 from collections.abc import Sequence
-from typing import Any
-from weakref import WeakSet
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary, WeakSet
 
 import gevent
 from gunicorn import util
@@ -36,7 +36,9 @@ def tell_open_defaults(master: Master) -> None:
 class Worker(GeventWorker):
     """gunicorn's gevent worker, which also counts open connections for `GET /listeners/`."""
 
-    secured: Sequence[HttpsServer] = ()  # TERM may come before they are there
+    # TERM may come before there are any. `idle`: greenlets that wait for another request.
+    secured: Sequence[HttpsServer] = ()
+    idle: ClassVar[WeakKeyDictionary[Any, gevent.Timeout]] = WeakKeyDictionary()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         row = self.rows[listener.getsockname()[:2]]
@@ -64,6 +66,7 @@ class Worker(GeventWorker):
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         """A client that stops taking or giving bytes in the middle of a request is as good as gone."""
+        self.idle.pop(gevent.getcurrent(), None)
         sock.settimeout(current().settings["management.send_timeout"])
         try:
             return super().handle_request(listener_name, req, sock, addr)
@@ -74,18 +77,28 @@ class Worker(GeventWorker):
 
     def timeout_ctx(self) -> gevent.Timeout:
         """Around the head of each request: a client that sends it byte by byte gains nothing. Before a second one, the
-        connection may also be idle."""
+        connection may also be idle, but not while the worker stops: it waits for all of them."""
         greenlet = gevent.getcurrent()
-        limit = self.cfg.keepalive if greenlet in self.kept else current().settings["management.header_timeout"]
+        limit = current().settings["management.header_timeout"]
+        if greenlet in self.kept:
+            limit = self.cfg.keepalive if self.alive else 0
+        timeout = gevent.Timeout(limit, False)
+        if greenlet in self.kept:
+            self.idle[greenlet] = timeout
         self.kept.add(greenlet)
-        return gevent.Timeout(limit, False)
+        return timeout
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """TERM: MQTT clients are told at once; gunicorn first waits for HTTP requests that are still open."""
         super().handle_exit(sig, frame)
         for server in self.secured:
             server.close()
-        gevent.spawn(running_node().drain)
+        gevent.spawn(self.leave)
+
+    def leave(self) -> None:
+        for greenlet, timeout in list(self.idle.items()):
+            gevent.kill(greenlet, timeout)
+        running_node().drain()
 
     def start_node(self) -> None:
         # What is loaded by now stays; and tens of thousands of live connections make each full collection a stall.

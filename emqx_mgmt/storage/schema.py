@@ -81,6 +81,22 @@ MIGRATIONS = [
         server_key   BLOB NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE rate (
+        period         INTEGER NOT NULL,
+        ts             INTEGER NOT NULL,
+        received       REAL NOT NULL,
+        sent           REAL NOT NULL,
+        dropped        REAL NOT NULL,
+        unrouted       REAL NOT NULL,
+        received_bytes REAL NOT NULL,
+        sent_bytes     REAL NOT NULL,
+        connects       REAL NOT NULL,
+        connections    INTEGER NOT NULL,
+        subscriptions  INTEGER NOT NULL,
+        PRIMARY KEY (period, ts)
+    ) WITHOUT ROWID;
+    """,
 ]
 
 

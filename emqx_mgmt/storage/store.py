@@ -14,6 +14,7 @@ from emqx_mgmt.storage.applications import Applications
 from emqx_mgmt.storage.bans import Bans
 from emqx_mgmt.storage.config_changes import ConfigChanges
 from emqx_mgmt.storage.plugin_records import PluginRecords
+from emqx_mgmt.storage.rate_history import RateHistory
 from emqx_mgmt.storage.schema import connect, migrate
 from emqx_mgmt.storage.scram_users import ScramUsers
 from emqx_mgmt.storage.users import Users
@@ -36,6 +37,7 @@ class Store:
         self.config_changes = ConfigChanges(self)
         self.plugins = PluginRecords(self)
         self.scram_users = ScramUsers(self)
+        self.rate_history = RateHistory(self)
 
     def open(self) -> None:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -51,6 +53,7 @@ class Store:
     def close(self) -> None:
         if self._pool is None or self._connection is None:
             return
+        self.rate_history.close()
         self.users.close()
         self._pool.join()
         self._pool.kill()

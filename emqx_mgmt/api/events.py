@@ -1,0 +1,35 @@
+"""GET /events: what happens on the node, as server-sent events."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from emqx_mgmt.api.endpoint import Endpoint
+from emqx_mgmt.api.errors import BadParameter
+from emqx_mgmt.api.render import EventStream
+from emqx_mgmt.broker.events import KINDS, TooMany
+from emqx_mgmt.manage import Cluster
+from emqx_mgmt.manage.errors import Refused
+
+
+class Wanted(Struct):
+    """`types`: with commas between them."""
+
+    types: str = ",".join(KINDS)
+
+
+def listen(cluster: Cluster, params: Wanted) -> EventStream:
+    kinds = frozenset(params.types.split(","))
+    if not kinds <= set(KINDS):
+        raise BadParameter("types", f"must be some of {', '.join(KINDS)}")
+    try:
+        return EventStream(cluster.here.listen(kinds))
+    except TooMany:
+        raise Refused("too_many_listeners") from None
+
+
+ENDPOINTS = (
+    Endpoint("listen_to_events", "GET", "/events",
+             "Server-sent events: connects, disconnects, subscriptions, alarms and rates",
+             listen, takes=Wanted, listed=False),
+)

@@ -1,0 +1,137 @@
+"""The feed of events: who comes and goes, subscriptions, alarms, rates; told to those who listen at this moment.
+
+While nobody listens no hook is set, and a client that comes costs nothing for this.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from emqx_mgmt.broker.listening import Listening
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker.alarms import Alarm
+    from emqx_mgmt.broker.broker import Broker
+    from emqx_mgmt.broker.client import Client
+    from router_ext.channel import Channel
+    from router_ext.session import Session
+
+KINDS = ("connected", "disconnected", "subscribed", "unsubscribed", "alarm_raised", "alarm_cleared", "rates")
+MOST_LISTENERS = 64
+
+
+class Connected(Struct):
+    client_id: str
+    username: str | None
+    ipaddress: str
+    port: int
+    proto_ver: int
+    clean_start: bool
+    keepalive: int
+    node: str
+    ts: float
+
+
+class Disconnected(Struct):
+    client_id: str
+    username: str | None
+    reason: str
+    node: str
+    ts: float
+
+
+class Subscribed(Struct):
+    client_id: str
+    topic: str
+    qos: int
+    node: str
+    ts: float
+
+
+class Unsubscribed(Struct):
+    client_id: str
+    topic: str
+    node: str
+    ts: float
+
+
+class AlarmChanged(Struct):
+    id: str
+    severity: str
+    title: str
+    summary: str
+    node: str
+    ts: float
+
+
+class TooMany(Exception):
+    """As many listen as may."""
+
+
+class Events:
+    """`node` is this node's name. Nothing here switches greenlets."""
+
+    def __init__(self, broker: Broker, node: str) -> None:
+        self._node = node
+        self._hooks = broker.hooks
+        self._listeners: dict[Listening, frozenset[str]] = {}
+        self._number = 0
+        self._points: dict[str, Callable[..., None]] = {
+            "client.connected": self._connected,
+            "client.disconnected": self._disconnected,
+            "session.subscribed": self._subscribed,
+            "session.unsubscribed": self._unsubscribed,
+        }
+
+    def listen(self, kinds: frozenset[str]) -> Listening:
+        """Raises TooMany."""
+        if len(self._listeners) >= MOST_LISTENERS:
+            raise TooMany
+        if not self._listeners:
+            for point, handler in self._points.items():
+                self._hooks.add(point, handler)
+        listening = Listening(self._left)
+        self._listeners[listening] = kinds
+        return listening
+
+    def close(self) -> None:
+        for listening in list(self._listeners):
+            listening.end()
+
+    def _left(self, listening: Listening) -> None:
+        del self._listeners[listening]
+        if not self._listeners:
+            for point, handler in self._points.items():
+                self._hooks.remove(point, handler)
+
+    def tell(self, kind: str, news: Struct) -> None:
+        """One event to those who want its kind, as text/event-stream has it."""
+        wanting = [listening for listening, kinds in self._listeners.items() if kind in kinds]
+        if wanting:
+            self._number += 1
+            piece = b"id: %d\nevent: %b\ndata: %b\n\n" % (self._number, kind.encode(), msgspec.json.encode(news))
+            for listening in wanting:
+                listening.tell(piece)
+
+    def alarm_changed(self, alarm: Alarm, raised: bool) -> None:
+        self.tell("alarm_raised" if raised else "alarm_cleared", AlarmChanged(
+            alarm.id, alarm.severity, alarm.title, alarm.summary, self._node, time.time()))
+
+    def _connected(self, client: Client, channel: Channel) -> None:
+        self.tell("connected", Connected(
+            client.client_id, client.username, *client.peer, channel.proto_ver, channel.clean_start,
+            channel.keepalive, self._node, time.time()))
+
+    def _disconnected(self, client: Client, reason: str) -> None:
+        self.tell("disconnected", Disconnected(client.client_id, client.username, reason, self._node, time.time()))
+
+    def _subscribed(self, session: Session, topic: str, options: int, _new: bool) -> None:
+        self.tell("subscribed", Subscribed(session.client_id, topic, options & 3, self._node, time.time()))
+
+    def _unsubscribed(self, session: Session, topic: str) -> None:
+        self.tell("unsubscribed", Unsubscribed(session.client_id, topic, self._node, time.time()))

@@ -1,0 +1,168 @@
+"""Server-sent events, as a listener reads them off its socket."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+import requests
+
+from tests.api.test_clients import Client
+from tests.broker_process import APP, BrokerProcess, wait_until
+
+Event = tuple[str, dict[str, Any]]
+TOPIC = "long/" + "x" * 4000
+
+
+class Listener:
+    """`GET /events` over a socket of its own; `next` gives one event."""
+
+    def __init__(self, broker: BrokerProcess, query: str = "") -> None:
+        self.answer = requests.get(f"{broker.base_url}/api/v3/events{query}", auth=APP, stream=True, timeout=30)
+        self.lines = self.answer.iter_lines()
+
+    def next(self) -> Event:
+        event: dict[str, str] = {}
+        for line in self.lines:
+            name, _, value = line.decode().partition(": ")
+            if name in ("event", "data"):
+                event[name] = value
+            elif not name and event:
+                return event["event"], json.loads(event["data"])
+        raise AssertionError("the stream has ended")
+
+    def close(self) -> None:
+        self.answer.close()
+
+
+@contextmanager
+def listening(broker: BrokerProcess, query: str = "") -> Iterator[Listener]:
+    with closing(Listener(broker, query)) as listener:
+        assert listener.answer.status_code == 200
+        assert next(listener.lines) == b":"  # who reads this is listening
+        yield listener
+
+
+def test_what_clients_do_is_told_in_order(broker: BrokerProcess) -> None:
+    with listening(broker, "?types=connected,disconnected,subscribed,unsubscribed") as listener:
+        assert listener.answer.headers["Content-Type"] == "text/event-stream"
+        assert listener.answer.headers["Cache-Control"] == "no-store"
+        client = Client(broker, "told", username="joe", keepalive=77)
+        client.subscribe("told/#", 1)
+        client.paho.unsubscribe("told/#")
+        client.close()
+        kind, news = listener.next()
+        assert kind == "connected"
+        assert abs(news.pop("ts") - time.time()) < 30
+        assert news.pop("port") > 0
+        assert news == {"client_id": "told", "username": "joe", "ipaddress": "127.0.0.1", "proto_ver": 4,
+                        "clean_start": True, "keepalive": 77, "node": "emqx@127.0.0.1"}
+        kind, news = listener.next()
+        assert (kind, news["client_id"], news["topic"], news["qos"]) == ("subscribed", "told", "told/#", 1)
+        kind, news = listener.next()
+        assert (kind, news["client_id"], news["topic"]) == ("unsubscribed", "told", "told/#")
+        kind, news = listener.next()
+        assert (kind, news["client_id"], news["reason"]) == ("disconnected", "told", "normal")
+
+
+def test_rates_are_what_was_published(broker: BrokerProcess) -> None:
+    with listening(broker, "?types=rates") as listener:
+        client = Client(broker, "rated")
+        try:
+            for _ in range(50):
+                client.paho.publish("rated/x", "x", qos=1).wait_for_publish(10)
+            seen = [listener.next()[1]]
+            while sum(one["received"] for one in seen) < 40:
+                seen.append(listener.next()[1])
+            assert sum(one["unrouted"] for one in seen) >= 40
+            assert seen[-1]["connections"] == 1
+        finally:
+            client.close()
+
+
+@pytest.mark.parametrize("style", ["bare", "envelope"])
+def test_credentials_and_parameters(broker: BrokerProcess, style: str) -> None:
+    assert broker.api("GET", "events", auth=None).status_code == 401
+    answer = broker.api("GET", f"events?types=connected,lunch&_style={style}")
+    assert answer.status_code == (422 if style == "bare" else 200)
+    assert answer.json()["message"].startswith("bad parameter types: must be some of connected, ")
+
+
+def test_one_listener_more_than_may_is_refused_until_one_leaves(broker: BrokerProcess) -> None:
+    listeners = [Listener(broker, "?types=alarm_raised") for _ in range(64)]
+    try:
+        refused = broker.api("GET", "events")
+        assert (refused.status_code, refused.json()) == (500, {"message": "too_many_listeners"})
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def test_alarms(start_broker: Callable[..., BrokerProcess]) -> None:
+    """An alarm for the share of connections, and the stream that does not hold up the end of the worker."""
+    broker = start_broker({
+        "EMQX_MONITOR__CHECK_INTERVAL": "100ms", "EMQX_LISTENER__TCP__EXTERNAL__MAX_CONNECTIONS": "2",
+        "EMQX_LISTENER__TCP__INTERNAL": "off",
+    })
+    with listening(broker, "?types=alarm_raised,alarm_cleared") as listener:
+        clients = [Client(broker, f"full{number}") for number in range(2)]
+        while (event := listener.next())[1]["id"] != "too_many_connections":
+            pass
+        broker.api("DELETE", "connections/none")  # the API is served meanwhile
+        assert event[0] == "alarm_raised"
+        for client in clients:
+            client.close()
+        assert any(listener.next()[1]["id"] == "too_many_connections" for _ in range(10))
+        broker.running.terminate()
+        for _ in listener.lines:  # raises if the stream is cut off
+            pass
+    assert broker.wait() == 0
+
+
+def subscribe_many(broker: BrokerProcess, count: int) -> None:
+    rows = [{"client_id": "noisy", "topic": f"{TOPIC}/{number}"} for number in range(count)]
+    for method in ("subscribe_batch", "unsubscribe_batch"):
+        assert broker.api("POST", f"mqtt/{method}", json=rows).status_code == 200
+
+
+def test_a_listener_that_stops_reading_is_dropped_and_nobody_else_notices(
+    start_broker: Callable[..., BrokerProcess],
+) -> None:
+    """More than kernel buffers and the listener's queue take together is told; another listener misses nothing."""
+    broker = start_broker({"EMQX_MANAGEMENT__SEND_TIMEOUT": "1s", "EMQX_MANAGEMENT__MAX_BODY_SIZE": "4MB"})
+    client = Client(broker, "noisy")
+    stalled = socket.socket()
+    stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    stalled.connect(("127.0.0.1", broker.api_port))
+    credentials = base64.b64encode(":".join(APP).encode()).decode()
+    stalled.sendall(f"GET /api/v3/events HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credentials}\r\n\r\n".encode())
+    assert stalled.recv(12) == b"HTTP/1.1 200"
+    try:
+        with listening(broker, "?types=unsubscribed") as listener:
+            for round_ in range(8):
+                subscribe_many(broker, 200)
+                told = [listener.next()[1]["topic"] for _ in range(200)]
+                assert told == [f"{TOPIC}/{number}" for number in range(200)], round_
+        wait_until(lambda: ended(stalled), 20, "the end of the stalled listener")
+    finally:
+        stalled.close()
+        client.close()
+
+
+def ended(sock: socket.socket) -> bool:
+    """All that was on its way is read, and then it ends, or is reset."""
+    sock.settimeout(0.2)
+    try:
+        while sock.recv(1 << 20):
+            pass
+    except TimeoutError:
+        return False
+    except ConnectionResetError:
+        pass
+    return True
