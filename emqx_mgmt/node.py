@@ -17,6 +17,7 @@ from emqx_mgmt.broker.enhanced import HOOK as ENHANCED_AUTHENTICATE
 from emqx_mgmt.broker.events import Events
 from emqx_mgmt.broker.periodic import Periodic
 from emqx_mgmt.broker.rates import Rates, Sample
+from emqx_mgmt.broker.rounds import next_round
 from emqx_mgmt.broker.scram_method import ScramMethod
 from emqx_mgmt.broker.sys_topics import SysTopics
 from emqx_mgmt.broker.turns import Turns
@@ -241,7 +242,7 @@ class Node:
         for position, channel in enumerate(list(self.broker.engine.channels)):
             channel.close("shutdown", GOODBYE)
             if position % 500 == 499:
-                gevent.sleep(0)
+                next_round()
 
     def stop(self) -> None:
         self.sys_topics.stop()

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import flask
-import gevent
 import msgspec
 
 from emqx_mgmt.api.names import dotted
+from emqx_mgmt.broker.rounds import next_round
 from emqx_mgmt.manage.listing import Page
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 10.0
 COMMENT = b":\n\n"
 
-# Rows encoded between two turns of the loop: about a millisecond of work.
-PIECE = 5000
+# Rows in one piece of a long list: encoding, hashing or sending it takes some tenths of a millisecond.
+PIECE = 500
 
 _encoder = msgspec.json.Encoder()
 
@@ -126,25 +126,34 @@ def _named(result: Any) -> Any:
     return result
 
 
+class Pieces(list[bytes]):
+    """A long body. Who iterates over it gives the loop a round after each piece."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        for position, piece in enumerate(super().__iter__()):
+            if position:
+                next_round()
+            yield piece
+
+
 def _page(page: Page, key: str, before: bytes) -> flask.Response:
     meta = {"page": page.paging.page, "limit": page.paging.limit, "count": page.count}
-    items = _encode_list(page.items)
-    return _reply(b'{%b"%b":%b,"meta":%b}' % (before, key.encode(), items, _encoder.encode(meta)), 200)
+    body = Pieces(_encoded(page.items, b'{%b"%b":[' % (before, key.encode())))
+    body[-1] += b'],"meta":%b}' % _encoder.encode(meta)
+    return _reply(body, 200)
 
 
-def _encode_list(items: Sequence[Any]) -> bytes:
-    """In pieces, so that a very long list does not hold up the loop."""
-    pieces = []
-    for start in range(0, len(items), PIECE):
+def _encoded(items: Sequence[Any], lead: bytes) -> Iterator[bytes]:
+    for start in range(0, max(len(items), 1), PIECE):
         if start:
-            gevent.sleep(0)
-        pieces.append(_encoder.encode(items[start : start + PIECE])[1:-1])
-    return b"[" + b",".join(pieces) + b"]"
+            next_round()
+            lead = b","
+        yield lead + _encoder.encode(items[start : start + PIECE])[1:-1]
 
 
 def _json(value: Any, status: int = 200) -> flask.Response:
-    return _reply(_encoder.encode(value), status)
+    return _reply([_encoder.encode(value)], status)
 
 
-def _reply(body: bytes, status: int) -> flask.Response:
+def _reply(body: list[bytes], status: int) -> flask.Response:
     return flask.Response(body, status, content_type="application/json")

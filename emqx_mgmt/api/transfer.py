@@ -22,13 +22,17 @@ def install(app: flask.Flask) -> None:
             return response
         if response.is_streamed or response.mimetype not in COMPRESSED:
             return response
-        body = response.get_data()
+        tag, length = hashlib.sha1(usedforsecurity=False), 0
+        for piece in response.iter_encoded():
+            tag.update(piece)
+            length += len(piece)
         # Weak: the same whether compressed or not.
-        response.set_etag(hashlib.blake2b(body, digest_size=12).hexdigest(), weak=True)
+        response.set_etag(tag.hexdigest(), weak=True)
+        response.content_length = length
         response.make_conditional(flask.request.environ)
         response.vary.update(("Accept-Encoding", "X-API-Style"))
-        if response.status_code == 200 and len(body) >= WORTH_IT and flask.request.accept_encodings["gzip"]:
-            response.set_data(_compressed(body))
+        if response.status_code == 200 and length >= WORTH_IT and flask.request.accept_encodings["gzip"]:
+            response.set_data(_compressed(response.get_data()))
             response.headers["Content-Encoding"] = "gzip"
         return response
 

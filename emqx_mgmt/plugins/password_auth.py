@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import gevent
 from msgspec import Meta, Struct, defstruct
 
+from emqx_mgmt.broker.rounds import next_round
 from emqx_mgmt.plugins.passwords import SCHEMES, SLOW, Hash, hashed, matches
 from emqx_mgmt.plugins.plugin import Plugin, Refused, Route
 from emqx_mgmt.settings import Key
@@ -89,7 +89,7 @@ class PasswordAuth(Plugin):
             if name not in self._users and name not in added:
                 added[name] = self._hashed(password, scheme)
             if len(added) % CHUNK == CHUNK - 1:
-                gevent.sleep(0)
+                next_round()
         self.host.store.run(write, self.name, added)
         self._users.update(added)
         self.host.log.info("%d new users from %s", len(added), file)

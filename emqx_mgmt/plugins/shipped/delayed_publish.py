@@ -11,6 +11,7 @@ import gevent
 import msgspec
 from gevent.event import Event
 
+from emqx_mgmt.broker.rounds import next_round
 from emqx_mgmt.plugins import Plugin
 from router_ext.message import Message
 from router_ext.topic import valid_name
@@ -122,7 +123,7 @@ class DelayedPublish(Plugin):
                 if message.expiry is None or now - message.arrived < message.expiry * 1000:
                     self.host.broker.route(message, None)
             self._changed.set()
-            gevent.sleep(0)
+            next_round()
 
     # -- the store --------------------------------------------------------------------------------------
 

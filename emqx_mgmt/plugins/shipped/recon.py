@@ -15,6 +15,7 @@ import greenlet
 import psutil
 from msgspec import Meta, Struct
 
+from emqx_mgmt.broker.rounds import next_round
 from emqx_mgmt.plugins import Key, Plugin, Route
 from emqx_mgmt.settings.kinds import DURATION_KIND
 
@@ -144,7 +145,7 @@ class Recon(Plugin):
             found.append((session.mqueue_len + session.inflight_len, session.subscription_count, position, session))
             if position % PIECE == PIECE - 1:
                 found = heapq.nlargest(params.top, found)
-                gevent.sleep(0)
+                next_round()
         return [LargeSession(one.client_id, one.mqueue_len, one.inflight_len, one.subscription_count,
                              one.mqueue_dropped) for *_, one in heapq.nlargest(params.top, found)]
 
