@@ -217,8 +217,12 @@ static size_t encode_subscribe(uint8_t *dst, const char *filter, uint32_t subid)
     return put_frame(dst, SUBSCRIBE << 4 | 2, body, (size_t)(p - body));
 }
 
+/* The sessions that a persistent run leaves behind must not get the messages of the next. */
 static void topic_of(char *dst, uint32_t index) {
-    sprintf(dst, "bench/%u", plan.all ? 0 : index);
+    if (plan.persistent)
+        sprintf(dst, "bench/%d/%u", getpid(), plan.all ? 0 : index);
+    else
+        sprintf(dst, "bench/%u", plan.all ? 0 : index);
 }
 
 /* The frame a publisher repeats.  With --alias the topic travels in the first one only. */

@@ -9,6 +9,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -23,8 +24,9 @@ FORMAT = 1
 STAGED = "import"
 STAGED_READY = "import.ready"
 
+# In the order in which they are copied: what the journal forgets meanwhile is in the tables then.
 DATABASES: dict[str, int] = {
-    schema.FILE_NAME: len(schema.MIGRATIONS), tables.FILE_NAME: len(tables.MIGRATIONS)}
+    schema.FILE_NAME: len(schema.MIGRATIONS), tables.JOURNAL_NAME: 1, tables.FILE_NAME: len(tables.MIGRATIONS)}
 
 
 class BackupError(Exception):
@@ -78,8 +80,7 @@ def stage(source: Path, data_dir: Path) -> None:
             check(manifest)
             for name in manifest.schemas:
                 archive.extract(name, place)
-        for name in manifest.schemas:
-            verify(place / name)
+        verify(place)
     except (zipfile.BadZipFile, KeyError, msgspec.MsgspecError, sqlite3.Error, tables.Damaged) as error:
         raise BackupError(f"{source} is not a backup that can be read: {error}") from None
     os.replace(place, fresh(data_dir / STAGED_READY))
@@ -93,15 +94,15 @@ def check(manifest: Manifest) -> None:
             raise BackupError(f"{name} in the backup was written by a newer version (schema {version})")
 
 
-def verify(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    try:
-        if path.name == tables.FILE_NAME:
-            tables.verify(connection)
-        elif connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise tables.Damaged(f"{path.name} is not whole")
-    finally:
-        connection.close()
+def verify(place: Path) -> None:
+    """Raises Damaged or sqlite3.Error."""
+    path, journal = place / tables.FILE_NAME, place / tables.JOURNAL_NAME
+    if path.exists() and not journal.exists():
+        journal.touch(0o600)  # a backup of the first version: no other journal is to stay beside it
+    tables.verify(path, journal)
+    if (place / schema.FILE_NAME).exists():
+        with closing(sqlite3.connect(place / schema.FILE_NAME)) as connection:
+            tables.quick_check(connection)
 
 
 def fresh(place: Path) -> Path:

@@ -1,78 +1,201 @@
 """The store process: `python -m emqx_mgmt.storage.messages.process <socket> <data directory> <durability>`.
 
-It is fed by the worker over a socket pair and ends with it. Frames are those of router_ext/journal.pxd.
+It is fed by the worker over a socket pair and ends with it. Frames are those of router_ext/journal.pxd. One thread
+commits and answers; what the commits amount to is worked out, written and read back by another, so that nobody waits
+for that.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import os
+import queue
 import select
 import signal
 import socket
 import sqlite3
 import struct
 import sys
+import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from emqx_mgmt.storage.messages.tables import FILE_NAME, Damaged
-from emqx_mgmt.storage.messages.writer import Writer, frames
+from emqx_mgmt.storage.messages.commits import Commits, LogCopier
+from emqx_mgmt.storage.messages.tables import FILE_NAME, JOURNAL_NAME, Damaged
+from emqx_mgmt.storage.messages.writer import Writer
 
 BATCH, LOAD = 1, 2
 COMMITTED, PAGE, FULL, ROOM, READY, FAILED = range(16, 22)
 LOCK_NAME = "messages.lock"
 
-AT_ONCE = 8 << 20       # bytes that may go into one commit
+AT_ONCE = 1 << 20       # bytes that may go into one commit, but for a larger batch
 MANY_ROWS = 40_000      # rows are written when so many wait: fewer would write what is acknowledged in a moment,
-OLD_ROWS = 1.0          # or when they have waited so many seconds
+OLD_ROWS = 1.0          # or when commits have waited so many seconds for it
+FAR_BEHIND = 256 << 20  # bytes committed and not folded: commits wait from here on
 PAUSE = 0.25            # seconds between two tries on a full disk
 
 T = TypeVar("T")
+Page = tuple[int, int, int, bool]
 
 
 class Gone(Exception):
     """The worker has ended."""
 
 
-class StoreProcess:
-    def __init__(self, sock: socket.socket, writer: Writer) -> None:
+class Worker:
+    """The other end of the socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._sending = threading.Lock()
+        self._stuck: set[str] = set()
+
+    def receive(self, within: float) -> bytes:
+        """What is there, up to AT_ONCE; empty when nothing came in time. Raises Gone."""
+        if not select.select([self._sock], [], [], within)[0]:
+            return b""
+        data = self._sock.recv(AT_ONCE)
+        if not data:
+            raise Gone
+        return data
+
+    def send(self, kind: int, number: int, content: bytes = b"") -> None:
+        with self._sending:
+            self._sock.sendall(struct.pack("<IB3xQ", len(content), kind, number) + content)
+
+    def is_gone(self) -> bool:
+        return bool(select.select([self._sock], [], [], 0)[0]) and not self._sock.recv(1, socket.MSG_PEEK)
+
+    def insist(self, action: Callable[[], T], shrink: Callable[[], None]) -> T:
+        """The action's result, as soon as the disk lets it happen; the worker is told when it does not, and when it
+        does again. Raises Gone when nobody is left who waits for it."""
+        name = threading.current_thread().name
+        while True:
+            try:
+                result = action()
+            except sqlite3.OperationalError as error:
+                if not self._stuck:
+                    self.send(FULL, 0, str(error).encode())
+                self._stuck.add(name)
+                time.sleep(PAUSE)
+                if self.is_gone():
+                    raise Gone from None
+                with contextlib.suppress(sqlite3.OperationalError):
+                    shrink()
+                continue
+            if name in self._stuck:
+                self._stuck.remove(name)
+                if not self._stuck:
+                    self.send(ROOM, 0)
+            return result
+
+
+class Folding(threading.Thread):
+    """Takes commits and requests for pages in their order. `done` is the last commit that is in the rows."""
+
+    def __init__(self, worker: Worker, writer: Writer, log: LogCopier) -> None:
+        super().__init__(name="folding")
+        self._worker = worker
         self._writer = writer
+        self._log = log
+        self._work: queue.SimpleQueue[tuple[int, bytes] | Page | None] = queue.SimpleQueue()
+        self._given = 0         # bytes, written by the thread that gives
+        self._taken = 0         # and by this one
+        self.done = writer.done
+
+    def give(self, number: int, data: bytes) -> None:
+        self._given += len(data)
+        self._work.put((number, data))
+
+    def ask(self, page: Page) -> None:
+        self._work.put(page)
+
+    def finish(self) -> None:
+        """Everything given is in the rows then, if the disk lets it happen."""
+        self._work.put(None)
+        self.join()
+
+    @property
+    def behind(self) -> int:
+        return self._given - self._taken
+
+    def run(self) -> None:
+        try:
+            self._serve()
+        except (Gone, BrokenPipeError, ConnectionResetError):
+            pass  # what has no rows is in the journal
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        self._writer.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                work = self._work.get(timeout=OLD_ROWS / 4)
+            except queue.Empty:
+                self._writer.idle() if not self._writer.age else self._settle()
+                continue
+            if work is None:
+                self._settle()
+                return
+            if len(work) == 2:
+                self._fold(*work)
+            else:
+                self._read(*work)
+
+    def _fold(self, number: int, data: bytes) -> None:
+        self._writer.take(number, data)
+        self._insist(self._writer.advance)
+        self._taken += len(data)
+        self._log.grew(len(data))
+        if self._writer.rows > MANY_ROWS or self._writer.age > OLD_ROWS:
+            self._settle()
+        self._insist(self._log.look)
+
+    def _read(self, sid: int, after: int, limit: int, in_flight: bool) -> None:
+        page = self._insist(lambda: self._writer.page(sid, after, limit, in_flight))
+        self.done = self._writer.done
+        self._worker.send(PAGE, sid, page)
+
+    def _settle(self) -> None:
+        self._insist(self._writer.settle)
+        self.done = self._writer.done
+
+    def _insist(self, action: Callable[[], T]) -> T:
+        return self._worker.insist(action, self._writer.shrink)
+
+
+class StoreProcess:
+    """The thread that commits."""
+
+    def __init__(self, worker: Worker, commits: Commits, folding: Folding, log: LogCopier) -> None:
+        self._worker = worker
+        self._commits = commits
+        self._folding = folding
+        self._log = log
         self._buffer = bytearray()
 
     def run(self) -> None:
-        self.send(READY, 0)
+        self._folding.start()
         try:
+            self._worker.send(READY, 0)
             while True:
-                if self._wait():
-                    self._receive()
+                data = self._worker.receive(OLD_ROWS / 4)
+                if data:
+                    self._buffer += data
                     self._work()
-                elif self._writer.rows:
-                    self._insist(self._writer.settle)
                 else:
-                    self._writer.idle()
+                    self._insist(lambda: self._commits.forget(self._folding.done))
         except (Gone, BrokenPipeError, ConnectionResetError):
             pass
-        self._writer.close()
-
-    def _wait(self) -> bool:
-        """Whether there is something to read; False after a moment in which there was not."""
-        return bool(select.select([self._sock], [], [], OLD_ROWS / 4)[0])
-
-    def _receive(self) -> None:
-        """All that is there."""
-        while len(self._buffer) < AT_ONCE:
-            try:
-                data = self._sock.recv(1 << 20, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return
-            if not data:
-                raise Gone
-            self._buffer += data
+        self._folding.finish()
+        self._close()
 
     def _work(self) -> None:
         batches: list[bytes] = []
@@ -85,44 +208,41 @@ class StoreProcess:
                 self._commit(batches, last)
                 batches = []
                 after, limit = struct.unpack_from("<QI", content)
-                self._insist(self._writer.advance)
-                page = self._insist(lambda: self._writer.page(number, after, limit, bool(flag)))  # noqa: B023
-                self.send(PAGE, number, page)
+                self._folding.ask((number, after, limit, bool(flag)))
         self._commit(batches, last)
-        self._insist(self._writer.advance)
-        if self._writer.rows > MANY_ROWS or self._writer.age > OLD_ROWS:
-            self._insist(self._writer.settle)
 
     def _commit(self, batches: list[bytes], last: int) -> None:
-        if batches:
-            self._insist(lambda: self._writer.commit(batches))
-            self.send(COMMITTED, last)
+        if not batches:
+            return
+        data = b"".join(batches)
+        number = self._insist(lambda: self._commits.append(data, self._folding.done))
+        self._worker.send(COMMITTED, last)
+        self._folding.give(number, data)
+        while self._folding.behind > FAR_BEHIND:
+            time.sleep(PAUSE / 100)
+            if self._worker.is_gone():
+                raise Gone
 
     def _insist(self, action: Callable[[], T]) -> T:
-        """The action's result, as soon as the disk lets it happen; the worker is told when it does not, and when it
-        does again."""
-        told = False
-        while True:
-            try:
-                result = action()
-            except sqlite3.OperationalError as error:
-                if not told:
-                    self.send(FULL, 0, str(error).encode())
-                    told = True
-                self._pause()
-                continue
-            if told:
-                self.send(ROOM, 0)
-            return result
+        return self._worker.insist(action, self._log.shrink)
 
-    def _pause(self) -> None:
-        """Raises Gone when nobody is left who waits for the disk."""
-        time.sleep(PAUSE)
-        if select.select([self._sock], [], [], 0)[0] and not self._sock.recv(1, socket.MSG_PEEK):
-            raise Gone
+    def _close(self) -> None:
+        with contextlib.suppress(sqlite3.OperationalError):  # a full disk; the next process begins with that
+            self._commits.forget(self._folding.done)
+        self._log.close()
+        self._commits.close()
 
-    def send(self, kind: int, number: int, content: bytes = b"") -> None:
-        self._sock.sendall(struct.pack("<IB3xQ", len(content), kind, number) + content)
+
+def frames(buffer: bytearray) -> Iterator[tuple[int, int, int, bytes]]:
+    """Takes whole frames off the front: kind, flag, number, content."""
+    at = 0
+    while len(buffer) - at >= 16:
+        length, kind, flag, number = struct.unpack_from("<IBBxxQ", buffer, at)
+        if len(buffer) - at < 16 + length:
+            break
+        yield kind, flag, number, bytes(buffer[at + 16:at + 16 + length])
+        at += 16 + length
+    del buffer[:at]
 
 
 def lock(data_dir: Path) -> int:
@@ -139,13 +259,17 @@ def main(fd: str, directory: str, durability: str) -> None:
     sock = socket.socket(fileno=int(fd))
     data_dir = Path(directory)
     lock(data_dir)
+    path, journal = data_dir / FILE_NAME, data_dir / JOURNAL_NAME
+    worker = Worker(sock)
     try:
-        writer = Writer(data_dir / FILE_NAME, durability)
+        commits = Commits(journal, durability)
+        writer = Writer(path, journal)
+        writer.recover(commits.rows(writer.done))
     except (Damaged, ValueError, OSError, sqlite3.Error) as error:
-        content = str(error).encode()
-        sock.sendall(struct.pack("<IB3xQ", len(content), FAILED, 0) + content)
+        worker.send(FAILED, 0, str(error).encode())
         return
-    StoreProcess(sock, writer).run()
+    log = LogCopier(journal)
+    StoreProcess(worker, commits, Folding(worker, writer, log), log).run()
 
 
 if __name__ == "__main__":

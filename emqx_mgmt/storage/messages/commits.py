@@ -1,0 +1,107 @@
+"""The journal on disk: each commit as it came, until all of it is in the rows of the message store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from emqx_mgmt.storage.messages.tables import Damaged, make_private, opened, sealed, transaction
+
+JOURNAL_NAME = "journal.db"
+SYNCHRONOUS = {"fsync": "FULL", "async": "NORMAL"}
+COPY_AFTER = 8 << 20    # bytes committed, after which SQLite's log is copied into the file,
+BEGIN_ANEW = 256 << 20  # and after which it begins anew
+FORGET = 4              # commits that one commit forgets at most: all at once would take long
+
+SCHEMA = """
+    CREATE TABLE IF NOT EXISTS journal (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
+    PRAGMA user_version = 1;
+"""
+
+
+class Commits:
+    """One row a commit. The thread that commits has one of these to itself; `LogCopier` is for another."""
+
+    def __init__(self, path: Path, durability: str) -> None:
+        make_private(path)
+        self._connection = connect(path)
+        self._connection.executescript(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}; {SCHEMA}")
+        self._next = 1
+        self._forgotten = 0
+
+    def rows(self, after: int) -> Iterator[tuple[int, bytes]]:
+        """Commits behind `after`, in order; the next one is to have the number behind the last. Raises Damaged."""
+        self._next = after + 1
+        self.forget(after)
+        rows = self._connection.execute("SELECT number, data FROM journal WHERE number > ? ORDER BY number", (after,))
+        for number, data in rows:
+            if number != self._next:
+                raise Damaged(f"commit {self._next} is missing")
+            self._next += 1
+            yield number, opened(data, f"commit {number}")
+
+    def append(self, data: bytes, done: int) -> int:
+        """On disk when it returns, as the number that it returns; some of the commits up to `done` are forgotten with
+        it. Raises sqlite3.Error; it can be tried again."""
+        forgotten = min(done, self._forgotten + FORGET)
+        with transaction(self._connection):
+            self._connection.execute("INSERT INTO journal VALUES (?, ?)", (self._next, sealed(data)))
+            self._delete(forgotten)
+        self._forgotten = max(forgotten, self._forgotten)
+        self._next += 1
+        return self._next - 1
+
+    def forget(self, done: int) -> None:
+        """All of them up to `done`. Raises sqlite3.Error; it can be tried again."""
+        self._delete(done)
+        self._forgotten = max(done, self._forgotten)
+
+    def _delete(self, last: int) -> None:
+        if last > self._forgotten:
+            self._connection.execute("DELETE FROM journal WHERE number <= ?", (last,))
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class LogCopier:
+    """Copies SQLite's log into the file, beside the thread that commits: that one never does."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = connect(path)
+        self._to_copy = 0
+        self._length = 0
+
+    def grew(self, n: int) -> None:
+        self._to_copy += n
+        self._length += n
+
+    def look(self) -> None:
+        """Copies little by little, which is in nobody's way. For the log to begin anew a commit may have to wait while
+        the last of it is copied."""
+        if self._to_copy > COPY_AFTER:
+            self._to_copy = 0
+            self._copy("PASSIVE")
+        if self._length > BEGIN_ANEW:
+            self._length = 0
+            self._copy("PASSIVE")
+            self._copy("RESTART")
+
+    def shrink(self) -> None:
+        """Gives back what the log has of the disk."""
+        if self._length:
+            self._to_copy = self._length = 0
+            self._copy("TRUNCATE")
+
+    def _copy(self, how: str) -> None:
+        self._connection.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+    connection.executescript("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;")
+    return connection
