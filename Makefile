@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SOURCES := setup.py pyproject.toml $(wildcard router_ext/*.pyx router_ext/*.pxd)
 
-.PHONY: run test test-kill lint bench clean
+.PHONY: run test test-kill soak lint bench clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/gunicorn wsgi:app
@@ -16,6 +16,11 @@ test: $(VENV)/.installed-test
 # kill -9 of the whole broker, 50 times under load; the ordinary tests do it three times.
 test-kill: $(VENV)/.installed-test
 	DURABLE_ROUNDS=50 $(BIN)/python -m pytest tests/durable/test_kill.py
+
+# Half an hour of mixed load with faults; the ordinary tests run it for 20 seconds.
+SOAK_SECONDS ?= 1800
+soak: $(VENV)/.installed-test
+	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -s tests/soak
 
 lint: $(VENV)/.installed $(VENV)/.installed-lint
 	PATH="$(CURDIR)/$(BIN):$$PATH"; ruff check . && mypy && cython-lint router_ext

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from brokers import BROKERS, MOSQUITTO_CONFIGURATION, Broker, mosquitto_program, our_command, running
+from brokers import BROKERS, MOSQUITTO_CONFIGURATION, Broker, Ports, mosquitto_program, our_command, running
 from generator import PROGRAM, build
 
 COMMON = ["flow", "--persistent", "--qos", "1", "--pubs", "10", "--subs", "10"]
@@ -25,16 +25,16 @@ PACED = [*COMMON, "--window", "1000", "--acks", "--rate", "20000", "--tick", "10
 
 
 def ours(durability: str) -> Broker:
-    def command(port: int, directory: Path) -> list[str]:
-        return ["env", f"EMQX_DURABILITY={durability}", *our_command(port, directory)]
+    def command(ports: Ports, directory: Path) -> list[str]:
+        return ["env", f"EMQX_DURABILITY={durability}", *our_command(ports, directory)]
 
     return replace(BROKERS["ours"], name=f"ours, {durability}", command=command)
 
 
 def mosquitto() -> Broker:
-    def command(port: int, directory: Path) -> list[str]:
+    def command(ports: Ports, directory: Path) -> list[str]:
         conf = directory / "mosquitto.conf"
-        text = MOSQUITTO_CONFIGURATION.format(port=port).replace("persistence false", "persistence true")
+        text = MOSQUITTO_CONFIGURATION.format(port=ports["tcp"]).replace("persistence false", "persistence true")
         conf.write_text(f"{text}persistence_location {directory}/\n")
         return [mosquitto_program(), "-c", str(conf)]
 

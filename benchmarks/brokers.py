@@ -23,6 +23,8 @@ from pathlib import Path
 
 import psutil
 
+from emqx_mgmt.listeners.certificate import make_certificate
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 READY_WITHIN = 20.0
 APPLICATION = ("bench", "bench-secret")
@@ -39,14 +41,28 @@ persistence false
 log_type error
 user root
 """
+MOSQUITTO_TRANSPORTS = """\
+listener {tls} 127.0.0.1
+certfile {directory}/cert.pem
+keyfile {directory}/key.pem
+listener {ws} 127.0.0.1
+protocol websockets
+listener {wss} 127.0.0.1
+protocol websockets
+certfile {directory}/cert.pem
+keyfile {directory}/key.pem
+"""
+Ports = dict[str, int]
+TRANSPORTS = ("tcp", "tls", "ws", "wss")
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """`command` gets (port, scratch directory) and returns the command line; `missing` says what to install."""
+    """`command` gets (ports by transport, scratch directory) and returns the command line; `missing` says what to
+    install."""
 
     name: str
-    command: Callable[[int, Path], list[str]]
+    command: Callable[[Ports, Path], list[str]]
     version: Callable[[], str]
     missing: Callable[[], str | None]
 
@@ -65,11 +81,12 @@ class Placement:
 
 
 class RunningBroker:
-    """A started broker that accepts connections on `port`, and ours REST requests on `api_port`."""
+    """A started broker that accepts connections on `ports`, and ours REST requests on `api_port`."""
 
-    def __init__(self, broker: Broker, process: subprocess.Popen[bytes], port: int, api_port: int) -> None:
+    def __init__(self, broker: Broker, process: subprocess.Popen[bytes], ports: Ports, api_port: int) -> None:
         self.name = broker.name
-        self.port = port
+        self.ports = ports
+        self.port = ports["tcp"]
         self.api_port = api_port
         self.process = process
 
@@ -106,17 +123,18 @@ def wait_for_port(process: subprocess.Popen[bytes], port: int, log: Path) -> Non
     raise RuntimeError(f"no broker on port {port}:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def environment(directory: Path, port: int, api_port: int) -> dict[str, str]:
+def environment(directory: Path, ports: Ports, api_port: int) -> dict[str, str]:
     """This process's environment, and our broker's settings: a data directory and ports of its own, as many topic
     aliases as mosquitto allows, and packets large enough for the size loads."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EMQX_", "GUNICORN"))}
     return inherited | {
         "EMQX_NODE__DATA_DIR": str(directory / "data"),
-        "EMQX_LISTENER__TCP__EXTERNAL": f"127.0.0.1:{port}",
+        "EMQX_LISTENER__TCP__EXTERNAL": f"127.0.0.1:{ports['tcp']}",
         "EMQX_LISTENER__TCP__INTERNAL": "off",
-        "EMQX_LISTENER__SSL__EXTERNAL": "off",
-        "EMQX_LISTENER__WS__EXTERNAL": "off",
-        "EMQX_LISTENER__WSS__EXTERNAL": "off",
+        "EMQX_LISTENER__SSL__EXTERNAL": f"127.0.0.1:{ports['tls']}",
+        "EMQX_LISTENER__WS__EXTERNAL": f"127.0.0.1:{ports['ws']}",
+        "EMQX_LISTENER__WSS__EXTERNAL": f"127.0.0.1:{ports['wss']}",
+        "EMQX_LISTENER__WSS__EXTERNAL__MAX_CONNECTIONS": "100000",
         "EMQX_MANAGEMENT__LISTENER__HTTP": f"127.0.0.1:{api_port}",
         "EMQX_MQTT__MAX_TOPIC_ALIAS": "10",
         "EMQX_MQTT__MAX_PACKET_SIZE": "2MB",
@@ -129,21 +147,22 @@ def environment(directory: Path, port: int, api_port: int) -> dict[str, str]:
 def running(broker: Broker, placement: Placement) -> Iterator[RunningBroker]:
     """The broker, from its first accepted connection to its end."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        directory, port, api_port = Path(name), free_port(), free_port()
+        directory, api_port = Path(name), free_port()
+        ports = {transport: free_port() for transport in TRANSPORTS}
         log = directory / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                broker.command(port, directory),
+                broker.command(ports, directory),
                 cwd=CHECKOUT,
-                env=environment(directory, port, api_port),
+                env=environment(directory, ports, api_port),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 preexec_fn=placement,
             )
-        started = RunningBroker(broker, process, port, api_port)
+        started = RunningBroker(broker, process, ports, api_port)
         try:
-            wait_for_port(process, port, log)
+            wait_for_port(process, ports["tcp"], log)
             yield started
         finally:
             started.stop()
@@ -154,7 +173,7 @@ def our_version() -> str:
     return project
 
 
-def our_command(port: int, directory: Path) -> list[str]:
+def our_command(ports: Ports, directory: Path) -> list[str]:
     return [sys.executable, "-m", "gunicorn", "wsgi:app"]
 
 
@@ -162,9 +181,12 @@ def mosquitto_program() -> str:
     return shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 
-def mosquitto_command(port: int, directory: Path) -> list[str]:
+def mosquitto_command(ports: Ports, directory: Path) -> list[str]:
+    """With a certificate made as our development one is, so that the keys are of one kind."""
+    make_certificate(directory, "127.0.0.1")
     configuration = directory / "mosquitto.conf"
-    configuration.write_text(MOSQUITTO_CONFIGURATION.format(port=port))
+    configuration.write_text(MOSQUITTO_CONFIGURATION.format(port=ports["tcp"])
+                             + MOSQUITTO_TRANSPORTS.format(directory=directory, **ports))
     return [mosquitto_program(), "-c", str(configuration)]
 
 
@@ -173,8 +195,8 @@ def mosquitto_version() -> str:
     return output.split("\n", 1)[0].removeprefix("mosquitto version ")
 
 
-def rumqttd_command(port: int, directory: Path) -> list[str]:
-    return [sys.executable, str(Path(__file__).with_name("rumqttd.py")), str(port)]
+def rumqttd_command(ports: Ports, directory: Path) -> list[str]:
+    return [sys.executable, str(Path(__file__).with_name("rumqttd.py")), str(ports["tcp"])]
 
 
 BROKERS = {

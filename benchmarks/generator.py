@@ -16,7 +16,7 @@ from loads import Kind, Load
 SOURCE = Path(__file__).with_name("loadgen.c")
 PROGRAM = SOURCE.parent.parent / "build" / "loadgen"
 AT_MOST = 300.0  # seconds for one run
-CONNECTIONS_BEFORE = "connect --connections 500"  # what a broker allocates once is no part of a connection's memory
+CONNECTIONS_BEFORE = "idle --connections 500"  # what a broker allocates once is no part of a connection's memory
 
 
 @dataclass(slots=True)
@@ -33,6 +33,12 @@ class Run:
     memory: float = 0.0
     complaint: str = ""
     figures: dict[str, Any] = field(default_factory=dict)
+
+
+def transport(arguments: list[str]) -> str:
+    if "--ws" in arguments:
+        return "wss" if "--tls" in arguments else "ws"
+    return "tls" if "--tls" in arguments else "tcp"
 
 
 class GeneratorError(Exception):
@@ -71,11 +77,13 @@ class Generator:
         self.counts: dict[tuple[str, str], int] = {}
 
     def command(self, broker: RunningBroker, arguments: list[str]) -> list[str]:
-        return [str(PROGRAM), *arguments, "--port", str(broker.port), "--label", broker.name]
+        port = broker.ports[transport(arguments)]
+        return [str(PROGRAM), *arguments, "--port", str(port), "--label", broker.name]
 
     def once(self, broker: RunningBroker, arguments: list[str]) -> Run:
         done = subprocess.run(
             self.command(broker, arguments),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=AT_MOST,
@@ -112,7 +120,7 @@ class Generator:
         return self.counts[key]
 
     def measure_memory(self, broker: RunningBroker, load: Load) -> Run:
-        self.once(broker, CONNECTIONS_BEFORE.split())
+        self.once(broker, CONNECTIONS_BEFORE.split() + [word for word in load.command() if word in ("--tls", "--ws")])
         before = broker.memory()
         holder = subprocess.Popen(
             self.command(broker, load.command()),

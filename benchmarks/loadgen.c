@@ -12,7 +12,9 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -59,6 +61,7 @@ typedef enum { CONNECTING, WAIT_CONNACK, READY, CLOSED } State;
 
 typedef struct {
     int fd;
+    void *tls;                                          /* OpenSSL's, with --tls */
     State state;
     uint32_t index;
     bool publisher, writable;
@@ -70,6 +73,11 @@ typedef struct {
 
     uint8_t *out;                                       /* [out_from, out_to) waits for the socket */
     size_t out_from, out_to, out_room;
+    size_t framed_to;                                   /* up to here `out` is what goes on the wire */
+
+    uint64_t frame_left;                                /* with --ws: payload of the incoming frame still to come */
+    uint8_t head[10];                                   /* its header, while that is not whole */
+    size_t head_len;
 
     uint8_t *frame;                                     /* the PUBLISH that this connection repeats */
     size_t frame_len, id_at, payload_at;
@@ -90,7 +98,7 @@ static struct {
     uint32_t connections, concurrency;
     double rate;
     int cpu;
-    bool persistent, acks, properties, alias, subids, subscribe, per_subscriber, nodelay, all;
+    bool persistent, acks, properties, alias, subids, subscribe, per_subscriber, nodelay, all, tls, ws;
 } plan = {
     .host = "127.0.0.1", .shape = "pairs", .label = "", .port = 1883, .pubs = 1, .subs = 1, .messages = 100000,
     .size = 64, .batch = 1, .window = 32, .version = 4, .sources = 1, .quiet_ms = 5000, .connections = 1000,
@@ -252,15 +260,167 @@ static void make_publish(Conn *c, bool first) {
 }
 
 
+/* ---- transports: plain, TLS (--tls), WebSocket (--ws), or both -------------------------------------------- */
+
+/* OpenSSL's functions, found when they are needed, so that building needs nothing of it. */
+static struct {
+    void *(*method)(void), *(*context)(void *), *(*new)(void *);
+    long (*control)(void *, int, long, void *);
+    int (*set_fd)(void *, int), (*connect)(void *), (*read)(void *, void *, int), (*write)(void *, const void *, int);
+    int (*error)(void *, int);
+    void (*forget_errors)(void), (*free)(void *);
+    void *ctx;
+} ssl;
+
+static void *symbol(void *library, const char *name) {
+    void *found = dlsym(library, name);
+    if (!found) die("%s", dlerror());
+    return found;
+}
+
+static void load_openssl(void) {
+    void *lib = dlopen("libssl.so.3", RTLD_NOW);
+    if (!lib) die("%s", dlerror());
+    *(void **)&ssl.method = symbol(lib, "TLS_client_method");
+    *(void **)&ssl.context = symbol(lib, "SSL_CTX_new");
+    *(void **)&ssl.control = symbol(lib, "SSL_CTX_ctrl");
+    *(void **)&ssl.new = symbol(lib, "SSL_new");
+    *(void **)&ssl.set_fd = symbol(lib, "SSL_set_fd");
+    *(void **)&ssl.connect = symbol(lib, "SSL_connect");
+    *(void **)&ssl.read = symbol(lib, "SSL_read");
+    *(void **)&ssl.write = symbol(lib, "SSL_write");
+    *(void **)&ssl.error = symbol(lib, "SSL_get_error");
+    *(void **)&ssl.free = symbol(lib, "SSL_free");
+    *(void **)&ssl.forget_errors = symbol(lib, "ERR_clear_error");
+    ssl.ctx = ssl.context(ssl.method());
+    enum { MODE = 33, PARTIAL_WRITE = 1, MOVING_BUFFER = 2, RELEASE_BUFFERS = 16 };
+    if (!ssl.ctx) die("OpenSSL does not start");
+    ssl.control(ssl.ctx, MODE, PARTIAL_WRITE | MOVING_BUFFER | RELEASE_BUFFERS, NULL);
+}
+
+/* What TLS calls a wait, as errno has it. */
+static ssize_t tls_outcome(Conn *c, int result) {
+    enum { WANT_READ = 2, WANT_WRITE = 3, CLOSED_BY_PEER = 6 };
+    int error = ssl.error(c->tls, result);
+    if (error == CLOSED_BY_PEER) return 0;
+    errno = error == WANT_READ || error == WANT_WRITE ? EAGAIN : ECONNRESET;
+    return -1;
+}
+
+/* As `send`. */
+static ssize_t put(Conn *c, const uint8_t *p, size_t n, int flags) {
+    if (!c->tls) return send(c->fd, p, n, MSG_NOSIGNAL | flags);
+    ssl.forget_errors();
+    int done = ssl.write(c->tls, p, (int)n);
+    return done > 0 ? done : tls_outcome(c, done);
+}
+
+/* As `recv`. TLS gives a record at a time, and all of them are wanted: the poller tells of them once. */
+static ssize_t get(Conn *c, uint8_t *p, size_t n, int flags) {
+    if (!c->tls) return recv(c->fd, p, n, flags);
+    size_t got = 0;
+    do {
+        ssl.forget_errors();
+        int done = ssl.read(c->tls, p + got, (int)(n - got));
+        if (done <= 0) return got ? (ssize_t)got : tls_outcome(c, done);
+        got += (size_t)done;
+    } while (got < n && flags & MSG_DONTWAIT);
+    return (ssize_t)got;
+}
+
+static void get_all(Conn *c, uint8_t *p, size_t n) {
+    for (ssize_t got; n; p += got, n -= (size_t)got)
+        if ((got = get(c, p, n, 0)) <= 0) die("connection %u was closed", c->index);
+}
+
+/* The header of a frame for n bytes whose mask is zero, so that they go as they are.  Returns its length. */
+static size_t put_head(uint8_t *p, size_t n) {
+    size_t extended = n < 126 ? 0 : n < 65536 ? 2 : 8;
+    p[0] = 0x82;
+    p[1] = 0x80 | (uint8_t)(n < 126 ? n : extended == 2 ? 126 : 127);
+    for (size_t i = 0; i < extended; i++) p[2 + i] = (uint8_t)((uint64_t)n >> 8 * (extended - 1 - i));
+    memset(p + 2 + extended, 0, 4);
+    return 6 + extended;
+}
+
+static size_t head_size(const uint8_t *head, size_t n) {
+    return n < 2 ? 2 : head[1] == 126 ? 4 : head[1] == 127 ? 10 : 2;
+}
+
+/* Takes frame headers out of p[0..n), in place.  Returns how many bytes of payload are left. */
+static size_t unframe(Conn *c, uint8_t *p, size_t n) {
+    size_t out = 0;
+    for (size_t at = 0; at < n;) {
+        if (!c->frame_left) {
+            c->head[c->head_len++] = p[at++];
+            size_t size = head_size(c->head, c->head_len);
+            if (c->head_len < size) continue;
+            if (c->head[0] != 0x82 && c->head[0] != 0x02 && c->head[0] & 0x7f) die("a frame of type 0x%02x", c->head[0]);
+            c->frame_left = size == 2 ? c->head[1] : 0;
+            for (size_t i = 2; i < size; i++) c->frame_left = c->frame_left << 8 | c->head[i];
+            c->head_len = 0;
+            continue;
+        }
+        size_t step = n - at < c->frame_left ? n - at : (size_t)c->frame_left;
+        memmove(p + out, p + at, step);
+        out += step;
+        at += step;
+        c->frame_left -= step;
+    }
+    return out;
+}
+
+/* Before there is a poller: a small packet out, and bytes in. */
+static void say(Conn *c, const uint8_t *p, size_t n) {
+    uint8_t packet[512];
+    size_t head = plan.ws ? put_head(packet, n) : 0;
+    memcpy(packet + head, p, n);
+    if (put(c, packet, head + n, 0) != (ssize_t)(head + n)) die("connection %u: %s", c->index, strerror(errno));
+}
+
+static void hear(Conn *c, uint8_t *p, size_t n) {
+    while (n) {
+        if (plan.ws && !c->frame_left) {
+            uint8_t byte;
+            get_all(c, &byte, 1);
+            unframe(c, &byte, 1);
+            continue;
+        }
+        size_t step = plan.ws && c->frame_left < n ? (size_t)c->frame_left : n;
+        get_all(c, p, step);
+        if (plan.ws) c->frame_left -= step;
+        p += step;
+        n -= step;
+    }
+}
+
+static void shake_hands(Conn *c) {
+    static const char request[] =
+        "GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n";
+    char answer[2048] = "";
+    if (plan.tls) {
+        c->tls = ssl.new(ssl.ctx);
+        if (!c->tls || !ssl.set_fd(c->tls, c->fd) || ssl.connect(c->tls) != 1) die("connection %u: no TLS", c->index);
+    }
+    if (!plan.ws) return;
+    if (put(c, (const uint8_t *)request, sizeof request - 1, 0) <= 0) die("connection %u: no answer", c->index);
+    for (size_t n = 0; n < sizeof answer - 1 && !strstr(answer, "\r\n\r\n"); n++) get_all(c, (uint8_t *)answer + n, 1);
+    if (strncmp(answer, "HTTP/1.1 101", 12)) die("connection %u: %.60s", c->index, answer);
+}
+
+
 /* ---- connections ----------------------------------------------------------------------------------------- */
 
 static void watch(Conn *c, uint32_t events) {
     struct epoll_event event = {.events = events, .data.ptr = c};
+    if (c->tls) fcntl(c->fd, F_SETFL, O_NONBLOCK);
     if (epoll_ctl(poller, EPOLL_CTL_ADD, c->fd, &event)) die("epoll_ctl: %s", strerror(errno));
 }
 
 static void close_conn(Conn *c) {
     if (c->state == CLOSED) return;
+    if (c->tls) ssl.free(c->tls);
     close(c->fd);
     c->state = CLOSED;
     c->writable = false;
@@ -292,9 +452,9 @@ static void dial(Conn *c, bool wait) {
 /* Reads one whole small packet from a blocking socket and checks its type. */
 static void expect(Conn *c, uint8_t type, uint8_t *body, size_t *n) {
     uint8_t head[2];
-    if (recv(c->fd, head, 2, MSG_WAITALL) != 2) die("connection %u was closed before packet type %u", c->index, type);
+    hear(c, head, 2);
     if (head[0] >> 4 != type || head[1] > 127) die("connection %u: packet 0x%02x where type %u was due", c->index, head[0], type);
-    if (recv(c->fd, body, head[1], MSG_WAITALL) != head[1]) die("connection %u: short packet", c->index);
+    hear(c, body, head[1]);
     *n = head[1];
 }
 
@@ -304,8 +464,8 @@ static void open_session(Conn *c, const char *kind) {
     size_t n;
     sprintf(client_id, "%s-%d-%u", kind, getpid(), c->index);
     dial(c, true);
-    n = encode_connect(packet, client_id);
-    if (send(c->fd, packet, n, MSG_NOSIGNAL) != (ssize_t)n) die("connection %u: CONNECT not sent", c->index);
+    shake_hands(c);
+    say(c, packet, encode_connect(packet, client_id));
     expect(c, CONNACK, reply, &n);
     if (reply[1]) die("connection %u refused: 0x%02x", c->index, reply[1]);
     c->state = READY;
@@ -314,27 +474,13 @@ static void open_session(Conn *c, const char *kind) {
 static void open_subscription(Conn *c, const char *filter) {
     uint8_t packet[256], reply[128];
     size_t n = encode_subscribe(packet, filter, plan.subids ? 1 + c->index % 100 : 0);
-    if (send(c->fd, packet, n, MSG_NOSIGNAL) != (ssize_t)n) die("connection %u: SUBSCRIBE not sent", c->index);
+    say(c, packet, n);
     expect(c, SUBACK, reply, &n);
     if (reply[n - 1] != plan.qos) die("connection %u: SUBACK says 0x%02x", c->index, reply[n - 1]);
 }
 
 
 /* ---- output ---------------------------------------------------------------------------------------------- */
-
-static void flush_out(Conn *c) {
-    while (c->out_from < c->out_to && c->state != CLOSED) {
-        ssize_t n = send(c->fd, c->out + c->out_from, c->out_to - c->out_from, MSG_NOSIGNAL | MSG_DONTWAIT);
-        books.send_calls++;
-        if (n < 0) {
-            if (errno != EAGAIN) lost_conn(c);
-            c->writable = false;
-            return;
-        }
-        c->out_from += (size_t)n;
-    }
-    c->out_from = c->out_to = 0;
-}
 
 static uint8_t *room_for(Conn *c, size_t n) {
     if (c->out_room - c->out_to < n) {
@@ -345,6 +491,33 @@ static uint8_t *room_for(Conn *c, size_t n) {
     uint8_t *p = c->out + c->out_to;
     c->out_to += n;
     return p;
+}
+
+/* With --ws: what waits becomes the payload of one frame. */
+static void frame_rest(Conn *c) {
+    uint8_t head[14];
+    size_t n = c->out_to - c->out_from, size = put_head(head, n);
+    room_for(c, size);
+    memmove(c->out + c->out_from + size, c->out + c->out_from, n);
+    memcpy(c->out + c->out_from, head, size);
+}
+
+static void flush_out(Conn *c) {
+    while (c->out_from < c->out_to && c->state != CLOSED) {
+        if (!plan.ws || c->framed_to <= c->out_from) {
+            if (plan.ws) frame_rest(c);
+            c->framed_to = c->out_to;
+        }
+        ssize_t n = put(c, c->out + c->out_from, c->framed_to - c->out_from, MSG_DONTWAIT);
+        books.send_calls++;
+        if (n <= 0) {
+            if (n == 0 || errno != EAGAIN) lost_conn(c);
+            c->writable = false;
+            return;
+        }
+        c->out_from += (size_t)n;
+    }
+    c->out_from = c->out_to = c->framed_to = 0;
 }
 
 static void answer(Conn *c, uint8_t type, uint16_t id) {
@@ -537,14 +710,15 @@ static void receive(Conn *c) {
     ssize_t got;
     do {
         memcpy(input, c->tail, c->tail_len);
-        got = recv(c->fd, input + c->tail_len, READ_SIZE, MSG_DONTWAIT);
+        got = get(c, input + c->tail_len, READ_SIZE, MSG_DONTWAIT);
         books.read_calls++;
         if (got <= 0) {
             if (got == 0 || errno != EAGAIN) lost_conn(c);
             return;
         }
         arrival_time = now();
-        size_t n = c->tail_len + (size_t)got, used = scan(c, input, n);
+        size_t came = plan.ws ? unframe(c, input + c->tail_len, (size_t)got) : (size_t)got;
+        size_t n = c->tail_len + came, used = scan(c, input, n);
         c->tail_len = n - used;
         if (c->tail_len > HEAD_ROOM) die("a packet of %zu bytes that is not ours", c->tail_len);
         memcpy(c->tail, input + used, c->tail_len);
@@ -811,6 +985,8 @@ static const Option options[] = {
     {"cpu", NUMBER, &plan.cpu, "run on this core only"},
     {"label", TEXT, &plan.label, "repeated in the result"},
     {"nodelay", FLAG, &plan.nodelay, "set TCP_NODELAY (most client libraries do not)"},
+    {"tls", FLAG, &plan.tls, "flow, idle: over TLS, whatever the certificate"},
+    {"ws", FLAG, &plan.ws, "flow, idle: over WebSocket, path /mqtt"},
     {"version", NUMBER, &plan.version, "4 for MQTT 3.1.1, 5 for 5.0 (4)"},
     {"sources", NUMBER, &plan.sources, "spread connections over that many 127.0.0.x (1)"},
     {"quiet", NUMBER, &plan.quiet_ms, "give up after that many ms without progress (5000)"},
@@ -866,6 +1042,7 @@ static void read_options(int argc, char **argv) {
     if (!plan.all && plan.pubs != plan.subs) die("pairs need as many publishers as subscribers");
     if (plan.size < STAMP_SIZE || plan.size > 200u << 20) die("--size is 16 bytes to 200 MiB");
     if (plan.qos > 2 || !plan.batch || !plan.window || !plan.pubs || !plan.concurrency) die("an option is out of range");
+    if ((plan.tls || plan.ws) && !strcmp(plan.mode, "connect")) die("connect is for plain TCP only");
     if (plan.version != 4 && plan.version != 5) die("--version is 4 or 5");
     if (plan.version == 4 && (plan.properties || plan.alias || plan.subids)) die("properties need --version 5");
 }
@@ -880,6 +1057,8 @@ int main(int argc, char **argv) {
     }
     prctl(PR_SET_TIMERSLACK, 1000);
     poller = epoll_create1(EPOLL_CLOEXEC);
+    signal(SIGPIPE, SIG_IGN);                           /* OpenSSL writes without MSG_NOSIGNAL */
+    if (plan.tls) load_openssl();
     if (!strcmp(plan.mode, "flow")) return run_flow();
     if (!strcmp(plan.mode, "connect")) return run_connect();
     if (!strcmp(plan.mode, "idle")) return run_idle();

@@ -38,6 +38,25 @@ PACED = "flow --pubs 10 --subs 10 --batch 100 --rate 20000 --messages 60000 --no
 MQTT5 = "--version 5 --properties --alias --subids"
 
 
+TRANSPORTS = {"tls": "--tls", "ws": "--ws", "wss": "--tls --ws"}
+
+
+def over(name: str, flags: str) -> tuple[Load, ...]:
+    """What is asked of a transport: rates, the time of a single message, memory."""
+    return (
+        Load(f"{name}-one", f"1→1 QoS 0, 64 a write, {name}", f"flow --batch 64 {flags}", group="transports",
+             probe=20_000),
+        Load(f"{name}-pairs10", f"10→10 QoS 0, 16 a write, {name}", f"{PAIRS_10} {flags}", group="transports",
+             probe=20_000),
+        Load(f"{name}-fanout100", f"fan-out 1→100 QoS 0, 64 a write, {name}", f"{FAN_OUT} --subs 100 {flags}",
+             group="transports", probe=500),
+        Load(f"{name}-single", f"a message each millisecond, {name}",
+             f"flow --rate 1000 --messages 3000 --nodelay {flags}", Kind.LATENCY, group="transports"),
+        Load(f"{name}-idle", f"5,000 idle connections, {name}", f"idle --connections 5000 {flags}", Kind.MEMORY,
+             group="transports"),
+    )
+
+
 def payload(name: str, size: int, arguments: str, probe: int) -> Load:
     short = "size-" + name.replace(" ", "")
     return Load(short, f"10→10 QoS 0, payloads of {name}", f"{arguments} --size {size}", group="size", probe=probe)
@@ -68,6 +87,7 @@ LOADS = (
     Load("v5-one", "1→1 QoS 0, 64 a write, MQTT 5", f"flow --batch 64 {MQTT5}", group="mqtt5", probe=50_000),
     Load("v5-pairs10", "10→10 QoS 0, 16 a write, MQTT 5", f"{PAIRS_10} {MQTT5}", group="mqtt5", probe=50_000),
     Load("v5-fanout100", "fan-out 1→100 QoS 0, MQTT 5", f"{FAN_OUT} --subs 100 {MQTT5}", group="mqtt5", probe=500),
+    *(load for name, flags in TRANSPORTS.items() for load in over(name, flags)),
     payload("16 B", 16, PAIRS_10, 50_000),
     payload("1 KiB", 1024, PAIRS_10, 20_000),
     payload("64 KiB", 65536, "flow --pubs 10 --subs 10", 2_000),

@@ -11,6 +11,7 @@ from router_ext.codec cimport (
     Publish, ack_reason_valid, decode_raw, encode, encode_connack, encode_disconnect, parse_ack, parse_publish,
 )
 from router_ext.delivery cimport Delivery, delivery_msg, delivery_of
+from router_ext.epoll cimport EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, epoll_ctl, epoll_event
 from router_ext.journal cimport Journal
 from router_ext.message cimport Message, msg_unref, wrap
 from router_ext.metrics cimport (
@@ -39,18 +40,6 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
-
-cdef extern from "<sys/epoll.h>" nogil:
-    ctypedef union epoll_data_t:
-        void* ptr
-    cdef struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    enum: EPOLLIN
-    enum: EPOLLOUT
-    enum: EPOLL_CTL_ADD
-    enum: EPOLL_CTL_MOD
-    int epoll_ctl(int epfd, int op, int fd, epoll_event* event)
 
 cdef bytes V4_MAPPED = bytes(10) + b"\xff\xff"
 

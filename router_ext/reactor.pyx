@@ -8,6 +8,10 @@ from libc.errno cimport ECONNABORTED, EINTR, EMFILE, ENFILE, errno
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memset
 
+from router_ext.epoll cimport (
+    EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, epoll_create1, epoll_ctl, epoll_event,
+    epoll_wait,
+)
 from router_ext.tls cimport TlsTransport
 from router_ext.transport cimport Prelude, Transport
 from router_ext.websocket cimport WebSocketTransport
@@ -34,23 +38,6 @@ cdef extern from * nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
-
-cdef extern from "<sys/epoll.h>" nogil:
-    ctypedef union epoll_data_t:
-        void* ptr
-    cdef struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    enum: EPOLLIN
-    enum: EPOLLOUT
-    enum: EPOLLERR
-    enum: EPOLLHUP
-    enum: EPOLL_CTL_ADD
-    enum: EPOLL_CTL_DEL
-    enum: EPOLL_CLOEXEC
-    int epoll_create1(int flags)
-    int epoll_ctl(int epfd, int op, int fd, epoll_event* event)
-    int epoll_wait(int epfd, epoll_event* events, int n, int timeout)
 
 cdef enum:
     EVENTS = 256

@@ -125,6 +125,7 @@ cdef enum:
     CTRL_MODE = 33
     CTRL_READ_AHEAD = 41
     CTRL_SESSION_CACHE = 44
+    CTRL_SET_TICKET_KEYS = 59
     CTRL_DH_AUTO = 118
     CTRL_MIN_VERSION = 123
     CTRL_MAX_VERSION = 124
@@ -149,6 +150,9 @@ cdef enum:
     READ_BUFFER = 65536     # raw bytes of one read; held only while there are any
 
 
+TICKET_KEYS = 80            # a name, a key for HMAC-SHA-256, one for AES-256
+
+
 class TlsError(Exception):
     """OpenSSL refuses a file or an option; the text says which and why, without secrets."""
 
@@ -165,12 +169,14 @@ cdef class TlsContext:
 
     def __init__(self, *, str certfile=None, str keyfile=None, bytes password=None, str cafile=None, str crlfile=None,
                  bint verify=False, bint require=False, versions=("tlsv1.2", "tlsv1.3"), str ciphers="",
-                 str ciphersuites="", bint server_preference=True, bint tickets=True, dict psk=None):
+                 str ciphersuites="", bint server_preference=True, bint tickets=True, bytes ticket_keys=None,
+                 dict psk=None):
         self.ctx = SSL_CTX_new(TLS_server_method())
         if self.ctx == NULL:
             raise MemoryError
         ERR_clear_error()
-        self.tune(tickets, server_preference)
+        self.tune(server_preference)
+        self.use_tickets(tickets, ticket_keys)
         self.set_versions(versions)
         if ciphers and not SSL_CTX_set_cipher_list(self.ctx, ciphers.encode()):
             raise complaint("ciphers")
@@ -189,7 +195,7 @@ cdef class TlsContext:
     def __dealloc__(self):
         SSL_CTX_free(self.ctx)
 
-    def tune(self, bint tickets, bint server_preference):
+    def tune(self, bint server_preference):
         SSL_CTX_ctrl(self.ctx, CTRL_MODE, MODE_PARTIAL_WRITE | MODE_MOVING_WRITE_BUFFER | MODE_RELEASE_BUFFERS, NULL)
         SSL_CTX_ctrl(self.ctx, CTRL_READ_AHEAD, 1, NULL)
         SSL_CTX_set_default_read_buffer_len(self.ctx, READ_BUFFER)
@@ -197,9 +203,14 @@ cdef class TlsContext:
         SSL_CTX_ctrl(self.ctx, CTRL_DH_AUTO, 1, NULL)
         SSL_CTX_set_session_id_context(self.ctx, b"mqtt", 4)
         SSL_CTX_set_options(self.ctx, OP_NO_RENEGOTIATION | (OP_SERVER_PREFERENCE if server_preference else 0))
+
+    def use_tickets(self, bint tickets, bytes keys):
+        """`keys` are TICKET_KEYS bytes that open the tickets of every context with the same; None: of this one only."""
         SSL_CTX_set_num_tickets(self.ctx, 1 if tickets else 0)
         if not tickets:
             SSL_CTX_set_options(self.ctx, OP_NO_TICKET)
+        elif keys is not None and SSL_CTX_ctrl(self.ctx, CTRL_SET_TICKET_KEYS, <long>len(keys), <void*><char*>keys) != 1:
+            raise complaint("ticket keys")
 
     def set_versions(self, versions):
         numbers = sorted(VERSIONS[version] for version in versions)

@@ -53,3 +53,17 @@ def import_data(file: str, config: str | None) -> None:
     from emqx_mgmt.cli.data import import_from
 
     import_from(file, config)
+
+
+@main.group()
+def certs() -> None:
+    """Certificates of the running broker."""
+
+
+@certs.command("reload")
+@click.option("--config", type=click.Path(exists=True, dir_okay=False), help="The configuration file.")
+def reload_certificates(config: str | None) -> None:
+    """Read certificates, keys and lists of revoked ones again; nobody is disconnected."""
+    from emqx_mgmt.cli.certs import reload
+
+    reload(config)

@@ -28,14 +28,22 @@ class Renewal:
         self._seen[listener.identity] = listener.tls.stamp()
 
     def look(self) -> None:
+        """Renews what has changed since the last look."""
         for listener, renew in self._watched:
             assert listener.tls is not None
             stamp = listener.tls.stamp()
-            if stamp == self._seen[listener.identity]:
-                continue
-            self._seen[listener.identity] = stamp
-            try:
-                renew()
-                log.info("TLS files were read again: %s", listener)
-            except Exception as error:  # OpenSSL's and the system's, in many classes
-                log.error("TLS files of %s have changed and cannot be used; the old ones stay: %s", listener, error)
+            if stamp != self._seen[listener.identity]:
+                self._seen[listener.identity] = stamp
+                self._renew(listener, renew)
+
+    def read_again(self) -> None:
+        """Renews everything, changed or not."""
+        for listener, renew in self._watched:
+            self._renew(listener, renew)
+
+    def _renew(self, listener: Listener, renew: Callable[[], None]) -> None:
+        try:
+            renew()
+            log.info("TLS files were read again: %s", listener)
+        except Exception as error:  # OpenSSL's and the system's, in many classes
+            log.error("TLS files of %s cannot be used; what was read before stays: %s", listener, error)

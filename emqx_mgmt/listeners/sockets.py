@@ -19,6 +19,8 @@ from router_ext.websocket import WebSocketLimits
 # The protocols of MQTT listeners, with the names of those that the default settings have.
 MQTT = {"tcp": SHIPPED, "ssl": SHIPPED[:1], "ws": SHIPPED[:1], "wss": SHIPPED[:1]}
 HTTP = ("dashboard", "management")
+ENCRYPTED = ("mqtt:ssl", "mqtt:wss", "https:dashboard", "https:management")
+FRAMED = ("mqtt:ws", "mqtt:wss")
 
 
 class ListenError(Exception):
@@ -34,33 +36,37 @@ class ListenError(Exception):
 def declared(settings: Settings) -> list[Listener]:
     """The listeners that the settings ask for, in the order of `GET /listeners/`, their sockets not yet open."""
     mqtt = [
-        mqtt_listener(settings, protocol, name)
+        listener(settings, f"mqtt:{protocol}", name, f"listener.{protocol}.{name}")
         for protocol, shipped in MQTT.items()
         for name in settings.words(f"listener.{protocol}", shipped)
     ]
-    http = [http_listener(settings, name, scheme) for scheme in ("http", "https") for name in HTTP]
-    started = [listener for listener in mqtt if listener]
-    started.sort(key=lambda listener: (listener.protocol, listener.endpoint.host, listener.endpoint.port))
-    return [*started, *(listener for listener in http if listener)]
+    http = [
+        listener(settings, f"{scheme}:{name}", name, f"{name}.listener.{scheme}")
+        for scheme in ("http", "https")
+        for name in HTTP
+    ]
+    started = [row for row in mqtt if row]
+    started.sort(key=lambda row: (row.protocol, row.endpoint.host, row.endpoint.port))
+    return [*started, *(row for row in http if row)]
 
 
-def mqtt_listener(settings: Settings, protocol: str, name: str) -> Listener | None:
-    key = f"listener.{protocol}.{name}"
+def listener(settings: Settings, protocol: str, name: str, key: str) -> Listener | None:
+    """The one whose settings are below `key`; None when it is off."""
     endpoint = settings[key]
     if endpoint is None:
         return None
-    return Listener(
-        f"mqtt:{protocol}", name, endpoint,
-        acceptors=settings[f"{key}.acceptors"],
-        max_conns=settings[f"{key}.max_connections"],
-        backlog=settings[f"{key}.backlog"],
-        zone=settings[f"{key}.zone"],
-        guard=guard(settings, key),
-        max_conn_rate=settings[f"{key}.max_conn_rate"],
-        handshake_timeout=int(settings[f"{key}.handshake_timeout"] * 1000),
-        tls=tls_options(settings, key, certificates(settings)) if protocol in ("ssl", "wss") else None,
-        websocket=websocket(settings, key) if protocol in ("ws", "wss") else None,
-    )
+    most = settings[f"{key}.{'max_connections' if protocol.startswith('mqtt:') else 'max_clients'}"]
+    made = Listener(protocol, name, endpoint, settings[f"{key}.acceptors"], most, settings[f"{key}.backlog"])
+    if protocol in ENCRYPTED:
+        made.tls = tls_options(settings, key, development_directory(Path(settings["node.data_dir"])))
+    if protocol in FRAMED:
+        made.websocket = websocket(settings, key)
+    if made.is_mqtt:
+        made.zone = settings[f"{key}.zone"]
+        made.guard = guard(settings, key)
+        made.max_conn_rate = settings[f"{key}.max_conn_rate"]
+        made.handshake_timeout = int(settings[f"{key}.handshake_timeout"] * 1000)
+    return made
 
 
 def guard(settings: Settings, key: str) -> Guard:
@@ -83,24 +89,6 @@ def websocket(settings: Settings, key: str) -> WebSocketLimits:
     )
 
 
-def certificates(settings: Settings) -> Path:
-    return development_directory(Path(settings["node.data_dir"]))
-
-
-def http_listener(settings: Settings, name: str, scheme: str) -> Listener | None:
-    key = f"{name}.listener.{scheme}"
-    endpoint = settings[key]
-    if endpoint is None:
-        return None
-    return Listener(
-        f"{scheme}:{name}", name, endpoint,
-        acceptors=settings[f"{key}.acceptors"],
-        max_conns=settings[f"{key}.max_clients"],
-        backlog=settings[f"{key}.backlog"],
-        tls=tls_options(settings, key, certificates(settings)) if scheme == "https" else None,
-    )
-
-
 def open_listeners(listeners: list[Listener], inherited: dict[str, int]) -> None:
     """Opens every socket or none: the first that fails closes those before it. They share one budget of connections.
 
@@ -108,10 +96,10 @@ def open_listeners(listeners: list[Listener], inherited: dict[str, int]) -> None
     """
     budget = connection_budget(held_back=sum(row.max_conns for row in listeners if not row.is_mqtt))
     try:
-        for listener in listeners:
-            listener.budget = budget
-            fd = inherited.pop(listener.identity, None)
-            listener.sock = socket.socket(fileno=fd) if fd is not None else open_socket(listener)
+        for row in listeners:
+            row.budget = budget
+            fd = inherited.pop(row.identity, None)
+            row.sock = socket.socket(fileno=fd) if fd is not None else open_socket(row)
     except ListenError:
         close_listeners(listeners)
         raise
@@ -120,8 +108,8 @@ def open_listeners(listeners: list[Listener], inherited: dict[str, int]) -> None
     inherited.clear()
 
 
-def open_socket(listener: Listener) -> socket.socket:
-    host = listener.endpoint.host
+def open_socket(row: Listener) -> socket.socket:
+    host = row.endpoint.host
     # A bare port listens on both families where there is IPv6.
     family = socket.AF_INET6 if ":" in host or (not host and socket.has_dualstack_ipv6()) else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -129,33 +117,36 @@ def open_socket(listener: Listener) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if not host else 1)
-        sock.bind((host, listener.endpoint.port))
-        sock.listen(listener.backlog)
+        sock.bind((host, row.endpoint.port))
+        sock.listen(row.backlog)
         sock.setblocking(False)
     except OSError as error:
         sock.close()
-        raise ListenError(listener, error) from None
+        raise ListenError(row, error) from None
     return sock
 
 
 def adopt_sockets(listeners: list[Listener], before: list[Listener]) -> None:
-    """Gives listeners that were declared again the open sockets of the same ones from before."""
-    for listener, old in zip(listeners, before, strict=True):
-        listener.sock, listener.budget = old.sock, old.budget
+    """Gives listeners that were declared again the open sockets of the same ones from before, and the keys of tickets
+    that their clients have."""
+    for row, old in zip(listeners, before, strict=True):
+        row.sock, row.budget = old.sock, old.budget
+        if row.tls is not None and old.tls is not None:
+            row.tls.ticket_keys = old.tls.ticket_keys
 
 
 def close_listeners(listeners: list[Listener]) -> None:
-    for listener in listeners:
-        if listener.sock is not None:
-            listener.sock.close()
-            listener.sock = None
+    for row in listeners:
+        if row.sock is not None:
+            row.sock.close()
+            row.sock = None
 
 
 def export(listeners: list[Listener]) -> dict[str, int]:
     """Descriptors by identity, made to survive an exec."""
     fds = {}
-    for listener in listeners:
-        assert listener.sock is not None
-        listener.sock.set_inheritable(True)
-        fds[listener.identity] = listener.sock.fileno()
+    for row in listeners:
+        assert row.sock is not None
+        row.sock.set_inheritable(True)
+        fds[row.identity] = row.sock.fileno()
     return fds

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emqx_mgmt.settings import Settings
-from router_ext.tls import TlsContext, TlsError
+from router_ext.tls import TICKET_KEYS, TlsContext, TlsError
 
 PYTHON_VERSIONS = {
     "tlsv1": ssl.TLSVersion.TLSv1,
@@ -21,10 +21,14 @@ Stamp = tuple[tuple[int, int, int] | None, ...]
 
 @dataclass(slots=True)
 class TlsOptions:
-    """Everything but the files' contents. `certfile` None: no certificate, pre-shared keys only."""
+    """Everything but the files' contents. `certfile` None: no certificate, pre-shared keys only.
 
-    certfile: str
-    keyfile: str
+    `ticket_keys` open the tickets of sessions from before a renewal or a HUP, but not where clients show certificates:
+    one that was taken back since would be let in by its ticket.
+    """
+
+    certfile: str | None
+    keyfile: str | None
     password: bytes | None = field(repr=False)
     cafile: str | None
     verify: bool
@@ -33,10 +37,11 @@ class TlsOptions:
     ciphers: str
     ciphersuites: str = ""
     crlfile: str | None = None
-    psk_file: str | None = field(default=None)
+    psk_file: str | None = None
     server_preference: bool = True
     tickets: bool = True
     peer_cert_as_username: str = "off"
+    ticket_keys: bytes = field(default_factory=lambda: os.urandom(TICKET_KEYS), repr=False)
 
     def stamp(self) -> Stamp:
         """Changes when one of the files does."""
@@ -58,6 +63,7 @@ class TlsOptions:
             ciphersuites=self.ciphersuites,
             server_preference=self.server_preference,
             tickets=self.tickets,
+            ticket_keys=None if self.verify else self.ticket_keys,
             psk=read_psk(self.psk_file) if self.psk_file else None,
         )
 
@@ -72,12 +78,9 @@ class TlsOptions:
             context.load_verify_locations(self.cafile)
         if self.verify:
             context.verify_mode = ssl.CERT_REQUIRED if self.require else ssl.CERT_OPTIONAL
-        self.load_chain(context)
-        return context
-
-    def load_chain(self, context: ssl.SSLContext) -> None:
-        """Into a context that may be in use: its next connections get the new certificate."""
+        assert self.certfile is not None
         context.load_cert_chain(self.certfile, self.keyfile, self.password or b"")
+        return context
 
 
 def stamp_of(path: str) -> tuple[int, int, int] | None:
@@ -109,7 +112,7 @@ def tls_options(settings: Settings, prefix: str, development: Path) -> TlsOption
     password: str = settings[f"{prefix}.key_password"]
     options = TlsOptions(
         certfile=certfile or str(development / "cert.pem"),
-        keyfile=(settings[f"{prefix}.keyfile"] or certfile) or str(development / "key.pem"),
+        keyfile=settings[f"{prefix}.keyfile"] or certfile or str(development / "key.pem"),
         password=password.encode() or None,
         cafile=settings[f"{prefix}.cacertfile"] or None,
         verify=settings[f"{prefix}.verify"] == "verify_peer",
@@ -124,4 +127,6 @@ def tls_options(settings: Settings, prefix: str, development: Path) -> TlsOption
         options.server_preference = settings[f"{prefix}.honor_cipher_order"]
         options.tickets = settings[f"{prefix}.reuse_sessions"]
         options.peer_cert_as_username = settings[f"{prefix}.peer_cert_as_username"]
+        if options.psk_file and not certfile:
+            options.certfile = options.keyfile = None
     return options

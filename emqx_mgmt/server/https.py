@@ -14,18 +14,19 @@ from gevent.socket import socket as gevent_socket
 
 from emqx_mgmt.listeners import Listener
 
-HANDSHAKE_S = 10.0
 Handle = Callable[[Any, Any, Any], None]
 
 
 class HttpsServer:
-    """Serves one listener. `handle(listening socket, connection, address)` is the worker's."""
+    """Serves one listener. `handle(listening socket, connection, address)` is the worker's; a TLS handshake may take
+    `handshake_s` seconds."""
 
-    def __init__(self, listener: Listener, handle: Handle) -> None:
+    def __init__(self, listener: Listener, handle: Handle, handshake_s: float) -> None:
         assert listener.sock is not None
         assert listener.tls is not None
         self.listener = listener
         self._handle = handle
+        self._handshake_s = handshake_s
         self._options = listener.tls
         self._context = listener.tls.http_context()
         sock = gevent_socket(listener.sock.family, listener.sock.type, fileno=listener.sock.detach())
@@ -33,8 +34,8 @@ class HttpsServer:
         self._server = StreamServer(sock, handle=self._shake, spawn=Pool(listener.max_conns))
 
     def renew(self) -> None:
-        """Connections from now on get the certificate that is in the files."""
-        self._options.load_chain(self._context)
+        """Connections from now on get what is in the files."""
+        self._context = self._options.http_context()
 
     def start(self) -> None:
         self._server.start()
@@ -50,7 +51,7 @@ class HttpsServer:
         """The handshake, under a deadline, then HTTP."""
         with contextlib.closing(client):
             try:
-                with gevent.Timeout(HANDSHAKE_S):
+                with gevent.Timeout(self._handshake_s):
                     secured = self._context.wrap_socket(client, server_side=True)
             except (ssl.SSLError, OSError, gevent.Timeout):
                 return

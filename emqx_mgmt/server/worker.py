@@ -6,6 +6,7 @@ import errno
 import gc
 import logging
 import os
+import ssl
 from collections.abc import Sequence
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakSet
@@ -56,7 +57,8 @@ class Worker(GeventWorker):
         self.rows = {row.sock.getsockname()[:2]: row for row in [*http, *https] if row.sock}
         close_listeners(http)  # gunicorn serves its own descriptors of them, and closes those when it should
         self.kept: WeakSet[Any] = WeakSet()  # greenlets that have served a request
-        self.secured = [HttpsServer(row, self.handle) for row in https]
+        handshake_s = current().settings["management.header_timeout"]
+        self.secured = [HttpsServer(row, self.handle, handshake_s) for row in https]
         for server in self.secured:
             server.start()
             running_node().renewal.watch(server.listener, server.renew)
@@ -68,6 +70,8 @@ class Worker(GeventWorker):
         """A client that stops taking or giving bytes in the middle of a request is as good as gone."""
         self.idle.pop(gevent.getcurrent(), None)
         sock.settimeout(current().settings["management.send_timeout"])
+        if isinstance(sock, ssl.SSLSocket):
+            req.scheme = "https"  # gunicorn knows only of TLS of its own
         try:
             return super().handle_request(listener_name, req, sock, addr)
         except TimeoutError:
@@ -99,6 +103,11 @@ class Worker(GeventWorker):
         for greenlet, timeout in list(self.idle.items()):
             gevent.kill(greenlet, timeout)
         running_node().drain()
+
+    def handle_usr1(self, sig: int, frame: Any) -> None:
+        """USR1: gunicorn opens its logs again, and TLS files are read again."""
+        super().handle_usr1(sig, frame)
+        gevent.spawn(running_node().renewal.read_again)
 
     def start_node(self) -> None:
         # What is loaded by now stays; and tens of thousands of live connections make each full collection a stall.

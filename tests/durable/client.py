@@ -6,7 +6,7 @@ import socket
 import struct
 import time
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, PINGRESP, DISCONNECT = (
     2, 3, 4, 5, 6, 7, 9, 11, 13, 14)
@@ -53,14 +53,15 @@ def varint(value: int) -> bytes:
 
 
 class Client:
-    """`expiry` in seconds makes an MQTT 5 session persistent; before MQTT 5 `clean=False` does."""
+    """`expiry` in seconds makes an MQTT 5 session persistent; before MQTT 5 `clean=False` does. `sock` is a connection
+    that is there already, plain or not."""
 
     opened: ClassVar[list[Client]] = []
 
     def __init__(self, port: int, client_id: str, *, version: int = 4, clean: bool = False, expiry: int = 0,
-                 will: tuple[str, bytes, int] | None = None, within: float = 20.0) -> None:
+                 will: tuple[str, bytes, int] | None = None, within: float = 20.0, sock: Any = None) -> None:
         self.version = version
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=within)
+        self.sock = sock or socket.create_connection(("127.0.0.1", port), timeout=within)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.opened.append(self)
         self.within = within

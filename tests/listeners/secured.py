@@ -37,7 +37,9 @@ class Certificates:
 
     def issue_server(self) -> None:
         issued = self.authority.issue_cert("localhost", "127.0.0.1", "::1")
-        Path(self.server).write_bytes(issued.private_key_and_cert_chain_pem.bytes())
+        written = self.directory / "server.new"
+        written.write_bytes(issued.private_key_and_cert_chain_pem.bytes())
+        written.replace(self.server)  # in one step, as a careful tool does
 
     def context(self, *, with_client: bool = False) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self.ca)
