@@ -3,12 +3,10 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.acl_cache cimport AclCache
-from router_ext.codec cimport Publish
 from router_ext.connection cimport Connection
-from router_ext.delivery cimport Delivery
 from router_ext.engine cimport Engine
-from router_ext.router cimport Match
-from router_ext.session cimport Session, Slot
+from router_ext.session cimport Session
+from router_ext.withheld cimport Withheld
 from router_ext.zone cimport Zone
 
 cdef enum State:
@@ -34,18 +32,6 @@ cdef enum Stop:         # why parsing stopped
     STOP_NEED_MORE = 0
     STOP_HELD = 1
     STOP_CLOSED = 2
-
-cdef struct Deferred:   # a packet that waits for a subscriber's queue, or for a commit
-    uint64_t batch      # the commit, 0: none
-    uint16_t pid
-    uint8_t first_byte
-    uint8_t reason
-
-cdef struct Ring:
-    Deferred* items     # capacity a power of two
-    uint32_t head
-    uint32_t count
-    uint32_t cap
 
 cdef class Channel(Connection):
     cdef Engine engine
@@ -87,11 +73,8 @@ cdef class Channel(Connection):
     cdef size_t inbox_head
     cdef size_t inbox_len
     cdef size_t inbox_cap
-    cdef Ring deferred                   # acknowledgements
-    cdef list gates                      # the sessions whose queues they wait for, or None
+    cdef Withheld withheld               # or None
     cdef AclCache acl_cache
-    cdef Ring uncommitted                # PUBLISH, PUBREL and others that wait for nothing but a commit
-    cdef list uncommitted_packets        # those of them that have their bytes already (first byte 0)
     cdef uint64_t cork_batch
     cdef int64_t rate_start              # ms
     cdef uint32_t rate_used
@@ -121,40 +104,8 @@ cdef class Channel(Connection):
     cdef int during_connect(self, uint8_t kind, uint8_t* p, size_t header, size_t body) except -1
     cdef int violation(self, uint8_t code) except -1
     cdef int refuse_packet(self, error) except -1
-    cdef size_t publish(self, uint8_t* p, size_t n, size_t header, size_t body) except? 0
-    cdef int check_publish(self, Publish* packet) except -1
-    cdef bint over_rate(self) except? True
-    cdef size_t publish_run(self, uint8_t* p, size_t n, size_t header, size_t end, Publish* first) except? 0
-    cdef int extend_run(self, const uint8_t* p, size_t n, size_t header, size_t* end, uint32_t* count,
-                        size_t* longest, Publish* first) except -1
-    cdef int hand_on(self, Delivery* d) except -1
-    cdef bint pause(self, Connection full) except? True
-    cdef bint blocked_ahead(self, Match* match) except? True
-    cdef int sign(self, Delivery* d) except -1
-    cdef int count_messages(self, uint8_t qos, uint32_t count) except -1
-    cdef bint publish_one(self, Publish* packet) except? True
-    cdef bint over_quota(self) except? True
-    cdef bint begin_qos2(self, Publish* packet) except? True
-    cdef int forward(self, Publish* packet) except -1
-    cdef int forward_hooked(self, Delivery* d) except -1
-    cdef int denied(self, Publish* packet) except -1
-    cdef int acknowledge(self, uint8_t first_byte, uint16_t pid, uint8_t code, uint64_t batch) except -1
-    cdef bint release_id(self, uint16_t pid) except? True
-    cdef bint store_takes(self, Publish* packet) except? True
-    cdef int refuse_deferred(self) except -1
-    cdef int release_uncommitted(self) except -1
     cdef int uncork(self) except -1
-    cdef int wait_for(self, Session gate) except -1
-    cdef int release_acks(self) except -1
-    cdef int put_ack(self, uint8_t first_byte, uint16_t pid, uint8_t code) except -1
     cdef int count_sent(self, uint8_t first_byte) except -1
-    cdef int acknowledgement(self, uint8_t kind, const uint8_t* body, size_t n) except -1
-    cdef int on_puback(self, uint16_t pid) except -1
-    cdef int on_pubrec(self, uint16_t pid, uint8_t reason) except -1
-    cdef int on_pubrel(self, uint16_t pid) except -1
-    cdef int on_pubcomp(self, uint16_t pid) except -1
-    cdef int acked(self, Slot* slot) except -1
-    cdef int done(self, Slot* slot) except -1
     cdef Verdict check_acl(self, uint8_t access, const uint8_t* topic, size_t n) except? DENY
     cdef int remember_acl(self, uint8_t access, const uint8_t* topic, size_t n, bint allowed) except -1
     cdef int put_packet(self, bytes packet) except -1

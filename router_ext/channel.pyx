@@ -1,32 +1,26 @@
 """Channels: bytes in, packets, decisions, bytes out. Read `parse` first; the rest follows from it."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.errno cimport EAGAIN, ECONNRESET, EINTR, EPIPE, ETIMEDOUT, errno
 from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcmp, memcpy, memmove, memset
+from libc.string cimport memcpy, memmove, memset
 
+from router_ext.acks cimport acknowledgement, put_after_commit, release_acks, release_committed, withheld
 from router_ext.acl_cache cimport AclEntry, acl_clear, acl_find, acl_forget, acl_put
-from router_ext.codec cimport (
-    Publish, ack_reason_valid, decode_raw, encode, encode_connack, encode_disconnect, parse_ack, parse_publish,
-)
-from router_ext.delivery cimport Delivery, delivery_msg, delivery_of
+from router_ext.codec cimport decode_raw, encode_connack, encode_disconnect
 from router_ext.epoll cimport EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, epoll_ctl, epoll_event
+from router_ext.inbound cimport publish
 from router_ext.journal cimport Journal
-from router_ext.message cimport Message, msg_unref, wrap
 from router_ext.metrics cimport (
-    AWAITING_REL_EXCEEDED, BYTES_RECEIVED, DISCONNECT_RECEIVED, DISCONNECT_SENT, DROPPED_ACL, MESSAGES_RECEIVED, PACKETS_AUTH,
-    PACKETS_CONNACK, PACKETS_CONNECT, PACKETS_PINGREQ, PACKETS_PINGRESP, PACKETS_RECEIVED, PACKETS_SENT,
-    PACKETS_SUBACK, PACKETS_SUBSCRIBE, PACKETS_UNSUBACK, PACKETS_UNSUBSCRIBE, PUBACK_MISSED, PUBACK_RECEIVED,
-    PUBACK_SENT, PUBCOMP_MISSED, PUBCOMP_RECEIVED, PUBCOMP_SENT, PUBLISH_RECEIVED, PUBLISHERS_PAUSED, PUBREC_MISSED,
-    PUBREC_RECEIVED, PUBREC_SENT, PUBREL_MISSED, PUBREL_RECEIVED, PUBREL_SENT, QOS0_RECEIVED, QOS2_DROPPED,
-    QOS2_EXPIRED,
+    BYTES_RECEIVED, DISCONNECT_RECEIVED, DISCONNECT_SENT, PACKETS_AUTH, PACKETS_CONNACK, PACKETS_CONNECT,
+    PACKETS_PINGREQ, PACKETS_PINGRESP, PACKETS_RECEIVED, PACKETS_SENT, PACKETS_SUBACK, PACKETS_SUBSCRIBE,
+    PACKETS_UNSUBACK, PACKETS_UNSUBSCRIBE, PUBACK_RECEIVED, PUBACK_SENT, PUBCOMP_RECEIVED, PUBCOMP_SENT,
+    PUBLISH_RECEIVED, PUBREC_RECEIVED, PUBREC_SENT, PUBREL_RECEIVED, PUBREL_SENT,
 )
-from router_ext.packets cimport Ack
-from router_ext.properties cimport Property, forwardable, next_property
-from router_ext.router cimport Match
-from router_ext.session cimport WAIT_PUBACK, WAIT_PUBCOMP, WAIT_PUBREC, WAIT_STORE, Slot
-from router_ext.topic cimport utf8_valid
+from router_ext.reasons cimport (
+    RC_MALFORMED_PACKET, RC_PACKET_TOO_LARGE, RC_PAYLOAD_FORMAT_INVALID, RC_PROTOCOL_ERROR, RC_QOS_NOT_SUPPORTED,
+    RC_RECEIVE_MAXIMUM_EXCEEDED, RC_RETAIN_NOT_SUPPORTED, RC_TOPIC_ALIAS_INVALID, RC_TOPIC_NAME_INVALID,
+)
 from router_ext.transport cimport Prelude, Transport, set_errno
 from router_ext.wire cimport flags_valid, frame, shortest
 
@@ -46,31 +40,7 @@ cdef bytes V4_MAPPED = bytes(10) + b"\xff\xff"
 cdef enum:
     INBUF = 262144          # Engine.inbuf
     TURN_BYTES = 4194304    # output of one channel's turn
-    RUN_BYTES = 8388608     # output of one run
-    LONGEST_RUN = 65536
-    SHORTEST_RUN = 2048
-    MOST_DEFERRED = 65535   # no client has more packet identifiers than that
-    PROP_PAYLOAD_FORMAT = 0x01
-    ACCESS_SUBSCRIBE = 1
     ACCESS_PUBLISH = 2
-
-# Reason codes (MQTT 5.0, section 2.4)
-cdef enum:
-    RC_SUCCESS = 0x00
-    RC_NO_MATCHING_SUBSCRIBERS = 0x10
-    RC_MALFORMED_PACKET = 0x81
-    RC_PROTOCOL_ERROR = 0x82
-    RC_NOT_AUTHORIZED = 0x87
-    RC_TOPIC_NAME_INVALID = 0x90
-    RC_PACKET_ID_IN_USE = 0x91
-    RC_PACKET_ID_NOT_FOUND = 0x92
-    RC_RECEIVE_MAXIMUM_EXCEEDED = 0x93
-    RC_TOPIC_ALIAS_INVALID = 0x94
-    RC_PACKET_TOO_LARGE = 0x95
-    RC_QUOTA_EXCEEDED = 0x97
-    RC_PAYLOAD_FORMAT_INVALID = 0x99
-    RC_RETAIN_NOT_SUPPORTED = 0x9A
-    RC_QOS_NOT_SUPPORTED = 0x9B
 
 # The counter of each packet type, by the high half of its first byte, received and sent.
 cdef int[16] RECEIVED = [
@@ -111,8 +81,6 @@ cdef class Channel(Connection):
             close(self.fd)
         acl_clear(&self.acl_cache)
         free(self.inbox)
-        free(self.deferred.items)
-        free(self.uncommitted.items)
 
     # -- the socket -----------------------------------------------------------------------------------------------------
 
@@ -286,8 +254,8 @@ cdef class Channel(Connection):
         self.holds &= ~HOLD_BUDGET
         if self.state == CLOSED:
             return 0
-        if self.deferred.count:
-            self.release_acks()
+        if self.withheld is not None:
+            release_acks(self)
         if self.session is not None and self.session.backlog is not None:
             self.engine.drain(self.session)
         if self.holds == 0:
@@ -340,7 +308,7 @@ cdef class Channel(Connection):
                     return STOP_CLOSED
                 break
             if p[pos] & 0xF0 == 0x30 and self.state == OPEN:
-                taken = self.publish(p + pos, n - pos, header, body)
+                taken = publish(self, p + pos, n - pos, header, body)
             else:
                 taken = header + body if self.packet(p + pos, header, body) else 0
             if taken:
@@ -371,7 +339,7 @@ cdef class Channel(Connection):
         elif self.state == DECIDING:
             self.during_connect(kind, p, header, body)
         elif 4 <= kind <= 7:
-            self.acknowledgement(kind, p + header, body)
+            acknowledgement(self, kind, p + header, body)
         elif kind == 12:
             if body:
                 self.violation(RC_MALFORMED_PACKET)
@@ -441,369 +409,13 @@ cdef class Channel(Connection):
             self.violation(error.reason_code)
         return 0
 
-    # -- PUBLISH from the client ------------------------------------------------------------------------------------------
-
-    cdef size_t publish(self, uint8_t* p, size_t n, size_t header, size_t body) except? 0:
-        """One PUBLISH, or as many QoS 0 ones of the same topic as follow it directly. Returns the bytes used; 0 when
-        the channel is held or closed before it could be taken."""
-        cdef Publish packet
-        cdef int code = parse_publish(p + header, body, p[0], self.version, &packet)
-        if self.version == 5 and code == 0 and not shortest(header, body):
-            code = RC_MALFORMED_PACKET
-        if code == 0:
-            code = self.check_publish(&packet)
-        if code:
-            self.count_received(3, 1)
-            self.violation(<uint8_t>code)
-            return 0
-        if self.zone.publish_limit_count and self.over_rate():
-            return 0
-        if (packet.qos or packet.retain or self.mount is not None
-                or self.engine.hooked(packet.topic, packet.topic_len)
-                or (self.zone.check_payload_format and self.version == 5)):
-            return header + body if self.publish_one(&packet) else 0
-        return self.publish_run(p, n, header, header + body, &packet)
-
-    cdef int check_publish(self, Publish* packet) except -1:
-        """The checks that need the channel's state; resolves a topic alias. 0 or a reason code."""
-        cdef bytes topic
-        if packet.topic_alias:
-            if packet.topic_alias > self.alias_max:
-                return RC_TOPIC_ALIAS_INVALID  # [MQTT-3.3.2-9]
-            if packet.topic_len:
-                if self.aliases is None:
-                    self.aliases = {}
-                self.aliases[packet.topic_alias] = packet.topic[:packet.topic_len]
-            else:
-                topic = self.aliases.get(packet.topic_alias) if self.aliases is not None else None
-                if topic is None:
-                    return RC_PROTOCOL_ERROR
-                packet.topic = <const uint8_t*>PyBytes_AS_STRING(topic)  # the table keeps it alive
-                packet.topic_len = <uint16_t>PyBytes_GET_SIZE(topic)
-        if packet.qos > self.zone.max_qos_allowed:
-            return RC_QOS_NOT_SUPPORTED  # [MQTT-3.2.2-11]
-        if packet.retain and not self.zone.retain_available:
-            return RC_RETAIN_NOT_SUPPORTED  # [MQTT-3.2.2-14]
-        return 0
-
-    cdef bint over_rate(self) except? True:
-        """`publish_limit`: the socket is not read until the period is over."""
-        cdef int64_t now = self.engine.now
-        if now - self.rate_start >= self.zone.publish_limit_period:
-            self.rate_start = now
-            self.rate_used = 0
-        if self.rate_used < self.zone.publish_limit_count:
-            return False
-        self.holds |= HOLD_RATE
-        return True
-
-    cdef size_t publish_run(self, uint8_t* p, size_t n, size_t header, size_t end, Publish* first) except? 0:
-        """QoS 0: the longest run of packets that differ in their payloads only, handed on in one piece."""
-        cdef Delivery d
-        cdef Match* match
-        cdef size_t limit, longest = end
-        cdef uint32_t count = 1
-        cdef uint8_t* props
-        cdef Verdict verdict = self.check_acl(ACCESS_PUBLISH, first.topic, first.topic_len)
-        if verdict == PENDING:
-            self.count_received(3, 1)
-            return 0
-        match = self.engine.router.match(first.topic, first.topic_len)
-        if match.n_plain == 1 and self.blocked_ahead(match):
-            self.count_received(3, 1)
-            return 0
-        limit = RUN_BYTES // (match.n_plain + match.n_groups + 1)
-        limit = max(<size_t>SHORTEST_RUN, min(<size_t>LONGEST_RUN, limit))
-        self.extend_run(p, min(n, limit), header, &end, &count, &longest, first)
-        self.count_received(3, count)
-        self.count_messages(0, count)
-        if verdict == DENY:
-            self.engine.metrics.v[<int>DROPPED_ACL] += count
-            self.denied(first)
-            return end
-        memset(&d, 0, sizeof(d))
-        d.frames = p
-        d.frames_len = end
-        d.payload_at = <size_t>(first.payload - p) - header
-        d.verbatim = first.forward_as_is
-        d.longest = longest
-        d.count = count
-        d.version = self.version
-        props = describe(&d, first)
-        try:
-            self.hand_on(&d)
-        finally:
-            if d.msg != NULL:
-                msg_unref(d.msg)
-            free(props)
-        return end
-
-    cdef int extend_run(self, const uint8_t* p, size_t n, size_t header, size_t* end, uint32_t* count,
-                        size_t* longest, Publish* first) except -1:
-        """Moves `end` behind the last whole packet within `n` bytes that has the topic and properties of the first."""
-        cdef const uint8_t* name = p + header
-        cdef size_t at = end[0], body = 0, named = <size_t>(first.payload - name)
-        cdef uint32_t room = 0xFFFFFFFF
-        if self.zone.publish_limit_count:
-            room = self.zone.publish_limit_count - self.rate_used
-        while at + 2 < n and count[0] < room and p[at] == 0x30:
-            if p[at + 1] < 128:
-                header = 2
-                body = p[at + 1]
-            elif frame(p + at, n - at, &header, &body) != 1:
-                break
-            if at + header + body > n or body < named or memcmp(p + at + header, name, named) != 0:
-                break
-            if self.version == 5 and not shortest(header, body):
-                break
-            at += header + body
-            count[0] += 1
-            if header + body > longest[0]:
-                longest[0] = header + body
-        end[0] = at
-        return 0
-
-    cdef int hand_on(self, Delivery* d) except -1:
-        """Routes for this client; returns how many it reached. Holds the channel when a reader's socket is full."""
-        cdef int reached
-        d.now = self.engine.now
-        d.sys = d.topic_len > 5 and memcmp(d.topic, b"$SYS/", 5) == 0
-        self.sign(d)
-        reached = self.engine.route(d, self.session)
-        if self.engine.pause_for is not None:
-            self.pause(self.engine.pause_for)
-        return reached
-
-    cdef bint blocked_ahead(self, Match* match) except? True:
-        """The only subscriber's socket is full: many publishers to it must not each add to that before they pause."""
-        cdef Connection conn = (<Session>match.plain.subscriber).conn
-        return (conn is not None and conn.blocked and conn.outbox.pending > self.egress.pause_at and conn is not self
-                and self.pause(conn))
-
-    cdef bint pause(self, Connection full) except? True:
-        """Reads nothing more until `full` has room; not while somebody waits for this one. False: it reads on."""
-        cdef Channel other
-        if full.slow or self.waiters:
-            return False
-        if full.waiters is None:
-            full.waiters = []
-        full.waiters.append(self)
-        self.holds |= HOLD_OUTPUT
-        self.engine.metrics.v[<int>PUBLISHERS_PAUSED] += 1
-        if isinstance(full, Channel):
-            other = <Channel>full
-            if other.holds & HOLD_OUTPUT:  # it may read only once it has written: see `held_back`
-                other.holds &= ~HOLD_OUTPUT
-                other.later()
-        return True
-
     cdef bint held_back(self) noexcept:
         return (self.holds & HOLD_OUTPUT) != 0
 
-    cdef int sign(self, Delivery* d) except -1:
-        """The publisher's client id, as the session's text keeps it in UTF-8."""
-        cdef Py_ssize_t n = 0
-        d.client = <const uint8_t*>PyUnicode_AsUTF8AndSize(self.session.client_id, &n)
-        if d.client == NULL:
-            raise MemoryError
-        d.client_len = <uint16_t>n
-        return 0
-
-    cdef int count_messages(self, uint8_t qos, uint32_t count) except -1:
-        self.recv_msg += count
-        self.rate_used += count
-        self.engine.metrics.v[<int>MESSAGES_RECEIVED] += count
-        self.engine.metrics.v[<int>QOS0_RECEIVED + 2 * qos] += count
-        return 0
-
-    cdef bint publish_one(self, Publish* packet) except? True:
-        """A PUBLISH that is acknowledged, retained, or changed on its way. False: held, to be seen again."""
-        cdef Verdict verdict
-        cdef bytes mounted
-        cdef uint8_t code = RC_SUCCESS
-        cdef Journal journal = self.engine.journal
-        cdef uint64_t awaited = journal.awaited if journal is not None else 0, batch = 0
-        self.count_received(3, 1)
-        verdict = self.check_acl(ACCESS_PUBLISH, packet.topic, packet.topic_len)
-        if verdict == PENDING:
-            return False
-        if journal is not None and journal.full and verdict != DENY and packet.qos and not self.store_takes(packet):
-            return self.version == 5
-        if self.mount is not None:
-            if len(self.mount) + packet.topic_len > 0xFFFF:
-                self.violation(RC_TOPIC_NAME_INVALID)
-                return True
-            mounted = self.mount + packet.topic[:packet.topic_len]
-            packet.topic = <const uint8_t*>PyBytes_AS_STRING(mounted)
-            packet.topic_len = <uint16_t>PyBytes_GET_SIZE(mounted)
-        self.count_messages(packet.qos, 1)
-        if packet.qos and self.version == 5 and self.over_quota():
-            return True
-        if packet.qos == 2 and not self.begin_qos2(packet):
-            return True
-        if verdict == DENY:
-            self.engine.metrics.v[<int>DROPPED_ACL] += 1
-            code = RC_NOT_AUTHORIZED
-        elif self.zone.check_payload_format and not payload_as_said(packet):
-            code = RC_PAYLOAD_FORMAT_INVALID
-        else:
-            code = RC_SUCCESS if self.forward(packet) else RC_NO_MATCHING_SUBSCRIBERS
-        if packet.qos:
-            if code >= 0x80 and packet.qos == 2 and self.version == 5:
-                self.release_id(packet.packet_id)  # [MQTT-4.3.3-9] the exchange ends with PUBREC
-            if journal is not None and journal.awaited != awaited:
-                batch = journal.batch
-            self.acknowledge(0x40 if packet.qos == 1 else 0x50, packet.packet_id, code, batch)
-        elif code == RC_PAYLOAD_FORMAT_INVALID:
-            self.violation(code)
-        if verdict == DENY:
-            self.denied(packet)
-        return True
-
-    cdef bint over_quota(self) except? True:
-        """Counts a QoS 1 or 2 message whose exchange begins; True when it is one more than the Receive Maximum that
-        CONNACK announced, and the connection ended [MQTT-3.3.4-9]."""
-        if self.zone.max_awaiting_rel and self.unacked >= self.zone.max_awaiting_rel:
-            self.engine.metrics.v[<int>QOS2_DROPPED] += 1
-            self.violation(RC_RECEIVE_MAXIMUM_EXCEEDED)
-            return True
-        self.unacked += 1
-        return False
-
-    cdef bint begin_qos2(self, Publish* packet) except? True:
-        """[MQTT-4.3.3-10] Remembers the packet id. False when this PUBLISH goes no further."""
-        cdef Session s = self.session
-        if s.is_awaiting(packet.packet_id):
-            self.acknowledge(0x50, packet.packet_id,
-                             RC_PACKET_ID_IN_USE if self.version == 5 and not packet.dup else RC_SUCCESS,
-                             self.engine.journal.mark() if s.sid and self.engine.journal is not None else 0)
-            return False
-        if self.version != 5 and self.zone.max_awaiting_rel and s.awaiting.count >= self.zone.max_awaiting_rel:
-            self.engine.metrics.v[<int>AWAITING_REL_EXCEEDED] += 1  # MQTT 3 cannot be told: counted, not dropped
-            if not self.warned:
-                self.warned = True
-                self.engine.policy.on_awaiting_rel(self)
-        s.await_release(packet.packet_id, <uint32_t>(self.engine.now // 1000))
-        if s.sid and self.engine.journal is not None:
-            self.engine.journal.await_release(s.sid, packet.packet_id)
-        return True
-
-    cdef bint release_id(self, uint16_t pid) except? True:
-        """False when no QoS 2 message waits under it."""
-        if not self.session.release(pid):
-            return False
-        if self.session.sid and self.engine.journal is not None:
-            self.engine.journal.released(self.session.sid, pid)
-        return True
-
-    cdef bint store_takes(self, Publish* packet) except? True:
-        """The store's disk is full: what would have to be stored is refused with 0x97, or before MQTT 5, which knows
-        no refusal, not read and not acknowledged until there is room."""
-        cdef bint in_doubt = packet.qos == 2 and self.session.sid != 0
-        if packet.qos == 2 and self.session.is_awaiting(packet.packet_id):
-            return True
-        if not in_doubt and not self.engine.must_store(packet.topic, packet.topic_len, packet.retain):
-            return True
-        if self.version == 5:
-            self.acknowledge(0x40 if packet.qos == 1 else 0x50, packet.packet_id, RC_QUOTA_EXCEEDED, 0)
-        else:
-            self.holds |= HOLD_STORE
-            self.engine.journal.pause(self)
-        return False
-
-    cdef int forward(self, Publish* packet) except -1:
-        """Through the hooks, into the retained store, to the subscribers; returns how many it reached."""
-        cdef Delivery d
-        cdef uint8_t* props = NULL
-        memset(&d, 0, sizeof(d))
-        d.count = 1
-        d.now = self.engine.now
-        props = describe(&d, packet)
-        try:
-            if self.engine.hooked(d.topic, d.topic_len):
-                return self.forward_hooked(&d)
-            if d.retain:
-                self.engine.retain(&d)
-            return self.hand_on(&d)
-        finally:
-            if d.msg != NULL:
-                msg_unref(d.msg)
-            free(props)
-
-    cdef int forward_hooked(self, Delivery* d) except -1:
-        """`message.publish` handlers may change the message or stop it."""
-        cdef Delivery changed
-        cdef Message message
-        self.sign(d)
-        if delivery_msg(d) == NULL:
-            raise MemoryError
-        message = self.engine.policy.on_publish(self, wrap(d.msg))
-        if message is None:
-            return 0
-        delivery_of(&changed, message.msg, self.engine.now)
-        if changed.retain:
-            self.engine.retain(&changed)
-        return self.hand_on(&changed)
-
-    cdef int denied(self, Publish* packet) except -1:
-        """`acl_deny_action = disconnect` ends the connection after the answer."""
-        self.engine.policy.on_denied(self, packet.topic[:packet.topic_len])
-        if self.zone.acl_deny_disconnect:
-            if packet.qos and self.version == 5:
-                self.close_with(RC_NOT_AUTHORIZED, "acl_denied")
-            else:
-                self.shut("acl_denied")
-        return 0
-
     # -- acknowledgements to the client -------------------------------------------------------------------------------------
 
-    cdef int acknowledge(self, uint8_t first_byte, uint16_t pid, uint8_t code, uint64_t batch) except -1:
-        """PUBACK, PUBREC or PUBCOMP, in arrival order [MQTT-4.6.0-2] [MQTT-4.6.0-3]; withheld while a subscriber that
-        the message went to has a full queue, and until `batch` is on disk."""
-        if self.engine.gate is not None and self.engine.gate is not self.session:
-            if self.gates is None:
-                self.gates = []
-            if self.engine.gate not in self.gates:
-                self.gates.append(self.engine.gate)
-                self.wait_for(self.engine.gate)
-            self.engine.gate = None
-        if batch and self.engine.journal.is_committed(batch):
-            batch = 0
-        if batch:
-            self.engine.journal.wait(self)
-        if batch or self.deferred.count or self.gates:
-            if self.deferred.count == MOST_DEFERRED:
-                return self.violation(RC_RECEIVE_MAXIMUM_EXCEEDED)
-            return ring_put(&self.deferred, Deferred(batch, pid, first_byte, code))
-        return self.put_ack(first_byte, pid, code)
-
-    cdef int wait_for(self, Session gate) except -1:
-        if gate.gated_publishers is None:
-            gate.gated_publishers = []
-            gate.gated_since = self.engine.now
-        if self not in gate.gated_publishers:
-            gate.gated_publishers.append(self)
-        return 0
-
-    cdef int release_acks(self) except -1:
-        """Sends what was withheld once every queue it waits for has room, up to the first that is not on disk."""
-        cdef Session gate
-        cdef Deferred ack
-        for gate in self.gates or ():
-            if self.engine.gated(gate):
-                return self.wait_for(gate)
-        self.gates = None
-        while self.deferred.count:
-            ack = self.deferred.items[self.deferred.head]
-            if ack.batch and not self.engine.journal.is_committed(ack.batch):
-                return self.engine.journal.wait(self)
-            ring_drop(&self.deferred)
-            self.put_ack(ack.first_byte, ack.pid, ack.reason)
-        return 0
-
     cdef int after_commit(self, uint8_t first_byte, uint16_t pid, uint64_t batch) except -1:
-        ring_put(&self.uncommitted, Deferred(batch, pid, first_byte, 0))
-        return self.release_uncommitted()
+        return put_after_commit(self, first_byte, pid, batch)
 
     def send_after_commit(self, bytes packet not None):
         """`send`, once everything that was appended to the journal until now is on disk."""
@@ -813,64 +425,23 @@ cdef class Channel(Connection):
         if journal is None or self.session is None or self.session.sid == 0:
             self.put_packet(packet)
             return
-        if self.uncommitted_packets is None:
-            self.uncommitted_packets = []
-        self.uncommitted_packets.append(packet)
-        self.after_commit(0, 0, journal.mark())
-
-    cdef int release_uncommitted(self) except -1:
-        cdef Session s = self.session
-        cdef Deferred item
-        cdef Slot* slot
-        while self.uncommitted.count:
-            item = self.uncommitted.items[self.uncommitted.head]
-            if not self.engine.journal.is_committed(item.batch):
-                return self.engine.journal.wait(self)
-            ring_drop(&self.uncommitted)
-            if item.first_byte == 0:
-                self.put_packet(self.uncommitted_packets.pop(0))
-            elif item.first_byte == 0x62:
-                self.put_ack(0x62, item.pid, RC_SUCCESS)
-            elif s.conn is self:
-                slot = s.window_find(item.pid)
-                if slot != NULL and slot.state == WAIT_STORE:
-                    slot.state = WAIT_PUBREC
-                    slot.sent = self.engine.now
-                    self.engine.send_msg(s, slot.msg, slot.qos, slot.retain, 0, slot.subid, item.pid)
-        return 0
+        withheld(self).packets.append(packet)
+        put_after_commit(self, 0, 0, journal.mark())
 
     cdef int on_commit(self) except -1:
         """The store has news: something is on disk, or its disk is full, or has room again."""
         if self.state == CLOSED:
             return 0
         try:
-            if self.engine.journal.full:
-                self.refuse_deferred()
-            elif self.holds & HOLD_STORE:
+            if not self.engine.journal.full and self.holds & HOLD_STORE:
                 self.holds &= ~HOLD_STORE
                 self.later()
             if self.corked:
                 self.uncork()
-            self.release_uncommitted()
-            if self.deferred.count:
-                self.release_acks()
+            if self.withheld is not None:
+                release_committed(self)
         except Exception as error:
             self.engine.policy.on_error(self, error)
-        return 0
-
-    cdef int refuse_deferred(self) except -1:
-        """MQTT 5 publishers need not wait for a disk that is full: they are told."""
-        cdef uint32_t i
-        cdef Deferred* ack
-        if self.version != 5:
-            return 0
-        for i in range(self.deferred.count):
-            ack = self.deferred.items + ((self.deferred.head + i) & (self.deferred.cap - 1))
-            if ack.batch and ack.first_byte != 0x70 and not self.engine.journal.is_committed(ack.batch):
-                ack.batch = 0
-                ack.reason = RC_QUOTA_EXCEEDED
-                if ack.first_byte == 0x50:
-                    self.release_id(ack.pid)
         return 0
 
     cdef int uncork(self) except -1:
@@ -884,24 +455,6 @@ cdef class Channel(Connection):
         """Called when a queue that acknowledgements wait for has room."""
         self.later()
 
-    cdef int put_ack(self, uint8_t first_byte, uint16_t pid, uint8_t code) except -1:
-        cdef uint8_t packet[5]
-        cdef size_t n = 4
-        if code >= 0x80 and self.explain:
-            return self.put_packet(encode(Ack(first_byte >> 4, pid, code, self.explanation(code, 6)), self.version))
-        packet[0] = first_byte
-        packet[1] = 2
-        packet[2] = <uint8_t>(pid >> 8)
-        packet[3] = <uint8_t>(pid & 0xFF)
-        if self.unacked and (first_byte != 0x50 or code >= 0x80) and first_byte != 0x62:
-            self.unacked -= 1
-        if code and self.version == 5:
-            packet[1] = 3
-            packet[4] = code
-            n = 5
-        self.count_sent(first_byte)
-        return self.put(packet, n)
-
     cdef int count_sent(self, uint8_t first_byte) except -1:
         self.sent_others += 1
         self.engine.metrics.v[<int>PACKETS_SENT] += 1
@@ -910,82 +463,6 @@ cdef class Channel(Connection):
         return 0
 
     # -- acknowledgements from the client -----------------------------------------------------------------------------------
-
-    cdef int acknowledgement(self, uint8_t kind, const uint8_t* body, size_t n) except -1:
-        """PUBACK, PUBREC, PUBREL, PUBCOMP."""
-        cdef uint16_t pid = 0
-        cdef uint8_t reason = 0
-        cdef int code = parse_ack(body, n, self.version, &pid, &reason)
-        if code == 0 and reason and not ack_reason_valid(kind, reason):
-            code = RC_PROTOCOL_ERROR  # [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1] [MQTT-3.7.2-1]
-        if code:
-            return self.violation(<uint8_t>code)
-        if kind == 4:
-            return self.on_puback(pid)
-        if kind == 5:
-            return self.on_pubrec(pid, reason)
-        if kind == 6:
-            return self.on_pubrel(pid)
-        return self.on_pubcomp(pid)
-
-    cdef int on_puback(self, uint16_t pid) except -1:
-        cdef Slot* slot = self.session.window_find(pid)
-        if slot == NULL or slot.state != WAIT_PUBACK:
-            self.engine.metrics.v[<int>PUBACK_MISSED] += 1
-            return 0
-        self.acked(slot)
-        return self.done(slot)
-
-    cdef int on_pubrec(self, uint16_t pid, uint8_t reason) except -1:
-        cdef Slot* slot = self.session.window_find(pid)
-        if slot == NULL or slot.state == WAIT_PUBACK or slot.state == WAIT_STORE:
-            self.engine.metrics.v[<int>PUBREC_MISSED] += 1
-            return self.put_ack(0x62, pid, RC_PACKET_ID_NOT_FOUND)
-        if reason >= 0x80:
-            return self.done(slot)  # [MQTT-4.3.3-4] the message was refused: no PUBREL
-        if slot.state == WAIT_PUBREC:
-            self.acked(slot)
-            if slot.entry and self.session.sid and self.engine.journal is not None:
-                self.engine.journal.received(self.session.sid, slot.entry, slot.msg)
-            msg_unref(slot.msg)
-            slot.msg = NULL
-            slot.state = WAIT_PUBCOMP
-        self.session.window.unsent -= slot.sent < 0
-        slot.sent = self.engine.now
-        if slot.entry and self.session.sid and self.engine.journal is not None:
-            return self.after_commit(0x62, pid, self.engine.journal.mark())
-        return self.put_ack(0x62, pid, RC_SUCCESS)
-
-    cdef int on_pubrel(self, uint16_t pid) except -1:
-        if self.release_id(pid):
-            if self.session.sid and self.engine.journal is not None:
-                return self.acknowledge(0x70, pid, RC_SUCCESS, self.engine.journal.batch)
-            return self.put_ack(0x70, pid, RC_SUCCESS)
-        self.engine.metrics.v[<int>PUBREL_MISSED] += 1
-        return self.put_ack(0x70, pid, RC_PACKET_ID_NOT_FOUND)
-
-    cdef int on_pubcomp(self, uint16_t pid) except -1:
-        cdef Slot* slot = self.session.window_find(pid)
-        if slot == NULL or slot.state != WAIT_PUBCOMP:
-            self.engine.metrics.v[<int>PUBCOMP_MISSED] += 1
-            return 0
-        return self.done(slot)
-
-    cdef int acked(self, Slot* slot) except -1:
-        if self.engine.acked_hooked:
-            self.engine.policy.on_acked(self.session, wrap(slot.msg))
-        return 0
-
-    cdef int done(self, Slot* slot) except -1:
-        cdef Session s = self.session
-        if slot.entry:
-            self.engine.forget_place(s, slot.entry, slot.msg)
-        s.window_done(slot)
-        s.progress = self.engine.now
-        if (s.queued or s.stored or s.window.unsent or s.gated_publishers is not None
-                or s.backlog is not None):
-            self.engine.drain(s)
-        return 0
 
     # -- access control -----------------------------------------------------------------------------------------------------
 
@@ -1216,7 +693,7 @@ cdef class Channel(Connection):
 
     @property
     def acks_withheld(self):
-        return self.deferred.count
+        return self.withheld.acks.count if self.withheld is not None else 0
 
     @property
     def is_open(self):
@@ -1241,115 +718,9 @@ cdef class Channel(Connection):
 
 
 # Why a connection ended, as `shutdown_count` names it.
-cdef uint8_t* describe(Delivery* d, Publish* packet) except? NULL:
-    """Fills `d` from a PUBLISH. Returns what the caller has to free: the properties, where some had to be left out."""
-    cdef uint8_t* props = NULL
-    d.topic = packet.topic
-    d.topic_len = packet.topic_len
-    d.props = packet.props
-    d.props_len = packet.props_len
-    d.payload = packet.payload
-    d.payload_len = packet.payload_len
-    d.qos = packet.qos
-    d.retain = packet.retain
-    d.has_expiry = packet.has_expiry
-    d.expiry = packet.expiry
-    if packet.props_len and not packet.forward_as_is:
-        props = <uint8_t*>malloc(packet.props_len)
-        if props == NULL:
-            raise MemoryError
-        d.props_len = <uint32_t>forwardable(packet.props, packet.props_len, props)
-        d.props = props
-    return props
-
-
 cdef dict REASONS = {
     RC_MALFORMED_PACKET: "parse_error", RC_PROTOCOL_ERROR: "protocol_error", RC_TOPIC_NAME_INVALID: "topic_name_invalid",
     RC_RECEIVE_MAXIMUM_EXCEEDED: "receive_maximum_exceeded", RC_TOPIC_ALIAS_INVALID: "topic_alias_invalid",
     RC_PACKET_TOO_LARGE: "packet_too_large", RC_RETAIN_NOT_SUPPORTED: "retain_not_supported",
     RC_QOS_NOT_SUPPORTED: "qos_not_supported", RC_PAYLOAD_FORMAT_INVALID: "payload_format_invalid",
 }
-
-
-cdef bint payload_as_said(Publish* packet) noexcept:
-    """[MQTT-3.3.2-4] A payload whose Payload Format Indicator is 1 has to be UTF-8."""
-    cdef Property property
-    cdef size_t at = 0
-    cdef int used
-    while at < packet.props_len:
-        used = next_property(packet.props + at, packet.props_len - at, &property)
-        if used <= 0:
-            break
-        if property.id == PROP_PAYLOAD_FORMAT:
-            return property.number == 0 or utf8_valid(packet.payload, packet.payload_len)
-        at += <size_t>used
-    return True
-
-
-cdef int ring_put(Ring* r, Deferred item) except -1:
-    cdef uint32_t cap, i
-    cdef Deferred* grown
-    if r.count == r.cap:
-        cap = r.cap * 2 if r.cap else 16
-        grown = <Deferred*>malloc(cap * sizeof(Deferred))
-        if grown == NULL:
-            raise MemoryError
-        for i in range(r.count):
-            grown[i] = r.items[(r.head + i) & (r.cap - 1)]
-        free(r.items)
-        r.items = grown
-        r.cap = cap
-        r.head = 0
-    r.items[(r.head + r.count) & (r.cap - 1)] = item
-    r.count += 1
-    return 0
-
-
-cdef inline void ring_drop(Ring* r) noexcept:
-    r.head = (r.head + 1) & (r.cap - 1)
-    r.count -= 1
-
-
-def tick(Engine engine not None, int64_t now):
-    """Once in a while, at most a second apart: silence, retries, QoS 2 ids nobody released, spent rate limits.
-
-    `now` in monotonic milliseconds. Returns the channels whose client was silent too long, for the broker to end."""
-    cdef Channel c
-    cdef list silent = [], excessive = []
-    engine.now = engine.egress.now = now
-    for c in engine.channels:
-        if c.holds & ~HOLD_BUDGET:
-            c.heard = now  # a client that is not read cannot be heard
-            if c.holds & HOLD_RATE and now - c.rate_start >= c.zone.publish_limit_period:
-                c.holds &= ~HOLD_RATE
-                c.later()
-        elif c.silence_limit and now - c.heard > c.silence_limit:
-            silent.append(c)
-        if c.state == OPEN:
-            if is_excessive(c):
-                excessive.append(c)
-            maintain(engine, c, now)
-    for c in excessive:
-        c.close_with(RC_QUOTA_EXCEEDED, "force_shutdown")
-    return silent
-
-
-cdef bint is_excessive(Channel c) noexcept:
-    """`force_shutdown_policy`: more waits for this client than its zone allows."""
-    return ((c.zone.shutdown_bytes != 0 and c.outbox.pending > c.zone.shutdown_bytes)
-            or (c.zone.shutdown_count != 0 and c.session.queued > c.zone.shutdown_count))
-
-
-cdef int maintain(Engine engine, Channel c, int64_t now) except -1:
-    cdef Session s = c.session
-    cdef uint32_t gone
-    if s.window.busy and c.version != 5 and c.zone.retry_interval and not c.blocked:
-        engine.retry(s, now - c.zone.retry_interval)  # MQTT 5 forbids it on a live connection [MQTT-4.4.0-1]
-    if s.gated_publishers is not None:
-        engine.look_at_gate(s)
-    if s.awaiting.count and c.zone.await_rel_timeout and c.zone.await_rel_timeout < now:
-        gone = s.expire_awaiting(<uint32_t>((now - c.zone.await_rel_timeout) // 1000), engine.journal)
-        engine.metrics.v[<int>QOS2_EXPIRED] += gone
-    if c.deferred.count:
-        c.later()  # a subscriber that they wait for may no longer keep up
-    return 0

@@ -16,7 +16,7 @@ from router_ext.tls cimport TlsTransport
 from router_ext.transport cimport Prelude, Transport
 from router_ext.websocket cimport WebSocketTransport
 
-from router_ext.channel import tick
+from router_ext.upkeep import tick
 
 cdef extern from "<sys/socket.h>" nogil:
     cdef struct sockaddr:

@@ -1,0 +1,390 @@
+"""PUBLISH from a client, to where it goes. Start at `publish`: QoS 0 goes on in `publish_run`, the rest in `publish_one`."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp, memset
+
+from router_ext.acks cimport acknowledge, release_id
+from router_ext.channel cimport DENY, HOLD_OUTPUT, HOLD_RATE, HOLD_STORE, PENDING, Channel, Verdict
+from router_ext.codec cimport Publish, parse_publish
+from router_ext.connection cimport Connection
+from router_ext.delivery cimport Delivery, delivery_msg, delivery_of
+from router_ext.journal cimport Journal
+from router_ext.message cimport Message, msg_unref, wrap
+from router_ext.metrics cimport (
+    AWAITING_REL_EXCEEDED, DROPPED_ACL, MESSAGES_RECEIVED, PUBLISHERS_PAUSED, QOS0_RECEIVED, QOS2_DROPPED,
+)
+from router_ext.properties cimport Property, forwardable, next_property
+from router_ext.reasons cimport (
+    RC_MALFORMED_PACKET, RC_NO_MATCHING_SUBSCRIBERS, RC_NOT_AUTHORIZED, RC_PACKET_ID_IN_USE, RC_PAYLOAD_FORMAT_INVALID,
+    RC_PROTOCOL_ERROR, RC_QOS_NOT_SUPPORTED, RC_QUOTA_EXCEEDED, RC_RECEIVE_MAXIMUM_EXCEEDED, RC_RETAIN_NOT_SUPPORTED,
+    RC_SUCCESS, RC_TOPIC_ALIAS_INVALID, RC_TOPIC_NAME_INVALID,
+)
+from router_ext.router cimport Match
+from router_ext.session cimport Session
+from router_ext.topic cimport utf8_valid
+from router_ext.wire cimport frame, shortest
+
+cdef enum:
+    RUN_BYTES = 8388608     # output of one run
+    LONGEST_RUN = 65536
+    SHORTEST_RUN = 2048
+    PROP_PAYLOAD_FORMAT = 0x01
+    ACCESS_PUBLISH = 2
+
+
+cdef size_t publish(Channel c, uint8_t* p, size_t n, size_t header, size_t body) except? 0:
+    """One PUBLISH, or as many QoS 0 ones of the same topic as follow it directly. Returns the bytes used; 0 when
+    the channel is held or closed before it could be taken."""
+    cdef Publish packet
+    cdef int code = parse_publish(p + header, body, p[0], c.version, &packet)
+    if c.version == 5 and code == 0 and not shortest(header, body):
+        code = RC_MALFORMED_PACKET
+    if code == 0:
+        code = check_publish(c, &packet)
+    if code:
+        c.count_received(3, 1)
+        c.violation(<uint8_t>code)
+        return 0
+    if c.zone.publish_limit_count and over_rate(c):
+        return 0
+    if (packet.qos or packet.retain or c.mount is not None
+            or c.engine.hooked(packet.topic, packet.topic_len)
+            or (c.zone.check_payload_format and c.version == 5)):
+        return header + body if publish_one(c, &packet) else 0
+    return publish_run(c, p, n, header, header + body, &packet)
+
+
+cdef int check_publish(Channel c, Publish* packet) except -1:
+    """The checks that need the channel's state; resolves a topic alias. 0 or a reason code."""
+    cdef bytes topic
+    if packet.topic_alias:
+        if packet.topic_alias > c.alias_max:
+            return RC_TOPIC_ALIAS_INVALID  # [MQTT-3.3.2-9]
+        if packet.topic_len:
+            if c.aliases is None:
+                c.aliases = {}
+            c.aliases[packet.topic_alias] = packet.topic[:packet.topic_len]
+        else:
+            topic = c.aliases.get(packet.topic_alias) if c.aliases is not None else None
+            if topic is None:
+                return RC_PROTOCOL_ERROR
+            packet.topic = <const uint8_t*>PyBytes_AS_STRING(topic)  # the table keeps it alive
+            packet.topic_len = <uint16_t>PyBytes_GET_SIZE(topic)
+    if packet.qos > c.zone.max_qos_allowed:
+        return RC_QOS_NOT_SUPPORTED  # [MQTT-3.2.2-11]
+    if packet.retain and not c.zone.retain_available:
+        return RC_RETAIN_NOT_SUPPORTED  # [MQTT-3.2.2-14]
+    return 0
+
+
+cdef bint over_rate(Channel c) except? True:
+    """`publish_limit`: the socket is not read until the period is over."""
+    cdef int64_t now = c.engine.now
+    if now - c.rate_start >= c.zone.publish_limit_period:
+        c.rate_start = now
+        c.rate_used = 0
+    if c.rate_used < c.zone.publish_limit_count:
+        return False
+    c.holds |= HOLD_RATE
+    return True
+
+
+cdef size_t publish_run(Channel c, uint8_t* p, size_t n, size_t header, size_t end, Publish* first) except? 0:
+    """QoS 0: the longest run of packets that differ in their payloads only, handed on in one piece."""
+    cdef Delivery d
+    cdef Match* match
+    cdef size_t limit, longest = end
+    cdef uint32_t count = 1
+    cdef uint8_t* props
+    cdef Verdict verdict = c.check_acl(ACCESS_PUBLISH, first.topic, first.topic_len)
+    if verdict == PENDING:
+        c.count_received(3, 1)
+        return 0
+    match = c.engine.router.match(first.topic, first.topic_len)
+    if match.n_plain == 1 and blocked_ahead(c, match):
+        c.count_received(3, 1)
+        return 0
+    limit = RUN_BYTES // (match.n_plain + match.n_groups + 1)
+    limit = max(<size_t>SHORTEST_RUN, min(<size_t>LONGEST_RUN, limit))
+    extend_run(c, p, min(n, limit), header, &end, &count, &longest, first)
+    c.count_received(3, count)
+    count_messages(c, 0, count)
+    if verdict == DENY:
+        c.engine.metrics.v[<int>DROPPED_ACL] += count
+        denied(c, first)
+        return end
+    memset(&d, 0, sizeof(d))
+    d.frames = p
+    d.frames_len = end
+    d.payload_at = <size_t>(first.payload - p) - header
+    d.verbatim = first.forward_as_is
+    d.longest = longest
+    d.count = count
+    d.version = c.version
+    props = describe(&d, first)
+    try:
+        hand_on(c, &d)
+    finally:
+        if d.msg != NULL:
+            msg_unref(d.msg)
+        free(props)
+    return end
+
+
+cdef int extend_run(Channel c, const uint8_t* p, size_t n, size_t header, size_t* end, uint32_t* count,
+                    size_t* longest, Publish* first) except -1:
+    """Moves `end` behind the last whole packet within `n` bytes that has the topic and properties of the first."""
+    cdef const uint8_t* name = p + header
+    cdef size_t at = end[0], body = 0, named = <size_t>(first.payload - name)
+    cdef uint32_t room = 0xFFFFFFFF
+    if c.zone.publish_limit_count:
+        room = c.zone.publish_limit_count - c.rate_used
+    while at + 2 < n and count[0] < room and p[at] == 0x30:
+        if p[at + 1] < 128:
+            header = 2
+            body = p[at + 1]
+        elif frame(p + at, n - at, &header, &body) != 1:
+            break
+        if at + header + body > n or body < named or memcmp(p + at + header, name, named) != 0:
+            break
+        if c.version == 5 and not shortest(header, body):
+            break
+        at += header + body
+        count[0] += 1
+        if header + body > longest[0]:
+            longest[0] = header + body
+    end[0] = at
+    return 0
+
+
+cdef int hand_on(Channel c, Delivery* d) except -1:
+    """Routes for this client; returns how many it reached. Holds the channel when a reader's socket is full."""
+    cdef int reached
+    d.now = c.engine.now
+    d.sys = d.topic_len > 5 and memcmp(d.topic, b"$SYS/", 5) == 0
+    sign(c, d)
+    reached = c.engine.route(d, c.session)
+    if c.engine.pause_for is not None:
+        pause(c, c.engine.pause_for)
+    return reached
+
+
+cdef bint blocked_ahead(Channel c, Match* match) except? True:
+    """The only subscriber's socket is full: many publishers to it must not each add to that before they pause."""
+    cdef Connection conn = (<Session>match.plain.subscriber).conn
+    return (conn is not None and conn.blocked and conn.outbox.pending > c.egress.pause_at and conn is not c
+            and pause(c, conn))
+
+
+cdef bint pause(Channel c, Connection full) except? True:
+    """Reads nothing more until `full` has room; not while somebody waits for this one. False: it reads on."""
+    cdef Channel other
+    if full.slow or c.waiters:
+        return False
+    if full.waiters is None:
+        full.waiters = []
+    full.waiters.append(c)
+    c.holds |= HOLD_OUTPUT
+    c.engine.metrics.v[<int>PUBLISHERS_PAUSED] += 1
+    if isinstance(full, Channel):
+        other = <Channel>full
+        if other.holds & HOLD_OUTPUT:  # it may read only once it has written: see `held_back`
+            other.holds &= ~HOLD_OUTPUT
+            other.later()
+    return True
+
+
+cdef int sign(Channel c, Delivery* d) except -1:
+    """The publisher's client id, as the session's text keeps it in UTF-8."""
+    cdef Py_ssize_t n = 0
+    d.client = <const uint8_t*>PyUnicode_AsUTF8AndSize(c.session.client_id, &n)
+    if d.client == NULL:
+        raise MemoryError
+    d.client_len = <uint16_t>n
+    return 0
+
+
+cdef int count_messages(Channel c, uint8_t qos, uint32_t count) except -1:
+    c.recv_msg += count
+    c.rate_used += count
+    c.engine.metrics.v[<int>MESSAGES_RECEIVED] += count
+    c.engine.metrics.v[<int>QOS0_RECEIVED + 2 * qos] += count
+    return 0
+
+
+cdef bint publish_one(Channel c, Publish* packet) except? True:
+    """A PUBLISH that is acknowledged, retained, or changed on its way. False: held, to be seen again."""
+    cdef Verdict verdict
+    cdef bytes mounted
+    cdef uint8_t code = RC_SUCCESS
+    cdef Journal journal = c.engine.journal
+    cdef uint64_t awaited = journal.awaited if journal is not None else 0, batch = 0
+    c.count_received(3, 1)
+    verdict = c.check_acl(ACCESS_PUBLISH, packet.topic, packet.topic_len)
+    if verdict == PENDING:
+        return False
+    if journal is not None and journal.full and verdict != DENY and packet.qos and not store_takes(c, packet):
+        return c.version == 5
+    if c.mount is not None:
+        if len(c.mount) + packet.topic_len > 0xFFFF:
+            c.violation(RC_TOPIC_NAME_INVALID)
+            return True
+        mounted = c.mount + packet.topic[:packet.topic_len]
+        packet.topic = <const uint8_t*>PyBytes_AS_STRING(mounted)
+        packet.topic_len = <uint16_t>PyBytes_GET_SIZE(mounted)
+    count_messages(c, packet.qos, 1)
+    if packet.qos and c.version == 5 and over_quota(c):
+        return True
+    if packet.qos == 2 and not begin_qos2(c, packet):
+        return True
+    if verdict == DENY:
+        c.engine.metrics.v[<int>DROPPED_ACL] += 1
+        code = RC_NOT_AUTHORIZED
+    elif c.zone.check_payload_format and not payload_as_said(packet):
+        code = RC_PAYLOAD_FORMAT_INVALID
+    else:
+        code = RC_SUCCESS if forward(c, packet) else RC_NO_MATCHING_SUBSCRIBERS
+    if packet.qos:
+        if code >= 0x80 and packet.qos == 2 and c.version == 5:
+            release_id(c, packet.packet_id)  # [MQTT-4.3.3-9] the exchange ends with PUBREC
+        if journal is not None and journal.awaited != awaited:
+            batch = journal.batch
+        acknowledge(c, 0x40 if packet.qos == 1 else 0x50, packet.packet_id, code, batch)
+    elif code == RC_PAYLOAD_FORMAT_INVALID:
+        c.violation(code)
+    if verdict == DENY:
+        denied(c, packet)
+    return True
+
+
+cdef bint over_quota(Channel c) except? True:
+    """Counts a QoS 1 or 2 message whose exchange begins; True when it is one more than the Receive Maximum that
+    CONNACK announced, and the connection ended [MQTT-3.3.4-9]."""
+    if c.zone.max_awaiting_rel and c.unacked >= c.zone.max_awaiting_rel:
+        c.engine.metrics.v[<int>QOS2_DROPPED] += 1
+        c.violation(RC_RECEIVE_MAXIMUM_EXCEEDED)
+        return True
+    c.unacked += 1
+    return False
+
+
+cdef bint begin_qos2(Channel c, Publish* packet) except? True:
+    """[MQTT-4.3.3-10] Remembers the packet id. False when this PUBLISH goes no further."""
+    cdef Session s = c.session
+    if s.is_awaiting(packet.packet_id):
+        acknowledge(c, 0x50, packet.packet_id,
+                    RC_PACKET_ID_IN_USE if c.version == 5 and not packet.dup else RC_SUCCESS,
+                    c.engine.journal.mark() if s.sid and c.engine.journal is not None else 0)
+        return False
+    if c.version != 5 and c.zone.max_awaiting_rel and s.awaiting.count >= c.zone.max_awaiting_rel:
+        c.engine.metrics.v[<int>AWAITING_REL_EXCEEDED] += 1  # MQTT 3 cannot be told: counted, not dropped
+        if not c.warned:
+            c.warned = True
+            c.engine.policy.on_awaiting_rel(c)
+    s.await_release(packet.packet_id, <uint32_t>(c.engine.now // 1000))
+    if s.sid and c.engine.journal is not None:
+        c.engine.journal.await_release(s.sid, packet.packet_id)
+    return True
+
+
+cdef bint store_takes(Channel c, Publish* packet) except? True:
+    """The store's disk is full: what would have to be stored is refused with 0x97, or before MQTT 5, which knows
+    no refusal, not read and not acknowledged until there is room."""
+    cdef bint in_doubt = packet.qos == 2 and c.session.sid != 0
+    if packet.qos == 2 and c.session.is_awaiting(packet.packet_id):
+        return True
+    if not in_doubt and not c.engine.must_store(packet.topic, packet.topic_len, packet.retain):
+        return True
+    if c.version == 5:
+        acknowledge(c, 0x40 if packet.qos == 1 else 0x50, packet.packet_id, RC_QUOTA_EXCEEDED, 0)
+    else:
+        c.holds |= HOLD_STORE
+        c.engine.journal.pause(c)
+    return False
+
+
+cdef int forward(Channel c, Publish* packet) except -1:
+    """Through the hooks, into the retained store, to the subscribers; returns how many it reached."""
+    cdef Delivery d
+    cdef uint8_t* props = NULL
+    memset(&d, 0, sizeof(d))
+    d.count = 1
+    d.now = c.engine.now
+    props = describe(&d, packet)
+    try:
+        if c.engine.hooked(d.topic, d.topic_len):
+            return forward_hooked(c, &d)
+        if d.retain:
+            c.engine.retain(&d)
+        return hand_on(c, &d)
+    finally:
+        if d.msg != NULL:
+            msg_unref(d.msg)
+        free(props)
+
+
+cdef int forward_hooked(Channel c, Delivery* d) except -1:
+    """`message.publish` handlers may change the message or stop it."""
+    cdef Delivery changed
+    cdef Message message
+    sign(c, d)
+    if delivery_msg(d) == NULL:
+        raise MemoryError
+    message = c.engine.policy.on_publish(c, wrap(d.msg))
+    if message is None:
+        return 0
+    delivery_of(&changed, message.msg, c.engine.now)
+    if changed.retain:
+        c.engine.retain(&changed)
+    return hand_on(c, &changed)
+
+
+cdef int denied(Channel c, Publish* packet) except -1:
+    """`acl_deny_action = disconnect` ends the connection after the answer."""
+    c.engine.policy.on_denied(c, packet.topic[:packet.topic_len])
+    if c.zone.acl_deny_disconnect:
+        if packet.qos and c.version == 5:
+            c.close_with(RC_NOT_AUTHORIZED, "acl_denied")
+        else:
+            c.shut("acl_denied")
+    return 0
+
+
+cdef uint8_t* describe(Delivery* d, Publish* packet) except? NULL:
+    """Fills `d` from a PUBLISH. Returns what the caller has to free: the properties, where some had to be left out."""
+    cdef uint8_t* props = NULL
+    d.topic = packet.topic
+    d.topic_len = packet.topic_len
+    d.props = packet.props
+    d.props_len = packet.props_len
+    d.payload = packet.payload
+    d.payload_len = packet.payload_len
+    d.qos = packet.qos
+    d.retain = packet.retain
+    d.has_expiry = packet.has_expiry
+    d.expiry = packet.expiry
+    if packet.props_len and not packet.forward_as_is:
+        props = <uint8_t*>malloc(packet.props_len)
+        if props == NULL:
+            raise MemoryError
+        d.props_len = <uint32_t>forwardable(packet.props, packet.props_len, props)
+        d.props = props
+    return props
+
+
+cdef bint payload_as_said(Publish* packet) noexcept:
+    """[MQTT-3.3.2-4] A payload whose Payload Format Indicator is 1 has to be UTF-8."""
+    cdef Property property
+    cdef size_t at = 0
+    cdef int used
+    while at < packet.props_len:
+        used = next_property(packet.props + at, packet.props_len - at, &property)
+        if used <= 0:
+            break
+        if property.id == PROP_PAYLOAD_FORMAT:
+            return property.number == 0 or utf8_valid(packet.payload, packet.payload_len)
+        at += <size_t>used
+    return True
