@@ -654,14 +654,7 @@ cdef class Channel(Connection):
 
     @property
     def peer(self):
-        """(address text, port); IPv4 inside IPv6 is shown as IPv4."""
-        cdef bytes raw = self.address
-        cdef int port = (raw[2] << 8) | raw[3]
-        if raw[0] == AF_INET:
-            return inet_ntop(AF_INET, raw[4:8]), port
-        if raw[8:20] == V4_MAPPED:
-            return inet_ntop(AF_INET, raw[20:24]), port
-        return inet_ntop(AF_INET6, raw[8:24]), port
+        return peer_of(self.address)
 
     @property
     def client_id(self):
@@ -715,6 +708,16 @@ cdef class Channel(Connection):
     def is_shaken(self):
         """The handshakes of TLS and WebSocket are over, if there are any."""
         return self.transport is None or bool(self.transport.ready)
+
+
+def peer_of(bytes raw not None):
+    """(address text, port) of a socket address; IPv4 inside IPv6 is shown as IPv4."""
+    cdef int port = (raw[2] << 8) | raw[3]
+    if raw[0] == AF_INET:
+        return inet_ntop(AF_INET, raw[4:8]), port
+    if raw[8:20] == V4_MAPPED:
+        return inet_ntop(AF_INET, raw[20:24]), port
+    return inet_ntop(AF_INET6, raw[8:24]), port
 
 
 # Why a connection ended, as `shutdown_count` names it.

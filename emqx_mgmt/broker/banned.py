@@ -55,8 +55,6 @@ class Banned:
 
     def check(self, client_id: str, username: str | None, ip: str, now: float) -> bool:
         """Whether any of the three is banned at `now`, unix seconds."""
-        if not self._bans:
-            return False
         named = ((CLIENT_ID, client_id), (USERNAME, username), (IP_ADDRESS, address_text(ip)))
         bans = (self._bans.get(Key(kind, who)) for kind, who in named if who is not None)
         return any(ban is not None and ban.stands(now) for ban in bans)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from router_ext.channel import peer_of
+
 
 @dataclass(slots=True)
 class Client:
@@ -11,12 +13,18 @@ class Client:
 
     client_id: str
     username: str | None
-    peer: tuple[str, int]
+    address: bytes  # the socket address; its text would take as much memory as all the rest
     zone: str
     proto_ver: int = 4
     is_super: bool = False
     password: bytes | None = None
     auth_method: str | None = None  # of enhanced authentication (MQTT 5)
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Address text and port."""
+        peer: tuple[str, int] = peer_of(self.address)
+        return peer
 
 
 @dataclass(slots=True, frozen=True)

@@ -95,7 +95,7 @@ class Connecting:
             client_id = f"auto-{secrets.token_hex(12)}"
         elif len(client_id.encode()) > zone.max_clientid_len:
             raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID)
-        return Client(client_id, username, channel.peer, zone.name, packet.proto_ver,
+        return Client(client_id, username, channel.address, zone.name, packet.proto_ver,
                       password=packet.password, auth_method=packet.properties.get("authentication_method"))
 
     def _check_mountpoint(self, channel: Channel, client: Client) -> None:
@@ -105,7 +105,7 @@ class Connecting:
 
     def _check_banned(self, channel: Channel, client: Client) -> None:
         banned = self._broker.banned
-        if channel.zone.enable_ban and banned is not None and banned.check(
+        if channel.zone.enable_ban and banned and banned.check(
                 client.client_id, client.username, client.peer[0], time.time()):
             raise Refused(reasons.BANNED)
 
