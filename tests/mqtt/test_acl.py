@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -14,9 +16,18 @@ from emqx_mgmt.settings.acl_file import SHIPPED, parse_rules
 from tests.api.test_clients import Client
 from tests.broker_process import CHECKOUT, BrokerProcess, wait_until
 
-LOCAL = Peer("c1", "joe", ("127.0.0.1", 1), "external")
-REMOTE = Peer("c1", "joe", ("10.1.2.3", 1), "external")
-NAMELESS = Peer("c2", None, ("::ffff:10.1.2.3", 1), "external")
+
+
+def address(text: str) -> bytes:
+    """A socket address as the system lays it out: family, port, and of IPv6 the flow before and the scope behind."""
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    lead = struct.pack("=H", family) + struct.pack("!H", 1)
+    return lead + (bytes(4) if ":" in text else b"") + socket.inet_pton(family, text) + bytes(8)
+
+
+LOCAL = Peer("c1", "joe", address("127.0.0.1"), "external")
+REMOTE = Peer("c1", "joe", address("10.1.2.3"), "external")
+NAMELESS = Peer("c2", None, address("::ffff:10.1.2.3"), "external")
 
 
 def allowed(text: str, peer: Peer, access: str, topic: str) -> bool | None:
@@ -63,7 +74,7 @@ def test_rules(rule: str, peer: Peer, access: str, topic: str, answer: bool | No
 @pytest.mark.parametrize("name", ["+", "#", "a/b", "+/x"])
 def test_a_name_does_not_widen_a_filter(name: str) -> None:
     """A user called + must not get everybody's topics."""
-    peer = Peer(name, name, ("10.0.0.1", 1), "external")
+    peer = Peer(name, name, address("10.0.0.1"), "external")
     rule = '{allow, all, pubsub, ["u/%u/#", "c/%c"]}.'
     for topic in ("u/joe/x", "c/c1", "u/a/b", f"u/{name}/#", f"c/{name}"):
         assert allowed(rule, peer, "subscribe", topic) is None
