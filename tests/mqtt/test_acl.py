@@ -17,7 +17,6 @@ from tests.api.test_clients import Client
 from tests.broker_process import CHECKOUT, BrokerProcess, wait_until
 
 
-
 def address(text: str) -> bytes:
     """A socket address as the system lays it out: family, port, and of IPv6 the flow before and the scope behind."""
     family = socket.AF_INET6 if ":" in text else socket.AF_INET
