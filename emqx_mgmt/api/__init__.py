@@ -37,6 +37,7 @@ from emqx_mgmt.api import (
     style,
     subscriptions,
     transfer,
+    try_it,
     users,
 )
 from emqx_mgmt.api.endpoint import blueprint
@@ -90,6 +91,7 @@ def build(node: Node) -> Flask:
     app.register_blueprint(added.blueprint())
     app.register_blueprint(index.blueprint(lambda: [*endpoints, *added.endpoints()]))
     app.register_blueprint(openapi.blueprint(lambda: [*endpoints, *added.endpoints()]))
+    app.register_blueprint(try_it.blueprint)
     app.register_blueprint(status.blueprint)
     app.register_blueprint(monitoring.blueprint(node, cluster))
 

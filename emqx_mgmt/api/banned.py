@@ -47,6 +47,16 @@ class Members(Struct):
     until: Annotated[int, Meta(ge=0, lt=1 << 53)] | Literal["undefined"] | None = None
 
 
+class Kind(Struct, rename={"kind": "as"}):
+    kind: Literal["client_id", "username", "ip_address"]
+
+
+class BanRequest(Members, rename={"kind": "as"}, kw_only=True):
+    """What `NewBan.of` takes."""
+
+    kind: Literal["client_id", "username", "ip_address"]
+
+
 @dataclass(frozen=True, slots=True)
 class NewBan:
     ban: Ban
@@ -121,7 +131,9 @@ def _shown(text: str | None) -> str:
 
 
 ENDPOINTS = (
-    Endpoint("create_banned", "POST", "/banned/", "Create banned", create_banned, takes=NewBan.of),
-    Endpoint("delete_banned", "DELETE", "/banned/:who", "Delete banned", delete_banned, takes=kind_of),
+    Endpoint("create_banned", "POST", "/banned/", "Create banned", create_banned, takes=NewBan.of,
+             described=BanRequest),
+    Endpoint("delete_banned", "DELETE", "/banned/:who", "Delete banned", delete_banned, takes=kind_of,
+             described=Kind),
     Endpoint("list_banned", "GET", "/banned/", "List banned", list_banned, takes=Paged(Row)),
 )

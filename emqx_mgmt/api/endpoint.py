@@ -26,6 +26,9 @@ class Endpoint:
     `takes`: a Struct to check and convert them to, or a function from the merged parameters to whatever it
     wants. With `batch`, the body is a JSON array: `takes` is what its members should be, and `params` the members
     as they came, for each has its own result. An endpoint without a handler is listed and not served.
+
+    For the description: `described` says what is taken where `takes` is a function; `fails`, that also a GET may
+    be refused, as everything else may.
     """
 
     name: str
@@ -37,6 +40,17 @@ class Endpoint:
     public: bool = False
     listed: bool = True
     batch: bool = False
+    described: type[Struct] | None = None
+    fails: bool = False
+
+    @property
+    def shape(self) -> type[Struct] | None:
+        """The parameters besides those of the path."""
+        return self.takes if isinstance(self.takes, type) else self.described
+
+    @property
+    def refuses(self) -> bool:
+        return self.fails or self.method != "GET"
 
     @property
     def rule(self) -> str:

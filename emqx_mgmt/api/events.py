@@ -31,5 +31,5 @@ def listen(cluster: Cluster, params: Wanted) -> EventStream:
 ENDPOINTS = (
     Endpoint("listen_to_events", "GET", "/events",
              "Server-sent events: connects, disconnects, subscriptions, alarms and rates",
-             listen, takes=Wanted, listed=False),
+             listen, takes=Wanted, listed=False, fails=True),
 )

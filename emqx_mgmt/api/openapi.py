@@ -24,25 +24,26 @@ Schema = dict[str, Any]
 REF = "#/components/schemas/{name}"
 TEXT: Schema = {"text/plain": {"schema": {"type": "string"}}}
 EVENTS: Schema = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
-FAILURE: Schema = {
-    "type": "object",
-    "properties": {"message": {"type": "string"}, "errorCode": {"type": "integer"}, "code": {"type": "integer"}},
-}
+MESSAGE: Schema = {"type": "string"}
+CODE: Schema = {"type": "integer"}
+OK: Schema = {"const": 0}
 META: Schema = {
     "type": "object",
     "properties": {name: {"type": "integer"} for name in ("page", "limit", "count")},
     "required": ["page", "limit", "count"],
 }
-COUNTERS: Schema = {"type": "object"}
+COUNTERS: Schema = {"type": "object", "additionalProperties": {"type": ["integer", "string", "object"]}}
 DESCRIPTIONS = {
     "200": "Done",
     "201": "Created",
-    "400": "The body is not JSON",
+    "400": "The body is not what it should be",
     "401": "No valid credentials",
     "404": "No such path or name",
+    "408": "The body did not come in time",
     "413": "The body is too large",
+    "414": "The path is too long",
     "422": "A parameter is missing or bad",
-    "500": "Refused, or a fault of the broker",
+    "500": "Well formed, and yet it cannot be done",
 }
 
 
@@ -90,13 +91,18 @@ class Described:
     def of(self, kind: Any) -> Schema:
         return self._schemas.get(kind, {})
 
+    def members(self, struct: type[Struct]) -> dict[str, Schema]:
+        """Those of a Struct, by name."""
+        name = self.of(struct)["$ref"].rpartition("/")[2]
+        properties: dict[str, Schema] = self.components[name]["properties"]
+        return properties
+
 
 def _types(endpoint: Endpoint) -> Iterable[Any]:
-    takes = endpoint.takes
-    if isinstance(takes, Paged):
-        yield takes.row
-    elif isinstance(takes, type):
-        yield takes
+    if isinstance(endpoint.takes, Paged):
+        yield endpoint.takes.row
+    elif endpoint.shape is not None:
+        yield endpoint.shape
     result = _result(endpoint)
     if result not in (Any, Done, Code, Created, EventStream, Page, Counters, list[Counters]):
         yield result
@@ -116,64 +122,73 @@ def _unique(name: str, taken: set[str]) -> str:
 
 
 def _operation(endpoint: Endpoint, described: Described, envelope: bool) -> Schema:
-    takes, reads = endpoint.takes, endpoint.method in ("GET", "DELETE")
+    takes, reads = endpoint.shape, endpoint.method in ("GET", "DELETE")
     parameters = [_parameter(name, "path", {"type": "string"}) for name in re.findall(r":(\w+)", endpoint.path)]
-    operation: Schema = {"summary": endpoint.descr, "parameters": parameters}
-    if isinstance(takes, Paged):
-        parameters += _list_parameters(takes.row)
-    elif isinstance(takes, type) and reads:
-        parameters += _query_parameters(takes)
-    elif isinstance(takes, type):
+    operation: Schema = {"summary": endpoint.descr, "tags": [_tag(endpoint)], "parameters": parameters}
+    if isinstance(endpoint.takes, Paged):
+        parameters += _list_parameters(endpoint.takes.row, described)
+    elif takes is not None and reads:
+        parameters += _query_parameters(takes, described)
+    elif takes is not None:
         schema = described.of(takes)
         operation["requestBody"] = _json({"type": "array", "items": schema} if endpoint.batch else schema)
-    elif takes is not None and not reads:
-        operation["requestBody"] = _json({"type": "object"})
     if endpoint.public:
         operation["security"] = []
     operation["responses"] = _responses(endpoint, described, envelope)
     return operation
 
 
+def _tag(endpoint: Endpoint) -> str:
+    """The resource, whether the path names a node first or not."""
+    parts = endpoint.path.strip("/").split("/")
+    return parts[2] if parts[:2] == ["nodes", ":node"] and len(parts) > 2 else parts[0]
+
+
 def _parameter(name: str, where: str, schema: Schema, required: bool = True) -> Schema:
     return {"name": name, "in": where, "required": required, "schema": schema}
 
 
-def _query_parameters(takes: type[Struct]) -> list[Schema]:
+def _query_parameters(takes: type[Struct], described: Described) -> list[Schema]:
+    members = described.members(takes)
     return [
-        _parameter(field.encode_name, "query", {}, field.required) for field in msgspec.structs.fields(takes)
+        _parameter(field.encode_name, "query", members[field.encode_name], field.required)
+        for field in msgspec.structs.fields(takes)
     ]
 
 
-def _list_parameters(row: type[Struct]) -> list[Schema]:
-    fields = [field.encode_name for field in msgspec.structs.fields(row)]
-    names = fields + (["_match_topic"] if "topic" in fields else [])
-    pages = [_parameter(name, "query", {"type": "integer"}, False) for name in ("_page", "_limit")]
-    return pages + [_parameter(name, "query", {}, False) for name in names]
+def _list_parameters(row: type[Struct], described: Described) -> list[Schema]:
+    """Pages, and filters by the members of the rows; what is not listed here may be filtered by as well."""
+    pages = [_parameter(name, "query", {"type": "integer"} | least, False)
+             for name, least in (("_page", {}), ("_limit", {"minimum": 1}))]
+    filters = {name: schema for name, schema in described.members(row).items() if "type" in schema}
+    if "topic" in filters:
+        filters["_match_topic"] = {"type": "string"}
+    return pages + [_parameter(name, "query", schema, False) for name, schema in filters.items()]
 
 
 def _responses(endpoint: Endpoint, described: Described, envelope: bool) -> Schema:
-    result, status = _result(endpoint), "200"
+    result = _result(endpoint)
+    answers: dict[str, Schema] = {status: {"content": TEXT} for status in ("401", "404", "408")}
+    answers["414"] = {"content": {"text/html": {"schema": {"type": "string"}}}}
     if envelope:
-        success = _enveloped(result, endpoint, described)
+        failure = _object(code={"type": "integer", "minimum": 1}, message=MESSAGE)
+        answers["200"] = _json({"anyOf": [_enveloped(result, endpoint, described), failure]})
     else:
-        success = _bare(result, endpoint, described)
-        status = "201" if result is Created else "200"
-    failures: Schema = {"400": _json(FAILURE), "413": _json(FAILURE), "422": _json(FAILURE), "500": _json(FAILURE)}
-    failures["500"]["content"] |= TEXT
-    if envelope:
-        success = {"anyOf": [success, FAILURE]}
-        failures = {"500": {"content": TEXT}}
-    failures |= {"401": {"content": TEXT}, "404": {"content": TEXT}}
-    done = EVENTS if result is EventStream else _json(success)
-    answers = {status: done, **failures}
-    return {status: {"description": DESCRIPTIONS[status]} | answer for status, answer in answers.items()}
+        answers["201" if result is Created else "200"] = _json(_bare(result, endpoint, described))
+        malformed = _json(_object(message=MESSAGE, errorCode=CODE))
+        answers |= dict.fromkeys(("400", "413", "422"), malformed)
+        if endpoint.refuses:
+            answers["500"] = _json({"anyOf": [_object(message=MESSAGE), _object(code=CODE)]})
+    if result is EventStream:
+        answers["200"] = EVENTS
+    return {status: {"description": DESCRIPTIONS[status]} | answers[status] for status in sorted(answers)}
 
 
 def _bare(result: Any, endpoint: Endpoint, described: Described) -> Schema:
     if result is Done:
         return {"const": "ok"}
     if result is Code:
-        return {"type": "object", "properties": {"code": {"type": "integer"}}, "required": ["code"]}
+        return _object(code=CODE)
     if result is Page:
         return _object(items=_rows(endpoint, described), meta=META)
     if result is Counters:
@@ -184,12 +199,11 @@ def _bare(result: Any, endpoint: Endpoint, described: Described) -> Schema:
 
 
 def _enveloped(result: Any, endpoint: Endpoint, described: Described) -> Schema:
-    code = {"type": "integer"}
     if result in (Done, Code):
-        return _object(code=code)
+        return _object(code=OK)
     if result is Page:
-        return _object(code=code, data=_rows(endpoint, described), meta=META)
-    return _object(code=code, data=_bare(result, endpoint, described))
+        return _object(code=OK, data=_rows(endpoint, described), meta=META)
+    return _object(code=OK, data=_bare(result, endpoint, described))
 
 
 def _rows(endpoint: Endpoint, described: Described) -> Schema:

@@ -69,7 +69,7 @@ def _endpoint(route: Route, host: Host) -> Endpoint:
         return Done() if result is None else result
 
     return Endpoint(route.name, route.method, route.path, route.descr, handler, takes=route.takes,
-                    listed=route.listed)
+                    listed=route.listed, fails=True)
 
 
 def _refusing(call: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,6 +17,10 @@ from emqx_mgmt.manage.retained import RetainedMessage, RetainedRow
 from router_ext.topic import valid_filter, valid_name
 
 
+class Filter(Struct, rename={"match": MATCH}):
+    match: str
+
+
 class Deleted(Struct):
     deleted: int
 
@@ -85,6 +89,7 @@ ENDPOINTS = (
         "Delete the retained messages that a filter matches",
         delete_retained_by_filter,
         takes=topic_filter,
+        described=Filter,
         listed=False,
     ),
 )

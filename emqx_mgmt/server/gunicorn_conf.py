@@ -15,6 +15,7 @@ from emqx_mgmt.server.master import (  # noqa: E402, F401
     on_starting,
     pre_exec,
 )
+from emqx_mgmt.server.request_line import LONGEST_REQUEST_LINE  # noqa: E402
 
 _master = current_or_exit()
 
@@ -33,7 +34,7 @@ timeout = 30
 graceful_timeout = 15
 keepalive = 75
 
-limit_request_line = 8190
+limit_request_line = LONGEST_REQUEST_LINE
 limit_request_fields = 100
 limit_request_field_size = 8190
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from gevent.threadpool import ThreadPool
 
@@ -63,5 +63,15 @@ class Store:
     def run(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls `work(connection, ...)` on the store's thread and waits for it without holding up the loop."""
         assert self._pool is not None, "the store is not open"
-        result: T = self._pool.apply(work, (self._connection, *args), kwargs)
+        result, error = self._pool.apply(_outcome, (work, self._connection, *args), kwargs)
+        if error is not None:
+            raise error
         return result
+
+
+def _outcome(work: Callable[..., T], *args: Any, **kwargs: Any) -> tuple[T | None, Exception | None]:
+    """gevent prints whatever is raised on a thread of its pools, also what the caller expects."""
+    try:
+        return work(*args, **kwargs), None
+    except Exception as error:
+        return None, error

@@ -167,6 +167,16 @@ def test_odd_client_ids(broker: BrokerProcess, connect: Callable[..., Client], c
     wait_until(lambda: broker.api("GET", f"connections/{path}").json() == [])
 
 
+def test_the_longest_client_id_and_topic(broker: BrokerProcess, connect: Callable[..., Client]) -> None:
+    """Each byte of both may have to be escaped [MQTT-1.5.4]; what is longer than that is told so, HTTP 414."""
+    longest = "%" * 65535
+    connect(longest)
+    answer = broker.api("GET", f"connections/{segment(longest)}")
+    assert only(answer.json())["client_id"] == longest
+    assert broker.api("DELETE", f"connections/{segment(longest)}/acl/{segment(longest)}").text == '"ok"'
+    assert broker.api("GET", f"connections/{'x' * 400_000}").status_code == 414
+
+
 @pytest.mark.parametrize("topic", ODD_TOPICS)
 def test_odd_topics(broker: BrokerProcess, connect: Callable[..., Client], topic: str) -> None:
     connect("t1").subscribe(topic, 2)
