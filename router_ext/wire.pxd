@@ -77,7 +77,7 @@ cdef inline int get_varint(const uint8_t* p, size_t n, uint32_t* out) noexcept n
 
 cdef inline int frame(const uint8_t* p, size_t n, size_t* header, size_t* body) noexcept nogil:
     """1 when a whole fixed header is there (its length, and the length of what follows it), 0 when more bytes
-    are needed, -1 when the Remaining Length runs past four bytes [MQTT-2.1.4-1]."""
+    are needed, -1 when the Remaining Length runs past four bytes (section 2.1.4; 3.1.1: 2.2.3)."""
     cdef uint32_t length = 0
     cdef int used
     if n < 2:

@@ -113,7 +113,7 @@ class Sessions:
         self.publish_will(session, will)
 
     def _expire(self, session: Session, left: Left, will: Will | None) -> None:
-        """[MQTT-3.1.3-9] The will goes out at the latest when the session ends."""
+        """[MQTT-3.1.2-8] The will goes out at the latest when the session ends."""
         if left.will is not None and left.will.call is not None and will is not None:
             left.will.cancel()
             self.publish_will(session, will)

@@ -296,7 +296,7 @@ def test_remaining_length_at_its_edges(length):
 
 
 def test_a_fifth_length_byte_is_malformed():
-    """[MQTT-2.1.4-1]"""
+    """Section 2.1.4: four bytes at most."""
     with pytest.raises(MalformedPacket):
         frame_lengths(b"\x30\xff\xff\xff\xff", 4)
 

@@ -228,7 +228,7 @@ def test_names_that_are_none(topic: str):
 
 
 def test_switched_off():
-    """[MQTT-3.2.2-20] is told in CONNACK; 0x9E"""
+    """Section 3.2.2.3.13: told in CONNACK; 0x9E"""
     bench = Bench(shared_subscription=False)
     client = bench.client("client")
     assert client.connack.props["shared_available"] == 0

@@ -62,7 +62,7 @@ def test_disconnect_may_change_the_expiry(asked: int, changed: int | None, waits
 
 
 def test_disconnect_cannot_revive_a_session():
-    """[MQTT-3.14.2-2] Zero in CONNECT and more in DISCONNECT is a protocol error."""
+    """Section 3.14.2.2.2: zero in CONNECT and more in DISCONNECT is a protocol error."""
     bench = Bench()
     client = bench.client("client")
     client.send(b"\xe0\x07\x00\x05\x11\x00\x00\x00\x05")
@@ -71,7 +71,7 @@ def test_disconnect_cannot_revive_a_session():
 
 
 def test_the_servers_cap():
-    """[MQTT-3.2.2-21] The cap is told in CONNACK, and holds at DISCONNECT."""
+    """Section 3.2.2.3.2: the cap is told in CONNACK, and holds at DISCONNECT."""
     bench = Bench(max_session_expiry=60)
     client = bench.client("client", session_expiry=0xFFFFFFFF)
     assert client.connack.props["session_expiry"] == 60
@@ -216,7 +216,7 @@ def test_silence_sends_the_will():
 
 
 def test_a_retained_will():
-    """[MQTT-3.1.2-17]"""
+    """[MQTT-3.1.2-15]; 3.1.1: [MQTT-3.1.2-17]"""
     bench = Bench()
     bench.gone(bench.client("client", will=("will/t", b"gone", 1, True)))
     reader = witness(bench)
