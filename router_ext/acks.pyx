@@ -8,7 +8,8 @@ from router_ext.message cimport msg_unref, wrap
 from router_ext.metrics cimport PUBACK_MISSED, PUBCOMP_MISSED, PUBREC_MISSED, PUBREL_MISSED
 from router_ext.packets cimport Ack
 from router_ext.reasons cimport (
-    RC_PACKET_ID_NOT_FOUND, RC_PROTOCOL_ERROR, RC_QUOTA_EXCEEDED, RC_RECEIVE_MAXIMUM_EXCEEDED, RC_SUCCESS,
+    RC_PACKET_ID_IN_USE, RC_PACKET_ID_NOT_FOUND, RC_PROTOCOL_ERROR, RC_QUOTA_EXCEEDED, RC_RECEIVE_MAXIMUM_EXCEEDED,
+    RC_SUCCESS,
 )
 from router_ext.session cimport WAIT_PUBACK, WAIT_PUBCOMP, WAIT_PUBREC, WAIT_STORE, Session, Slot
 from router_ext.withheld cimport Deferred, Withheld, ring_at, ring_drop, ring_put
@@ -136,20 +137,28 @@ cdef int refuse_uncommitted(Channel c) except -1:
 cdef int put_ack(Channel c, uint8_t first_byte, uint16_t pid, uint8_t code) except -1:
     cdef uint8_t packet[5]
     cdef size_t n = 4
+    if c.unacked and ends_exchange(first_byte, code):
+        c.unacked -= 1
     if code >= 0x80 and c.explain:
         return c.put_packet(encode(Ack(first_byte >> 4, pid, code, c.explanation(code, 6)), c.version))
     packet[0] = first_byte
     packet[1] = 2
     packet[2] = <uint8_t>(pid >> 8)
     packet[3] = <uint8_t>(pid & 0xFF)
-    if c.unacked and (first_byte != 0x50 or code >= 0x80) and first_byte != 0x62:
-        c.unacked -= 1
     if code and c.version == 5:
         packet[1] = 3
         packet[4] = code
         n = 5
+    if c.max_packet and n > c.max_packet:
+        return 0  # [MQTT-3.1.2-24]
     c.count_sent(first_byte)
     return c.put(packet, n)
+
+
+cdef inline bint ends_exchange(uint8_t first_byte, uint8_t code) noexcept:
+    """What gives the client's quota one message back (section 4.9): not the repeat of an open exchange, nor of none."""
+    return first_byte == 0x40 or (first_byte == 0x50 and code >= 0x80 and code != RC_PACKET_ID_IN_USE) or (
+        first_byte == 0x70 and code != RC_PACKET_ID_NOT_FOUND)
 
 
 # -- from the client ----------------------------------------------------------------------------------------------------

@@ -53,10 +53,11 @@ cdef class Channel(Connection):
     cdef bint queued                     # on engine.ready
     cdef readonly bint clean_start
     cdef readonly bint is_bridge
-    cdef public bint is_super
+    cdef readonly bint is_super
     cdef public bint explain             # reason strings are wanted (MQTT 5, Request Problem Information 1)
     cdef bint acl                        # zone.enable_acl, and not a super-user
     cdef bint warned                     # that the client passed max_awaiting_rel
+    cdef public uint32_t max_packet     # the longest packet the client takes, 0: no limit
     cdef uint16_t alias_max
     cdef uint32_t unacked                # MQTT 5: QoS 1 and 2 messages of the client whose exchange goes on
     cdef readonly uint32_t keepalive     # seconds, as the client asked

@@ -6,6 +6,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 
 from router_ext.acks cimport acknowledgement, put_after_commit, release_acks, release_committed, withheld
+from router_ext.alias cimport AliasTable
 from router_ext.acl_cache cimport AclEntry, acl_clear, acl_find, acl_forget, acl_put
 from router_ext.codec cimport decode_raw, encode_connack, encode_disconnect
 from router_ext.epoll cimport EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, epoll_ctl, epoll_event
@@ -526,14 +527,20 @@ cdef class Channel(Connection):
         if not self.parsing:
             self.later()
 
+    def grant(self, bint is_super):
+        """What an authentication found out. Verdicts from before it hold no longer."""
+        self.is_super = is_super
+        self.acl = self.zone.enable_acl and not is_super
+        acl_clear(&self.acl_cache)
+
     def accept(self, Session session not None, bytes connack not None, *, double connected_at, int64_t silence_limit=0,
-               uint32_t receive_max=0, uint32_t max_packet=0, uint16_t alias_max=0, uint16_t peer_alias_max=0,
-               bytes mount=None, will_topic=None, bint is_super=False, bint stored=False):
+               uint32_t receive_max=0, uint16_t alias_max=0, uint16_t peer_alias_max=0, bytes mount=None,
+               will_topic=None, bint is_super=False, bint stored=False):
         """CONNECT succeeded: sends CONNACK, binds the session, reads on.
 
-        `silence_limit` in ms (1.5 × keepalive, 0: none); `receive_max`, `max_packet` and `peer_alias_max` as the client
-        gave them (0: not given); `alias_max` as the server does. `stored`: nothing goes out before everything in the
-        journal is on disk."""
+        `silence_limit` in ms (1.5 × keepalive, 0: none); `receive_max` and `peer_alias_max` as the client gave them
+        (0: not given); `alias_max` as the server does. `stored`: nothing goes out before everything in the journal is
+        on disk."""
         cdef Zone zone = self.zone
         cdef Journal journal = self.engine.journal
         self.session = session
@@ -542,15 +549,13 @@ cdef class Channel(Connection):
         self.alias_max = alias_max
         self.mount = mount
         self.will_topic = will_topic
-        self.is_super = is_super
-        self.acl = zone.enable_acl and not is_super
+        self.grant(is_super)
         session.version = self.version
         session.zone = zone
-        session.peer_max_packet = max_packet
-        session.peer_alias_max = peer_alias_max
-        session.aliases = None
+        session.peer_max_packet = self.max_packet
+        session.aliases = AliasTable(peer_alias_max) if peer_alias_max else None
         session.mount = mount
-        session.direct = max_packet == 0 and mount is None
+        session.direct = self.max_packet == 0 and mount is None
         session.progress = self.engine.now
         session.max_inflight = zone.max_inflight
         if receive_max and (session.max_inflight == 0 or receive_max < session.max_inflight):
@@ -575,9 +580,13 @@ cdef class Channel(Connection):
             self.put_packet(packet)
 
     cdef int put_packet(self, bytes packet) except -1:
+        """[MQTT-3.1.2-24] [MQTT-3.1.2-25] A packet longer than the client takes counts as sent."""
         cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(packet)
+        cdef size_t n = <size_t>PyBytes_GET_SIZE(packet)
+        if self.max_packet and n > self.max_packet:
+            return 0
         self.count_sent(p[0])
-        return self.put(p, <size_t>PyBytes_GET_SIZE(packet))
+        return self.put(p, n)
 
     def close(self, str reason not None, code=None):
         """Ends the connection; MQTT 5 is sent DISCONNECT with `code` first, if one is given."""
@@ -595,11 +604,10 @@ cdef class Channel(Connection):
         """The properties of a refusal with `code` in a packet of `size` bytes without them: a reason string if the
         client asked for such [MQTT-3.1.2-29] and takes a packet so long [MQTT-3.14.2-3]."""
         cdef str text
-        cdef uint32_t limit = self.session.peer_max_packet if self.session is not None else 0
         if not self.explain:
             return {}
         text = self.engine.policy.reason_text(code)
-        return {"reason_string": text} if limit == 0 or size + 3 + len(text) <= limit else {}
+        return {"reason_string": text} if self.max_packet == 0 or size + 3 + len(text) <= self.max_packet else {}
 
     cdef int shut(self, str reason) except -1:
         """Closes the socket, after one try to write what is left, and tells the broker."""

@@ -83,6 +83,8 @@ cdef class Engine:
     cdef int take_row(self, Session s, const uint8_t* p, const uint8_t* body, uint32_t n) except -1
     cpdef drain(self, Session s)
     cdef int send_backlog(self, Session s) except -1
+    cdef int send_one_retained(self, Session s, Msg* msg, uint8_t opts, uint32_t subid) except -1
+    cdef int overtake(self, Delivery* d, Session s) except -1
     cdef bint outlived(self, Msg* msg) noexcept
     cdef int retain(self, Delivery* d) except -1
     cdef bint hooked(self, const uint8_t* topic, size_t n) noexcept

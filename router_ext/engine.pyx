@@ -21,6 +21,7 @@ from router_ext.metrics cimport (
     RETAINED_REFUSED,
 )
 from router_ext.outbox cimport LARGE_PAYLOAD, outbox_commit, outbox_reserve, outbox_splice
+from router_ext.retained cimport RetainedCursor
 from router_ext.router cimport (
     OPT_NO_LOCAL, OPT_QOS, OPT_RETAIN_AS_PUBLISHED, Group, Match,
 )
@@ -31,8 +32,9 @@ from router_ext.topic import topic_matches
 
 cdef enum:
     INBUF = 262144
-    BACKLOG_PER_TURN = 5000     # retained messages for one subscriber
+    BACKLOG_PER_TURN = 5000     # retained messages looked at for one subscriber
     PROP_SUBSCRIPTION_ID = 0x0B
+    ALIAS_ROOM = 5          # a topic alias, and the lengths that it may make longer
     PAGE = 256              # messages read from the store at a time
     ACK_PATIENCE = 1000         # ms
     QUEUE_EXCESS = 67108864     # bytes a queue may hold beyond its limit in messages
@@ -90,47 +92,68 @@ cdef class Engine:
             self.wake()
         return reached
 
-    def send_retained(self, Session session not None, list messages not None, int opts, uint32_t subid=0):
-        """Delivers retained messages for a subscription just made, RETAIN set [MQTT-3.3.1-8].
-
-        As many as the client's window and socket take are sent at once, the others as they take more; a session without
-        a connection gets them when it has one."""
-        if messages:
+    def owe_retained(self, Session session not None, RetainedCursor cursor not None, int opts, uint32_t subid=0):
+        """Retained messages are to be sent for a subscription just made, RETAIN set (3.1.1: [MQTT-3.3.1-8])."""
+        if not cursor.done:
+            self.forget_retained(session, cursor.topic_filter)
             if session.backlog is None:
                 session.backlog = []
-            session.backlog.append([messages, 0, opts, subid])
+            session.backlog.append((cursor, opts, subid))
+
+    def send_retained(self, Session session not None):
+        """As many of them as the client's window and socket take are sent at once, the others as they take more; a
+        session without a connection gets them when it has one."""
+        if session.conn is not None:
             self.drain(session)
             self.egress.flush_all()
+
+    def owes_retained(self, Session session not None, bytes topic_filter not None) -> bool:
+        return session.backlog is not None and any(entry[0].topic_filter == topic_filter for entry in session.backlog)
+
+    def forget_retained(self, Session session not None, bytes topic_filter not None):
+        """What still waits of a subscription's retained messages is not sent: the subscription ends, or is replaced by
+        one that gets them anew."""
+        if session.backlog is not None:
+            session.backlog = [entry for entry in session.backlog if entry[0].topic_filter != topic_filter] or None
 
     cdef int send_backlog(self, Session s) except -1:
         """Goes on with retained messages. One that was replaced or removed meanwhile is left out: the subscription has
         got what came in its place."""
-        cdef Message message
-        cdef list entry, messages
-        cdef uint8_t granted, qos
-        cdef uint32_t budget = BACKLOG_PER_TURN
+        cdef RetainedCursor cursor
+        cdef Msg* msg
+        cdef uint32_t looks = BACKLOG_PER_TURN
         while s.backlog and self.retained is not None:
-            entry = s.backlog[0]
-            messages = entry[0]
-            granted = <int>entry[2] & OPT_QOS
-            while entry[1] < len(messages):
+            cursor, opts, subid = s.backlog[0]
+            while not cursor.done:
                 if (s.conn is None or s.conn.outbox.pending > self.egress.high_water or s.queued or s.stored
                         or not s.window_open()):
                     return 0
-                if budget == 0:
+                if looks == 0:
                     s.conn.go_on_later()
                     return 0
-                budget -= 1
-                message = messages[entry[1]]
-                messages[entry[1]] = None
-                entry[1] += 1
-                if (self.retained.find(msg_topic(message.msg), message.msg.topic_len) != message.msg
-                        or self.outlived(message.msg)):
-                    continue
-                qos = max(message.msg.qos, granted) if s.zone.upgrade_qos else min(message.msg.qos, granted)
-                self.deliver_msg(s, message.msg, qos, 1, entry[3])
+                msg = cursor.next(&looks)
+                if msg != NULL:
+                    self.send_one_retained(s, msg, opts, subid)
             s.backlog.pop(0)
+            if s.sid:
+                self.policy.on_retained_sent(s, cursor.topic_filter, opts, subid)
         s.backlog = None
+        return 0
+
+    cdef int send_one_retained(self, Session s, Msg* msg, uint8_t opts, uint32_t subid) except -1:
+        cdef uint8_t granted = opts & OPT_QOS
+        if self.outlived(msg):
+            return 0
+        return self.deliver_msg(s, msg, max(msg.qos, granted) if s.zone.upgrade_qos else min(msg.qos, granted), 1, subid)
+
+    cdef int overtake(self, Delivery* d, Session s) except -1:
+        """[MQTT-4.6.0-5] A retained message that still waits goes before what is published to its topic now."""
+        cdef RetainedCursor cursor
+        cdef Msg* msg
+        for cursor, opts, subid in list(s.backlog):
+            msg = cursor.fetch(d.topic, d.topic_len)
+            if msg != NULL:
+                self.send_one_retained(s, msg, opts, subid)
         return 0
 
     cdef bint outlived(self, Msg* msg) noexcept:
@@ -190,6 +213,8 @@ cdef class Engine:
         cdef uint8_t retain = 1 if d.retain and r.opts & OPT_RETAIN_AS_PUBLISHED else 0
         if s is publisher and (r.opts & OPT_NO_LOCAL or (s.version != 5 and s.zone.ignore_loop_deliver)):
             return 0  # [MQTT-3.8.3-3]
+        if s.backlog is not None and not self.shared:
+            self.overtake(d, s)
         if s.zone.upgrade_qos:
             qos = d.qos if d.qos > granted else granted
         else:
@@ -415,7 +440,7 @@ cdef class Engine:
         return False
 
     cdef int deliver_group(self, Delivery* d, Group* group, Session publisher) except -1:
-        """Each message of the delivery to one member of a shared group [MQTT-4.8.2-4]."""
+        """Each message of the delivery to one member of a shared group (section 4.8.2)."""
         cdef Delivery one
         cdef size_t pos = 0, begin = 0
         cdef uint64_t who = publisher.hash if publisher is not None else 0
@@ -495,8 +520,9 @@ cdef class Engine:
         cdef uint8_t* dst
         if qos == 0 and s.peer_max_packet and self.packet_size(s, msg, qos, subid) > s.peer_max_packet:
             return self.drop_too_large(s)
-        if s.peer_alias_max:
-            alias = s.alias_for(msg_topic(msg) + hidden, topic_len, &known)
+        if s.aliases is not None and (
+                s.peer_max_packet == 0 or self.packet_size(s, msg, qos, subid) + ALIAS_ROOM <= s.peer_max_packet):
+            alias = s.aliases.alias_of(msg_topic(msg) + hidden, topic_len, &known)
         dst = outbox_reserve(&conn.outbox, bound + (0 if large else msg.payload_len))
         if dst == NULL:
             raise MemoryError
@@ -527,6 +553,8 @@ cdef class Engine:
 
     cdef int send_pubrel(self, Session s, uint16_t pid) except -1:
         cdef uint8_t packet[4]
+        if s.peer_max_packet and s.peer_max_packet < 4:
+            return 0  # [MQTT-3.1.2-24]
         packet[0] = 0x62
         packet[1] = 2
         packet[2] = <uint8_t>(pid >> 8)

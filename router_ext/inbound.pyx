@@ -24,7 +24,7 @@ from router_ext.reasons cimport (
 )
 from router_ext.router cimport Match
 from router_ext.session cimport Session
-from router_ext.topic cimport utf8_valid
+from router_ext.topic cimport level_count, utf8_valid
 from router_ext.wire cimport frame, shortest
 
 cdef enum:
@@ -77,7 +77,15 @@ cdef int check_publish(Channel c, Publish* packet) except -1:
         return RC_QOS_NOT_SUPPORTED  # [MQTT-3.2.2-11]
     if packet.retain and not c.zone.retain_available:
         return RC_RETAIN_NOT_SUPPORTED  # [MQTT-3.2.2-14]
+    if too_deep(c, packet) and not (packet.qos and c.version == 5):
+        return RC_TOPIC_NAME_INVALID  # MQTT 5 is told in the acknowledgement, where there is one
     return 0
+
+
+cdef inline bint too_deep(Channel c, Publish* packet) noexcept:
+    """`max_topic_levels`"""
+    cdef uint32_t limit = c.zone.max_topic_levels
+    return limit != 0 and level_count(packet.topic, packet.topic_len) > limit
 
 
 cdef bint over_rate(Channel c) except? True:
@@ -219,6 +227,7 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
     """A PUBLISH that is acknowledged, retained, or changed on its way. False: held, to be seen again."""
     cdef Verdict verdict
     cdef bytes mounted
+    cdef bint deep = too_deep(c, packet)
     cdef uint8_t code = RC_SUCCESS
     cdef Journal journal = c.engine.journal
     cdef uint64_t awaited = journal.awaited if journal is not None else 0, batch = 0
@@ -236,13 +245,17 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
         packet.topic = <const uint8_t*>PyBytes_AS_STRING(mounted)
         packet.topic_len = <uint16_t>PyBytes_GET_SIZE(mounted)
     count_messages(c, packet.qos, 1)
+    if packet.qos == 2 and repeated_qos2(c, packet):
+        return True
     if packet.qos and c.version == 5 and over_quota(c):
         return True
-    if packet.qos == 2 and not begin_qos2(c, packet):
-        return True
+    if packet.qos == 2:
+        begin_qos2(c, packet)
     if verdict == DENY:
         c.engine.metrics.v[<int>DROPPED_ACL] += 1
         code = RC_NOT_AUTHORIZED
+    elif deep:
+        code = RC_TOPIC_NAME_INVALID
     elif c.zone.check_payload_format and not payload_as_said(packet):
         code = RC_PAYLOAD_FORMAT_INVALID
     else:
@@ -271,14 +284,20 @@ cdef bint over_quota(Channel c) except? True:
     return False
 
 
-cdef bint begin_qos2(Channel c, Publish* packet) except? True:
-    """[MQTT-4.3.3-10] Remembers the packet id. False when this PUBLISH goes no further."""
+cdef bint repeated_qos2(Channel c, Publish* packet) except? True:
+    """[MQTT-4.3.3-10] A PUBLISH whose packet id is in use is answered and goes no further."""
     cdef Session s = c.session
-    if s.is_awaiting(packet.packet_id):
-        acknowledge(c, 0x50, packet.packet_id,
-                    RC_PACKET_ID_IN_USE if c.version == 5 and not packet.dup else RC_SUCCESS,
-                    c.engine.journal.mark() if s.sid and c.engine.journal is not None else 0)
+    if not s.is_awaiting(packet.packet_id):
         return False
+    acknowledge(c, 0x50, packet.packet_id,
+                RC_PACKET_ID_IN_USE if c.version == 5 and not packet.dup else RC_SUCCESS,
+                c.engine.journal.mark() if s.sid and c.engine.journal is not None else 0)
+    return True
+
+
+cdef int begin_qos2(Channel c, Publish* packet) except -1:
+    """Remembers the packet id until PUBREL."""
+    cdef Session s = c.session
     if c.version != 5 and c.zone.max_awaiting_rel and s.awaiting.count >= c.zone.max_awaiting_rel:
         c.engine.metrics.v[<int>AWAITING_REL_EXCEEDED] += 1  # MQTT 3 cannot be told: counted, not dropped
         if not c.warned:
@@ -287,7 +306,7 @@ cdef bint begin_qos2(Channel c, Publish* packet) except? True:
     s.await_release(packet.packet_id, <uint32_t>(c.engine.now // 1000))
     if s.sid and c.engine.journal is not None:
         c.engine.journal.await_release(s.sid, packet.packet_id)
-    return True
+    return 0
 
 
 cdef bint store_takes(Channel c, Publish* packet) except? True:

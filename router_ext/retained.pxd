@@ -12,6 +12,10 @@ cdef struct Kept:
     uint64_t turn                # counts up: which of two came later
     Msg* msg                     # one reference
 
+cdef struct Found:
+    uint64_t turn
+    uint32_t number
+
 cdef class RetainedStore:
     cdef Trie trie               # topic -> node, whose head is the record
     cdef Pool records
@@ -25,3 +29,18 @@ cdef class RetainedStore:
     cdef Msg* find(self, const uint8_t* topic, size_t n) noexcept
     cdef uint32_t new_record(self, uint32_t node) noexcept
     cdef void forget(self, uint32_t number) noexcept
+
+cdef class RetainedCursor:
+    cdef readonly RetainedStore store
+    cdef readonly bytes topic_filter
+    cdef readonly bint done      # there is nothing more
+    cdef uint64_t until          # what was kept later is none of its business
+    cdef bint scanning           # record after record of the store, for want of a list of those that match
+    cdef Found* found            # oldest first
+    cdef uint32_t at             # of the next record, or its place in `found`
+    cdef uint32_t end
+    cdef set overtaken           # turns of those that were sent out of their turn, or None
+
+    cdef int look_up(self, uint32_t looks) except -1
+    cdef Msg* next(self, uint32_t* looks) except? NULL
+    cdef Msg* fetch(self, const uint8_t* topic, size_t n) except? NULL

@@ -1,7 +1,8 @@
 """Retained messages (MQTT 5.0, section 3.3.1.3; MQTT 3.1.1, section 3.3.1.3).
 
 The topics form the same trie as the filters of the router, walked the other way round: a filter visits the levels it
-names and, at its wildcards, the children that exist, never all topics.
+names and, at its wildcards, the children that exist, never all topics. Where those are too many for one turn of the loop,
+records are gone through in their order instead, some of them each turn.
 """
 
 import os
@@ -11,8 +12,13 @@ from libc.stdlib cimport free, malloc, qsort
 from router_ext.message cimport MSG_HAS_EXPIRY, MSG_SYS, Message, msg_expired, msg_ref, msg_topic, msg_unref, wrap
 from router_ext.pool cimport (pool_at, pool_bytes, pool_end, pool_give, pool_holds, pool_set_up, pool_take,
                               pool_tear_down)
+from router_ext.topic cimport matches
 from router_ext.trie cimport (trie_bytes, trie_find, trie_node, trie_path, trie_place, trie_prune, trie_select,
                               trie_set_up, trie_tear_down, walk_tear_down)
+
+
+cdef enum:
+    LOOKS = 10000           # nodes visited for a look-up at once: about a millisecond
 
 
 cdef inline Kept* kept_at(const Pool* records, uint32_t number) noexcept nogil:
@@ -24,7 +30,7 @@ cdef inline bint is_kept(const Pool* records, uint32_t number) noexcept nogil:
 
 
 cdef int by_turn(const void* a, const void* b) noexcept nogil:
-    cdef uint64_t x = (<const Kept*>a).turn, y = (<const Kept*>b).turn
+    cdef uint64_t x = (<const Found*>a).turn, y = (<const Found*>b).turn
     return (x > y) - (x < y)
 
 
@@ -127,30 +133,9 @@ cdef class RetainedStore:
         cdef Msg* msg = self.find(topic, len(topic))
         return wrap(msg) if msg != NULL else None
 
-    def match(self, bytes topic_filter not None) -> list:
-        """The Messages whose topics a valid filter matches, oldest first. Some may have expired since the last sweep.
-
-        Wildcards in the first level match no topic that begins with `$` [MQTT-4.7.2-1]."""
-        cdef Kept* found
-        cdef uint32_t i, n
-        if not 0 < len(topic_filter) <= 0xFFFF:
-            raise ValueError("a topic filter has 1 to 65,535 bytes")
-        if not trie_select(&self.trie, topic_filter, <uint32_t>len(topic_filter), &self.walk):
-            raise MemoryError
-        n = self.walk.n_found
-        found = <Kept*>malloc(max(n, 1) * sizeof(Kept))
-        if found == NULL:
-            raise MemoryError
-        for i in range(n):      # with references: making Python objects may collect garbage, and that may run anything
-            found[i] = kept_at(&self.records, trie_node(&self.trie, self.walk.found[i]).head)[0]
-            msg_ref(found[i].msg)
-        qsort(found, n, sizeof(Kept), by_turn)
-        try:
-            return [wrap(found[i].msg) for i in range(n)]
-        finally:
-            for i in range(n):
-                msg_unref(found[i].msg)
-            free(found)
+    def search(self, bytes topic_filter not None, uint32_t looks=LOOKS):
+        """A RetainedCursor over what a valid filter matches now."""
+        return RetainedCursor(self, topic_filter, looks)
 
     def topics(self):
         """The topic of each message, in no order.
@@ -189,3 +174,93 @@ cdef class RetainedStore:
     def memory(self) -> int:
         """Bytes held, but for the messages themselves and for levels of more than 256 bytes."""
         return trie_bytes(&self.trie) + pool_bytes(&self.records)
+
+
+cdef class RetainedCursor:
+    """`RetainedCursor(store, topic_filter, looks)`: the messages that a filter matched when the cursor was made. Those that
+    were replaced or removed before their turn are left out. Those that fit a look-up of `looks` nodes come oldest first.
+
+    Some may have expired. Wildcards in the first level match no topic that begins with `$` [MQTT-4.7.2-1]."""
+
+    def __init__(self, RetainedStore store not None, bytes topic_filter not None, uint32_t looks):
+        if not 0 < len(topic_filter) <= 0xFFFF:
+            raise ValueError("a topic filter has 1 to 65,535 bytes")
+        self.store = store
+        self.topic_filter = topic_filter
+        self.until = store.turn
+        self.look_up(looks)
+        self.done = self.end == 0
+
+    def __dealloc__(self):
+        free(self.found)
+
+    cdef int look_up(self, uint32_t looks) except -1:
+        cdef RetainedStore store = self.store
+        cdef Walk* walk = &store.walk
+        cdef uint32_t i
+        if not trie_select(&store.trie, self.topic_filter, <uint32_t>len(self.topic_filter), looks, walk):
+            raise MemoryError
+        if walk.cut:
+            self.scanning = True
+            self.end = pool_end(&store.records)
+            return 0
+        self.end = walk.n_found
+        self.found = <Found*>malloc(max(self.end, 1) * sizeof(Found))
+        if self.found == NULL:
+            raise MemoryError
+        for i in range(self.end):
+            self.found[i].number = trie_node(&store.trie, walk.found[i]).head
+            self.found[i].turn = kept_at(&store.records, self.found[i].number).turn
+        qsort(self.found, self.end, sizeof(Found), by_turn)
+        return 0
+
+    cdef Msg* next(self, uint32_t* looks) except? NULL:
+        """The next message, borrowed; NULL when `looks` records were looked at, or when it is `done`."""
+        cdef Pool* records = &self.store.records
+        cdef Kept* kept
+        cdef uint32_t number
+        while looks[0] and self.at < self.end:
+            looks[0] -= 1
+            number = self.at if self.scanning else self.found[self.at].number
+            self.at += 1
+            self.done = self.at >= self.end
+            if not is_kept(records, number):
+                continue
+            kept = kept_at(records, number)
+            if self.scanning:
+                if kept.turn > self.until or not matches(self.topic_filter, len(self.topic_filter), msg_topic(kept.msg),
+                                                         kept.msg.topic_len):
+                    continue
+            elif kept.turn != self.found[self.at - 1].turn:
+                continue
+            if self.overtaken is None or kept.turn not in self.overtaken:
+                return kept.msg
+        return NULL
+
+    cdef Msg* fetch(self, const uint8_t* topic, size_t n) except? NULL:
+        """The message of one topic, if its turn is still to come, out of turn; NULL otherwise."""
+        cdef uint32_t node = trie_find(&self.store.trie, topic, n)
+        cdef uint32_t number = trie_node(&self.store.trie, node).head if node else 0
+        cdef Kept* kept
+        if number == 0:
+            return NULL
+        kept = kept_at(&self.store.records, number)
+        if kept.turn > self.until or not matches(self.topic_filter, len(self.topic_filter), topic, n):
+            return NULL
+        if number < self.at if self.scanning else (self.at and kept.turn <= self.found[self.at - 1].turn):
+            return NULL
+        if self.overtaken is None:
+            self.overtaken = set()
+        if kept.turn in self.overtaken:
+            return NULL
+        self.overtaken.add(kept.turn)
+        return kept.msg
+
+    def take(self, uint32_t looks=LOOKS) -> list:
+        """The next Messages, found in `looks` records; there may be more unless it is `done`."""
+        cdef list messages = []
+        cdef Msg* msg = self.next(&looks)
+        while msg != NULL:
+            messages.append(wrap(msg))
+            msg = self.next(&looks)
+        return messages

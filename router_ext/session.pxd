@@ -6,6 +6,7 @@ acknowledgement finds its message without a search, in whatever order acknowledg
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from router_ext.alias cimport AliasTable
 from router_ext.connection cimport Connection
 from router_ext.journal cimport Journal
 from router_ext.message cimport Msg
@@ -77,8 +78,7 @@ cdef class Session(Subscriber):
     cdef bint direct                 # no limit and no mountpoint: packets may reach it as they came
     cdef uint32_t peer_max_packet    # 0: no limit
     cdef bytes mount                 # prefix that its client does not see, or None
-    cdef uint16_t peer_alias_max     # topic aliases the client accepts; 0: none
-    cdef dict aliases                # topic bytes -> alias told to the client on this connection, or None
+    cdef AliasTable aliases          # of this connection, None: its client takes none
     cdef int64_t progress            # ms, when an acknowledgement last came, or the window began to fill
     cdef readonly uint32_t max_inflight
     cdef readonly uint64_t deliver_msg
@@ -100,7 +100,7 @@ cdef class Session(Subscriber):
     cdef bint stalled                # it acknowledged nothing while they waited; see Engine.look_at_gate
     cdef list gated_publishers       # channels whose acknowledgements wait for room in the queue, or None
     cdef Awaiting awaiting
-    cdef list backlog                # retained messages not sent yet: [Messages, next, options, identifier]; or None
+    cdef list backlog                # (RetainedCursor, options, identifier) of retained messages not sent yet; or None
 
     cdef bint window_open(self) noexcept
     cdef uint16_t window_add(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
@@ -113,7 +113,6 @@ cdef class Session(Subscriber):
     cdef void window_unsent(self) noexcept
     cdef Slot* window_next_unsent(self, uint16_t* pid) noexcept
     cdef uint16_t hidden(self, Msg* msg) noexcept
-    cdef uint16_t alias_for(self, const uint8_t* topic, uint16_t n, bint* known) except? 0
     cdef uint16_t slot_pid(self, uint32_t i) noexcept
     cdef Queue* queue_of(self, Msg* msg) except NULL
     cdef bint grow_window(self) noexcept

@@ -10,9 +10,6 @@ from router_ext.message cimport msg_ref, msg_topic, msg_unref
 cdef enum:
     MAX_SPAN = 65535        # packet ids 1 … 65535, each once at a time [MQTT-2.2.1-4]
     UNSENT = -1
-    MAX_ALIASES = 256       # the table of outgoing aliases stays small whatever the client offers
-    LONGEST_ALIASED = 1024
-    SHORTEST_ALIASED = 4    # the property takes three bytes
 
 
 cdef inline uint16_t pid_plus(uint16_t pid, uint32_t steps) noexcept nogil:
@@ -354,24 +351,6 @@ cdef class Session(Subscriber):
         if n < msg.topic_len and memcmp(msg_topic(msg), PyBytes_AS_STRING(self.mount), <size_t>n) == 0:
             return <uint16_t>n
         return 0
-
-    cdef uint16_t alias_for(self, const uint8_t* topic, uint16_t n, bint* known) except? 0:
-        """The topic's alias on this connection, `known` when the client was told; 0 when it has none."""
-        cdef bytes name
-        known[0] = False
-        if n < SHORTEST_ALIASED or n > LONGEST_ALIASED:
-            return 0
-        if self.aliases is None:
-            self.aliases = {}
-        name = topic[:n]
-        alias = self.aliases.get(name)
-        if alias is not None:
-            known[0] = True
-            return <uint16_t>alias
-        if len(self.aliases) >= min(self.peer_alias_max, MAX_ALIASES):
-            return 0
-        self.aliases[name] = len(self.aliases) + 1
-        return <uint16_t>len(self.aliases)
 
     # -- what an operator sees ------------------------------------------------------------------------------------
 

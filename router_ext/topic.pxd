@@ -1,10 +1,11 @@
 """Topic names and topic filters: what is valid, what matches what (MQTT 5.0 and 3.1.1, section 4.7)."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 
 cdef bint utf8_valid(const uint8_t* s, size_t n) noexcept nogil
 cdef bint name_valid(const uint8_t* s, size_t n) noexcept nogil
 cdef bint filter_valid(const uint8_t* s, size_t n) noexcept nogil
 cdef bint matches(const uint8_t* filter, size_t nf, const uint8_t* name, size_t nn) noexcept nogil
 cdef bint levels_match(const uint8_t* filter, size_t nf, const uint8_t* name, size_t nn) noexcept nogil
+cdef uint32_t level_count(const uint8_t* s, size_t n) noexcept nogil
 cdef size_t level_end(const uint8_t* s, size_t at, size_t n) noexcept nogil

@@ -107,6 +107,15 @@ cdef size_t level_end(const uint8_t* s, size_t at, size_t n) noexcept nogil:
     return at
 
 
+cdef uint32_t level_count(const uint8_t* s, size_t n) noexcept nogil:
+    """One more than the slashes."""
+    cdef uint32_t count = 1
+    cdef size_t i
+    for i in range(n):
+        count += s[i] == SLASH
+    return count
+
+
 cdef bint levels_match(const uint8_t* filter, size_t nf, const uint8_t* name, size_t nn) noexcept nogil:
     """`filter` against `name` level by level, as below the first level: without the rule for `$`."""
     cdef size_t f = 0, t = 0, fe, te
@@ -167,8 +176,9 @@ def topic_matches(topic_filter, topic) -> bool:
 
 
 def levels(topic) -> int:
-    """The number of levels: one more than the slashes."""
-    return topic.count(b"/" if isinstance(topic, bytes) else "/") + 1
+    """The number of levels of a topic (str or bytes)."""
+    cdef bytes raw = encoded(topic)
+    return level_count(raw, len(raw))
 
 
 def split_share(str topic_filter not None):

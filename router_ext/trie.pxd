@@ -50,6 +50,8 @@ cdef struct Walk:            # memory of a walk, kept for the next one
     uint32_t max_steps
     uint32_t n_found
     uint32_t max_found
+    uint32_t looks           # trie_select: children of wildcards that may yet be looked at
+    bint cut                 # there were more
 
 
 cdef inline Node* trie_node(const Trie* trie, uint32_t number) noexcept nogil:
@@ -76,5 +78,6 @@ cdef void trie_prune(Trie* trie, uint32_t number) noexcept nogil
 cdef bytes trie_path(const Trie* trie, uint32_t number)
 
 cdef bint trie_match(const Trie* trie, const uint8_t* topic, uint32_t n, Walk* walk) noexcept nogil
-cdef bint trie_select(const Trie* trie, const uint8_t* topic_filter, uint32_t n, Walk* walk) noexcept nogil
+cdef bint trie_select(const Trie* trie, const uint8_t* topic_filter, uint32_t n, uint32_t looks,
+                      Walk* walk) noexcept nogil
 cdef void walk_tear_down(Walk* walk) noexcept nogil

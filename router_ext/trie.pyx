@@ -364,11 +364,16 @@ cdef inline bint rest_matches(const Trie* trie, const Node* node, size_t at, con
     return levels_match(rest, rest_len, topic + at, n - at)
 
 
-cdef bint trie_select(const Trie* trie, const uint8_t* topic_filter, uint32_t n, Walk* walk) noexcept nogil:
-    """The other way round: finds the nodes of the topic names that a filter matches; False when memory is out."""
+cdef bint trie_select(const Trie* trie, const uint8_t* topic_filter, uint32_t n, uint32_t looks,
+                      Walk* walk) noexcept nogil:
+    """The other way round: finds the nodes of the topic names that a filter matches; False when memory is out.
+
+    Gives up with `walk.cut` when wildcards lead to more than `looks` nodes."""
     cdef Step step
     walk.n_found = 0
     walk.n_steps = 0
+    walk.looks = looks
+    walk.cut = False
     if not leave(walk, ROOT, 0):
         return False
     while walk.n_steps:
@@ -404,6 +409,11 @@ cdef bint leave_children(const Trie* trie, uint32_t number, size_t at, Walk* wal
     cdef uint32_t below = trie_node(trie, number).first
     cdef Node* node
     while below:
+        if walk.looks == 0:
+            walk.cut = True
+            walk.n_steps = 0
+            return True
+        walk.looks -= 1
         node = trie_node(trie, below)
         # a wildcard in the first level matches no name that begins with $ [MQTT-4.7.2-1]
         if number != ROOT or node.text_len == 0 or trie_text(trie, node)[0] != b"$":

@@ -165,7 +165,7 @@ class Broker:
         expiry = packet.properties.get("session_expiry_interval")
         if expiry is not None:
             if expiry and session.expiry_interval == 0:
-                channel.close("protocol_error", reasons.PROTOCOL_ERROR)  # [MQTT-3.14.2-2]
+                channel.close("protocol_error", reasons.PROTOCOL_ERROR)  # section 3.14.2.2.2
                 return
             session.expiry_interval = min(expiry, channel.zone.max_session_expiry)
         if packet.reason_code == reasons.SUCCESS:
@@ -179,6 +179,9 @@ class Broker:
 
     def on_acked(self, session: Session, message: Message) -> None:
         self.hooks.run("message.acked", session, message)
+
+    def on_retained_sent(self, session: Session, topic_filter: bytes, options: int, subid: int) -> None:
+        self.durable.subscribed(session, topic_filter.decode(), options, subid)
 
     def on_awaiting_rel(self, channel: Channel) -> None:
         log.warning("%s has more than %d QoS 2 messages waiting for its PUBREL",

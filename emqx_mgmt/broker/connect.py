@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from router_ext.zone import Zone
 
 
-# A client that takes no longer packets is spared the reason string of a refused CONNECT [MQTT-3.2.2-19].
-ROOM_FOR_REASONS = 64
-
-
 class Connecting:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -34,15 +30,16 @@ class Connecting:
     def on_connect(self, channel: Channel, packet: Connect) -> None:
         """Decides now if nothing has to be waited for, else in a greenlet while the channel is held."""
         properties = packet.properties
-        channel.explain = (properties.get("request_problem_information") == 1
-                           and properties.get("maximum_packet_size", NEVER) >= ROOM_FOR_REASONS)
+        channel.explain = properties.get("request_problem_information") == 1
+        channel.max_packet = properties.get("maximum_packet_size", 0)
+        client = None
         try:
             client = self._identify(channel, packet)
             self._check_mountpoint(channel, client)
             self._check_banned(channel, client)
             self._check_will(channel, packet)
         except Refused as refused:
-            self.refuse(channel, refused.code)
+            self.refuse(channel, refused.code, client)
             return
         if client.auth_method is not None:
             channel.context = client
@@ -54,17 +51,17 @@ class Connecting:
     def _proven(self, channel: Channel, packet: Connect, client: Client, outcome: Proven | Refused) -> None:
         """The end of an enhanced authentication. The user it names is the connection's; CONNECT may name no other."""
         if isinstance(outcome, Refused):
-            self.refuse(channel, outcome.code)
+            self.refuse(channel, outcome.code, client)
             return
         if packet.username not in (None, outcome.username):
-            self.refuse(channel, reasons.NOT_AUTHORIZED)
+            self.refuse(channel, reasons.NOT_AUTHORIZED, client)
             return
         client.username = outcome.username
         try:
             self._check_mountpoint(channel, client)
             self._check_banned(channel, client)
         except Refused as refused:
-            self.refuse(channel, refused.code)
+            self.refuse(channel, refused.code, client)
             return
         self._decide(channel, packet, client, outcome)
 
@@ -141,10 +138,13 @@ class Connecting:
 
     # -- outcome ------------------------------------------------------------------------------------
 
-    def refuse(self, channel: Channel, code: int) -> None:
+    def refuse(self, channel: Channel, code: int, client: Client | None) -> None:
+        """`client` is None where it could not be identified."""
         connack, word = reasons.refusal(code, channel.proto_ver, channel.explanation(code, 5))
         channel.send(connack)
         channel.close(word)
+        if client is not None:
+            self._broker.hooks.run("client.refused", client, channel, code)
 
     def _finish(self, channel: Channel, packet: Connect, client: Client, answer: Grant | Refused,
                 proven: Proven | None) -> None:
@@ -152,14 +152,20 @@ class Connecting:
         if channel.is_closed:
             return
         if isinstance(answer, Refused):
-            self.refuse(channel, answer.code)
+            self.refuse(channel, answer.code, client)
             return
         expiry = expiry_interval(channel.zone, packet)
         before = self._broker.sessions.get(client.client_id)
         stored_before = before is not None and before.is_stored
         if self._broker.durable.full and (expiry or stored_before):
-            self.refuse(channel, reasons.QUOTA_EXCEEDED)
+            self.refuse(channel, reasons.QUOTA_EXCEEDED, client)
             return
+        properties = {} if packet.proto_ver != 5 else self._properties(channel.zone, packet, client, expiry, proven)
+        if packet.proto_ver == 5 and channel.max_packet:
+            properties = fitting(properties, channel.max_packet)
+            if len(encode_connack(False, reasons.SUCCESS, properties, 5)) > channel.max_packet:
+                self.refuse(channel, reasons.PACKET_TOO_LARGE, client)  # what it has to be told does not fit
+                return
         channel.context = client
         session, present = self._broker.sessions_life.open(channel, client.client_id, client.username, expiry)
         mount = mountpoint(channel.zone, client)
@@ -167,11 +173,10 @@ class Connecting:
         self._broker.durable.will_changed(session)
         self._broker.connected(channel)
         channel.accept(
-            session, self._connack(channel, packet, client, session, present, proven),
+            session, encode_connack(present, reasons.SUCCESS, properties, packet.proto_ver),
             connected_at=time.time(),
             silence_limit=silence_limit(channel.zone, packet),
             receive_max=packet.properties.get("receive_maximum", 0),
-            max_packet=packet.properties.get("maximum_packet_size", 0),
             alias_max=channel.zone.max_topic_alias,
             peer_alias_max=packet.properties.get("topic_alias_maximum", 0),
             mount=mount,
@@ -187,11 +192,9 @@ class Connecting:
             hooks.run("session.created", session)
         hooks.run("client.connected", client, channel)
 
-    def _connack(self, channel: Channel, packet: Connect, client: Client, session: Any, present: bool,
-                 proven: Proven | None) -> bytes:
-        if packet.proto_ver != 5:
-            return CONNACK_PRESENT if present else CONNACK_NEW
-        zone: Zone = channel.zone
+    def _properties(self, zone: Zone, packet: Connect, client: Client, expiry: int,
+                    proven: Proven | None) -> dict[str, Any]:
+        """Of the CONNACK that accepts (section 3.2.2.3)."""
         properties: dict[str, Any] = {
             "topic_alias_maximum": zone.max_topic_alias,
             "maximum_packet_size": zone.max_packet_size,
@@ -208,20 +211,15 @@ class Connecting:
             properties["assigned_client_identifier"] = client.client_id
         if zone.server_keepalive:
             properties["server_keep_alive"] = zone.server_keepalive
-        if session.expiry_interval != packet.properties.get("session_expiry_interval", 0):
-            properties["session_expiry_interval"] = session.expiry_interval
+        if expiry != packet.properties.get("session_expiry_interval", 0):
+            properties["session_expiry_interval"] = expiry
         if packet.properties.get("request_response_information") and self._broker.response_topic_prefix:
             properties["response_information"] = f"{self._broker.response_topic_prefix}/{client.client_id}"
         if proven is not None:
             properties["authentication_method"] = client.auth_method  # [MQTT-4.12.0-5]
             if proven.data is not None:
                 properties["authentication_data"] = proven.data
-        connack = encode_connack(present, reasons.SUCCESS, properties, 5)
-        if len(connack) > packet.properties.get("maximum_packet_size", NEVER):  # [MQTT-3.1.2-24]
-            needed = {name: value for name, value in properties.items() if IMPLIED.get(name) != value}
-            needed.pop("maximum_packet_size")
-            connack = encode_connack(present, reasons.SUCCESS, needed, 5)
-        return connack
+        return properties
 
 
 # What a CONNACK says when it says nothing (section 3.2.2.3).
@@ -229,8 +227,15 @@ IMPLIED = {
     "topic_alias_maximum": 0, "retain_available": 1, "wildcard_subscription_available": 1,
     "subscription_identifier_available": 1, "shared_subscription_available": 1,
 }
-CONNACK_NEW = encode_connack(False, 0, {}, 4)
-CONNACK_PRESENT = encode_connack(True, 0, {}, 4)
+# What a client is no worse off without: it is held to the server's Maximum Packet Size in any case.
+SPARED = ("maximum_packet_size", "response_information")
+
+
+def fitting(properties: dict[str, Any], limit: int) -> dict[str, Any]:
+    """[MQTT-3.1.2-24] The properties of a CONNACK of at most `limit` bytes: all of them, or only those needed."""
+    if len(encode_connack(False, reasons.SUCCESS, properties, 5)) <= limit:
+        return properties
+    return {name: value for name, value in properties.items() if name not in SPARED and IMPLIED.get(name) != value}
 
 
 def expiry_interval(zone: Zone, packet: Connect) -> int:

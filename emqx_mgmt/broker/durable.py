@@ -104,8 +104,18 @@ class Durable:
             self._put_will(session, will, time.time() + delay)
 
     def subscribed(self, session: Session, topic: str, options: int, subid: int) -> None:
+        """With it, whether retained messages are still on their way: a restart begins with them again."""
         if self.journal is not None and session.is_stored:
-            self.journal.put(SUBSCRIPTION, session.number, topic.encode(), encode((options, subid)))
+            key = topic.encode()
+            row = (options, subid, True) if self._engine.owes_retained(session, key) else (options, subid)
+            self.journal.put(SUBSCRIPTION, session.number, key, encode(row))
+
+    def afterwards(self, session: Session, call: Callable[[], object]) -> None:
+        """Once everything told until now is on disk."""
+        if self.journal is not None and session.is_stored:
+            self.journal.when_committed(call)
+        else:
+            call()
 
     def unsubscribed(self, session: Session, topic: str) -> None:
         if self.journal is not None and session.is_stored:
@@ -161,11 +171,16 @@ class Durable:
         """Everything but queued messages, which are read when their client comes back."""
         rows = {sid: decode_session(value) for sid, _, value in stored.rows("session")}
         sessions = self._restore_sessions(rows, stored, zone_of)
+        owed = []
         for sid, topic, value in stored.rows("subscription"):
             if sid in sessions:
-                options, subid = msgspec.msgpack.decode(value)
+                options, subid, *owes_retained = msgspec.msgpack.decode(value)
                 self._broker.subscribing.restore(sessions[sid], topic.decode(), options, subid)
+                if owes_retained:
+                    owed.append((sessions[sid], topic, options, subid))
         self._restore_retained(stored, retained)
+        for session, topic, options, subid in owed:
+            self._engine.owe_retained(session, retained.search(topic), options, subid)
         wills = {sid: decode_will(value) for sid, _, value in stored.rows("will")}
         now = time.time()
         for sid, session in sessions.items():

@@ -118,6 +118,8 @@ class Enhanced:
         """The end of a re-authentication: as the same user, or not at all."""
         if isinstance(outcome, Proven) and outcome.username == client.username:
             assert client.auth_method is not None
+            client.is_super = outcome.is_super
+            channel.grant(outcome.is_super)
             self._send(channel, reasons.SUCCESS, client.auth_method, outcome.data)
             channel.resume()
         else:
@@ -134,4 +136,4 @@ class Enhanced:
         if channel.is_open:
             channel.close("protocol_error", reasons.PROTOCOL_ERROR)
         else:
-            self._broker.connecting.refuse(channel, reasons.PROTOCOL_ERROR)
+            self._broker.connecting.refuse(channel, reasons.PROTOCOL_ERROR, channel.context)

@@ -92,7 +92,7 @@ class Subscribing:
             self.send_retained(channel.session, topic, options, subid, new)
 
     def on_unsubscribe(self, channel: Channel, packet: Unsubscribe) -> None:
-        """[MQTT-3.10.4-4] Always answered, also when nothing was subscribed."""
+        """[MQTT-3.10.4-5] Always answered, also when nothing was subscribed."""
         self._broker.hooks.run("client.unsubscribe", channel.context, packet.filters)
         codes = [reasons.SUCCESS if self.remove(channel.session, mounted(channel, topic))
                  else reasons.NO_SUBSCRIPTION_EXISTED for topic in packet.filters]
@@ -129,6 +129,8 @@ class Subscribing:
             return False
         if not self._router.unsubscribe(topic_filter.encode(), session, group.encode() if group else None):
             return False
+        if group is None:
+            self._broker.engine.forget_retained(session, topic_filter.encode())
         self._broker.durable.unsubscribed(session, topic)
         self._broker.hooks.run("session.unsubscribed", session, topic)
         return True
@@ -140,8 +142,13 @@ class Subscribing:
         if store is None or handling == 2 or (handling == 1 and not new):
             return
         group, topic_filter = split_share(topic)
-        if group is None:
-            self._broker.engine.send_retained(session, store.match(topic_filter.encode()), options, subid)
+        if group is not None:
+            return
+        engine, durable = self._broker.engine, self._broker.durable
+        engine.owe_retained(session, store.search(topic_filter.encode()), options, subid)
+        if engine.owes_retained(session, topic_filter.encode()):
+            durable.subscribed(session, topic, options, subid)
+            durable.afterwards(session, lambda: engine.send_retained(session))  # not before SUBACK
 
 
 def refused(packet: Subscribe) -> list[int]:

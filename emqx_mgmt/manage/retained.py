@@ -8,12 +8,13 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+import gevent
 from gevent.event import Event
 from msgspec import Struct
 
 from emqx_mgmt.broker.about import datetime_text
 from emqx_mgmt.manage.errors import Refused
-from emqx_mgmt.manage.listing import Page, Paging, filtered, in_turns
+from emqx_mgmt.manage.listing import CHUNK, Page, Paging, filtered, in_turns
 from emqx_mgmt.manage.rows import UNDEFINED
 from router_ext.codec import decode_properties
 
@@ -75,8 +76,11 @@ class Retained:
         store: RetainedStore | None = self._engine.retained
         if store is None:
             raise Refused("emqx_retainer is not loaded")
-        topics = [message.topic.encode() for message in store.match(topic_filter.encode())]
-        deleted = sum(self._engine.delete_retained(topic) for topic in in_turns(topics))
+        deleted = 0
+        cursor = store.search(topic_filter.encode())
+        while not cursor.done:
+            deleted += sum(self._engine.delete_retained(message.topic.encode()) for message in cursor.take(CHUNK))
+            gevent.sleep(0)
         if self._engine.journal is not None:
             on_disk = Event()
             self._engine.journal.when_committed(on_disk.set)

@@ -65,6 +65,30 @@ def test_retained(start_broker: Start, how: str):
     assert subscriber.receive(within=0.3) is None
 
 
+def test_retained_messages_on_their_way(start_broker: Start, how: str):
+    """What a subscription that was acknowledged has not got yet, it gets afterwards."""
+    broker = start_broker({"EMQX_ZONE__EXTERNAL__MAX_INFLIGHT": "1"})
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    for i in range(1, 21):
+        publisher.publish(f"kept/{i}", b"x", 1, i, retain=True)
+        publisher.read(PUBACK)
+    reader = Client(broker.mqtt_port, "reader")
+    reader.subscribe("kept/+", 1)
+    first = reader.read(PUBLISH)
+    again(broker, how)
+    reader, topics = Client(broker.mqtt_port, "reader"), []
+    while len(set(topics)) < 20:
+        got = reader.read(PUBLISH)
+        assert got.retain
+        topics.append(got.topic)
+        reader.ack(PUBACK, got.pid)
+    assert topics[0] == first.topic
+    again(broker, how)
+    reader = Client(broker.mqtt_port, "reader")
+    got = reader.receive(within=0.5)
+    assert got is None or how == "kill"
+
+
 def test_queued_messages_in_order(start_broker: Start, how: str):
     """[MQTT-3.1.2-5] Acknowledged messages for an absent client, more than one page of them, in order."""
     broker = start_broker()

@@ -347,6 +347,33 @@ def test_a_method_that_takes_its_time(word, kind, code):
         assert bench.engine.sessions["slow"].username == "sphinx"
 
 
+class Guard:
+    """Says of everybody that he is ada, and of each new exchange whether she is a super-user."""
+
+    def __init__(self, ranks: list[bool]) -> None:
+        self.ranks = ranks
+
+    def step(self, _data: bytes | None) -> Proven:
+        return Proven("ada", self.ranks.pop(0))
+
+
+def test_re_authentication_changes_what_the_user_may_do():
+    """4.12.1: what was found out first holds no longer, verdicts that were remembered included."""
+    bench, ranks = Bench(enable_acl=True, enable_acl_cache=True), [True, False, True]
+    bench.broker.hooks.add(HOOK, lambda client, method: Guard(ranks), blocking=False)
+    bench.broker.hooks.add("client.check_acl", lambda client, access, topic: False)
+    client = bench.open().connect("client", auth_method="GUARD")
+    for allowed in (True, False, True):
+        assert client.publish("t", b"", 1) == (0x10 if allowed else 0x87)
+        assert client.subscribe("t") == [0 if allowed else 0x87]
+        channel = bench.engine.sessions["client"].channel
+        assert (channel.is_super, channel.context.is_super) == (allowed, allowed)
+        client.unsubscribe("t")
+        if ranks:
+            client.send(encode(Auth(RE_AUTHENTICATE, {"authentication_method": "GUARD"}), 5))
+            client.expect(raw.AUTH, code=0)
+
+
 def test_users_survive_a_restart_and_can_be_changed(start_broker, tmp_path):
     env = {"EMQX_NODE__DATA_DIR": str(tmp_path / "kept")}
     first = start_broker(env)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
+
 import pytest
 
 from tests.mqtt.bench import Bench
@@ -103,6 +106,25 @@ def test_released_exchanges_do_not_count():
     client.silent()
 
 
+@pytest.mark.parametrize("explained", [0, 1])
+def test_refused_repeated_and_unknown_exchanges_do_not_count(explained: int):
+    """Section 4.9: each message takes one of the quota, and its last acknowledgement gives it back."""
+    bench = Bench(max_awaiting_rel=2, max_topic_levels=1)
+    client = bench.client("client", request_problem=explained)
+    for qos in (1, 2, 1, 2):
+        assert client.publish("too/deep", b"", qos) == 0x90
+    for dup, code in ((False, 0x10), (True, 0), (False, 0x91), (True, 0), (True, 0)):
+        client.send(client.publish_packet("t", b"", 2, pid=50, dup=dup))
+        client.expect(PUBREC, pid=50, code=code)
+    assert client.publish("t", b"", 1) == 0x10
+    client.ack(PUBREL, 99)
+    client.expect(PUBCOMP, pid=99, code=0x92)
+    client.send(client.publish_packet("t", b"", 2, pid=51))
+    client.expect(PUBREC, pid=51)
+    client.send(client.publish_packet("t", b"", 2, pid=52))
+    client.expect(DISCONNECT, code=0x93)
+
+
 def test_withheld_qos1_acknowledgements_count():
     """A client whose PUBACKs are withheld may not send more than its Receive Maximum either."""
     bench = Bench(max_awaiting_rel=4, max_mqueue_len=1, max_inflight=1)
@@ -202,6 +224,35 @@ def test_too_large_for_one_is_dropped_for_it_alone(qos: int, inflated: str):
     assert bench.engine.metrics.extended()["dropped/too_large"] == 1
 
 
+@pytest.mark.parametrize("limit", range(1, 24))
+def test_no_packet_of_any_kind_is_too_large(limit: int):
+    """[MQTT-3.1.2-24] Whatever the client does: what does not fit is dropped, or ends the connection where there is no
+    going on without it."""
+    bench = Bench(wildcard_subscription=False)
+    bench.broker.publish("t", b"", 2, retain=True)
+    client = bench.open()
+    client.send(client.connect_packet("", maximum_packet_size=limit, request_problem=1, request_response=1,
+                                      session_expiry=9))
+    client.send(client.frame(0x82, b"\0\1\0" + b"\0\1t\2" + b"\0\1#\0" * 9))
+    client.send(client.frame(0xA2, b"\0\2\0" + b"\0\1u" * 9))
+    for qos in (0, 1, 2):
+        client.send(client.publish_packet("t", b"x" * qos, qos, pid=9))
+    for kind in (PUBREC, PUBREL):
+        client.ack(kind, 77)
+    client.send(b"\xc0\0" + b"\xd0\0")
+    raw = b""
+    with contextlib.suppress(Closed):
+        while True:
+            client._read()
+            bench.turn()
+    raw, client.inbox = client.inbox, b""
+    while raw:
+        length = 2 + raw[1]  # none is longer than 127
+        assert length <= limit
+        raw = raw[length:]
+    assert bench.client("other").publish("t", b"", 1) == 0x10
+
+
 def test_exactly_the_maximum_is_delivered():
     bench = Bench()
     reader = bench.client("reader", maximum_packet_size=20)
@@ -264,7 +315,7 @@ def test_an_alias_out_of_range(alias: int):
 
 
 def test_aliases_for_a_client_that_takes_them():
-    """[MQTT-3.3.2-10] [MQTT-3.3.2-11] No more of them than it takes, told with the topic the first time."""
+    """[MQTT-3.3.2-11] No more of them than it takes, told with the topic the first time."""
     bench = Bench()
     reader = bench.client("reader", topic_alias_maximum=1)
     reader.subscribe("#", qos=1)
@@ -274,6 +325,29 @@ def test_aliases_for_a_client_that_takes_them():
     packets = [reader.message() for _ in range(5)]
     assert [(packet.topic, packet.props.get("topic_alias")) for packet in packets] == [
         (LONG, 1), ("", 1), ("another/" + LONG, None), ("", 1), ("another/" + LONG, None)]
+
+
+def test_an_alias_nobody_uses_is_given_to_another_topic():
+    """A crowd of topics does not push out those that come again and again, and those that come later get a turn."""
+    bench = Bench()
+    reader = bench.client("reader", topic_alias_maximum=4)
+    reader.subscribe("#", qos=1)
+    writer = bench.client("writer")
+    topics: dict[int, str] = {}
+    short: Counter[str] = Counter()
+    for turn in range(60):
+        for topic in ("always/here", f"once/{turn}", "early/on" if turn < 20 else "later/on"):
+            writer.publish(topic, b"", 1)
+            packet = reader.message()
+            alias = packet.props.get("topic_alias")
+            short[topic] += not packet.topic
+            if packet.topic and alias:
+                topics[alias] = packet.topic
+            assert alias is None or 1 <= alias <= 4
+            assert (packet.topic or topics[alias]) == topic  # [MQTT-3.3.2-12], as the client takes it
+    assert short["always/here"] == 59
+    assert short["early/on"] > 10
+    assert short["later/on"] > 20
 
 
 def test_aliases_end_with_the_connection():
@@ -296,7 +370,8 @@ def test_an_alias_makes_no_packet_too_large():
     reader = bench.client("reader", topic_alias_maximum=5, maximum_packet_size=size)
     reader.subscribe("#", qos=1)
     bench.client("writer").publish(LONG, b"x", 1)
-    assert reader.message().topic == LONG
+    packet = reader.message()
+    assert (packet.topic, packet.props) == (LONG, {})
 
 
 # -- payload format -----------------------------------------------------------------------------------

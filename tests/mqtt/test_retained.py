@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from router_ext.message import Message
 from tests.mqtt.bench import Bench
 from tests.mqtt.raw import PUBLISH, Raw
 
@@ -114,6 +115,56 @@ def test_one_that_was_replaced_before_its_turn_is_left_out():
     reader.ack(4, first.pid)
     packets = [reader.message() for _ in range(2)]
     assert [(packet.topic, packet.payload) for packet in packets] == [("b", b"new"), ("c", b"")]
+    reader.silent()
+
+
+def test_what_waits_goes_before_what_is_published_later():
+    """[MQTT-4.6.0-5] Of one topic, and each once."""
+    bench = Bench(max_inflight=1)
+    for topic in ("a", "b", "c"):
+        bench.broker.publish(topic, b"kept", 1, retain=True)
+    reader = bench.client("reader")
+    reader.subscribe("#", qos=1)
+    bench.broker.publish("c", b"live", 1)
+    bench.broker.publish("c", b"again", 1)
+    packets = [reader.message() for _ in range(5)]
+    assert [(packet.topic, packet.payload, packet.retain) for packet in packets if packet.topic == "c"] == [
+        ("c", b"kept", True), ("c", b"live", False), ("c", b"again", False)]
+    assert {packet.topic for packet in packets} == {"a", "b", "c"}
+    reader.silent()
+
+
+def test_what_waits_ends_with_its_subscription():
+    """[MQTT-3.10.4-2]; a subscription that is replaced gets them once more, and not twice [MQTT-3.8.4-4]."""
+    bench = Bench(max_inflight=1)
+    for topic in ("a", "b", "c"):
+        bench.broker.publish(topic, b"kept", 1, retain=True)
+    reader = bench.client("reader")
+    reader.subscribe("#", qos=1)
+    first = reader.expect(PUBLISH, topic="a")
+    assert reader.unsubscribe("#") == [0]
+    reader.ack(4, first.pid)
+    reader.silent()
+    reader.subscribe("#", qos=1)
+    reader.subscribe("#", qos=1)
+    assert [reader.message().topic for _ in range(4)] == ["a", "a", "b", "c"]
+    reader.silent()
+
+
+def test_more_than_a_look_up_visits():
+    """They come in turns of the loop, between which others are served."""
+    bench = Bench()
+    for number in range(30_000):
+        bench.engine.retained.add(Message.create(f"t/{number}", b"", retain=True))
+    reader, other = bench.client("reader"), bench.client("other")
+    reader.send(reader.frame(0x82, b"\0\1\0\0\1#\0"))
+    bench.reactor.turn(bench.now)
+    other.send(b"\xc0\0")
+    bench.reactor.turn(bench.now)
+    assert other.sock.recv(9) == b"\xd0\0"
+    assert bench.engine.metrics.snapshot()["messages/sent"] < 30_000
+    assert reader.packet().codes == [0]
+    assert len({reader.message().topic for _ in range(30_000)}) == 30_000
     reader.silent()
 
 

@@ -1,0 +1,17 @@
+"""Topic aliases to one client, for the time of its connection (MQTT 5.0, section 3.3.2.3.4)."""
+
+from libc.stdint cimport uint8_t, uint16_t
+
+cdef enum:
+    USED_BYTES = 32
+    MOST_ALIASES = 256      # the table stays small whatever the client offers; a bit each in `used`
+
+cdef class AliasTable:
+    cdef dict numbers               # topic bytes -> alias
+    cdef list topics                # by alias, from 1 on
+    cdef uint8_t[USED_BYTES] used   # since the hand passed
+    cdef uint16_t most
+    cdef uint16_t hand              # the alias looked at when none is free
+
+    cdef uint16_t alias_of(self, const uint8_t* topic, uint16_t n, bint* known) except? 0
+    cdef uint16_t give(self, uint16_t alias, bytes name) except 0
