@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POINTS = frozenset({
-    "client.authenticate", "client.enhanced_authenticate", "client.check_acl", "client.connected",
+    "client.authenticate", "client.enhanced_authenticate", "client.check_acl", "client.connected", "client.refused",
     "client.disconnected", "client.subscribe", "client.unsubscribe", "session.created", "session.resumed",
     "session.subscribed", "session.unsubscribed", "session.terminated", "message.publish",
     "message.acked",

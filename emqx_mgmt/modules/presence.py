@@ -24,15 +24,20 @@ class Presence:
 
     def start(self) -> None:
         self._broker.hooks.add("client.connected", self.connected)
+        self._broker.hooks.add("client.refused", self.refused)
         self._broker.hooks.add("client.disconnected", self.disconnected)
 
     def connected(self, client: Client, channel: Channel) -> None:
+        self.refused(client, channel, 0)
+
+    def refused(self, client: Client, channel: Channel, code: int) -> None:
+        """As EMQ X does: the same news of a CONNECT that was refused, with the reason code."""
         if self._sys.wanted:
             self._tell(client, "connected", {
                 "clientid": client.client_id,
                 "username": name_of(client),
                 "ipaddress": client.peer[0],
-                "connack": 0,
+                "connack": code,
                 "ts": int(time.time()),
                 "proto_ver": channel.proto_ver,
                 "proto_name": channel.proto_name,

@@ -75,7 +75,7 @@ GLOBAL = [
     Key("acl_cache_ttl", DURATION_KIND, "1m", "How long a verdict is remembered."),
     Key("mqtt.max_packet_size", BYTESIZE, "1MB", "The largest packet accepted; a larger one closes the connection."),
     Key("mqtt.max_clientid_len", integer(1, 65535), "65535", "The longest client id accepted, in bytes."),
-    Key("mqtt.max_topic_levels", integer(), "0", "The most levels a topic filter may have; 0 for no limit."),
+    Key("mqtt.max_topic_levels", integer(), "0", "The most levels a topic or topic filter may have; 0 for no limit."),
     Key("mqtt.max_qos_allowed", integer(0, 2), "2", "The highest QoS a client may publish or subscribe with."),
     Key("mqtt.max_topic_alias", integer(0, 65535), "0", "The highest MQTT 5 topic alias a client may use; 0 for none."),
     Key("mqtt.retain_available", FLAG, "true", "Whether clients may publish retained messages."),

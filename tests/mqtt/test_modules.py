@@ -134,6 +134,18 @@ def test_presence(version: int):
     assert told == {"clientid": "client", "username": "user", "reason": "normal"}
 
 
+def test_presence_of_those_who_are_refused():
+    """As EMQ X: the news of a connection, with the reason code."""
+    bench = Bench(max_qos_allowed=1, allow_anonymous=False)
+    bench.broker.hooks.add("client.authenticate", lambda client: client.client_id != "nobody" or None)
+    watcher = watched(bench)
+    bench.open().connect("will", 0x9B, will=("t", b"", 2, False))
+    bench.open(4).connect("nobody", 5)
+    told = [json.loads(watcher.message().payload) for _ in range(2)]
+    assert [(row["clientid"], row["connack"]) for row in told] == [("will", 0x9B), ("nobody", 0x87)]
+    assert not news(watcher)
+
+
 def test_presence_names_the_reason():
     bench = Bench()
     watcher = watched(bench, "$SYS/brokers/+/clients/+/disconnected")

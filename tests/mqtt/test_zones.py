@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 import pytest
 
 from emqx_mgmt.manage.rows import session as session_row
+from tests.broker_process import free_ports
 from tests.mqtt.bench import Bench
-from tests.mqtt.raw import DISCONNECT, PUBACK, Closed, Raw
+from tests.mqtt.raw import DISCONNECT, PUBACK
 
 # -- mountpoint ---------------------------------------------------------------------------------------
 
@@ -191,12 +193,31 @@ def test_max_subscriptions():
 
 
 def test_max_topic_levels():
-    """Of topic filters; names are not limited."""
+    """MQTT 5 is told in SUBACK and PUBACK that 0x8F, 0x90; who cannot be told so is disconnected."""
     bench = Bench(max_topic_levels=3)
     client = bench.client("client")
     assert client.subscribe("a/b/c", "a/b/c/d", "#") == [0, 0x8F, 0]
-    client.publish("a/b/c/d/e", b"", 1)
-    assert client.message().topic == "a/b/c/d/e"
+    assert [client.publish("a/b/c/d", b"", qos) for qos in (1, 2)] == [0x90, 0x90]
+    client.publish("a/b/c", b"still here", 1)
+    assert client.message().payload == b"still here"
+    client.silent()
+    for version, qos in ((5, 0), (4, 0), (4, 1)):
+        deep = bench.client("deep", version)
+        deep.send(deep.publish_packet("a/b/c/d", b"", qos, pid=qos))
+        if version == 5:
+            deep.expect(DISCONNECT, code=0x90)
+        deep.closed()
+    client.silent()
+
+
+def test_max_topic_levels_counts_what_the_client_names():
+    """Not the mountpoint; and of an alias its topic."""
+    bench = Bench(max_topic_levels=2, mountpoint="m/n/", max_topic_alias=5)
+    client = bench.client("client")
+    assert client.publish("a/b", b"", 1, topic_alias=1) == 0x10
+    assert client.publish("", b"", 1, topic_alias=1) == 0x10
+    assert client.publish("a/b/c", b"", 1, topic_alias=2) == 0x90
+    assert client.publish("", b"", 2, topic_alias=2) == 0x90
 
 
 def test_max_qos_allowed():
@@ -335,25 +356,41 @@ def test_retained_messages_bring_the_identifier():
 # -- access.N of a listener ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("rules", "admitted"), [
-    ({}, True),
-    ({"1": "deny 127.0.0.0/8"}, False),
-    ({"1": "allow 127.0.0.1", "2": "deny all"}, True),
-    ({"1": "deny all", "2": "allow 127.0.0.1"}, False),
-    ({"2": "deny all", "10": "allow all"}, False),
-])
-def test_access_rules(start_broker, rules: dict[str, str], admitted: bool):
-    """`listener.tcp.external.access.N`: the first rule that fits decides."""
-    broker = start_broker(env={f"EMQX_LISTENER__TCP__EXTERNAL__ACCESS__{n}": rule for n, rule in rules.items()})
-    client = Raw(socket.create_connection(("127.0.0.1", broker.mqtt_port)), 4)
-    if admitted:
-        client.connect("client").disconnect()
-        return
-    try:
-        client.send(client.connect_packet("client"))
-    except OSError:
-        return
-    with pytest.raises(Closed):
-        client.packet()
+ACCESS = {
+    "tcp": ({}, True),
+    "ssl": ({"1": "deny 127.0.0.0/8"}, False),
+    "ws": ({"1": "allow 127.0.0.1", "2": "deny all"}, True),
+    "wss": ({"1": "deny all", "2": "allow 127.0.0.1"}, False),
+    "tcp2": ({"2": "deny all", "10": "allow all"}, False),
+    "tcp3": ({"1": "deny 10.0.0.0/8"}, True),
+}
+
+
+def test_access_rules(start_broker):
+    """`listener.<protocol>.<name>.access.N`: the first rule that fits decides, on listeners of every kind."""
+    ports, env = dict(zip(ACCESS, free_ports(len(ACCESS)), strict=True)), {}
+    for name, (rules, _) in ACCESS.items():
+        key = f"EMQX_LISTENER__{name.rstrip('23').upper()}__{name.upper()}"
+        env[key] = f"127.0.0.1:{ports[name]}"
+        env |= {f"{key}__ACCESS__{number}": rule for number, rule in rules.items()}
+    broker = start_broker(env=env)
+    for name, (_, admitted) in ACCESS.items():
+        answer = b""
+        with socket.create_connection(("127.0.0.1", ports[name]), timeout=20) as sock, \
+                contextlib.suppress(ConnectionError):
+            sock.sendall(HELLO[name.rstrip("23")])
+            answer = sock.recv(1)
+        assert bool(answer) is admitted, name
     rows = broker.api("GET", "nodes/emqx@127.0.0.1/listeners").json()
-    assert any(row["shutdown_count"] == {"access_denied": 1} for row in rows if row["protocol"] == "mqtt:tcp")
+    refused = {row["listen_on"]: row["shutdown_count"] for row in rows}
+    for name, (_, admitted) in ACCESS.items():
+        assert admitted or refused[f"127.0.0.1:{ports[name]}"] == {"access_denied": 1}
+
+
+# Something that is answered, by a listener of each kind.
+HELLO = {
+    "tcp": b"\x10\x0c\0\4MQTT\4\2\0\0\0\0",
+    "ssl": b"\x15\3\1\0\2\1\0 no TLS",
+    "ws": b"GET / HTTP/1.1\r\nHost: here\r\n\r\n",
+    "wss": b"\x15\3\1\0\2\1\0 no TLS",
+}
