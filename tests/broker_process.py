@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,22 +19,27 @@ import requests
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 APP = ("tester", "tester-secret")
-READY_WITHIN = 20.0
+READY_WITHIN = 60.0
+# Below those that the system gives to outgoing connections, one of which could take a port before the broker does.
+PORTS = range(10_000, 32_768)
+CHANCE = random.SystemRandom()  # in no one's hands: a seed that some test sets would give two brokers one port
 
 
 def free_ports(count: int) -> list[int]:
     """Ports nobody listens on, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()
+    found: list[int] = []
+    with contextlib.ExitStack() as stack:
+        while len(found) < count:
+            sock = stack.enter_context(socket.socket())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            port = CHANCE.choice(PORTS)
+            with contextlib.suppress(OSError):
+                sock.bind(("", port))
+                found.append(port)
+    return found
 
 
-def wait_until(condition: Callable[[], Any], within: float = 5.0, what: str = "the condition") -> Any:
+def wait_until(condition: Callable[[], Any], within: float = 15.0, what: str = "the condition") -> Any:
     """Polls until `condition` gives something true, and returns it."""
     deadline = time.monotonic() + within
     while True:
@@ -50,6 +56,14 @@ def group_of(process: psutil.Process) -> int | None:
         return os.getpgid(process.pid)
     except ProcessLookupError:
         return None
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Also when nobody has taken its exit code yet: orphans wait for that until init has time."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 class BrokerProcess:
@@ -174,4 +188,4 @@ class BrokerProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.running.pid, signal.SIGKILL)
         self.running.wait(10)
-        psutil.wait_procs(group, timeout=10)
+        wait_until(lambda: all(map(has_ended, group)), what="the end of every process")

@@ -1,4 +1,4 @@
-"""Brokers for the tests: one shared by all that leave it as it was, and a factory for the rest."""
+"""Brokers for the tests: one that a file's tests share, and a factory for the rest."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from tests.broker_process import BrokerProcess
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
-    """The default broker, running for all tests of a folder; its log must not show a traceback."""
+    """The default broker, running for all tests of a file, so that what one file leaves is no other's concern; its log
+    must not show a traceback."""
     process = BrokerProcess(tmp_path_factory.mktemp("broker")).start()
     yield process
     code = process.stop()

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.broker_process import BrokerProcess, wait_until
+from tests.broker_process import BrokerProcess, has_ended, wait_until
 from tests.durable.client import PUBACK, PUBLISH, Client
 
 Start = Callable[..., BrokerProcess]
@@ -121,7 +121,7 @@ def test_store_process_dies(start_broker: Start):
     worker = broker.worker
     store = next(child for child in psutil.Process(worker.pid).children() if "process" in " ".join(child.cmdline()))
     os.kill(store.pid, signal.SIGKILL)
-    wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 10, "the worker's end")
+    wait_until(lambda: has_ended(worker), 20, "the worker's end")
     wait_until(broker.is_ready, 20, "the next worker")
     assert wait_until(lambda: connected(broker), 10).present
 

@@ -8,9 +8,9 @@ from tests.broker_process import BrokerProcess
 from tests.listeners.secured import Secured, certificates, settings
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """One broker for the folder, with short timeouts; its log must not show a traceback."""
+    """One broker for a file, with short timeouts; its log must not show a traceback."""
     made = certificates(tmp_path_factory.mktemp("certificates"))
     env, ports = settings(made)
     for name in ("SSL", "WS", "WSS", "TCP"):

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.broker_process import BrokerProcess, wait_until
+from tests.broker_process import BrokerProcess, has_ended, wait_until
 
 
 class Connector(threading.Thread):
@@ -50,7 +50,7 @@ def configured(start_broker, tmp_path: Path) -> tuple[BrokerProcess, Path]:
 
 
 def new_worker(broker: BrokerProcess, old: psutil.Process) -> None:
-    wait_until(lambda: not old.is_running() or old.status() == psutil.STATUS_ZOMBIE, 20, "the old worker's end")
+    wait_until(lambda: has_ended(old), 20, "the old worker's end")
     wait_until(broker.is_ready, 10, "the new worker")
 
 
@@ -126,7 +126,7 @@ def test_usr2_hands_every_socket_and_the_data_directory_to_a_new_master(start_br
     assert connector.failures == []
     (master,) = masters
     master.terminate()
-    wait_until(lambda: not master.is_running(), 20)
+    wait_until(lambda: has_ended(master), 20)
     assert "Traceback" not in broker.stderr
 
 
@@ -156,7 +156,7 @@ def test_the_worker_ends_when_the_master_is_killed(start_broker):
     worker = broker.worker
     os.kill(broker.running.pid, signal.SIGKILL)
     broker.wait()
-    wait_until(lambda: not worker.is_running(), 10)
+    wait_until(lambda: has_ended(worker), 20)
 
 
 def test_term_refuses_mqtt_at_once_while_a_request_is_open(start_broker):
