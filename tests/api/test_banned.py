@@ -99,10 +99,10 @@ def test_banned_are_refused_at_connect(broker: BrokerProcess, ban: Callable[...,
     assert connack(broker, "evil", "mallory") == 0
 
 
-@pytest.mark.parametrize("until", [1536146187, int(time.time()) - 1])
-def test_an_expired_ban_bans_nobody(broker: BrokerProcess, ban: Callable[..., Any], until: int) -> None:
-    assert ban("late", "client_id", until=until).status_code == 201
-    assert connack(broker, "late") == 0
+def test_an_expired_ban_bans_nobody(broker: BrokerProcess, ban: Callable[..., Any]) -> None:
+    for until in (1536146187, int(time.time()) - 1):
+        assert ban("late", "client_id", until=until).status_code == 201
+        assert connack(broker, "late") == 0
 
 
 def test_only_the_zone_that_says_so_asks(broker: BrokerProcess, ban: Callable[..., Any]) -> None:
