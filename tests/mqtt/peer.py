@@ -116,7 +116,8 @@ class Client:
         return None, 0
 
     def packets(self) -> list[Any]:
-        """What comes until the broker has answered a PINGREQ."""
+        """What comes until the broker has answered a PINGREQ. Connections are not ordered among each other: ask the
+        one that published first, then the one that should have received."""
         self.raw(PINGREQ)
         found = []
         while (packet := self.packet()) is not None:

@@ -92,6 +92,7 @@ def test_overlapping_subscriptions(client, version):
     subscriber.subscribe(f"{place}/+", options=2)
     subscriber.subscribe(f"{place}/a", options=1)
     publisher.publish(f"{place}/a", b"x", qos=2)
+    publisher.packets()
     assert [packet.qos for packet in subscriber.packets()] == [2]
 
 
