@@ -10,8 +10,12 @@ SOURCES := setup.py pyproject.toml $(wildcard router_ext/*.pyx router_ext/*.pxd)
 run: $(VENV)/.installed
 	exec $(BIN)/gunicorn wsgi:app
 
+# Two files of tests at a time; those that weigh memory and bandwidth have the machine for themselves afterwards.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	status=0; \
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/load || status=1; \
+	$(BIN)/python -m pytest tests/load || status=1; \
+	exit $$status
 
 # kill -9 of the whole broker, 50 times under load; the ordinary tests do it three times.
 test-kill: $(VENV)/.installed-test
