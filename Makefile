@@ -13,8 +13,8 @@ run: $(VENV)/.installed
 # Two files of tests at a time; those that weigh memory and bandwidth have the machine for themselves afterwards.
 test: $(VENV)/.installed-test
 	status=0; \
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/load || status=1; \
-	$(BIN)/python -m pytest tests/load || status=1; \
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/load --ignore=tests/soak || status=1; \
+	$(BIN)/python -m pytest tests/load tests/soak || status=1; \
 	exit $$status
 
 # kill -9 of the whole broker, 50 times under load; the ordinary tests do it three times.
