@@ -110,6 +110,7 @@ cdef class Channel(Connection):
     cdef Verdict check_acl(self, uint8_t access, const uint8_t* topic, size_t n) except? DENY
     cdef int remember_acl(self, uint8_t access, const uint8_t* topic, size_t n, bint allowed) except -1
     cdef int put_packet(self, bytes packet) except -1
+    cdef int count_connack(self, uint8_t code) except -1
     cdef int close_with(self, uint8_t code, str reason) except -1
     cdef int shut(self, str reason) except -1
     cdef int wake_waiters(self) except -1

@@ -13,7 +13,8 @@ from router_ext.epoll cimport EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, e
 from router_ext.inbound cimport publish
 from router_ext.journal cimport Journal
 from router_ext.metrics cimport (
-    BYTES_RECEIVED, DISCONNECT_RECEIVED, DISCONNECT_SENT, PACKETS_AUTH, PACKETS_CONNACK, PACKETS_CONNECT,
+    AUTH_SENT, BYTES_RECEIVED, CONNACK_AUTH_ERROR, CONNACK_ERROR, DISCONNECT_RECEIVED, DISCONNECT_SENT, PACKETS_AUTH,
+    PACKETS_CONNACK, PACKETS_CONNECT,
     PACKETS_PINGREQ, PACKETS_PINGRESP, PACKETS_RECEIVED, PACKETS_SENT, PACKETS_SUBACK, PACKETS_SUBSCRIBE,
     PACKETS_UNSUBACK, PACKETS_UNSUBSCRIBE, PUBACK_RECEIVED, PUBACK_SENT, PUBCOMP_RECEIVED, PUBCOMP_SENT,
     PUBLISH_RECEIVED, PUBREC_RECEIVED, PUBREC_SENT, PUBREL_RECEIVED, PUBREL_SENT,
@@ -49,7 +50,7 @@ cdef int[16] RECEIVED = [
     PACKETS_SUBSCRIBE, -1, PACKETS_UNSUBSCRIBE, -1, PACKETS_PINGREQ, -1, DISCONNECT_RECEIVED, PACKETS_AUTH]
 cdef int[16] SENT = [
     -1, -1, PACKETS_CONNACK, -1, PUBACK_SENT, PUBREC_SENT, PUBREL_SENT, PUBCOMP_SENT,
-    -1, PACKETS_SUBACK, -1, PACKETS_UNSUBACK, -1, PACKETS_PINGRESP, DISCONNECT_SENT, -1]
+    -1, PACKETS_SUBACK, -1, PACKETS_UNSUBACK, -1, PACKETS_PINGRESP, DISCONNECT_SENT, AUTH_SENT]
 
 cdef dict SOCKET_ERRORS = {ECONNRESET: "econnreset", EPIPE: "epipe", ETIMEDOUT: "etimedout"}
 
@@ -586,7 +587,16 @@ cdef class Channel(Connection):
         if self.max_packet and n > self.max_packet:
             return 0
         self.count_sent(p[0])
+        if p[0] == 0x20:
+            self.count_connack(p[3] if p[1] < 0x80 else p[4])
         return self.put(p, n)
+
+    cdef int count_connack(self, uint8_t code) except -1:
+        if code:
+            self.engine.metrics.v[<int>CONNACK_ERROR] += 1
+        if code in (4, 5, 0x86, 0x87):  # bad credentials, not authorised
+            self.engine.metrics.v[<int>CONNACK_AUTH_ERROR] += 1
+        return 0
 
     def close(self, str reason not None, code=None):
         """Ends the connection; MQTT 5 is sent DISCONNECT with `code` first, if one is given."""

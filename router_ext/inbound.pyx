@@ -14,7 +14,8 @@ from router_ext.delivery cimport Delivery, delivery_msg, delivery_of
 from router_ext.journal cimport Journal
 from router_ext.message cimport Message, msg_unref, wrap
 from router_ext.metrics cimport (
-    AWAITING_REL_EXCEEDED, DROPPED_ACL, MESSAGES_RECEIVED, PUBLISHERS_PAUSED, QOS0_RECEIVED, QOS2_DROPPED,
+    AWAITING_REL_EXCEEDED, DROPPED_ACL, MESSAGES_RECEIVED, PUBLISH_ERROR, PUBLISHERS_PAUSED, QOS0_RECEIVED,
+    QOS2_DROPPED,
 )
 from router_ext.properties cimport Property, forwardable, next_property
 from router_ext.reasons cimport (
@@ -46,6 +47,7 @@ cdef size_t publish(Channel c, uint8_t* p, size_t n, size_t header, size_t body)
         code = check_publish(c, &packet)
     if code:
         c.count_received(3, 1)
+        c.engine.metrics.v[<int>PUBLISH_ERROR] += 1
         c.violation(<uint8_t>code)
         return 0
     if c.zone.publish_limit_count and over_rate(c):
@@ -257,6 +259,7 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
     elif deep:
         code = RC_TOPIC_NAME_INVALID
     elif c.zone.check_payload_format and not payload_as_said(packet):
+        c.engine.metrics.v[<int>PUBLISH_ERROR] += 1
         code = RC_PAYLOAD_FORMAT_INVALID
     else:
         code = RC_SUCCESS if forward(c, packet) else RC_NO_MATCHING_SUBSCRIBERS

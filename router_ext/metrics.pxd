@@ -56,6 +56,14 @@ cdef enum Metric:
     PUBLISHERS_PAUSED
     AWAITING_REL_EXCEEDED
     RETAINED_REFUSED
+    CONNACK_ERROR          # from here on, those that v3.2 added
+    CONNACK_AUTH_ERROR
+    PUBLISH_ERROR
+    SUBSCRIBE_ERROR
+    SUBSCRIBE_AUTH_ERROR
+    UNSUBSCRIBE_ERROR
+    AUTH_SENT
+    AUTH_ANONYMOUS
     METRICS
 
 cdef class Metrics:

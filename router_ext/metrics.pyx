@@ -23,10 +23,17 @@ EXTENDED = (
 """This broker's own: why messages were lost or not retained, how often a publisher was paused, and QoS 2 messages
 of MQTT 3 beyond `max_awaiting_rel`."""
 
-if len(NAMES) != DOCUMENTED or len(EXTENDED) != METRICS - DOCUMENTED:
+LATER = (
+    "packets/connack/error", "packets/connack/auth_error", "packets/publish/error",
+    "packets/subscribe/error", "packets/subscribe/auth_error", "packets/unsubscribe/error", "packets/auth/sent",
+    "auth/mqtt/anonymous",
+)
+"""Those that v3.2 added. `error`: refused for whatever reason, `auth_error`: for want of rights."""
+
+if len(NAMES) != DOCUMENTED or len(EXTENDED) != CONNACK_ERROR - DOCUMENTED or len(LATER) != METRICS - CONNACK_ERROR:
     raise ImportError("router_ext.metrics: names and enumeration differ")
 
-cdef dict INDEX = {name: position for position, name in enumerate(NAMES + EXTENDED)}
+cdef dict INDEX = {name: position for position, name in enumerate(NAMES + EXTENDED + LATER)}
 
 
 cdef class Metrics:
@@ -40,7 +47,19 @@ cdef class Metrics:
     def extended(self):
         """The counters beyond the documented ones, {name: count}."""
         cdef int i
-        return {EXTENDED[i]: self.v[<int>DOCUMENTED + i] for i in range(<int>METRICS - <int>DOCUMENTED)}
+        return {EXTENDED[i]: self.v[<int>DOCUMENTED + i] for i in range(len(EXTENDED))}
+
+    def later(self):
+        """The counters that v3.2 added, {name: count}."""
+        cdef int i
+        found = {LATER[i]: self.v[<int>CONNACK_ERROR + i] for i in range(len(LATER))}
+        found["packets/publish/error"] += self.v[<int>DROPPED_ACL]
+        found["packets/publish/auth_error"] = self.v[<int>DROPPED_ACL]
+        return found
+
+    def count(self, str name):
+        """One more. For what is counted in Python, which is rare."""
+        self.v[<int>INDEX[name]] += 1
 
     def __getitem__(self, str name):
         return self.v[<int>INDEX[name]]

@@ -9,11 +9,14 @@ from emqx_mgmt.manage import Cluster
 
 
 def list_all_metrics(cluster: Cluster) -> list[Counters]:
-    return [Counters(node.metrics(extended()), node.name, "metrics") for node in cluster.running()]
+    return [
+        Counters(node.metrics(extended()), node.later_metrics(), node.name, "metrics") for node in cluster.running()
+    ]
 
 
 def list_node_metrics(cluster: Cluster, node: str) -> Counters:
-    return Counters(cluster.named(node).metrics(extended()))
+    here = cluster.named(node)
+    return Counters(here.metrics(extended()), here.later_metrics())
 
 
 ENDPOINTS = (

@@ -79,14 +79,16 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Numbers by name, under `key` when they have one, beside `node` when that is given."""
+    """Numbers by name, under `key` when they have one, beside `node` when that is given. `later`: those that only v3.2
+    has, which are shown with its names."""
 
     values: Mapping[str, int]
+    later: Mapping[str, int]
     node: str | None = None
     key: str | None = None
 
     def shown(self, names: str) -> dict[str, Any]:
-        values = dotted(self.values) if names == "dots" else self.values
+        values = dotted({**self.values, **self.later}) if names == "dots" else self.values
         about: dict[str, Any] = {} if self.node is None else {"node": self.node}
         return about | ({self.key: values} if self.key is not None else dict(values))
 

@@ -102,6 +102,15 @@ class Broker:
         """Counters beyond the documented ones: why messages were dropped, how often a publisher was paused."""
         return self.engine.metrics.extended()
 
+    def later_metrics(self) -> dict[str, int]:
+        """Counters that v3.2 has beyond the documented ones."""
+        return self.engine.metrics.later()
+
+    def later_stats(self) -> dict[str, int]:
+        """Gauges that v3.2 has beyond the documented ones: rows of subscription options, one for each subscription."""
+        stats = self.stats_book.rows()
+        return {f"suboptions/{end}": stats[f"subscriptions/{end}"] for end in ("count", "max")}
+
     def own_stats(self) -> dict[str, int]:
         """Gauges beyond the documented ones: what waits for sockets at this moment."""
         return self.engine.egress.figures()

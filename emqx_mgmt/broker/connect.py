@@ -126,6 +126,8 @@ class Connecting:
         answer = Grant(proven.is_super) if proven else self._broker.hooks.fold("client.authenticate", client)
         if answer is None:
             answer = channel.zone.allow_anonymous
+            if answer:
+                self._broker.engine.metrics.count("auth/mqtt/anonymous")
         if answer is True:
             answer = Grant()
         if not isinstance(answer, Grant):

@@ -84,6 +84,8 @@ class Subscribing:
                 continue
             new = self.add(channel.session, mounted(channel, topic), options, subid)
             retained.append((mounted(channel, topic), options, new))
+        if max(codes) > 2:
+            self._count_refused(codes)
         if channel.proto_ver != 5:
             codes = [code if code <= 2 else FAILURE for code in codes]
         channel.send_after_commit(
@@ -91,11 +93,19 @@ class Subscribing:
         for topic, options, new in retained:
             self.send_retained(channel.session, topic, options, subid, new)
 
+    def _count_refused(self, codes: list[int]) -> None:
+        """A SUBSCRIBE of which not everything was granted."""
+        self._broker.engine.metrics.count("packets/subscribe/error")
+        if reasons.NOT_AUTHORIZED in codes:
+            self._broker.engine.metrics.count("packets/subscribe/auth_error")
+
     def on_unsubscribe(self, channel: Channel, packet: Unsubscribe) -> None:
         """[MQTT-3.10.4-5] Always answered, also when nothing was subscribed."""
         self._broker.hooks.run("client.unsubscribe", channel.context, packet.filters)
         codes = [reasons.SUCCESS if self.remove(channel.session, mounted(channel, topic))
                  else reasons.NO_SUBSCRIPTION_EXISTED for topic in packet.filters]
+        if any(codes):
+            self._broker.engine.metrics.count("packets/unsubscribe/error")
         channel.send_after_commit(encode_unsuback(packet.packet_id, codes, {}, channel.proto_ver))
 
     # -- the table ----------------------------------------------------------------------------------

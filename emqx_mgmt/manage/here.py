@@ -117,6 +117,13 @@ class ThisNode:
         broker = self._node.broker
         return broker.metrics() | broker.own_metrics() if extended else broker.metrics()
 
+    def later_metrics(self) -> dict[str, int]:
+        """What v3.2 has beyond the documented ones."""
+        return self._node.broker.later_metrics()
+
+    def later_stats(self) -> dict[str, int]:
+        return self._node.broker.later_stats()
+
     def stats(self, extended: bool = False) -> dict[str, int]:
         broker = self._node.broker
         return broker.stats() | broker.own_stats() if extended else broker.stats()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.api.reference import LISTENER, METRICS, STATS, assert_shape
 from tests.api.test_clients import NODE, Client, connect, publish
 from tests.broker_process import BrokerProcess, wait_until
+from tests.mqtt.raw import DISCONNECT, Raw
 
 __all__ = ["connect"]
 
@@ -20,6 +23,18 @@ DOTTED = {
     "messages/qos2/dropped": "messages.qos2.dropped",
     "bytes/received": "bytes.received",
 }
+# What v3.2 has beyond the document.
+LATER = (
+    "packets.connack.error",
+    "packets.connack.auth_error",
+    "packets.publish.error",
+    "packets.publish.auth_error",
+    "packets.subscribe.error",
+    "packets.subscribe.auth_error",
+    "packets.unsubscribe.error",
+    "packets.auth.sent",
+    "auth.mqtt.anonymous",
+)
 
 
 def metrics(broker: BrokerProcess) -> dict[str, int]:
@@ -50,13 +65,14 @@ def test_stats_are_flat_and_have_the_document_s_names(broker: BrokerProcess) -> 
 def test_names_with_dots(broker: BrokerProcess) -> None:
     slashes = metrics(broker)
     dots = broker.api("GET", f"nodes/{NODE}/metrics?_names=dots").json()
-    assert len(dots) == len(slashes)
+    assert len(dots) == len(slashes) + len(LATER)
+    assert set(LATER) <= set(dots)
     assert not [name for name in dots if "/" in name]
     for slash, dot in DOTTED.items():
         assert dots[dot] == slashes[slash]
     header = broker.api("GET", f"nodes/{NODE}/stats", headers={"X-API-Style": "envelope, dots"}).json()
     assert header["code"] == 0
-    assert set(header["data"]) == {name.replace("/", ".") for name in STATS}
+    assert set(header["data"]) == {name.replace("/", ".") for name in STATS} | {"suboptions.count", "suboptions.max"}
 
 
 def test_counters_move(broker: BrokerProcess, connect: Callable[..., Client]) -> None:
@@ -160,3 +176,40 @@ def test_shutdown_reasons_are_counted(broker: BrokerProcess, data: bytes) -> Non
         peer.sendall(data)
         assert peer.recv(100) == b""
     wait_until(lambda: counted() == before + 1)
+
+
+def test_refusals_as_v32_counts_them(tmp_path: Path, start_broker: Callable[..., BrokerProcess]) -> None:
+    """`error` for whatever is refused, `auth_error` for want of rights; CONNECT without credentials is counted too."""
+    rules = tmp_path / "acl.conf"
+    rules.write_text('{deny, all, pubsub, ["secret"]}.\n{allow, all}.\n')
+    broker = start_broker(env={"EMQX_ACL_FILE": str(rules), "EMQX_MQTT__MAX_QOS_ALLOWED": "1"})
+
+    def client() -> Raw:
+        return Raw(socket.create_connection(("127.0.0.1", broker.mqtt_port)))
+
+    def moved() -> set[str]:
+        """Those that went up by one since the last time."""
+        before = dict(seen)
+        seen.update({name: broker.api("GET", f"nodes/{NODE}/metrics/?_names=dots").json()[name] for name in LATER})
+        return {name for name in LATER if seen[name] == before[name] + 1}
+
+    seen = dict.fromkeys(LATER, 0)
+    assert moved() == set()
+    one = client().connect("c")
+    assert moved() == {"auth.mqtt.anonymous"}
+    client().connect("d", code=0x9B, will=("w", b"", 2, False))
+    assert moved() == {"packets.connack.error"}
+    assert one.subscribe("a", "secret") == [0, 0x87]
+    assert moved() == {"packets.subscribe.error", "packets.subscribe.auth_error"}
+    assert one.unsubscribe("never") == [0x11]
+    assert moved() == {"packets.unsubscribe.error"}
+    one.publish("secret", b"x", 1)
+    assert moved() == {"packets.publish.error", "packets.publish.auth_error"}
+    one.send(one.publish_packet("a", b"x", 2, pid=9))
+    one.expect(DISCONNECT, code=0x9B)
+    assert moved() == {"packets.publish.error"}
+    client().connect("e", code=0x8C, auth_method="none such")
+    assert moved() == {"packets.connack.error"}
+    broker.api("PUT", "configs/emqx", json={"key": "mqtt.allow_anonymous", "value": "false"})
+    client().connect("f", code=0x87)
+    assert moved() == {"packets.connack.error", "packets.connack.auth_error"}

@@ -30,6 +30,13 @@ METRICS = ["bytes/received", "bytes/sent", "messages/dropped", "messages/qos0/re
            "packets/puback/missed", "packets/pubcomp/missed", "packets/publish/received", "packets/publish/sent",
            "packets/pubrec/missed", "packets/pubrel/missed", "packets/received", "packets/sent", "packets/suback",
            "packets/subscribe", "packets/unsuback", "packets/unsubscribe"]
+DOTTED = ["bytes.received", "messages.qos1.received", "packets.connect.received", "packets.connack.sent",
+          "packets.connack.error", "packets.connack.auth_error", "packets.publish.error", "packets.publish.auth_error",
+          "packets.subscribe.received", "packets.subscribe.error", "packets.subscribe.auth_error",
+          "packets.suback.sent", "packets.unsubscribe.received", "packets.unsubscribe.error", "packets.unsuback.sent",
+          "packets.pingreq.received", "packets.pingresp.sent", "packets.auth.received", "packets.auth.sent",
+          "auth.mqtt.anonymous", "messages.forward", "messages.retained"]
+
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +123,18 @@ def test_a_collector_with_typed_nodes(poll: Callable[[str], Any]) -> None:
     assert [type(node[name]) for name in ("process_available", "process_used", "max_fds", "connections")] == [int] * 4
     assert re.fullmatch(r"\d+\.\d\d[KMG]", node["memory_used"])
     assert all(float(node[name]) >= 0 for name in ("load1", "load5", "load15"))
+
+
+def test_names_with_dots(poll: Callable[[str], Any], client: Client) -> None:
+    """As 3.2 has them, chosen in the address: tools that take an address take its query too."""
+    before = poll("/api/v3/nodes/" + NODE + "/metrics/?_names=dots")["data"]
+    assert all(type(before[name]) is int for name in DOTTED)
+    assert not [name for name in before if "/" in name]
+    assert before["packets.connack.sent"] >= 1
+    assert before["auth.mqtt.anonymous"] >= 1
+    stats = poll("/api/v3/stats/?_names=dots")["data"][0]
+    assert {name.replace("/", ".") for name in STATS} <= set(stats)
+    assert {"suboptions.count", "suboptions.max"} <= set(stats)
 
 
 def test_an_agent_without_any_style(released: BrokerProcess) -> None:
