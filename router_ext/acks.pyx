@@ -230,7 +230,7 @@ cdef int on_pubcomp(Channel c, uint16_t pid) except -1:
 
 cdef int acked(Channel c, Slot* slot) except -1:
     if c.engine.acked_hooked:
-        c.engine.policy.on_acked(c.session, wrap(slot.msg))
+        c.engine.report(("message.acked", c.session, wrap(slot.msg)))
     return 0
 
 

@@ -25,8 +25,11 @@ cdef class Engine:
     cdef readonly bint publish_hooked      # `message.publish` has handlers: the broker sees every message
     cdef list hooked_prefixes            # or those below these prefixes only, bytes,
     cdef uint8_t hooked_first[256]       # and 1 for each byte that one of them begins with
-    cdef public bint delivered_hooked
-    cdef public bint acked_hooked
+    cdef bint delivered_hooked           # `message.delivered` has handlers,
+    cdef bint dropped_hooked             # `message.dropped`,
+    cdef bint acked_hooked               # `message.acked`,
+    cdef list reports                    # and what they are told at the end of the turn: (point, argument ...)
+    cdef uint32_t each_from              # bytes of payload from which on QoS 0 goes out message by message
     cdef public bint acl_hooked          # an ACL source is there
     cdef public bint shared_dispatch_ack
     cdef public Journal journal          # None when nothing is durable
@@ -62,7 +65,11 @@ cdef class Engine:
     cdef const uint8_t* flavour(self, Delivery* d, uint8_t version, uint8_t retain, Recipient* r,
                                 size_t* n) except NULL
     cdef size_t packet_size(self, Session s, Msg* msg, uint8_t qos, uint32_t subid) noexcept
-    cdef int drop_too_large(self, Session s) except -1
+    cdef int drop_too_large(self, Session s, Msg* msg) except -1
+    cdef int report(self, tuple event) except -1
+    cdef int tell(self) except -1
+    cdef int dropped(self, Session s, Msg* msg, int counter) except -1
+    cdef int dropped_all(self, Session s, Delivery* d, int counter) except -1
     cdef void count_sent(self, Msg* msg, uint8_t qos) noexcept
     cdef int send_pubrel(self, Session s, uint16_t pid) except -1
     cdef int retry(self, Session s, int64_t sent_before) except -1

@@ -39,6 +39,12 @@ cdef enum:
     ACK_PATIENCE = 1000         # ms
     QUEUE_EXCESS = 67108864     # bytes a queue may hold beyond its limit in messages
 
+# What handlers of `message.dropped` are told, by the counter.
+cdef dict DROP_REASONS = {
+    <int>MESSAGES_DROPPED: "no_subscribers", <int>DROPPED_QUEUE_FULL: "queue_full", <int>DROPPED_SLOW: "slow_subscriber",
+    <int>DROPPED_TOO_LARGE: "too_large", <int>DROPPED_QOS0_OFFLINE: "qos0_offline", <int>DROPPED_EXPIRED: "expired",
+}
+
 
 cdef class Engine:
 
@@ -57,6 +63,8 @@ cdef class Engine:
         self.drained = []
         self.graveyard = []
         self.hooked_prefixes = []
+        self.reports = []
+        self.each_from = LARGE_PAYLOAD
 
     def __dealloc__(self):
         free(self.inbuf)
@@ -186,6 +194,52 @@ cdef class Engine:
                 return True
         return False
 
+    def hook_reports(self, bint delivered, bint dropped, bint acked):
+        """Whether the broker's `on_reports` is to hear of each message delivered, dropped or acknowledged."""
+        self.delivered_hooked = delivered
+        self.dropped_hooked = dropped
+        self.acked_hooked = acked
+        self.each_from = 0 if delivered else LARGE_PAYLOAD
+
+    cdef int report(self, tuple event) except -1:
+        """Handlers are told at the end of the turn: what they publish must not come between this message's copies."""
+        self.reports.append(event)
+        if not self.in_turn and self.wake:
+            self.wake()
+        return 0
+
+    cdef int tell(self) except -1:
+        """What handlers do here is told in the next turn."""
+        cdef list reports = self.reports
+        if reports:
+            self.reports = []
+            self.policy.on_reports(reports)
+        return 0
+
+    cdef int dropped(self, Session s, Msg* msg, int counter) except -1:
+        """`s` does not get the message, or with None nobody does. NULL: one that only the store has."""
+        self.metrics.v[counter] += 1
+        if self.dropped_hooked:
+            self.report(("message.dropped", s, wrap(msg) if msg != NULL else None, DROP_REASONS[counter]))
+        return 0
+
+    cdef int dropped_all(self, Session s, Delivery* d, int counter) except -1:
+        """`dropped` for each message of a delivery."""
+        cdef Delivery one
+        cdef size_t pos = 0
+        if not self.dropped_hooked:
+            self.metrics.v[counter] += d.count
+            return 0
+        if d.count == 1:
+            return self.dropped(s, checked(delivery_msg(d)), counter)
+        one = d[0]
+        one.count = 1
+        while delivery_next(d, &pos, &one.payload, &one.payload_len):
+            one.msg = NULL
+            self.dropped(s, checked(delivery_msg(&one)), counter)
+            msg_unref(one.msg)
+        return 0
+
     # -- routing ----------------------------------------------------------------------------------------------------
 
     cdef int route(self, Delivery* d, Session publisher) except -1:
@@ -198,7 +252,7 @@ cdef class Engine:
         self.flavour_of = NULL
         if m.n_plain + m.n_groups == 0:
             if not d.sys:
-                self.metrics.v[<int>MESSAGES_DROPPED] += d.count
+                self.dropped_all(None, d, MESSAGES_DROPPED)
             return 0
         for i in range(m.n_plain):
             self.deliver(d, m.plain + i, publisher)
@@ -230,9 +284,8 @@ cdef class Engine:
         cdef size_t n
         if conn.slow:
             s.mqueue_dropped += d.count
-            self.metrics.v[<int>DROPPED_SLOW] += d.count
-            return 0
-        if d.payload_len >= LARGE_PAYLOAD or (not s.direct and one_by_one(d, r, s)):
+            return self.dropped_all(s, d, DROPPED_SLOW)
+        if d.payload_len >= self.each_from or (not s.direct and one_by_one(d, r, s)):
             return self.deliver_each(d, r, s, 0, retain)
         if d.verbatim and d.version == s.version and r.nids == 0 and retain == 0:
             bytes = d.frames
@@ -240,7 +293,7 @@ cdef class Engine:
         else:
             bytes = self.flavour(d, s.version, retain, r, &n)
         if not s.direct and d.count == 1 and n > s.peer_max_packet:
-            return self.drop_too_large(s)
+            return self.drop_too_large(s, checked(delivery_msg(d)))
         conn.put(bytes, n)
         self.spent += n
         s.deliver_msg += d.count
@@ -297,15 +350,11 @@ cdef class Engine:
         return 0
 
     cdef int deliver_one(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1:
-        cdef Msg* msg = delivery_msg(d)
+        cdef Msg* msg = checked(delivery_msg(d))
         cdef Msg* own
-        if msg == NULL:
-            raise MemoryError
         if r.nids < 2:
             return self.deliver_msg(s, msg, qos, retain, r.ids[0] if r.nids else 0)
-        own = with_identifiers(msg, r.ids, r.nids)
-        if own == NULL:
-            raise MemoryError
+        own = checked(with_identifiers(msg, r.ids, r.nids))
         try:
             return self.deliver_msg(s, own, qos, retain, 0)
         finally:
@@ -321,8 +370,7 @@ cdef class Engine:
         if qos == 0:
             if conn.slow:
                 s.mqueue_dropped += 1
-                self.metrics.v[<int>DROPPED_SLOW] += 1
-                return 0
+                return self.dropped(s, msg, DROPPED_SLOW)
             if s.queued_qos0:
                 return self.store(s, msg, qos, retain, subid)
             self.send_msg(s, msg, 0, retain, 0, subid, 0)
@@ -332,7 +380,7 @@ cdef class Engine:
         if s.queued or s.stored or not s.window_open() or conn.slow or conn.outbox.pending > self.egress.high_water:
             return self.store(s, msg, qos, retain, subid)
         if s.peer_max_packet and self.packet_size(s, msg, qos, subid) > s.peer_max_packet:
-            return self.drop_too_large(s)
+            return self.drop_too_large(s, msg)
         if s.sid:
             q = Queued(msg, 0, subid, qos, retain, self.shared)
             return self.send_in_window(s, &q)
@@ -372,8 +420,7 @@ cdef class Engine:
         if qos == 0 and ((s.conn is None and not s.zone.mqueue_store_qos0)
                          or (full and (q.count == 0 or q.items[q.head].qos)) or (durable and self.journal.behind())):
             s.mqueue_dropped += 1
-            self.metrics.v[<int>DROPPED_QOS0_OFFLINE] += 1
-            return 0
+            return self.dropped(s, msg, DROPPED_QOS0_OFFLINE)
         if full and qos and self.keeps_up(s):
             self.gate = s
             waits = True
@@ -412,14 +459,13 @@ cdef class Engine:
         if s.drop_oldest(msg, &oldest):
             if oldest.entry:
                 self.forget_place(s, oldest.entry, oldest.msg)
+            self.dropped(s, oldest.msg, DROPPED_QUEUE_FULL)
             msg_unref(oldest.msg)
         elif limit and s.queued == 0 and not s.paging and s.stored > s.stored_in_flight and s.waiting() >= limit:
             self.journal.drop_oldest(s.sid, 1)
             s.count_stored(-1)
             s.mqueue_dropped += 1
-        else:
-            return 0
-        self.metrics.v[<int>DROPPED_QUEUE_FULL] += 1
+            self.dropped(s, NULL, DROPPED_QUEUE_FULL)
         return 0
 
     cdef int forget_place(self, Session s, uint64_t entry, Msg* msg) except -1:
@@ -484,8 +530,7 @@ cdef class Engine:
         cdef Group* members = self.router.group(topic_filter, len(topic_filter), group, len(group))
         cdef Delivery d
         if members == NULL:
-            self.metrics.v[<int>MESSAGES_DROPPED] += 1
-            return 0
+            return self.dropped(None, message.msg, MESSAGES_DROPPED)
         delivery_of(&d, message.msg, self.now)
         d.retain = False
         return self.deliver_member(&d, members, <uint64_t>hash(message.client_id))
@@ -503,11 +548,10 @@ cdef class Engine:
             remaining += props + varint_size(<uint32_t>props)
         return 1 + varint_size(<uint32_t>remaining) + remaining
 
-    cdef int drop_too_large(self, Session s) except -1:
+    cdef int drop_too_large(self, Session s, Msg* msg) except -1:
         """[MQTT-3.1.2-24] [MQTT-3.1.2-25] Dropped as if it had been sent."""
         s.mqueue_dropped += 1
-        self.metrics.v[<int>DROPPED_TOO_LARGE] += 1
-        return 0
+        return self.dropped(s, msg, DROPPED_TOO_LARGE)
 
     cdef int send_msg(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint8_t dup, uint32_t subid,
                       uint16_t pid) except -1:
@@ -519,7 +563,7 @@ cdef class Engine:
         cdef bint known = False
         cdef uint8_t* dst
         if qos == 0 and s.peer_max_packet and self.packet_size(s, msg, qos, subid) > s.peer_max_packet:
-            return self.drop_too_large(s)
+            return self.drop_too_large(s, msg)
         if s.aliases is not None and (
                 s.peer_max_packet == 0 or self.packet_size(s, msg, qos, subid) + ALIAS_ROOM <= s.peer_max_packet):
             alias = s.aliases.alias_of(msg_topic(msg) + hidden, topic_len, &known)
@@ -540,6 +584,8 @@ cdef class Engine:
         s.deliver_msg += 1
         self.count_sent(msg, qos)
         self.spent += n
+        if self.delivered_hooked and not dup:
+            self.report(("message.delivered", s, wrap(msg)))
         return self.egress.touch(conn, n)
 
     cdef void count_sent(self, Msg* msg, uint8_t qos) noexcept:
@@ -578,14 +624,14 @@ cdef class Engine:
                 break
             try:
                 if msg_expired(q.msg, self.now):
-                    self.metrics.v[<int>DROPPED_EXPIRED] += 1
                     self.metrics.v[<int>MESSAGES_EXPIRED] += 1
+                    self.dropped(s, q.msg, DROPPED_EXPIRED)
                     self.forget_place(s, q.entry, q.msg)
                 elif q.qos == 0:
                     self.send_msg(s, q.msg, 0, q.retain, 0, q.subid, 0)
                     self.forget_place(s, q.entry, q.msg)
                 elif s.peer_max_packet and self.packet_size(s, q.msg, q.qos, q.subid) > s.peer_max_packet:
-                    self.drop_too_large(s)
+                    self.drop_too_large(s, q.msg)
                     self.forget_place(s, q.entry, q.msg)
                 else:
                     self.send_in_window(s, &q)
@@ -646,7 +692,7 @@ cdef class Engine:
         if slot.state == WAIT_PUBCOMP:
             return self.send_pubrel(s, pid)
         if s.peer_max_packet and self.packet_size(s, slot.msg, slot.qos, slot.subid) > s.peer_max_packet:
-            self.drop_too_large(s)
+            self.drop_too_large(s, slot.msg)
             self.forget_place(s, slot.entry, slot.msg)
             s.window_done(slot)
             return 0
@@ -839,9 +885,7 @@ cdef class Engine:
                 and self.retained.find(d.topic, d.topic_len) == NULL):
             self.metrics.v[<int>RETAINED_REFUSED] += 1
             return 0
-        msg = delivery_msg(d)
-        if msg == NULL:
-            raise MemoryError
+        msg = checked(delivery_msg(d))
         self.retained.put(msg)
         self.store_retained(d, msg)
         self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
@@ -859,18 +903,25 @@ cdef class Engine:
         return True
 
     def sweep_retained(self, uint32_t budget):
-        """Removes expired retained messages, looking at no more than `budget` of them; returns how many are gone."""
-        cdef int gone
+        """Removes expired retained messages, from the store on disk too, looking at no more than `budget` of them."""
+        cdef bytes topic
         if self.retained is None:
-            return 0
-        gone = self.retained.sweep(self.now, budget, <int64_t>self.retained_expiry * 1000)
+            return
+        for topic in self.retained.sweep(self.now, budget, <int64_t>self.retained_expiry * 1000):
+            if self.journal is not None:
+                self.journal.delete_fact(FACT_RETAINED, 0, topic, <uint32_t>len(topic))
         self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
-        return gone
 
     cdef int store_retained(self, Delivery* d, Msg* msg) except -1:
         if self.journal is not None and not d.sys:
             self.journal.put_message(FACT_RETAINED, d.topic, d.topic_len, msg)
         return 0
+
+
+cdef inline Msg* checked(Msg* msg) except NULL:
+    if msg == NULL:
+        raise MemoryError
+    return msg
 
 
 cdef bint accepts(Session s) noexcept:

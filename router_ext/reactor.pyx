@@ -144,7 +144,7 @@ cdef class Reactor:
             self.settle()
         finally:
             engine.in_turn = False
-        return len(engine.ready) > 0
+        return len(engine.ready) > 0 or len(engine.reports) > 0
 
     def tick(self, int64_t now):
         """The periodic part: slow subscribers, silent clients, retries, paused listeners. Call it every 100 ms or so;
@@ -239,6 +239,7 @@ cdef class Reactor:
         cdef Engine engine = self.engine
         cdef Channel c
         cdef list work
+        engine.tell()
         if engine.journal is not None:
             engine.journal.flush()
         while True:

@@ -154,21 +154,24 @@ cdef class RetainedStore:
                 self.forget(number)
         return removed
 
-    def sweep(self, int64_t now_ms, uint32_t budget, int64_t lifetime_ms=0) -> int:
-        """Removes messages whose Message Expiry Interval has passed [MQTT-3.3.2-5]; how many.
+    def sweep(self, int64_t now_ms, uint32_t budget, int64_t lifetime_ms=0) -> list:
+        """Removes messages whose Message Expiry Interval has passed [MQTT-3.3.2-5]; their topics.
 
         Looks at no more than `budget` records and goes on behind them the next time. `now_ms` is monotonic.
         `lifetime_ms`: how long messages are kept that bring no interval of their own, but for those below $SYS;
         0 for ever."""
-        cdef uint32_t removed = 0, end = pool_end(&self.records)
+        cdef uint32_t end = pool_end(&self.records)
         cdef uint32_t looks = min(budget, end) if self.expiring or lifetime_ms else 0
+        cdef list removed = []
+        cdef Msg* msg
         while looks:
             looks -= 1
             self.swept = self.swept + 1 if self.swept + 1 < end else 0
             if is_kept(&self.records, self.swept) and outlived(kept_at(&self.records, self.swept).msg, now_ms,
                                                                lifetime_ms):
+                msg = kept_at(&self.records, self.swept).msg
+                removed.append(msg_topic(msg)[:msg.topic_len])
                 self.forget(self.swept)
-                removed += 1
         return removed
 
     def memory(self) -> int:

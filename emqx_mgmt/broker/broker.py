@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.access import Access
 from emqx_mgmt.broker.connect import Connecting
+from emqx_mgmt.broker.delayed import Delayed
 from emqx_mgmt.broker.durable import Durable
 from emqx_mgmt.broker.enhanced import Enhanced
 from emqx_mgmt.broker.flapping import Flapping
@@ -68,6 +69,7 @@ class Broker:
         self.response_topic_prefix = response_topic_prefix
         self.stats_book = Stats(self)
         self.access = Access(self)
+        self.delayed = Delayed(self.engine)
         self.durable = Durable(self)
         self.sessions_life = Sessions(self)
         self.connecting = Connecting(self)
@@ -186,8 +188,10 @@ class Broker:
     def on_publish(self, channel: Channel, message: Message) -> Message | None:
         return self.publish_hooks(message)
 
-    def on_acked(self, session: Session, message: Message) -> None:
-        self.hooks.run("message.acked", session, message)
+    def on_reports(self, reports: list[tuple[Any, ...]]) -> None:
+        """What became of messages, where a handler of message.delivered, message.dropped or message.acked wants it."""
+        for point, *args in reports:
+            self.hooks.run(point, *args)
 
     def on_retained_sent(self, session: Session, topic_filter: bytes, options: int, subid: int) -> None:
         self.durable.subscribed(session, topic_filter.decode(), options, subid)
@@ -263,5 +267,5 @@ class Broker:
         engine = self.engine
         prefixes = self.hooks.prefixes("message.publish")
         engine.hook_publish("" in prefixes, [prefix.encode() for prefix in prefixes if prefix])
-        engine.acked_hooked = self.hooks.any("message.acked")
+        engine.hook_reports(*map(self.hooks.any, ("message.delivered", "message.dropped", "message.acked")))
         self.access.update()

@@ -181,12 +181,16 @@ class Durable:
         self._restore_retained(stored, retained)
         for session, topic, options, subid in owed:
             self._engine.owe_retained(session, retained.search(topic), options, subid)
+        self._broker.delayed.restore(
+            (row, self._engine.restore_message(body)) for _, row, body in stored.rows("delayed"))
         wills = {sid: decode_will(value) for sid, _, value in stored.rows("will")}
         now = time.time()
         for sid, session in sessions.items():
             self._leave(session, rows[sid], wills.get(sid), now)
-        if sessions or len(retained):
-            log.info("Restored %d sessions and %d retained messages.", len(sessions), len(retained))
+        delayed = len(self._broker.delayed)
+        if sessions or len(retained) or delayed:
+            log.info("Restored %d sessions, %d retained messages and %d delayed ones.",
+                     len(sessions), len(retained), delayed)
 
     def _restore_sessions(self, rows: dict[int, SessionRow], stored: Stored,
                           zone_of: Callable[[str], Zone]) -> dict[int, Session]:

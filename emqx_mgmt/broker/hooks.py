@@ -22,7 +22,7 @@ POINTS = frozenset({
     "client.authenticate", "client.enhanced_authenticate", "client.check_acl", "client.connected", "client.refused",
     "client.disconnected", "client.subscribe", "client.unsubscribe", "session.created", "session.resumed",
     "session.subscribed", "session.unsubscribed", "session.terminated", "message.publish",
-    "message.acked",
+    "message.delivered", "message.dropped", "message.acked",
 })
 
 

@@ -11,14 +11,13 @@ from pathlib import Path
 from types import ModuleType
 
 from emqx_mgmt.broker.hooks import HandlerFailed
-from emqx_mgmt.plugins.faults import Faults, Watched
+from emqx_mgmt.plugins.faults import PATIENCE_S, Faults, Watched
 from emqx_mgmt.plugins.plugin import Plugin
 from emqx_mgmt.settings.table import find
 
 log = logging.getLogger(__name__)
 
 GROUP = "emqx_mgmt.plugins"
-IMPORT_S = 10.0  # of the processor, for all that a plugin imports
 SHIPPED_PACKAGE = "emqx_mgmt.plugins.shipped"
 SHIPPED = [
     EntryPoint(name, f"{SHIPPED_PACKAGE}.{module}", GROUP)
@@ -71,7 +70,7 @@ class Catalogue:
 
     def _add(self, origin: EntryPoint) -> None:
         try:
-            plugin = Watched(origin.name, "import", origin.load, Faults(), patience=IMPORT_S)()
+            plugin = Watched(origin.name, "import", origin.load, Faults(), patience=PATIENCE_S)()
         except HandlerFailed:
             log.error("The plugin of %s cannot be imported and is not listed", origin.value)
             return

@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 # A fault that repeats is told with its traceback once in this many seconds.
 TELL_AGAIN_S = 10.0
+# Of the processor, for importing and loading. Five times as long by the clock, and it still ends before gunicorn takes
+# the worker for dead.
+PATIENCE_S = 5.0
 
 
 class Burned(BaseException):

@@ -19,7 +19,7 @@ from msgspec import Struct
 from emqx_mgmt.broker.hooks import HandlerFailed
 from emqx_mgmt.plugins.catalogue import ELSEWHERE, Catalogue
 from emqx_mgmt.plugins.config import Config, ConfigError
-from emqx_mgmt.plugins.faults import Burned, Watched, enter
+from emqx_mgmt.plugins.faults import PATIENCE_S, Burned, Watched, enter
 from emqx_mgmt.plugins.host import Host
 from emqx_mgmt.plugins.plugin import Plugin, Route
 from emqx_mgmt.plugins.services import THREADS, Services
@@ -348,7 +348,7 @@ class Plugins:
             instance.load()
             return Loaded(instance, host, tuple(instance.routes()))
 
-        watched = Watched(plugin.name, "load", begin, host.faults, patience=LOAD_DEADLINE_S)
+        watched = Watched(plugin.name, "load", begin, host.faults, patience=PATIENCE_S)
         with gevent.Timeout(LOAD_DEADLINE_S):
             loaded: Loaded = enter(watched, (), {})
             return loaded

@@ -56,7 +56,7 @@ class Store(RuleBasedStateMachine):
     def time_passes(self, seconds):
         self.now += seconds * 1000
         over = [topic for topic, (_, end) in self.kept.items() if end is not None and end <= self.now]
-        assert self.store.sweep(self.now, 1 << 20) == len(over)
+        assert sorted(self.store.sweep(self.now, 1 << 20)) == sorted(topic.encode() for topic in over)
         for topic in over:
             del self.kept[topic]
 
@@ -162,14 +162,14 @@ def test_a_sweep_looks_at_no_more_than_its_budget_mqtt_3_3_2_5():
     store = RetainedStore()
     for i in range(3000):
         store.add(Message.create(f"t/{i}", b"x", retain=True, expiry=1 if i % 3 else None))
-    assert store.sweep(999, 1 << 20) == 0
-    assert store.sweep(1000, 100) <= 100
+    assert not store.sweep(999, 1 << 20)
+    assert len(store.sweep(1000, 100)) <= 100
     turns = 0
     while len(store) > 1000:
-        assert store.sweep(1000, 100) <= 100
+        assert len(store.sweep(1000, 100)) <= 100
         turns += 1
     assert turns < 100
-    assert store.sweep(1 << 40, 1 << 20) == 0
+    assert not store.sweep(1 << 40, 1 << 20)
     assert sorted(store.topics()) == sorted(f"t/{i}" for i in range(0, 3000, 3))
 
 

@@ -11,7 +11,12 @@ import pytest
 from tests.broker_process import BrokerProcess
 
 INSTALLED = Path(__file__).parent / "installed"
-PLUGINS = {"rogue_auth": "RogueAuth", "rogue_load": "RogueLoad", "test_everything": "Everything"}
+PLUGINS = {
+    "rogue_auth": "rogue_plugins:RogueAuth", "rogue_load": "rogue_plugins:RogueLoad",
+    "rogue_service": "service_plugins:RogueService", "test_everything": "rogue_plugins:Everything",
+    "test_gauge": "service_plugins:Gauge",
+    "test_http_auth": "service_plugins:HttpAuth", "test_witness": "service_plugins:Witness",
+}
 NODE = "nodes/emqx@127.0.0.1"
 
 
@@ -20,7 +25,7 @@ def site(tmp_path: Path) -> Path:
     """A directory of installed packages with the tests' plugins, as an installer leaves it."""
     site = tmp_path / "site"
     shutil.copytree(INSTALLED, site)
-    install(site, "rogue", {name: f"rogue_plugins:{word}" for name, word in PLUGINS.items()})
+    install(site, "rogue", PLUGINS)
     return site
 
 

@@ -13,15 +13,15 @@ class Client:
     """Connects at once; `code` is CONNACK's reason code. A context manager that leaves with DISCONNECT."""
 
     def __init__(self, port: int, client_id: str = "", username: str | None = None, password: str | None = None,
-                 version: int = paho.MQTTv311, **connect: Any) -> None:
+                 version: int = paho.MQTTv311, clean: bool = True, **connect: Any) -> None:
         self.messages: queue.Queue[paho.MQTTMessage] = queue.Queue()
         self._acks: dict[int, threading.Event] = {}
         self._answered = threading.Event()
         self.code: int | None = None
         self.connack: Any = None
         self.published: dict[int, Any] = {}
-        clean = {} if version == paho.MQTTv5 else {"clean_session": True}
-        self.paho = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id, protocol=version, **clean)
+        self.paho = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id, protocol=version,
+                                **({} if version == paho.MQTTv5 else {"clean_session": clean}))
         if username is not None:
             self.paho.username_pw_set(username, password)
         self.paho.on_connect = self._on_connect

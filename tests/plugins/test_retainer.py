@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import paho.mqtt.client as paho
 import pytest
 
@@ -66,6 +69,20 @@ def test_settings_are_hot_over_both_entries_and_survive(start_broker):
     assert [item for item in broker.api("GET", f"{NODE}/configs").json() if item["app"] == "emqx_retainer"] == [
         item for item in items if item["app"] == "emqx_retainer"]
     assert broker.api("DELETE", "configs/emqx_retainer?key=retainer.expiry_interval").json() == "ok"
+
+
+def test_what_expires_leaves_the_disk_too(start_broker):
+    """MQTT 5.0 [MQTT-3.3.2-5]."""
+    broker = start_broker()
+    properties = paho.Properties(paho.PacketTypes.PUBLISH)
+    with Client(broker.mqtt_port, version=paho.MQTTv5) as client:
+        client.publish("stays", b"1", retain=True)
+        properties.MessageExpiryInterval = 1
+        client.publish("goes", b"1", retain=True, properties=properties)
+        wait_until(lambda: retained(broker) == 1, 10)
+    assert broker.stop() == 0
+    with closing(sqlite3.connect(broker.data_dir / "messages.db")) as store:
+        assert store.execute("SELECT key FROM retained").fetchall() == [(b"stays",)]
 
 
 def test_hot_keys_are_listed_while_the_plugin_runs(retaining: BrokerProcess):
