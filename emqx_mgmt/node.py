@@ -29,7 +29,7 @@ from emqx_mgmt.listeners.renewal import Renewal
 from emqx_mgmt.modules import modules_of
 from emqx_mgmt.monitor import HubLag, Monitor, watches
 from emqx_mgmt.plugins import Plugins
-from emqx_mgmt.settings import Settings
+from emqx_mgmt.settings import Settings, log_levels
 from emqx_mgmt.storage import PUBLIC_PASSWORD, Store, backup
 from emqx_mgmt.storage.messages import Recovered, StoreLink, read_back
 from router_ext.journal import Journal
@@ -229,7 +229,7 @@ class Node:
         for zone in self.zones.values():
             refresh(zone, self.settings)
         self.broker.access.use(AclRules(self.settings["acl_file"].rules))
-        logging.getLogger().setLevel(self.settings["log.level"].upper())
+        log_levels.apply(self.settings)
 
     def drain(self) -> None:
         """No new MQTT connections; those that are open are told to go elsewhere."""

@@ -9,6 +9,7 @@ from flask import Flask
 from emqx_mgmt.api import (
     alarms,
     apps,
+    audit,
     auth,
     banned,
     brokers,
@@ -20,6 +21,7 @@ from emqx_mgmt.api import (
     explain,
     index,
     listeners,
+    log_levels,
     metrics,
     monitoring,
     mqtt,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 RESOURCES = (
     alarms,
     apps,
+    audit,
     banned,
     brokers,
     configs,
@@ -57,6 +60,7 @@ RESOURCES = (
     events,
     explain,
     listeners,
+    log_levels,
     metrics,
     mqtt,
     nodes,
@@ -100,4 +104,5 @@ def build(node: Node) -> Flask:
     style.install(app, node)
     errors.install(app)
     transfer.install(app)
+    audit.install(app, node)
     return app

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from emqx_mgmt.api.access import ADMINISTRATOR, Role
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.manage import Cluster
@@ -18,10 +19,13 @@ MASK = "******"
 
 Text = Annotated[str, Meta(min_length=1)]
 UnixSeconds = Annotated[int, Meta(ge=0, lt=1 << 53)]
+Scope = Annotated[str, Meta(pattern="^[a-z0-9_-]+$")]
+LONGEST_OVERLAP = 30 * 86400
 
 
 class Properties(Struct):
-    """What an update replaces; what it leaves out becomes undefined, and `status` true."""
+    """What an update replaces; what it leaves out becomes undefined, and `status` true. But `role` and `scopes`, which
+    v3 does not know, stay: a tool of v3 must not make an administrator by changing a name."""
 
     name: Text = UNDEFINED
     desc: str = UNDEFINED
@@ -29,10 +33,19 @@ class Properties(Struct):
     expired: UnixSeconds | Literal["undefined"] | None = None
     style: Literal["bare", "envelope"] | None = None
     names: Literal["slashes", "dots"] | None = None
+    role: Role | UnsetType = UNSET
+    scopes: list[Scope] | UnsetType | None = UNSET
 
-    def application(self, app_id: str) -> Application:
+    def application(self, before: Application) -> Application:
         expired = self.expired if isinstance(self.expired, int) else None
-        return Application(app_id, self.name, self.desc, self.status, expired, self.style, self.names)
+        role, scopes = before.role, before.scopes
+        if self.role is not UNSET:
+            role = self.role
+        if self.scopes is not UNSET:
+            scopes = None if self.scopes is None else tuple(self.scopes)
+        return Application(
+            before.app_id, self.name, self.desc, self.status, expired, self.style, self.names, role, scopes
+        )
 
 
 class NewApplication(Properties, kw_only=True):
@@ -51,7 +64,7 @@ class Listed(Struct):
 
 
 class Shown(Struct):
-    """`style` and `names` appear where they are set."""
+    """`style`, `names` and `scopes` appear where they are set, and a `role` that is not administrator."""
 
     app_id: str
     secret: str
@@ -61,10 +74,18 @@ class Shown(Struct):
     expired: int | str
     style: str | UnsetType = UNSET
     names: str | UnsetType = UNSET
+    role: str | UnsetType = UNSET
+    scopes: list[str] | UnsetType = UNSET
 
 
 class Secret(Struct):
     secret: str
+
+
+class Rotation(Struct):
+    """For how many seconds the old secret counts beside the new one."""
+
+    overlap: Annotated[int, Meta(ge=0, le=LONGEST_OVERLAP)] = 0
 
 
 def list_apps(cluster: Cluster) -> list[Listed]:
@@ -87,24 +108,28 @@ def lookup_app(cluster: Cluster, appid: str) -> Shown | list[Shown]:
         _expired(app),
         app.style or UNSET,
         app.names or UNSET,
+        UNSET if app.role == ADMINISTRATOR else app.role,
+        UNSET if app.scopes is None else list(app.scopes),
     )
 
 
 def add_app(cluster: Cluster, params: NewApplication) -> Secret:
-    secret = cluster.here.applications.add(params.application(params.app_id), params.secret)
+    new = params.application(Application(params.app_id, params.name))
+    secret = cluster.here.applications.add(new, params.secret)
     if secret is None:
         raise Refused("alread_existed")
     return Secret(secret)
 
 
 def update_app(cluster: Cluster, appid: str, params: Properties) -> Done:
-    if not cluster.here.applications.update(params.application(appid)):
+    before = cluster.here.applications.get(appid)
+    if before is None or not cluster.here.applications.update(params.application(before)):
         raise Refused("ont_found")
     return Done()
 
 
-def rotate_secret(cluster: Cluster, appid: str) -> Secret:
-    secret = cluster.here.applications.rotate(appid)
+def rotate_secret(cluster: Cluster, appid: str, params: Rotation) -> Secret:
+    secret = cluster.here.applications.rotate(appid, params.overlap)
     if secret is None:
         raise Refused("ont_found")
     return Secret(secret)
@@ -131,6 +156,7 @@ ENDPOINTS = (
         "/apps/:appid/secret",
         "Give an application a new secret",
         rotate_secret,
+        takes=Rotation,
         listed=False,
     ),
 )

@@ -7,6 +7,9 @@ public is exempt.
 from __future__ import annotations
 
 import ipaddress
+import pwd
+import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import flask
@@ -14,6 +17,7 @@ from flask_httpauth import HTTPBasicAuth
 
 from emqx_mgmt.api.endpoint import PREFIX
 from emqx_mgmt.api.throttle import Throttle
+from emqx_mgmt.listeners.control import user_of
 from emqx_mgmt.storage import PUBLIC_PASSWORD, Application, User
 
 if TYPE_CHECKING:
@@ -29,6 +33,13 @@ STILL_PUBLIC = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Local:
+    """A user of this machine, on the command line: the control socket lets in the broker's own user and root only."""
+
+    username: str
+
+
 def install(app: flask.Flask, node: Node) -> None:
     logins = Logins(node)
     app.extensions["logins"] = logins
@@ -36,6 +47,9 @@ def install(app: flask.Flask, node: Node) -> None:
     basic.verify_password(logins.caller)
 
     def ask() -> flask.Response | None:
+        flask.g.caller = _local()
+        if flask.g.caller is not None:
+            return None
         given = flask.request.authorization
         # Flask-HTTPAuth's own reading of the header takes any scheme for Basic.
         caller = basic.authenticate(given, None) if given is not None and given.type == "basic" else None
@@ -90,6 +104,11 @@ class Logins:
         return user
 
 
+def origin() -> str:
+    """Where the request comes from: an address, or `local` for the control socket."""
+    return "local" if _control_socket() is not None else _peer()
+
+
 def is_public_abroad(password: str) -> bool:
     """The well-known password, from another machine or through a proxy that says it is one."""
     return password == PUBLIC_PASSWORD and not asked_from_here()
@@ -105,6 +124,23 @@ def refusal(text: str = UNAUTHORIZED) -> flask.Response:
     """All causes look alike."""
     headers = {"WWW-Authenticate": f'Basic Realm="{REALM}"'}
     return flask.Response(text, 401, headers, content_type="text/plain")
+
+
+def _control_socket() -> socket.socket | None:
+    """The connection, if it is one of the control socket: the only one that is no TCP."""
+    sock: socket.socket | None = flask.request.environ.get("gunicorn.socket")
+    return sock if sock is not None and sock.family == socket.AF_UNIX else None
+
+
+def _local() -> Local | None:
+    sock = _control_socket()
+    if sock is None:
+        return None
+    uid = user_of(sock)
+    try:
+        return Local(pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        return Local(str(uid))
 
 
 def _peer() -> str:

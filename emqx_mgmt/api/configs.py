@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from emqx_mgmt.api.endpoint import Endpoint
@@ -10,6 +12,7 @@ from emqx_mgmt.api.render import Done
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.here import ThisNode
 from emqx_mgmt.manage.rows import ConfigItem
+from emqx_mgmt.plugins.config import MASK
 
 
 class NodeConfig(Struct):
@@ -52,6 +55,12 @@ def reset_config(cluster: Cluster, app: str, params: Reset) -> Done:
     return Done()
 
 
+def conceal(cluster: Cluster, given: dict[str, Any], app: str, **_path: str) -> dict[str, Any]:
+    """For the audit record."""
+    hidden = cluster.here.configuration.is_secret(app, str(given.get("key")))
+    return {"key": given.get("key"), "value": MASK if hidden else given.get("value")}
+
+
 def _configure(node: ThisNode, app: str, change: Change) -> None:
     try:
         node.configuration.configure(app, change.key, change.value)
@@ -69,6 +78,7 @@ ENDPOINTS = (
         "Update config of an application in the cluster",
         update_config,
         takes=Change,
+        conceals=conceal,
     ),
     Endpoint(
         "update_node_config",
@@ -77,6 +87,7 @@ ENDPOINTS = (
         "Update config of an application on a node",
         update_node_config,
         takes=Change,
+        conceals=conceal,
     ),
     Endpoint(
         "reset_config",

@@ -11,7 +11,7 @@ import flask
 from msgspec import Struct
 from werkzeug.exceptions import NotFound
 
-from emqx_mgmt.api import parameters
+from emqx_mgmt.api import access, parameters
 from emqx_mgmt.api.render import respond
 from emqx_mgmt.manage import Cluster
 
@@ -29,6 +29,9 @@ class Endpoint:
 
     For the description: `described` says what is taken where `takes` is a function; `fails`, that also a GET may
     be refused, as everything else may.
+
+    Calls are in the audit record unless the method is GET or the endpoint is not `audited`; secrets among the
+    parameters are known by their names, or masked by `conceals(cluster, parameters, **path)`.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Endpoint:
     batch: bool = False
     described: type[Struct] | None = None
     fails: bool = False
+    audited: bool = True
+    conceals: Callable[..., dict[str, Any]] | None = None
 
     @property
     def shape(self) -> type[Struct] | None:
@@ -51,6 +56,12 @@ class Endpoint:
     @property
     def refuses(self) -> bool:
         return self.fails or self.method != "GET"
+
+    @property
+    def scope(self) -> str:
+        """The resource, by the first word of the path that is no node."""
+        words = self.path.strip("/").split("/")
+        return words[2] if words[0] == "nodes" and len(words) > 2 else words[0]
 
     @property
     def rule(self) -> str:
@@ -83,9 +94,12 @@ def view_of(endpoint: Endpoint) -> Callable[..., flask.Response]:
         if flask.request.method != endpoint.method:
             raise NotFound  # Werkzeug routes HEAD as GET; the v3 API has no HEAD.
         cluster: Cluster = flask.current_app.extensions["cluster"]
+        flask.g.endpoint = endpoint
+        access.demand(endpoint)
         if endpoint.batch:
-            return respond(handler(cluster, params=parameters.rows(), **path))
-        given = parameters.given()
+            flask.g.params = rows = parameters.rows()
+            return respond(handler(cluster, params=rows, **path))
+        flask.g.params = given = parameters.given()
         if endpoint.takes is not None:
             path["params"] = parameters.converted(given, endpoint.takes)
         return respond(handler(cluster, **path))

@@ -15,6 +15,7 @@ from emqx_mgmt.api import render
 from emqx_mgmt.manage.errors import (
     MISSING_PARAMETER,
     NOT_JSON,
+    UNKNOWN_ERROR,
     WRONG_PARAMETER,
     ConfigRefused,
     MqttRefused,
@@ -44,6 +45,10 @@ class MissingParameter(ParameterError):
         super().__init__(f"missing required parameter {name}")
 
 
+class Forbidden(Exception):
+    """The caller is known and may not do this."""
+
+
 class MalformedBody(ParameterError):
     status = 400
     code = NOT_JSON
@@ -60,6 +65,7 @@ def not_found(_error: Exception | None = None) -> flask.Response:
 
 def install(app: flask.Flask) -> None:
     app.register_error_handler(ParameterError, _parameter_error)
+    app.register_error_handler(Forbidden, _forbidden)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(MqttRefused, _mqtt_refused)
@@ -74,6 +80,10 @@ def install(app: flask.Flask) -> None:
 
 def _parameter_error(error: ParameterError) -> flask.Response:
     return render.failure(error.status, error.code, str(error), {"message": str(error), "errorCode": error.code})
+
+
+def _forbidden(error: Forbidden) -> flask.Response:
+    return render.failure(403, UNKNOWN_ERROR, str(error), {"message": str(error)})
 
 
 def _refused(error: Refused) -> flask.Response:

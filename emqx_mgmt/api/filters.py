@@ -23,7 +23,7 @@ from router_ext.topic import topic_matches, valid_filter
 # Names of v4.1 for what v3 calls otherwise.
 ALIASES = {"clientid": "client_id", "ip_address": "ipaddress"}
 # Fields that show a date as text; a bound may also be unix seconds.
-DATES = ("connected_at", "created_at", "published_at")
+DATES = ("at", "connected_at", "created_at", "published_at")
 DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 MATCH = "_match_topic"
 

@@ -140,7 +140,15 @@ def _from_base64(payload: Any) -> bytes:
 
 
 ENDPOINTS = (
-    Endpoint("mqtt_publish", "POST", "/mqtt/publish", "Publish a MQTT message", mqtt_publish, takes=Publish),
+    Endpoint(
+        "mqtt_publish",
+        "POST",
+        "/mqtt/publish",
+        "Publish a MQTT message",
+        mqtt_publish,
+        takes=Publish,
+        audited=False,
+    ),
     Endpoint("mqtt_subscribe", "POST", "/mqtt/subscribe", "Subscribe a topic", mqtt_subscribe, takes=Subscribe),
     Endpoint(
         "mqtt_unsubscribe",

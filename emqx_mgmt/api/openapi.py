@@ -38,6 +38,7 @@ DESCRIPTIONS = {
     "201": "Created",
     "400": "The body is not what it should be",
     "401": "No valid credentials",
+    "403": "The application's role or scopes do not allow it",
     "404": "No such path or name",
     "408": "The body did not come in time",
     "413": "The body is too large",
@@ -177,6 +178,8 @@ def _responses(endpoint: Endpoint, described: Described, envelope: bool) -> Sche
         answers["201" if result is Created else "200"] = _json(_bare(result, endpoint, described))
         malformed = _json(_object(message=MESSAGE, errorCode=CODE))
         answers |= dict.fromkeys(("400", "413", "422"), malformed)
+        if not endpoint.public:
+            answers["403"] = _json(_object(message=MESSAGE))
         if endpoint.refuses:
             answers["500"] = _json({"anyOf": [_object(message=MESSAGE), _object(code=CODE)]})
     if result is EventStream:

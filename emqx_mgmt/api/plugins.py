@@ -11,6 +11,7 @@ from emqx_mgmt.api.render import Done
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.rows import PluginSetting
 from emqx_mgmt.plugins import PluginRow
+from emqx_mgmt.plugins.config import MASK
 
 
 class NodePlugins(Struct):
@@ -50,6 +51,12 @@ def update_plugin_configs(cluster: Cluster, node: str, plugin: str, params: dict
     return Done()
 
 
+def conceal(cluster: Cluster, given: dict[str, Any], node: str, plugin: str) -> dict[str, Any]:
+    """For the audit record."""
+    is_secret = cluster.here.configuration.is_secret
+    return {key: MASK if is_secret(plugin, key) else value for key, value in given.items()}
+
+
 ENDPOINTS = (
     Endpoint("list_all_plugins", "GET", "/plugins/", "List all plugins in the cluster", list_all_plugins),
     Endpoint("list_node_plugins", "GET", "/nodes/:node/plugins/", "List all plugins on a node", list_node_plugins),
@@ -71,5 +78,6 @@ ENDPOINTS = (
         "Update configurations of a plugin on the node",
         update_plugin_configs,
         takes=dict,
+        conceals=conceal,
     ),
 )

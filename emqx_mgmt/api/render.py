@@ -115,6 +115,7 @@ def plain(value: Any) -> flask.Response:
 
 
 def failure(status: int, code: int, message: str, bare: Any) -> flask.Response:
+    flask.g.failure = message  # for the audit record
     if flask.g.style == "envelope":
         return _json({"code": code, "message": message})
     return _json(bare, status)

@@ -90,7 +90,8 @@ def _authenticate(cluster: Cluster, username: str, password: str) -> None:
 
 
 ENDPOINTS = (
-    Endpoint("auth_user", "POST", "/auth", "Authenticate an user", auth_user, takes=Credentials, public=True),
+    Endpoint("auth_user", "POST", "/auth", "Authenticate an user", auth_user, takes=Credentials, public=True,
+             audited=False),
     Endpoint(
         "change_pwd",
         "PUT",

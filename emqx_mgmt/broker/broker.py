@@ -18,6 +18,7 @@ from emqx_mgmt.broker.durable import Durable
 from emqx_mgmt.broker.enhanced import Enhanced
 from emqx_mgmt.broker.flapping import Flapping
 from emqx_mgmt.broker.hooks import HandlerFailed, Hooks
+from emqx_mgmt.broker.refusals import Refusals
 from emqx_mgmt.broker.sessions import Sessions
 from emqx_mgmt.broker.stats import Stats
 from emqx_mgmt.broker.subscribing import Subscribing
@@ -76,6 +77,7 @@ class Broker:
         self.enhanced = Enhanced(self)
         self.subscribing = Subscribing(self)
         self.flapping = Flapping(ban)
+        self.refusals = Refusals()
         self.online = 0
         self.now = 0  # monotonic ms of the latest turn
         self.check_acl = self.access.check_publish
@@ -219,6 +221,8 @@ class Broker:
         self.enhanced.forget(channel)
         session = channel.session
         if session is None:
+            if reason == "unacceptable_protocol_version":
+                self.refusals.refused("", None, channel.peer, reasons.TEXTS[reasons.UNSUPPORTED_PROTOCOL_VERSION])
             return
         self.online -= 1
         if session.channel is None:
@@ -248,6 +252,7 @@ class Broker:
                 channel.close("idle_timeout" if channel.is_shaken else "handshake_timeout")
         self.timers.run(now)
         self.flapping.sweep(now)
+        self.refusals.tick(now)
         self.durable.keep_time()
         self.stats_book.tick()
 

@@ -39,7 +39,7 @@ class Connecting:
             self._check_banned(channel, client)
             self._check_will(channel, packet)
         except Refused as refused:
-            self.refuse(channel, refused.code, client)
+            self.refuse(channel, client or packet, refused)
             return
         if client.auth_method is not None:
             channel.context = client
@@ -51,23 +51,23 @@ class Connecting:
     def _proven(self, channel: Channel, packet: Connect, client: Client, outcome: Proven | Refused) -> None:
         """The end of an enhanced authentication. The user it names is the connection's; CONNECT may name no other."""
         if isinstance(outcome, Refused):
-            self.refuse(channel, outcome.code, client)
+            self.refuse(channel, client, outcome)
             return
         if packet.username not in (None, outcome.username):
-            self.refuse(channel, reasons.NOT_AUTHORIZED, client)
+            self.refuse(channel, client, Refused(reasons.NOT_AUTHORIZED, "it names another user than it has proven"))
             return
         client.username = outcome.username
         try:
             self._check_mountpoint(channel, client)
             self._check_banned(channel, client)
         except Refused as refused:
-            self.refuse(channel, refused.code, client)
+            self.refuse(channel, client, refused)
             return
         self._decide(channel, packet, client, outcome)
 
     def _decide(self, channel: Channel, packet: Connect, client: Client, proven: Proven | None) -> None:
         hooks = self._broker.hooks
-        denied: Grant | Refused = Refused(reasons.NOT_AUTHORIZED)
+        denied: Grant | Refused = Refused(reasons.NOT_AUTHORIZED, "the decision failed or took too long")
         if hooks.may_block("client.authenticate") or (packet.will and hooks.may_block("client.check_acl")):
             self._broker.verdicts.ask(
                 lambda: self._authorise(channel, packet, client, proven), denied,
@@ -125,28 +125,30 @@ class Connecting:
         The chain is not asked about a client that has proven who it is."""
         answer = Grant(proven.is_super) if proven else self._broker.hooks.fold("client.authenticate", client)
         if answer is None:
-            answer = channel.zone.allow_anonymous
-            if answer:
-                self._broker.engine.metrics.count("auth/mqtt/anonymous")
-        if answer is True:
+            if not channel.zone.allow_anonymous:
+                return Refused(reasons.NOT_AUTHORIZED, "nothing decides about it, and allow_anonymous is off")
+            self._broker.engine.metrics.count("auth/mqtt/anonymous")
+        if answer in (None, True):
             answer = Grant()
         if not isinstance(answer, Grant):
-            return Refused(reasons.NOT_AUTHORIZED)
+            return Refused(reasons.NOT_AUTHORIZED, "authentication says no")
         client.is_super = answer.is_super
         if packet.will and channel.zone.enable_acl and not client.is_super and not self._broker.access.decide(
                 client, ACCESS_PUBLISH, packet.will.topic, channel.zone):
-            return Refused(reasons.NOT_AUTHORIZED)
+            return Refused(reasons.NOT_AUTHORIZED, "it may not publish to its will's topic")
         return answer
 
     # -- outcome ------------------------------------------------------------------------------------
 
-    def refuse(self, channel: Channel, code: int, client: Client | None) -> None:
-        """`client` is None where it could not be identified."""
+    def refuse(self, channel: Channel, who: Client | Connect, refused: Refused) -> None:
+        """`who` is the CONNECT itself where the client could not be identified."""
+        code = refused.code
+        self._broker.refusals.refused(who.client_id, who.username, channel.peer, refused.why or reasons.TEXTS[code])
         connack, word = reasons.refusal(code, channel.proto_ver, channel.explanation(code, 5))
         channel.send(connack)
         channel.close(word)
-        if client is not None:
-            self._broker.hooks.run("client.refused", client, channel, code)
+        if isinstance(who, Client):
+            self._broker.hooks.run("client.refused", who, channel, code)
 
     def _finish(self, channel: Channel, packet: Connect, client: Client, answer: Grant | Refused,
                 proven: Proven | None) -> None:
@@ -154,19 +156,19 @@ class Connecting:
         if channel.is_closed:
             return
         if isinstance(answer, Refused):
-            self.refuse(channel, answer.code, client)
+            self.refuse(channel, client, answer)
             return
         expiry = expiry_interval(channel.zone, packet)
         before = self._broker.sessions.get(client.client_id)
         stored_before = before is not None and before.is_stored
         if self._broker.durable.full and (expiry or stored_before):
-            self.refuse(channel, reasons.QUOTA_EXCEEDED, client)
+            self.refuse(channel, client, Refused(reasons.QUOTA_EXCEEDED, "the message store is full"))
             return
         properties = {} if packet.proto_ver != 5 else self._properties(channel.zone, packet, client, expiry, proven)
         if packet.proto_ver == 5 and channel.max_packet:
             properties = fitting(properties, channel.max_packet)
             if len(encode_connack(False, reasons.SUCCESS, properties, 5)) > channel.max_packet:
-                self.refuse(channel, reasons.PACKET_TOO_LARGE, client)  # what it has to be told does not fit
+                self.refuse(channel, client, Refused(reasons.PACKET_TOO_LARGE, "it takes no packet as long as CONNACK"))
                 return
         channel.context = client
         session, present = self._broker.sessions_life.open(channel, client.client_id, client.username, expiry)

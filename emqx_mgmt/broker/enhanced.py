@@ -136,4 +136,4 @@ class Enhanced:
         if channel.is_open:
             channel.close("protocol_error", reasons.PROTOCOL_ERROR)
         else:
-            self._broker.connecting.refuse(channel, reasons.PROTOCOL_ERROR, channel.context)
+            self._broker.connecting.refuse(channel, channel.context, Refused(reasons.PROTOCOL_ERROR))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Refused(Exception):
-    """CONNECT is refused with an MQTT 5 reason code."""
+    """CONNECT is refused with an MQTT 5 reason code; `why` is for the log, where the code does not say it."""
 
     code: int
+    why: str = ""

@@ -1,11 +1,18 @@
 """The command line, `emqx-mgmt`."""
 
+from __future__ import annotations
+
 # Before anything else is imported: the broker runs in this process.
 from gevent import monkey
 
 monkey.patch_all()
 
+from typing import TYPE_CHECKING  # noqa: E402
+
 import click  # noqa: E402
+
+if TYPE_CHECKING:
+    from emqx_mgmt.cli.control import Control
 
 
 @click.group()
@@ -28,6 +35,92 @@ def defaults() -> None:
     from emqx_mgmt.settings.sample import sample
 
     click.echo(sample(), nl=False)
+
+
+CONFIG = click.option("--config", type=click.Path(exists=True, dir_okay=False), help="The configuration file.")
+
+
+def broker(config: str | None) -> Control:
+    """The broker that runs with this configuration."""
+    from emqx_mgmt.cli.control import Control
+    from emqx_mgmt.cli.data import data_dir
+
+    return Control(data_dir(config))
+
+
+@main.group()
+def plugins() -> None:
+    """List the plugins of the running broker, load and unload them."""
+
+
+@plugins.command("list")
+@CONFIG
+def list_plugins(config: str | None) -> None:
+    """Show each plugin and whether it is loaded."""
+    from emqx_mgmt.cli.control import list_plugins
+
+    list_plugins(broker(config))
+
+
+def plugin_command(what: str, doc: str) -> None:
+    @plugins.command(what, help=doc)
+    @click.argument("plugin")
+    @CONFIG
+    def command(plugin: str, config: str | None) -> None:
+        from emqx_mgmt.cli.control import change_plugin
+
+        change_plugin(broker(config), plugin, what)
+
+
+plugin_command("load", "Load PLUGIN; it stays loaded over restarts.")
+plugin_command("unload", "Unload PLUGIN; it stays unloaded over restarts.")
+plugin_command("reload", "Read the settings of PLUGIN again and restart it.")
+
+
+@main.group()
+def log() -> None:
+    """Show and change how much the running broker logs."""
+
+
+@log.command("levels")
+@CONFIG
+def log_levels(config: str | None) -> None:
+    """Show the level of each component."""
+    from emqx_mgmt.cli.control import list_levels
+
+    list_levels(broker(config))
+
+
+@log.command("set-level")
+@click.argument("component")
+@click.argument("level", type=click.Choice(["debug", "info", "warning", "error"]))
+@CONFIG
+def set_log_level(component: str, level: str, config: str | None) -> None:
+    """Set the level of COMPONENT, now and over restarts."""
+    from emqx_mgmt.cli.control import set_level
+
+    set_level(broker(config), component, level)
+
+
+@log.command("reset-level")
+@click.argument("component")
+@CONFIG
+def reset_log_level(component: str, config: str | None) -> None:
+    """Take `set-level` back."""
+    from emqx_mgmt.cli.control import reset_level
+
+    reset_level(broker(config), component)
+
+
+@main.command("rotate-secret")
+@click.argument("app_id")
+@click.option("--overlap", type=int, default=0, help="For how many seconds the old secret counts as well.")
+@CONFIG
+def rotate_app_secret(app_id: str, overlap: int, config: str | None) -> None:
+    """Give the application APP_ID a new secret and show it."""
+    from emqx_mgmt.cli.control import rotate_secret
+
+    rotate_secret(broker(config), app_id, overlap)
 
 
 @main.group()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emqx_mgmt.manage import rows
 from emqx_mgmt.manage.errors import ConfigRefused, Refused, Unknown
 from emqx_mgmt.plugins import PluginRefused, PluginRow, UnknownPlugin
+from emqx_mgmt.settings import log_levels
 from emqx_mgmt.settings.hot import CORE, HOT_KEYS, HotKey, find_hot
 
 if TYPE_CHECKING:
@@ -47,6 +48,36 @@ class Configuration:
             return
         with _plugin_errors():
             self._node.plugins.take_back(app, name)
+
+    def is_secret(self, app: str, name: str) -> bool:
+        """Whether a value is not to be shown; so is that of a setting nobody knows."""
+        if app == CORE:
+            return find_hot(name) is None
+        try:
+            key = self._node.plugins.config(app).find(name)
+        except (UnknownPlugin, PluginRefused):
+            return True
+        return key is None or key.secret
+
+    # -- log levels -------------------------------------------------------------------------------
+
+    def log_levels(self) -> list[rows.LogLevel]:
+        return [rows.LogLevel(one, log_levels.level_of(one), self._node.settings.is_set(log_levels.key_of(one)))
+                for one in self._components()]
+
+    def set_log_level(self, component: str, level: str) -> None:
+        self._node.change_setting(self._level_key(component), level)
+
+    def reset_log_level(self, component: str) -> None:
+        self._node.reset_setting(self._level_key(component))
+
+    def _components(self) -> list[str]:
+        return [*log_levels.COMPONENTS, *(row.name for row in self._node.plugins.rows())]
+
+    def _level_key(self, component: str) -> str:
+        if component not in self._components():
+            raise Unknown(component)
+        return log_levels.key_of(component)
 
     # -- plugins ----------------------------------------------------------------------------------
 

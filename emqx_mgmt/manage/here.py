@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.node import Node
     from emqx_mgmt.storage import Applications, Bans, ScramUsers, Users
+    from emqx_mgmt.storage.audit import Audit
 
 # What Prometheus clients of all languages call the figures of their process.
 PROCESS = "process_"
@@ -55,6 +56,10 @@ class ThisNode:
     @property
     def applications(self) -> Applications:
         return self._node.store.applications
+
+    @property
+    def audit(self) -> Audit:
+        return self._node.store.audit
 
     @property
     def users(self) -> Users:

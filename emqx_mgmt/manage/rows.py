@@ -137,6 +137,14 @@ class ConfigItem(Struct, gc=False):
     app: str
 
 
+class LogLevel(Struct, gc=False):
+    """`set`: by a setting of its own."""
+
+    component: str
+    level: str
+    set: bool
+
+
 class PluginSetting(Struct, gc=False):
     """`required`: a value is set."""
 

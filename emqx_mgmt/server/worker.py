@@ -8,6 +8,7 @@ import logging
 import os
 import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -17,6 +18,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from emqx_mgmt.listeners import close_listeners
 from emqx_mgmt.server.application import running_node
+from emqx_mgmt.server.control import ControlServer
 from emqx_mgmt.server.https import HttpsServer
 from emqx_mgmt.server.master import Master, current
 
@@ -62,7 +64,10 @@ class Worker(GeventWorker):
         for server in self.secured:
             server.start()
             running_node().renewal.watch(server.listener, server.renew)
+        control = ControlServer(Path(current().settings["node.data_dir"]), super().handle)
+        control.start()
         super().run()
+        control.stop()
         for server in self.secured:
             server.stop()
 

@@ -61,6 +61,10 @@ class Settings:
     def datatype(self, name: str) -> str:
         return row(name).kind.label
 
+    def is_set(self, name: str) -> bool:
+        """In the file, in the environment, or by a change; else a default holds."""
+        return name in self._changed or name in self._given
+
     def check(self, name: str, text: str) -> None:
         """Raises ValueError when the text does not fit the key."""
         row(name).kind.parse(text)
@@ -78,7 +82,8 @@ class Settings:
     def words(self, prefix: str, shipped: tuple[str, ...]) -> list[str]:
         """The user-chosen words below `prefix`, the shipped ones first: listener names, for one."""
         depth = prefix.count(".") + 1
-        given = {name.split(".")[depth] for name in self._given if name.startswith(prefix + ".")}
+        names = [*self._given, *self._changed]
+        given = {name.split(".")[depth] for name in names if name.startswith(prefix + ".")}
         return [*shipped, *sorted(given - set(shipped))]
 
 

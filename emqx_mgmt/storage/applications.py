@@ -25,7 +25,7 @@ class Application(msgspec.Struct, frozen=True):
     """A record without its secret, of which only a keyed digest is kept.
 
     `expired` is unix seconds, None for never. `style` and `names` choose how this caller is answered; None leaves
-    it to the listener.
+    it to the listener. `scopes` are the resources it may use, None for all.
     """
 
     app_id: str
@@ -35,6 +35,16 @@ class Application(msgspec.Struct, frozen=True):
     expired: int | None = None
     style: str | None = None
     names: str | None = None
+    role: str = "administrator"
+    scopes: tuple[str, ...] | None = None
+
+
+class Digests(msgspec.Struct, frozen=True):
+    """Of the secret, and of the one before it, which counts until then (unix seconds) as well."""
+
+    digest: bytes = b""
+    former: bytes = b""
+    former_until: int = 0
 
 
 class Applications:
@@ -45,12 +55,14 @@ class Applications:
         # The copy follows the table in the order of the writes.
         self._writing = BoundedSemaphore()
         self._key = b""
-        self._digests: dict[str, bytes] = {}
+        self._digests: dict[str, Digests] = {}
         self._records: dict[str, Application] = {}
 
     def load(self) -> None:
         self._key, rows = self._store.run(select)
-        self._digests = {row["app_id"]: row["digest"] for row in rows}
+        self._digests = {
+            row["app_id"]: Digests(row["digest"], row["former_digest"] or b"", row["former_until"] or 0) for row in rows
+        }
         self._records = {row["app_id"]: from_row(row) for row in rows}
 
     def all(self) -> list[Application]:
@@ -61,34 +73,35 @@ class Applications:
 
     def verify(self, app_id: str, secret: str) -> Application | None:
         """The application, when it may log in now with this secret. As long for an unknown id as for a known one."""
-        digest = self._digests.get(app_id, b"")
-        right = hmac.compare_digest(self._digest(secret), digest)
+        now = time.time()
+        known, given = self._digests.get(app_id, Digests()), self._digest(secret)
+        right = hmac.compare_digest(given, known.digest)
+        right |= hmac.compare_digest(given, known.former) and now < known.former_until
         record = self._records.get(app_id)
         if not right or record is None or not record.status:
             return None
-        return None if record.expired is not None and record.expired < time.time() else record
+        return None if record.expired is not None and record.expired < now else record
 
     def add(self, application: Application, secret: str | None = None) -> str | None:
         """Stores a new application; its secret, which cannot be read again, or None when the id is taken."""
         with self._writing:
             if application.app_id in self._records:
                 return None
-            return self._write(application, secret or new_secret())
+            return self._change_secret(application, secret or new_secret())
 
     def update(self, application: Application) -> bool:
         """Replaces everything but the secret; False for an unknown id."""
         with self._writing:
             if application.app_id not in self._records:
                 return False
-            self._store.run(replace, application, self._digests[application.app_id])
-            self._records[application.app_id] = application
+            self._write(application, self._digests[application.app_id])
             return True
 
-    def rotate(self, app_id: str) -> str | None:
-        """A new secret in place of the old one; None for an unknown id."""
+    def rotate(self, app_id: str, overlap: int = 0) -> str | None:
+        """A new secret; the old one counts for `overlap` seconds more. None for an unknown id."""
         with self._writing:
             record = self._records.get(app_id)
-            return None if record is None else self._write(record, new_secret())
+            return None if record is None else self._change_secret(record, new_secret(), overlap)
 
     def delete(self, app_id: str) -> None:
         with self._writing:
@@ -102,7 +115,7 @@ class Applications:
             app_id, secret = given
             with self._writing:
                 record = self._records.get(app_id) or Application(app_id, app_id, "Application user")
-                self._write(record, secret)
+                self._change_secret(record, secret)
         elif not self._records:
             created = self.add(Application("admin", "admin", "Created at the first start"))
             print(
@@ -114,12 +127,15 @@ class Applications:
     def _digest(self, secret: str) -> bytes:
         return hmac.digest(self._key, secret.encode(), hashlib.sha256)
 
-    def _write(self, application: Application, secret: str) -> str:
-        digest = self._digest(secret)
-        self._store.run(replace, application, digest)
-        self._records[application.app_id] = application
-        self._digests[application.app_id] = digest
+    def _change_secret(self, application: Application, secret: str, overlap: int = 0) -> str:
+        former = self._digests[application.app_id].digest if overlap else b""
+        self._write(application, Digests(self._digest(secret), former, int(time.time()) + overlap if overlap else 0))
         return secret
+
+    def _write(self, application: Application, digests: Digests) -> None:
+        self._store.run(replace, application, digests)
+        self._records[application.app_id] = application
+        self._digests[application.app_id] = digests
 
 
 def new_secret() -> str:
@@ -131,11 +147,12 @@ def select(connection: sqlite3.Connection) -> tuple[bytes, list[sqlite3.Row]]:
     return key, connection.execute("SELECT * FROM application").fetchall()
 
 
-def replace(connection: sqlite3.Connection, application: Application, digest: bytes) -> None:
+def replace(connection: sqlite3.Connection, application: Application, digests: Digests) -> None:
+    scopes = None if application.scopes is None else " ".join(application.scopes)
     connection.execute(
-        "INSERT OR REPLACE INTO application (app_id, name, desc, status, expired, style, names, digest)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (*msgspec.structs.astuple(application), digest),
+        "INSERT OR REPLACE INTO application (app_id, name, desc, status, expired, style, names, role, scopes,"
+        " digest, former_digest, former_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*msgspec.structs.astuple(application)[:-1], scopes, *msgspec.structs.astuple(digests)),
     )
 
 
@@ -152,4 +169,6 @@ def from_row(row: sqlite3.Row) -> Application:
         row["expired"],
         row["style"],
         row["names"],
+        row["role"],
+        None if row["scopes"] is None else tuple(row["scopes"].split()),
     )

@@ -97,6 +97,25 @@ MIGRATIONS = [
         PRIMARY KEY (period, ts)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE application ADD COLUMN role TEXT NOT NULL DEFAULT 'administrator';
+    ALTER TABLE application ADD COLUMN scopes TEXT;
+    ALTER TABLE application ADD COLUMN former_digest BLOB;
+    ALTER TABLE application ADD COLUMN former_until INTEGER;
+    CREATE TABLE audit (
+        number INTEGER PRIMARY KEY,
+        at     INTEGER NOT NULL,
+        who    TEXT NOT NULL,
+        kind   TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        action TEXT NOT NULL,
+        method TEXT NOT NULL,
+        path   TEXT NOT NULL,
+        params TEXT NOT NULL,
+        status INTEGER NOT NULL,
+        result TEXT NOT NULL
+    );
+    """,
 ]
 
 

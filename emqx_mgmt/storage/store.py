@@ -11,6 +11,7 @@ from gevent.threadpool import ThreadPool
 
 from emqx_mgmt.storage.alarm_history import AlarmHistory
 from emqx_mgmt.storage.applications import Applications
+from emqx_mgmt.storage.audit import Audit
 from emqx_mgmt.storage.bans import Bans
 from emqx_mgmt.storage.config_changes import ConfigChanges
 from emqx_mgmt.storage.plugin_records import PluginRecords
@@ -32,6 +33,7 @@ class Store:
         self._connection: sqlite3.Connection | None = None
         self.applications = Applications(self)
         self.users = Users(self)
+        self.audit = Audit(self)
         self.bans = Bans(self)
         self.alarm_history = AlarmHistory(self)
         self.config_changes = ConfigChanges(self)

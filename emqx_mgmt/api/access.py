@@ -1,0 +1,41 @@
+"""What an application may do: by its role, and by the resources that it is for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import flask
+
+from emqx_mgmt.api.errors import Forbidden
+from emqx_mgmt.storage import Application
+
+if TYPE_CHECKING:
+    from emqx_mgmt.api.endpoint import Endpoint
+
+Role = Literal["viewer", "operator", "administrator"]
+VIEWER, OPERATOR, ADMINISTRATOR = "viewer", "operator", "administrator"
+RANK = {VIEWER: 0, OPERATOR: 1, ADMINISTRATOR: 2}
+# What an operator may change: clients and messages. Everything else, routes of plugins included, is for administrators.
+OPERATED = frozenset({"alarms", "banned", "connections", "mqtt", "retained", "sessions", "subscriptions"})
+# What is not for everybody to read.
+GUARDED = frozenset({"audit"})
+
+
+def demand(endpoint: Endpoint) -> None:
+    """Raises Forbidden for an application that may not use the endpoint. Users of the dashboard may use all."""
+    caller = flask.g.get("caller")
+    if not isinstance(caller, Application) or endpoint.public:
+        return
+    if caller.scopes is not None and endpoint.scope not in caller.scopes:
+        raise Forbidden(f"the application is not for {endpoint.scope}")
+    needed = role_for(endpoint)
+    if RANK[caller.role] < RANK[needed]:
+        raise Forbidden(f"needs the role {needed}")
+
+
+def role_for(endpoint: Endpoint) -> str:
+    if endpoint.scope in GUARDED:
+        return ADMINISTRATOR
+    if endpoint.method == "GET":
+        return VIEWER
+    return OPERATOR if endpoint.scope in OPERATED else ADMINISTRATOR

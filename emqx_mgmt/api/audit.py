@@ -1,0 +1,118 @@
+"""The audit record: who changed what, from where, with what result. Written before the answer is sent."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import flask
+import msgspec
+from msgspec import Struct
+
+from emqx_mgmt.api.auth import Local, origin
+from emqx_mgmt.api.endpoint import Endpoint
+from emqx_mgmt.api.paging import Paged
+from emqx_mgmt.broker.about import datetime_text
+from emqx_mgmt.manage import Cluster
+from emqx_mgmt.manage.listing import Page, Paging, page_of
+from emqx_mgmt.plugins.config import MASK
+from emqx_mgmt.storage import Application
+from emqx_mgmt.storage.audit import Change
+
+if TYPE_CHECKING:
+    from emqx_mgmt.node import Node
+
+log = logging.getLogger(__name__)
+
+SECRET = re.compile("pass|pwd|secret|token|credential|private", re.IGNORECASE)
+LONGEST_PARAMS = 1000
+LONGEST_TEXT = 300
+
+
+class AuditRow(Struct, rename={"origin": "from"}):
+    """`kind` tells what `who` is: an application, a user of the dashboard, or a user of the broker's machine."""
+
+    at: str
+    who: str
+    kind: str
+    origin: str
+    action: str
+    method: str
+    path: str
+    params: str
+    status: int
+    result: str
+
+
+def list_audit(cluster: Cluster, params: Paging) -> Page:
+    """Newest first."""
+    return page_of(cluster.here.audit.all(), params, row_of)
+
+
+def row_of(change: Change) -> AuditRow:
+    members = msgspec.structs.asdict(change)
+    return AuditRow(**members | {"at": datetime_text(change.at)})
+
+
+def install(app: flask.Flask, node: Node) -> None:
+    kept: int = node.settings["management.audit_records"]
+
+    @app.after_request
+    def record(response: flask.Response) -> flask.Response:
+        endpoint: Endpoint | None = flask.g.get("endpoint")
+        if endpoint is None or endpoint.method == "GET" or not endpoint.audited or kept == 0:
+            return response
+        try:
+            node.store.audit.add(change_of(endpoint, response), kept)
+        except Exception:
+            # What was done is done: an answer that says otherwise would be worse.
+            log.exception("%s %s is not in the audit record", endpoint.method, flask.request.path)
+        return response
+
+
+def change_of(endpoint: Endpoint, response: flask.Response) -> Change:
+    caller = flask.g.get("caller")
+    kind = "application" if isinstance(caller, Application) else "local" if isinstance(caller, Local) else "user"
+    who = caller.app_id if isinstance(caller, Application) else caller.username if caller is not None else ""
+    params = msgspec.json.encode(shown(endpoint, flask.g.get("params", {}))).decode()
+    return Change(
+        int(time.time()),
+        who,
+        kind,
+        origin(),
+        endpoint.name,
+        endpoint.method,
+        flask.request.path[:LONGEST_TEXT],
+        params if len(params) <= LONGEST_PARAMS else params[:LONGEST_PARAMS] + "…",
+        response.status_code,
+        flask.g.get("failure") or result_of(endpoint, response)[:LONGEST_TEXT],
+    )
+
+
+def result_of(endpoint: Endpoint, response: flask.Response) -> str:
+    """The rows of a batch have a result each."""
+    return "ok" if response.status_code < 400 and not endpoint.batch else response.get_data(as_text=True)
+
+
+def shown(endpoint: Endpoint, given: Any) -> Any:
+    """What was given, but for secrets: masked by the endpoint, which knows its own, and by their names."""
+    if endpoint.conceals is not None and isinstance(given, dict):
+        cluster: Cluster = flask.current_app.extensions["cluster"]
+        given = endpoint.conceals(cluster, given, **(flask.request.view_args or {}))
+    elif isinstance(endpoint.takes, type) and issubclass(endpoint.takes, Struct) and isinstance(given, dict):
+        declared = {field.encode_name for field in msgspec.structs.fields(endpoint.takes)}
+        given = {name: value for name, value in given.items() if name in declared}
+    return masked(given)
+
+
+def masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: MASK if SECRET.search(name) else masked(one) for name, one in value.items()}
+    return [masked(one) for one in value] if isinstance(value, list) else value
+
+
+ENDPOINTS = (
+    Endpoint("list_audit", "GET", "/audit/", "List what was changed", list_audit, takes=Paged(AuditRow), listed=False),
+)

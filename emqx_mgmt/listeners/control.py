@@ -1,0 +1,51 @@
+"""The control socket: the management API for the command line, on a socket in the data directory.
+
+Who may connect is what the kernel says of the peer: root, and the user that the broker runs as.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+NAME = "control.sock"
+PEER_CREDENTIALS = struct.Struct("3i")  # process, user, group
+
+
+def bind(sock: Any, data_dir: Path) -> None:
+    """In place of what an earlier worker left. By way of a descriptor, because a socket's path may have 107 bytes."""
+    directory = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(NAME, dir_fd=directory)
+        sock.bind(short_path(directory))
+        os.chmod(NAME, 0o600, dir_fd=directory)
+    finally:
+        os.close(directory)
+
+
+def connect(data_dir: Path) -> socket.socket:
+    """A connection to the broker that runs in this directory. Raises OSError."""
+    directory = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.connect(short_path(directory))
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        os.close(directory)
+    return sock
+
+
+def short_path(directory: int) -> str:
+    return f"/proc/self/fd/{directory}/{NAME}"
+
+
+def user_of(sock: Any) -> int:
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size)
+    return int(PEER_CREDENTIALS.unpack(credentials)[1])

@@ -1,0 +1,70 @@
+"""The audit record: every change made over REST or on the command line, the latest of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import msgspec
+from gevent.lock import BoundedSemaphore
+
+if TYPE_CHECKING:
+    from emqx_mgmt.storage.store import Store
+
+
+class Change(msgspec.Struct, frozen=True):
+    """`at` is unix seconds, `kind` what `who` is a name of, `origin` an address or `local`, `params` JSON without
+    secrets; `status` the HTTP status and `result` "ok" or why not."""
+
+    at: int
+    who: str
+    kind: str
+    origin: str
+    action: str
+    method: str
+    path: str
+    params: str
+    status: int
+    result: str
+
+
+class Audit:
+    """Changes that come during a commit are written together with the next."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: list[Change] = []
+        self._writing = BoundedSemaphore()
+
+    def add(self, change: Change, kept: int) -> None:
+        """Returns when it is on disk. The oldest go, so that no more than `kept` stay."""
+        self._waiting.append(change)
+        with self._writing:
+            changes, self._waiting = self._waiting, []
+            if changes:  # else the one before has written this one too
+                self._store.run(insert, changes, kept)
+
+    def all(self) -> list[Change]:
+        """Newest first."""
+        return self._store.run(select)
+
+
+def select(connection: sqlite3.Connection) -> list[Change]:
+    rows = connection.execute("SELECT at, who, kind, origin, action, method, path, params, status, result"
+                              " FROM audit ORDER BY number DESC")
+    return [Change(*row) for row in rows]
+
+
+def insert(connection: sqlite3.Connection, changes: list[Change], kept: int) -> None:
+    connection.execute("BEGIN")
+    try:
+        connection.executemany(
+            "INSERT INTO audit (at, who, kind, origin, action, method, path, params, status, result)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [msgspec.structs.astuple(change) for change in changes],
+        )
+        connection.execute("DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?", (kept,))
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
