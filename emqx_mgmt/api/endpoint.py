@@ -16,6 +16,8 @@ from emqx_mgmt.api.render import respond
 from emqx_mgmt.manage import Cluster
 
 PREFIX = "/api/v3"
+# What v3.1 calls otherwise.
+SAME = {"connection": "connections"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ class Endpoint:
     def scope(self) -> str:
         """The resource, by the first word of the path that is no node."""
         words = self.path.strip("/").split("/")
-        return words[2] if words[0] == "nodes" and len(words) > 2 else words[0]
+        word = words[2] if words[0] == "nodes" and len(words) > 2 else words[0]
+        return SAME.get(word, word)
 
     @property
     def rule(self) -> str:

@@ -42,6 +42,18 @@ def reload_plugin(cluster: Cluster, node: str, plugin: str) -> Done:
     return Done()
 
 
+def unload_everywhere(cluster: Cluster, plugin: str) -> Done:
+    for node in cluster.running():
+        node.configuration.unload_plugin(plugin)
+    return Done()
+
+
+def reload_everywhere(cluster: Cluster, plugin: str) -> Done:
+    for node in cluster.running():
+        node.configuration.reload_plugin(plugin)
+    return Done()
+
+
 def get_plugin_configs(cluster: Cluster, node: str, plugin: str) -> list[PluginSetting]:
     return cluster.named(node).configuration.plugin_configs(plugin)
 
@@ -63,6 +75,11 @@ ENDPOINTS = (
     Endpoint("load_plugin", "PUT", "/nodes/:node/plugins/:plugin/load", "Load a plugin", load_plugin),
     Endpoint("unload_plugin", "PUT", "/nodes/:node/plugins/:plugin/unload", "Unload a plugin", unload_plugin),
     Endpoint("reload_plugin", "PUT", "/nodes/:node/plugins/:plugin/reload", "Reload a plugin", reload_plugin,
+             listed=False),
+    # The cluster forms are of v3.1.
+    Endpoint("unload_plugin", "PUT", "/plugins/:plugin/unload", "Unload a plugin in the cluster", unload_everywhere,
+             listed=False),
+    Endpoint("reload_plugin", "PUT", "/plugins/:plugin/reload", "Reload a plugin in the cluster", reload_everywhere,
              listed=False),
     Endpoint(
         "get_plugin_configs",

@@ -30,11 +30,12 @@ def start(config: str | None) -> None:
 
 
 @main.command()
-def defaults() -> None:
+@click.option("--plugin", help="The file of a plugin, etc/plugins/PLUGIN.conf, instead of etc/emqx.conf.")
+def defaults(plugin: str | None) -> None:
     """Print a configuration file with every key, its meaning and its default."""
-    from emqx_mgmt.settings.sample import sample
+    from emqx_mgmt.cli.defaults import print_defaults
 
-    click.echo(sample(), nl=False)
+    print_defaults(plugin)
 
 
 CONFIG = click.option("--config", type=click.Path(exists=True, dir_okay=False), help="The configuration file.")

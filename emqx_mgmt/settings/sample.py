@@ -1,9 +1,9 @@
-"""The text of etc/emqx.conf: every key with its meaning and its default, commented out."""
+"""The text of configuration files: every key with its meaning and its default, commented out."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 
 from emqx_mgmt.settings.key import Key
@@ -24,6 +24,12 @@ def sample() -> str:
         parts.append(f"\n## {title}\n")
         parts.extend(paragraph for key in keys for paragraph in paragraphs(key))
     return "\n".join(parts)
+
+
+def plugin_sample(plugin: str, description: str, keys: Iterable[Key]) -> str:
+    """The text of etc/plugins/<plugin>.conf."""
+    head = f"# {plugin}, {description}.\n# key = value, one a line. What is commented out shows the default.\n"
+    return "\n".join([head, *(paragraph for key in keys for paragraph in paragraphs(key))])
 
 
 def paragraphs(key: Key) -> Iterator[str]:

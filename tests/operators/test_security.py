@@ -167,6 +167,7 @@ def test_roles(secured: BrokerProcess, role: str, allowed: set[str]):
 def test_scopes(secured: BrokerProcess):
     caller = application(secured, "scoped", scopes=["mqtt", "connections"], role="operator")
     assert secured.api("GET", f"{NODE}/connections", auth=caller).status_code == 200
+    assert secured.api("GET", "connection/username/joe", auth=caller).status_code == 200
     assert secured.api("POST", "mqtt/publish", auth=caller, json={"topic": "t"}).status_code == 200
     answer = secured.api("GET", "sessions", auth=caller)
     assert (answer.status_code, answer.json()) == (403, {"message": "the application is not for sessions"})

@@ -6,7 +6,10 @@ import socket
 
 import pytest
 
-from tests.broker_process import BrokerProcess, wait_until
+from emqx_mgmt.plugins.catalogue import SHIPPED_PACKAGE, Catalogue
+from emqx_mgmt.settings.file import read_file
+from emqx_mgmt.settings.sample import plugin_sample
+from tests.broker_process import CHECKOUT, BrokerProcess, wait_until
 from tests.plugins.conftest import NODE, active, install, load, unload
 from tests.plugins.mqtt import Client
 
@@ -136,7 +139,23 @@ def noted(tmp_path) -> str:
     return file.read_text() if file.exists() else ""
 
 
+def test_the_files_of_plugins_are_as_printed_and_change_nothing():
+    """etc/plugins has one for each plugin of the broker that has settings."""
+    shipped = {plugin.name: plugin for plugin in Catalogue().all() if plugin.__module__.startswith(SHIPPED_PACKAGE)}
+    files = CHECKOUT / "etc" / "plugins"
+    assert {file.stem for file in files.iterdir()} == {name for name, plugin in shipped.items() if plugin.settings}
+    for file in files.iterdir():
+        plugin = shipped[file.stem]
+        assert file.read_text() == plugin_sample(plugin.name, plugin.description, plugin.settings), (
+            f"run: emqx-mgmt defaults --plugin {plugin.name} > etc/plugins/{plugin.name}.conf")
+        assert not list(read_file(file))
+
+
 def test_reload_over_rest(broker: BrokerProcess):
-    assert broker.api("PUT", f"{NODE}/plugins/emqx_recon/reload").json() == "ok"
+    for form in (NODE, ""):  # of a node, and as v3.1 has it of all
+        assert broker.api("PUT", f"{form}/plugins/emqx_recon/reload").json() == "ok"
+    assert broker.api("PUT", "plugins/emqx_recon/unload").json() == "ok"
+    assert broker.api("PUT", "plugins/emqx_recon/reload").json() == {"message": "not_started"}
+    load(broker, "emqx_recon")
     answer = broker.api("PUT", f"{NODE}/plugins/emqx_reloader/reload")
     assert (answer.status_code, answer.json()) == (500, {"message": "not_started"})
