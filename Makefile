@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SOURCES := setup.py pyproject.toml $(wildcard router_ext/*.pyx router_ext/*.pxd)
 
-.PHONY: run test test-kill soak lint bench clean
+.PHONY: run test test-kill test-plugins soak lint bench clean
 
 run: $(VENV)/.installed
 	exec $(BIN)/gunicorn wsgi:app
@@ -25,6 +25,10 @@ test-kill: $(VENV)/.installed-test
 SOAK_SECONDS ?= 1800
 soak: $(VENV)/.installed-test
 	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -s tests/soak
+
+# Each plugin loaded, unloaded and reloaded a hundred times; the ordinary tests do it twenty times.
+test-plugins: $(VENV)/.installed-test
+	PLUGIN_ROUNDS=100 $(BIN)/python -m pytest tests/plugins -k given_back
 
 lint: $(VENV)/.installed $(VENV)/.installed-lint
 	PATH="$(CURDIR)/$(BIN):$$PATH"; ruff check . && mypy && cython-lint router_ext

@@ -58,7 +58,7 @@ class PluginRoutes:
 
 
 def _endpoint(route: Route, host: Host) -> Endpoint:
-    watched = host.guarded(f"{route.method} {route.path}", _refusing(route.handler))
+    watched = host.watched(f"{route.method} {route.path}", _refusing(route.handler))
 
     def handler(_cluster: Cluster, **named: Any) -> Any:
         try:

@@ -58,9 +58,9 @@ class Host:
         if point == PUBLISH and blocking:
             raise ValueError("handlers of message.publish decide at once: hand the message to a greenlet")
         deadline = self.services.hook_deadline if blocking else None
-        handler: Callable[..., Any] = self._watch(point, call, deadline)
+        handler: Callable[..., Any] = self.watched(point, call, deadline)
         if blocking and point not in DECISIONS:
-            handler = Background(self._watch(point, call, deadline), self._greenlets.spawn)
+            handler = Background(self.watched(point, call, deadline), self._greenlets.spawn)
             blocking = False
         self.broker.hooks.add(point, handler, priority, blocking=blocking, prefix=prefix)
         self._hooks.append((point, handler))
@@ -73,18 +73,18 @@ class Host:
 
     def spawn(self, call: Callable[..., Any], *args: Any) -> gevent.Greenlet:
         """Runs in a greenlet of its own until it returns or the plugin is unloaded."""
-        return self._greenlets.spawn(self._watch(_name_of(call), call).quietly, *args)
+        return self._greenlets.spawn(self.watched(_name_of(call), call).quietly, *args)
 
     def after(self, seconds: float, call: Callable[[], Any]) -> gevent.Greenlet:
         """Calls once, later; `kill()` takes it back."""
-        greenlet = gevent.Greenlet(self._watch(_name_of(call), call).quietly)
+        greenlet = gevent.Greenlet(self.watched(_name_of(call), call).quietly)
         self._greenlets.add(greenlet)
         greenlet.start_later(seconds)
         return greenlet
 
     def every(self, seconds: float, call: Callable[[], Any]) -> gevent.Greenlet:
         """Calls again and again, each time `seconds` after the last call came back; the first time after `seconds`."""
-        watched = self._watch(_name_of(call), call)
+        watched = self.watched(_name_of(call), call)
 
         def repeat() -> None:
             while True:
@@ -111,7 +111,7 @@ class Host:
 
         Returns the port. Raises OSError when the address cannot be used."""
         row = Listener(protocol, self.name, endpoint, acceptors=1, max_conns=max_conns, backlog=backlog)
-        watched = self._watch(f"{protocol} connection", serve)
+        watched = self.watched(f"{protocol} connection", serve)
 
         def handle(sock: socket.socket, address: Any) -> None:
             row.current_conns += 1
@@ -130,7 +130,7 @@ class Host:
 
     def listen_udp(self, endpoint: Endpoint, received: Callable[[bytes, Any, Callable[[bytes, Any], Any]], Any]) -> int:
         """Calls `received(data, address, send)` for each datagram; `send(data, address)` answers. Returns the port."""
-        watched = self._watch("datagram", received)
+        watched = self.watched("datagram", received)
 
         def handle(data: bytes, address: Any) -> None:
             watched.quietly(data, address, server.sendto)
@@ -142,12 +142,6 @@ class Host:
     def _start(self, server: StreamServer | DatagramServer) -> None:
         self._servers.append(server)
         server.start()
-
-    # -- REST ---------------------------------------------------------------------------------------
-
-    def guarded(self, what: str, call: Callable[..., Any]) -> Watched:
-        """`call` under the watchdog; HandlerFailed where it fails."""
-        return self._watch(what, call)
 
     # -- the end ------------------------------------------------------------------------------------
 
@@ -165,7 +159,8 @@ class Host:
         self._rows.clear()
         self._greenlets.kill(timeout=STUBBORN_S)
 
-    def _watch(self, what: str, call: Callable[..., Any], deadline: float | None = None) -> Watched:
+    def watched(self, what: str, call: Callable[..., Any], deadline: float | None = None) -> Watched:
+        """`call` under the watchdog; HandlerFailed where it fails."""
         return Watched(self.name, what, call, self.faults, deadline)
 
 

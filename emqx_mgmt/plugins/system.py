@@ -177,32 +177,23 @@ class Plugins:
             self._stop(name)
 
     def reload(self, name: str) -> None:
-        """Stops it and starts it with its settings read again."""
+        """Stops it and starts it with its settings read again. A mistake in them is told before anything stops."""
         with self._lock:
             plugin = self._known(name)
             if name not in self._loaded:
                 raise PluginRefused("not_started")
-            self._config(plugin)  # a mistake in the file is told before anything stops
-            self._stop(name)
-            self._start(plugin)
+            self._restart(plugin, self._config(plugin))
 
     def renew(self, name: str) -> None:
         """Imports its code again and, if it runs, starts that in place of the old. The old goes on when that fails."""
         with self._lock:
-            old = self._known(name)
-            running = name in self._loaded
+            self._known(name)
             try:
                 new = self._catalogue.renew(name)
             except Exception as error:
                 raise PluginRefused(f"{type(error).__name__}: {error}") from error
-            if not running:
-                return
-            self._stop(name)
-            try:
-                self._start(new)
-            except PluginRefused:
-                self._start(old)
-                raise
+            if name in self._loaded:
+                self._restart(new, self._config(new))
 
     def _known(self, name: str) -> type[Plugin]:
         plugin = self._catalogue.get(name)
@@ -262,12 +253,7 @@ class Plugins:
         if all(key is not None and key.hot for key in map(after.find, changed)):
             self._adopt(loaded, after, changed)
             return
-        self._stop(plugin.name)
-        try:
-            self._start(plugin, after)
-        except PluginRefused:
-            self._start(plugin, before)
-            raise
+        self._restart(plugin, after)
 
     def hot(self) -> Iterator[tuple[str, Key, Config]]:
         """Plugin, setting and where its value is, for each hot setting of the plugins that run, by key."""
@@ -312,11 +298,11 @@ class Plugins:
         loaded.host.settings.adopt(after)
         try:
             for name in changed:
-                loaded.host.guarded(f"change of {name}", loaded.plugin.changed)(name)
+                loaded.host.watched(f"change of {name}", loaded.plugin.changed)(name)
         except HandlerFailed as error:
             loaded.host.settings.adopt(before)
             for name in changed:
-                loaded.host.guarded(f"change of {name}", loaded.plugin.changed).quietly(name)
+                loaded.host.watched(f"change of {name}", loaded.plugin.changed).quietly(name)
             raise PluginRefused(str(error)) from error
 
     # -- routes ---------------------------------------------------------------------------------------
@@ -352,6 +338,16 @@ class Plugins:
         with gevent.Timeout(LOAD_DEADLINE_S):
             loaded: Loaded = enter(watched, (), {})
             return loaded
+
+    def _restart(self, plugin: type[Plugin], config: Config) -> None:
+        """In place of the instance that runs; one like that goes on when it cannot be."""
+        old = self._loaded[plugin.name]
+        self._stop(plugin.name)
+        try:
+            self._start(plugin, config)
+        except PluginRefused:
+            self._start(type(old.plugin), old.host.settings)
+            raise
 
     def _stop(self, name: str) -> None:
         loaded = self._loaded.pop(name)
