@@ -126,13 +126,16 @@ def test_what_is_acknowledged_survives_kill_9(start_broker):
     """The PUBACK of a delayed message comes after its row is on disk; what was published leaves the disk."""
     broker = start_broker()
     client = Client(broker.mqtt_port)
+    client.subscribe("gone")
     for number in range(50):
-        client.publish("$delayed/1/gone", b"%d" % number)
+        client.publish("$delayed/0/gone", b"%d" % number)
+    for _ in range(50):
+        client.receive()
     for number in range(200):
-        assert client.publish(f"$delayed/15/t/{number}", b"kept")
+        client.publish(f"$delayed/15/t/{number}", b"kept")
     broker.kill9()
     broker.start()
-    assert "200 delayed ones" in broker.stderr
+    assert "and 200 delayed ones" in broker.stderr
     with Client(broker.mqtt_port) as client:
         client.subscribe("t/#")
         assert {client.receive(30).topic for _ in range(200)} == {f"t/{number}" for number in range(200)}
