@@ -7,6 +7,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -137,6 +138,16 @@ class Subscriber(Peer):
         self.ack(PUBACK if packet.qos == 1 else PUBREC, packet.pid)
 
 
+def settle(*peers: Peer) -> None:
+    """Goes on until nothing moves any more."""
+    idle = 0
+    while idle < 3:
+        moved = sum(peer.read_some(1000) + len(peer.outgoing) for peer in peers)
+        for peer in peers:
+            peer.send_some(1000)
+        idle = 0 if moved else idle + 1
+
+
 def once(values: list[bytes]) -> list[bytes]:
     return list(dict.fromkeys(values))
 
@@ -212,12 +223,7 @@ class Exchanges(RuleBasedStateMachine):
         for peer in (self.publisher, self.subscriber):
             if peer.raw is None:
                 peer.connect()
-        idle = 0
-        while idle < 3:
-            moved = sum(peer.read_some(1000) + len(peer.outgoing) for peer in (self.publisher, self.subscriber))
-            for peer in (self.publisher, self.subscriber):
-                peer.send_some(1000)
-            idle = 0 if moved else idle + 1
+        settle(self.publisher, self.subscriber)
         assert self.publisher.open == []
         for qos in (1, 2):
             sent = [exchange.payload for exchange in self.publisher.published if exchange.qos == qos]
@@ -253,6 +259,63 @@ def test_a_publisher_cut_at_every_byte():
                     peer.send_some(10)
                     peer.read_some(10)
             assert len(subscriber.delivered) == (1 if cut < whole else 2)
+
+
+def cut(peer: Peer, other: Peer, sending: bool, after_bytes: int) -> bool:
+    """Lets both go on until so many bytes have left the first, or have reached it; False when there are not as many."""
+    gone = came = idle = 0
+    while idle < 3:
+        waiting = len(peer.raw.inbox)
+        while peer.raw._read():
+            pass
+        came += len(peer.raw.inbox) - waiting
+        if not sending and came >= after_bytes:
+            peer.raw.inbox = peer.raw.inbox[:len(peer.raw.inbox) - (came - after_bytes)]
+            peer.read_some(10)  # what it got before the end
+            return True
+        handled = peer.read_some(10)
+        data = b"".join(peer.outgoing)[:after_bytes - gone if sending else None]
+        peer.outgoing.clear()
+        if data:
+            peer.raw.send(data)
+            gone += len(data)
+        if sending and gone >= after_bytes:
+            return True
+        other.send_some(10)
+        idle = 0 if handled or data or other.read_some(10) else idle + 1
+    return False
+
+
+@pytest.mark.parametrize("version", [3, 4, 5])
+@pytest.mark.parametrize("publishing", [True, False], ids=["publisher", "subscriber"])
+@pytest.mark.parametrize("sending", [True, False], ids=["sends", "receives"])
+def test_exactly_once_wherever_it_is_cut(version: int, publishing: bool, sending: bool):
+    """QoS 2 with a connection that ends after each number of bytes, sent or received, of each side; every other time
+    the client is back before the broker knows, and takes its own connection over."""
+    cuts, more = 0, True
+    while more:
+        bench = Bench(await_rel_timeout=0)
+        subscriber, publisher = Subscriber(bench, "s", version), Publisher(bench, "p", version)
+        subscriber.connect()
+        subscriber.raw.subscribe("topic/+", qos=2)
+        publisher.connect()
+        publisher.publish(2)
+        publisher.publish(2)
+        victim, other = (publisher, subscriber) if publishing else (subscriber, publisher)
+        more = cut(victim, other, sending, cuts)
+        if more:
+            old = victim.raw
+            if cuts % 2:
+                bench.gone(old)
+            victim.outgoing.clear()
+            victim.connect()
+            old.drop()
+        settle(publisher, subscriber)
+        assert publisher.open == []
+        assert [payload for _, payload in subscriber.delivered] == [b"0", b"1"], cuts
+        assert bench.broker.sessions["s"].inflight_len == bench.broker.sessions["p"].awaiting_rel_len == 0
+        cuts += 1
+    assert cuts > 16
 
 
 def test_closed_is_told_to_the_peer():
