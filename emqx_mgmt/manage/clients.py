@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.manage import rows
 from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ONLINE, MqttRefused
 from emqx_mgmt.manage.explain import Explanation, explain
-from emqx_mgmt.manage.listing import Page, Paging, filtered, in_turns, page_of
+from emqx_mgmt.manage.listing import GLANCES, Page, Paging, filtered, in_turns, page_of
+from router_ext.shown import connected
 from router_ext.topic import split_share, valid_filter, valid_name
 
 if TYPE_CHECKING:
@@ -22,12 +24,17 @@ class Clients:
     def __init__(self, name: str, broker: Broker) -> None:
         self._name = name
         self._broker = broker
+        self._connection = partial(rows.connection, name)
+        self._session_row = partial(rows.session, name)
 
     # -- connections and sessions -----------------------------------------------------------------
 
     def connections(self, paging: Paging, extended: bool = False) -> Page:
         """In the order in which their sessions began."""
-        online = [session for session in in_turns(self._sessions()) if session.channel is not None]
+        listed = self._sessions()
+        online: list[Session] = []
+        for start in in_turns(range(0, len(listed), GLANCES), 1):
+            online += connected(listed[start : start + GLANCES])
         return page_of(online, paging, self._extended_connection if extended else self._connection)
 
     def connection(self, client_id: str, extended: bool = False) -> list[rows.Connection]:
@@ -143,13 +150,7 @@ class Clients:
         return [] if session is None else [session]
 
     def _sessions_of(self, username: str) -> list[Session]:
-        return [session for session in in_turns(self._sessions()) if session.username == username]
-
-    def _connection(self, session: Session) -> rows.Connection | None:
-        return rows.connection(self._name, session)
-
-    def _session_row(self, session: Session) -> rows.SessionRow:
-        return rows.session(self._name, session)
+        return [session for session in in_turns(self._sessions(), GLANCES) if session.username == username]
 
     def _extended_connection(self, session: Session) -> rows.ExtendedConnection | None:
         return rows.extended_connection(self._name, session)

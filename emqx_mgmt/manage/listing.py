@@ -18,6 +18,8 @@ Test = Callable[[Any], bool]
 
 # Rows built between two rounds of the loop: about half a millisecond of work.
 CHUNK = 200
+# Of what is only looked at, as many cost that.
+GLANCES = 5000
 
 
 class Paging(Struct, frozen=True):
@@ -38,12 +40,12 @@ class Page(Struct):
     count: int
 
 
-def in_turns(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items, giving the loop a round after each chunk."""
+def in_turns(items: Iterable[Item], size: int = CHUNK) -> Iterator[Item]:
+    """The same items, giving the loop a round after each chunk of that size."""
     walk = iter(items)
-    while chunk := list(islice(walk, CHUNK)):
+    while chunk := list(islice(walk, size)):
         yield from chunk
-        if len(chunk) == CHUNK:
+        if len(chunk) == size:
             next_round()
 
 
@@ -52,8 +54,12 @@ def page_of(table: Sequence[Source], paging: Paging, row: Callable[[Source], Ite
     if paging.where:
         return filtered((row(source) for source in in_turns(table)), paging)
     wanted = table[paging.first : paging.first + paging.limit]
-    rows = (row(source) for source in in_turns(wanted))
-    return Page([item for item in rows if item is not None], paging, len(table))
+    items: list[Item] = []
+    for start in range(0, len(wanted), CHUNK):
+        if start:
+            next_round()
+        items += [item for item in map(row, wanted[start : start + CHUNK]) if item is not None]
+    return Page(items, paging, len(table))
 
 
 def filtered(rows: Iterable[Any | None], paging: Paging) -> Page:

@@ -9,13 +9,13 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from emqx_mgmt.broker.about import datetime_text
+from router_ext.shown import connection_members
 
 if TYPE_CHECKING:
     from router_ext.session import Session
 
 UNDEFINED = "undefined"
 WORD_BYTES = 8
-TLS = frozenset(("mqtt:ssl", "mqtt:wss"))
 
 
 class Connection(Struct, gc=False):
@@ -221,28 +221,8 @@ class ListedNode(Struct, gc=False):
 
 def connection(node: str, session: Session) -> Connection | None:
     """None when the connection ended since the session was listed."""
-    channel = session.channel
-    if channel is None:
-        return None
-    address, port = channel.peer
-    return Connection(
-        channel.clean_start,
-        channel.client_id,
-        datetime_text(channel.connected_at),
-        _plain_address(address),
-        channel.is_bridge,
-        channel.is_super,
-        channel.keepalive,
-        channel.mountpoint or UNDEFINED,
-        node,
-        channel.peercert or (UNDEFINED if channel.listener.protocol in TLS else "nossl"),
-        port,
-        channel.proto_name,
-        channel.proto_ver,
-        UNDEFINED if channel.username is None else channel.username,
-        UNDEFINED if channel.will_topic is None else channel.will_topic,
-        channel.zone.name,
-    )
+    members = connection_members(session, node, datetime_text)
+    return None if members is None else Connection(*members)
 
 
 def session(node: str, of: Session) -> SessionRow:
@@ -313,10 +293,3 @@ def extended_session(node: str, of: Session) -> ExtendedSession:
         send_pend=channel.send_pend if channel is not None else 0,
         is_slow=channel is not None and channel.is_slow,
     )
-
-
-def _plain_address(address: str) -> str:
-    """An IPv4 peer of a dual-stack socket is shown as IPv4."""
-    if address.startswith("::ffff:") and "." in address:
-        return address[7:]
-    return address

@@ -1,0 +1,47 @@
+"""What the management API's list of connections shows of each, read without a Python call an attribute."""
+
+from router_ext.channel cimport Channel
+from router_ext.session cimport Session
+
+from router_ext.channel import peer_of
+
+cdef str UNDEFINED = "undefined"
+cdef frozenset TLS = frozenset(("mqtt:ssl", "mqtt:wss"))
+
+
+def connected(list sessions not None):
+    """Those whose clients are connected, in their order."""
+    cdef Session session
+    return [session for session in sessions if session.conn is not None]
+
+
+def connection_members(Session session not None, str node not None, date_text not None):
+    """The members of the session's connection in the order of the v3 API's row, or None when there is none.
+
+    `date_text`: from unix seconds."""
+    cdef Channel channel
+    if session.conn is None:
+        return None
+    channel = <Channel?>session.conn
+    address, port = peer_of(channel.address)
+    peercert = channel.peercert
+    if not peercert:
+        peercert = UNDEFINED if channel.listener.protocol in TLS else "nossl"
+    return (
+        channel.clean_start,
+        session.client_id,
+        date_text(channel.connected_at),
+        address,
+        channel.is_bridge,
+        channel.is_super,
+        channel.keepalive,
+        UNDEFINED if channel.mount is None else channel.mount.decode(),
+        node,
+        peercert,
+        port,
+        "MQIsdp" if channel.version == 3 else "MQTT",
+        channel.version,
+        UNDEFINED if session.username is None else session.username,
+        UNDEFINED if channel.will_topic is None else channel.will_topic,
+        channel.zone.name,
+    )
