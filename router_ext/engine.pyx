@@ -428,7 +428,7 @@ cdef class Engine:
             self.make_room(s, msg)
         if durable:
             entry = self.journal.enqueue(s.sid, msg, qos, retain | self.shared << 1, subid, 0)
-            if s.conn is None or s.stored:
+            if s.stored or (s.conn is None and s.zone.mqueue_priorities is None):  # the store knows no priorities
                 s.count_stored(1)
                 s.stored_since += 1
                 s.enqueue_msg += 1

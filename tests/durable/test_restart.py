@@ -115,6 +115,26 @@ def test_queued_messages_in_order(start_broker: Start, how: str):
     assert got is None or how == "kill"
 
 
+def test_each_priority_has_its_own_limit(start_broker: Start):
+    """`max_mqueue_len` and `mqueue_priorities` of an absent client, and the order of priorities over a restart."""
+    broker = start_broker({"EMQX_ZONE__EXTERNAL__MQUEUE_PRIORITIES": "high=2,low=1",
+                           "EMQX_ZONE__EXTERNAL__MAX_MQUEUE_LEN": "2"})
+    absent = Client(broker.mqtt_port, "absent")
+    absent.subscribe("high", 1)
+    absent.subscribe("low", 1)
+    absent.disconnect()
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    for pid, (topic, payload) in enumerate([(topic, payload) for payload in (b"1", b"2", b"3")
+                                            for topic in ("low", "high")], 1):
+        publisher.publish(topic, payload, 1, pid)
+        publisher.read(PUBACK)
+    again(broker, "kill")
+    absent = Client(broker.mqtt_port, "absent")
+    got = [absent.read(PUBLISH) for _ in range(4)]
+    assert [(one.topic, one.payload) for one in got] == [("high", b"2"), ("high", b"3"), ("low", b"2"), ("low", b"3")]
+    assert absent.receive(within=0.3) is None
+
+
 def test_in_flight_keeps_packet_ids(start_broker: Start, how: str):
     """[MQTT-4.4.0-1] Unacknowledged messages are sent again with their packet ids, before the queue."""
     broker = start_broker()
