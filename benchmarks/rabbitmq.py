@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -50,6 +51,13 @@ class RabbitMq(RunningBroker):
         except OSError:  # urllib's are of that kind
             return False
         return True
+
+    def stop(self) -> None:
+        """The script and the virtual machine below it: the port mapper stays while that one is known to it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        time.sleep(1)
 
 
 @contextlib.contextmanager
