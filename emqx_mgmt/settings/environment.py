@@ -21,13 +21,14 @@ def read_environment(environ: Mapping[str, str], unknown: list[str]) -> Iterator
         if not variable.startswith(PREFIX) or variable in (CONFIG_VARIABLE, "EMQX_NAME", "EMQX_HOST"):
             continue
         name = key_of(variable)
-        secret = find(name.removesuffix(FILE_SUFFIX.lower()))
+        bare = name.removesuffix(FILE_SUFFIX.lower())
+        secret = find(bare)
         if find(name):
             yield Entry(name, environ[variable].strip(), variable)
         elif secret and secret.secret:
             if variable.removesuffix(FILE_SUFFIX) in environ:
                 continue  # the exact variable wins
-            yield Entry(secret.name, read_secret(variable, environ[variable]), variable)
+            yield Entry(bare, read_secret(variable, environ[variable]), variable)
         else:
             unknown.append(variable)
     yield from node_name(environ)

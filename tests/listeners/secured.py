@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
+from cryptography import x509
 
 from tests.broker_process import BrokerProcess, free_ports
 
@@ -48,12 +49,18 @@ class Certificates:
         return context
 
 
+def issue(made: Certificates, name: str, file: str) -> x509.Certificate:
+    """A client's certificate and key, written to a file."""
+    issued = made.authority.issue_cert(f"{name}@example.org", common_name=name)
+    issued.private_key_and_cert_chain_pem.write_to_path(made.directory / file)
+    return x509.load_pem_x509_certificate(issued.cert_chain_pems[0].bytes())
+
+
 def certificates(directory: Path) -> Certificates:
     made = Certificates(directory, trustme.CA())
     made.authority.cert_pem.write_to_path(made.ca)
     made.issue_server()
-    client = made.authority.issue_cert("device@example.org", common_name="device-7")
-    client.private_key_and_cert_chain_pem.write_to_path(made.client)
+    issue(made, "device-7", "client.pem")
     return made
 
 

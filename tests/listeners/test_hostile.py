@@ -13,26 +13,9 @@ import requests
 
 from tests.broker_process import wait_until
 from tests.listeners.secured import CONNECT, CONNECT_OK, PINGREQ, PINGRESP, Secured
+from tests.listeners.transports import frame, upgrade
 
 PING, CLOSE, BINARY, TEXT = 0x89, 0x88, 0x82, 0x81
-
-
-def upgrade(path: str = "/mqtt", protocol: str = "mqtt", extra: str = "") -> bytes:
-    return (
-        f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
-        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        f"Sec-WebSocket-Protocol: {protocol}\r\n{extra}\r\n"
-    ).encode()
-
-
-def frame(first: int, payload: bytes = b"", mask: bytes = b"\x37\xfa\x21\x3d") -> bytes:
-    if len(payload) < 126:
-        head = bytes([first, 0x80 | len(payload)])
-    elif len(payload) < 65536:
-        head = struct.pack("!BBH", first, 0xFE, len(payload))
-    else:
-        head = struct.pack("!BBQ", first, 0xFF, len(payload))
-    return head + mask + bytes(byte ^ mask[at & 3] for at, byte in enumerate(payload))
 
 
 @pytest.fixture

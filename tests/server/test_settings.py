@@ -156,6 +156,8 @@ def test_a_secret_can_come_from_a_file(tmp_path: Path):
     assert load({f"{key}_FILE": str(secret)})["management.bootstrap_app"] == ("app", "from-file")
     with pytest.raises(SettingsError, match=f"{key}_FILE: cannot read {tmp_path}/none: No such file or directory"):
         load({f"{key}_FILE": f"{tmp_path}/none"})
+    named = "EMQX_LISTENER__SSL__EXTERNAL__KEY_PASSWORD_FILE"
+    assert load({named: str(secret)})["listener.ssl.external.key_password"] == "app:from-file"
     assert load({key: "app:direct", f"{key}_FILE": str(secret)})["management.bootstrap_app"] == ("app", "direct")
 
 
