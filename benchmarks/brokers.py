@@ -26,7 +26,7 @@ import psutil
 from emqx_mgmt.listeners.certificate import make_certificate
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-READY_WITHIN = 20.0
+READY_WITHIN = 60.0
 APPLICATION = ("bench", "bench-secret")
 
 # max_queued_messages: the default of 1,000 a client drops what a burst leaves behind, so no limit.

@@ -83,6 +83,8 @@ cdef class Engine:
     cdef int make_room(self, Session s, Msg* msg) except -1
     cdef int send_in_window(self, Session s, Queued* q) except -1
     cdef int forget_place(self, Session s, uint64_t entry, Msg* msg) except -1
+    cdef int bequeath(self, Session s) except -1
+    cdef int end_in_store(self, Session s) except -1
     cdef int next_page(self, Session s) except -1
     cdef bint must_store(self, const uint8_t* topic, size_t n, bint retain) except? True
     cdef int hear_store(self) except -1

@@ -701,45 +701,58 @@ cdef class Engine:
     def discard(self, Session s not None):
         """The session ends: its subscriptions, queue and window are gone, and it is no longer listed. What it leaves
         of shared subscriptions goes to other members."""
-        cdef list left = self.left_behind(s)
+        s.heirs = [(name.encode(), group.encode()) for name, group, _, _ in self.router.subscriptions(s)
+                   if group is not None]
         self.router.unsubscribe_all(s)
-        if s.sid and self.journal is not None:
-            self.journal.end_session(s.sid)
-            self.journal.loading.pop(s.sid, None)
-            s.sid = 0
-        s.drop_window()
-        s.drop_queues()
-        s.backlog = None
         if self.sessions.get(s.client_id) is s:
             del self.sessions[s.client_id]
+        s.backlog = None
+        self.bequeath(s)
+        if not (s.sid and self.journal is not None and s.heirs and s.stored):
+            self.end_in_store(s)
+        elif not s.paging:
+            self.next_page(s)   # what only the store has is given away as it comes: see `take_page`
         self.drain(s)
-        for message, topic_filter, group in left:
-            self.redispatch(message, topic_filter, group)
 
-    def left_behind(self, Session s not None) -> list:
-        """`(Message, filter, group)` of what came through shared subscriptions and is not QoS 0: QoS 1 without its
-        PUBACK, and what was not sent. A QoS 2 message that was sent stays and ends here [MQTT-4.8.2-5]."""
-        cdef list groups = [(name.encode(), group.encode()) for name, group, _, _ in self.router.subscriptions(s)
-                            if group is not None]
-        cdef list messages = []
+    cdef int bequeath(self, Session s) except -1:
+        """What the session has here leaves it, and goes to other members of its shared subscriptions if it came through
+        one and is not QoS 0: QoS 1 without its PUBACK, and what was not sent. A QoS 2 message that was sent ends here
+        [MQTT-4.8.2-5]."""
+        cdef list left = []
         cdef dict seen = {}
+        cdef Window* w = &s.window
         cdef Slot* slot
         cdef Queue* q
         cdef Queued* item
         cdef uint32_t i, k
-        if not groups:
-            return []
-        for i in range(s.window.span):
-            slot = s.window.slots + ((s.window.head + i) & (s.window.cap - 1))
-            if slot.state == WAIT_PUBACK and slot.shared:
-                messages.append(wrap(slot.msg))
+        for i in range(w.span):
+            slot = w.slots + ((w.head + i) & (w.cap - 1))
+            if slot.state != SLOT_FREE:
+                self.forget_place(s, slot.entry, slot.msg)
+                if slot.state == WAIT_PUBACK and slot.shared and s.heirs:
+                    left.append(owner_of(wrap(slot.msg), s.heirs, seen))
         for i in range(s.n_queues):
             q = s.queues + i
             for k in range(q.count):
                 item = q.items + ((q.head + k) & (q.cap - 1))
-                if item.qos and item.shared and not msg_expired(item.msg, self.now):
-                    messages.append(wrap(item.msg))
-        return [found for found in (owner_of(message, groups, seen) for message in messages) if found is not None]
+                self.forget_place(s, item.entry, item.msg)
+                if item.qos and item.shared and s.heirs and not msg_expired(item.msg, self.now):
+                    left.append(owner_of(wrap(item.msg), s.heirs, seen))
+        s.drop_window()
+        s.free_queues()
+        for found in left:
+            if found is not None:
+                self.redispatch(found[0], found[1], found[2])
+        return 0
+
+    cdef int end_in_store(self, Session s) except -1:
+        s.drop_queues()
+        s.heirs = None
+        if s.sid and self.journal is not None:
+            self.journal.loading.pop(s.sid, None)
+            self.journal.end_session(s.sid)
+            s.sid = 0
+        return 0
 
     # -- the message store --------------------------------------------------------------------------------------------
 
@@ -835,7 +848,13 @@ cdef class Engine:
             rows += 1
         s.stored_in_flight = 0
         s.count_stored(<int32_t>s.stored_since - <int32_t>s.stored if reply.data[0] else -<int32_t>rows)
-        if s.conn is not None:
+        if s.heirs is not None:
+            self.bequeath(s)
+            if s.stored:
+                self.next_page(s)
+            else:
+                self.end_in_store(s)
+        elif s.conn is not None:
             self.drain(s)
         return 0
 

@@ -100,6 +100,7 @@ cdef class Session(Subscriber):
     cdef bint stalled                # it acknowledged nothing while they waited; see Engine.look_at_gate
     cdef list gated_publishers       # channels whose acknowledgements wait for room in the queue, or None
     cdef Awaiting awaiting
+    cdef list heirs                  # it has ended: (filter, group) of its shared subscriptions; or None
     cdef list backlog                # (RetainedCursor, options, identifier) of retained messages not sent yet; or None
 
     cdef bint window_open(self) noexcept

@@ -183,6 +183,11 @@ class Durable:
             self._engine.owe_retained(session, retained.search(topic), options, subid)
         self._broker.delayed.restore(
             (row, self._engine.restore_message(body)) for _, row, body in stored.rows("delayed"))
+        for sid, session in list(sessions.items()):
+            if self._engine.sessions[session.client_id] is not session:
+                del sessions[sid]   # it had ended, but not all that it left had gone to others
+                self._engine.discard(session)
+                self._broker.sessions_life.persistent -= not session.clean_start
         wills = {sid: decode_will(value) for sid, _, value in stored.rows("will")}
         now = time.time()
         for sid, session in sessions.items():

@@ -222,3 +222,29 @@ def test_durability_off(start_broker: Start):
     assert not (broker.data_dir / "messages.db").exists()
     again(broker, "kill")
     assert not Client(broker.mqtt_port, "keeper").present
+
+
+def test_queue_on_disk_goes_to_another_member(start_broker: Start):
+    """MQTT 5.0, 4.8.2: what the session of a shared subscription's member leaves is sent to another, though nobody had
+    read it from the disk. It survives on its new way too."""
+    broker = start_broker()
+    Client(broker.mqtt_port, "leaver").subscribe("$share/g/q", 1)
+    Client(broker.mqtt_port, "leaver").disconnect()
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    for i in range(1, 601):
+        publisher.publish("q", b"%d" % i, 1, i)
+    for i in range(1, 601):
+        assert publisher.read(PUBACK).pid == i
+    Client(broker.mqtt_port, "heir").subscribe("$share/g/q", 1)
+    again(broker, "kill")
+    assert broker.api("DELETE", "sessions/persistent/leaver").status_code == 200
+    wait_until(lambda: broker.api("GET", "sessions/heir").json()[0]["mqueue_len"] == 600, 10)
+    assert Client(broker.mqtt_port, "settled", version=5, expiry=60).code == 0     # after what was before it
+    again(broker, "kill")
+    assert not Client(broker.mqtt_port, "leaver").present
+    heir = Client(broker.mqtt_port, "heir")
+    for i in range(1, 601):
+        got = heir.read(PUBLISH)
+        assert got.payload == b"%d" % i
+        heir.ack(PUBACK, got.pid)
+    assert heir.receive(within=0.3) is None

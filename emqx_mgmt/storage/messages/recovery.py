@@ -42,4 +42,5 @@ def read_back(data_dir: Path) -> Recovered:
     def highest(column: str, table: str) -> int:
         return int(connection.execute(f"SELECT coalesce(max({column}), 0) + 1 FROM {table}").fetchone()[0])
 
-    return Recovered(connection, highest("sid", "session"), highest("entry", "place"), highest("number", "message"))
+    number = max(highest("number", "message"), highest("number", "place"))
+    return Recovered(connection, highest("sid", "session"), highest("entry", "place"), number)
