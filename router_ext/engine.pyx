@@ -897,7 +897,6 @@ cdef class Engine:
         if d.payload_len == 0:
             if self.retained.delete(d.topic[:d.topic_len]) and self.journal is not None and not d.sys:
                 self.journal.delete_fact(FACT_RETAINED, 0, d.topic, d.topic_len)
-                self.journal.awaited += 1  # what was taken away must not come back after its PUBACK
             self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
             return 0
         if (self.max_retained_payload and d.payload_len > self.max_retained_payload) or (

@@ -227,7 +227,6 @@ cdef class Journal:
         return self.put_fact(FACT_AWAITING, sid, <const uint8_t*>&pid, 2, NULL, 0)
 
     cdef int released(self, uint64_t sid, uint16_t pid) except -1:
-        self.awaited += 1
         return self.delete_fact(FACT_AWAITING, sid, <const uint8_t*>&pid, 2)
 
     cdef int put_message(self, uint8_t table, const uint8_t* key, uint32_t key_len, Msg* msg) except -1:
@@ -259,6 +258,7 @@ cdef class Journal:
 
     cdef int delete_fact(self, uint8_t table, uint64_t sid, const uint8_t* key, uint32_t key_len) except -1:
         cdef uint8_t* p = self.room(14 + <size_t>key_len)
+        self.awaited += 1
         p[0] = REC_DELETE
         p[1] = table
         memcpy(p + 2, &sid, 8)
@@ -280,6 +280,7 @@ cdef class Journal:
 
     def put(self, int table, uint64_t sid, bytes key not None, bytes value not None):
         """A row of a small table, new or changed."""
+        self.awaited += 1
         self.put_fact(<uint8_t>table, sid, key, <uint32_t>len(key), value, <uint32_t>len(value))
 
     def delete(self, int table, uint64_t sid, bytes key not None):

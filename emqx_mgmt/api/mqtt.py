@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -18,6 +19,7 @@ from router_ext.topic import valid_name
 
 MAX_TEXT = 0xFFFF  # bytes of an MQTT string
 QoS = Annotated[int, Meta(ge=0, le=2)]
+T = TypeVar("T", bound=Struct)
 
 
 class Topics(Struct):
@@ -92,38 +94,44 @@ class Unsubscribe(Struct):
     client_id: str
 
 
-def mqtt_publish(cluster: Cluster, params: Publish) -> Code:
+def publish(cluster: Cluster, row: Publish) -> Code:
     cluster.here.clients.publish(
-        params.split(),
-        params.payload_bytes(),
-        params.qos,
-        params.retain,
-        params.client_id,
-        params.checked_properties(),
+        row.split(),
+        row.payload_bytes(),
+        row.qos,
+        row.retain,
+        row.client_id,
+        row.checked_properties(),
     )
     return Code()
 
 
-def mqtt_subscribe(cluster: Cluster, params: Subscribe) -> Code:
-    cluster.with_session(params.client_id).clients.subscribe(params.client_id, params.split(), params.qos)
+def subscribe(cluster: Cluster, row: Subscribe) -> Code:
+    cluster.with_session(row.client_id).clients.subscribe(row.client_id, row.split(), row.qos)
     return Code()
 
 
-def mqtt_unsubscribe(cluster: Cluster, params: Unsubscribe) -> Code:
-    cluster.with_session(params.client_id).clients.unsubscribe(params.client_id, params.topic)
+def unsubscribe(cluster: Cluster, row: Unsubscribe) -> Code:
+    cluster.with_session(row.client_id).clients.unsubscribe(row.client_id, row.topic)
     return Code()
 
 
-def publish_batch(cluster: Cluster, params: list[Any]) -> list[dict[str, Any]]:
-    return each(params, Publish, lambda row: mqtt_publish(cluster, row))
+def alone(change: Callable[[Cluster, T], Code]) -> Callable[..., Code]:
+    """One change, answered once it is on disk."""
+    def handler(cluster: Cluster, params: T) -> Code:
+        with cluster.here.clients.stored():
+            return change(cluster, params)
+
+    return handler
 
 
-def subscribe_batch(cluster: Cluster, params: list[Any]) -> list[dict[str, Any]]:
-    return each(params, Subscribe, lambda row: mqtt_subscribe(cluster, row))
+def batch(takes: type[T], change: Callable[[Cluster, T], Code]) -> Callable[..., list[dict[str, Any]]]:
+    """Many of them, answered once all are."""
+    def handler(cluster: Cluster, params: list[Any]) -> list[dict[str, Any]]:
+        with cluster.here.clients.stored():
+            return each(params, takes, lambda row: change(cluster, row))
 
-
-def unsubscribe_batch(cluster: Cluster, params: list[Any]) -> list[dict[str, Any]]:
-    return each(params, Unsubscribe, lambda row: mqtt_unsubscribe(cluster, row))
+    return handler
 
 
 def _check_text(name: str, text: str) -> None:
@@ -145,17 +153,17 @@ ENDPOINTS = (
         "POST",
         "/mqtt/publish",
         "Publish a MQTT message",
-        mqtt_publish,
+        alone(publish),
         takes=Publish,
         audited=False,
     ),
-    Endpoint("mqtt_subscribe", "POST", "/mqtt/subscribe", "Subscribe a topic", mqtt_subscribe, takes=Subscribe),
+    Endpoint("mqtt_subscribe", "POST", "/mqtt/subscribe", "Subscribe a topic", alone(subscribe), takes=Subscribe),
     Endpoint(
         "mqtt_unsubscribe",
         "POST",
         "/mqtt/unsubscribe",
         "Unsubscribe a topic",
-        mqtt_unsubscribe,
+        alone(unsubscribe),
         takes=Unsubscribe,
     ),
     Endpoint(
@@ -163,7 +171,7 @@ ENDPOINTS = (
         "POST",
         "/mqtt/publish_batch",
         "Publish MQTT messages",
-        publish_batch,
+        batch(Publish, publish),
         takes=Publish,
         batch=True,
         listed=False,
@@ -173,7 +181,7 @@ ENDPOINTS = (
         "POST",
         "/mqtt/subscribe_batch",
         "Subscribe topics",
-        subscribe_batch,
+        batch(Subscribe, subscribe),
         takes=Subscribe,
         batch=True,
         listed=False,
@@ -183,7 +191,7 @@ ENDPOINTS = (
         "POST",
         "/mqtt/unsubscribe_batch",
         "Unsubscribe topics",
-        unsubscribe_batch,
+        batch(Unsubscribe, unsubscribe),
         takes=Unsubscribe,
         batch=True,
         listed=False,

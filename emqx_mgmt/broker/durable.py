@@ -81,6 +81,11 @@ class Durable:
         """The store's disk takes nothing: what would have to be stored is refused."""
         return self.journal is not None and self.journal.full
 
+    @property
+    def awaited(self) -> int:
+        """Rises with everything that somebody may be waiting for."""
+        return 0 if self.journal is None else self.journal.awaited
+
     def opened(self, session: Session) -> None:
         """A connection has the session now. It is stored from the moment on from which it outlives a connection."""
         if self.journal is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from router_ext.shown import connected
 from router_ext.topic import split_share, valid_filter, valid_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from emqx_mgmt.broker import Broker
     from router_ext.session import Session
 
@@ -124,6 +127,16 @@ class Clients:
             raise MqttRefused("bad_topic", BAD_TOPIC)
         for name in names:
             self._broker.publish(name, payload, qos, retain, client_id, properties)
+
+    @contextlib.contextmanager
+    def stored(self) -> Iterator[None]:
+        """What is published or changed inside is on disk afterwards, if it is of the kind that has to be. Raises
+        MqttRefused when the disk does not take it in time; it may be delivered all the same."""
+        durable = self._broker.durable
+        before = durable.awaited
+        yield
+        if durable.awaited != before and not durable.wait():
+            raise MqttRefused("message_store_full")
 
     def subscribe(self, client_id: str, topics: list[str], qos: int) -> None:
         """Raises MqttRefused when the client has no session here or no topic is a valid filter."""

@@ -248,3 +248,22 @@ def test_queue_on_disk_goes_to_another_member(start_broker: Start):
         assert got.payload == b"%d" % i
         heir.ack(PUBACK, got.pid)
     assert heir.receive(within=0.3) is None
+
+
+def test_rest_answers_after_the_commit(start_broker: Start):
+    """What a REST publish or subscribe was answered for survives a kill at that moment."""
+    broker = start_broker()
+    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
+    Client(broker.mqtt_port, "keeper").disconnect()
+    rows = [{"topic": "q", "payload": str(number), "qos": 1} for number in range(20)]
+    assert broker.api("POST", "mqtt/publish_batch", json=rows).status_code == 200
+    assert broker.api("POST", "mqtt/publish", json={"topic": "q", "payload": "20", "qos": 1}).json() == {"code": 0}
+    wanted = {"topic": "r", "client_id": "keeper", "qos": 1}
+    assert broker.api("POST", "mqtt/subscribe", json=wanted).json() == {"code": 0}
+    again(broker, "kill")
+    keeper = Client(broker.mqtt_port, "keeper")
+    for number in range(21):
+        got = keeper.read(PUBLISH)
+        assert got.payload == b"%d" % number
+        keeper.ack(PUBACK, got.pid)
+    assert {row["topic"] for row in broker.api("GET", "subscriptions/keeper").json()} == {"q", "r"}
