@@ -18,7 +18,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
     yield process
     code = process.stop()
     assert code == 0
-    assert "Traceback" not in process.stderr
+    assert "Traceback" not in process.stderr, process.stderr
 
 
 @pytest.fixture

@@ -23,4 +23,4 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     process = BrokerProcess(tmp_path_factory.mktemp("secured"), env).start()
     yield Secured(process, made, **ports)
     assert process.stop() == 0
-    assert "Traceback" not in process.stderr
+    assert "Traceback" not in process.stderr, process.stderr

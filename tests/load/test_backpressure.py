@@ -27,7 +27,7 @@ def busy(start_broker: Callable[..., BrokerProcess]) -> Iterator[BrokerProcess]:
     """A broker with a queue of ten messages; what it logs is no traceback."""
     process = start_broker({"EMQX_ZONE__EXTERNAL__MAX_MQUEUE_LEN": "10", "EMQX_MQTT__MAX_PACKET_SIZE": "2MB"})
     yield process
-    assert "Traceback" not in process.stderr
+    assert "Traceback" not in process.stderr, process.stderr
 
 
 def read_all(client: Client, count: int, numbers: list[int]) -> threading.Thread:

@@ -123,7 +123,7 @@ def test_start_with_a_bad_file(tmp_path: Path, start_broker: Callable[..., Broke
     assert broker.wait() == 78
     assert "EMQX_ACL_FILE" in broker.stderr
     assert "line 3" in broker.stderr
-    assert "Traceback" not in broker.stderr
+    assert "Traceback" not in broker.stderr, broker.stderr
 
 
 RULES = """

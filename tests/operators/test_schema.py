@@ -44,7 +44,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
     broker = BrokerProcess(Path(tmp_path_factory.mktemp("fuzzed"))).start()
     yield broker
     broker.stop()
-    assert "Traceback" not in broker.stderr
+    assert "Traceback" not in broker.stderr, broker.stderr
 
 
 def operations(broker: BrokerProcess, style: str) -> Iterator[Any]:

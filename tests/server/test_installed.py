@@ -22,7 +22,7 @@ def test_the_command_starts_the_broker_anywhere(start_broker, tmp_path):
     broker = start_broker(command=[COMMAND, "start"], directory=tmp_path)
     assert broker.status().ok
     assert broker.stop() == 0
-    assert "Traceback" not in broker.stderr
+    assert "Traceback" not in broker.stderr, broker.stderr
 
 
 def test_the_command_takes_a_file(start_broker, tmp_path):

@@ -66,7 +66,7 @@ def test_hup_replaces_the_worker_and_refuses_no_connection(start_broker):
     assert connector.failures == []
     assert broker.worker.pid != old.pid
     assert broker.stop() == 0
-    assert "Traceback" not in broker.stderr
+    assert "Traceback" not in broker.stderr, broker.stderr
 
 
 def test_hup_reads_the_settings_again(configured):
@@ -127,7 +127,7 @@ def test_usr2_hands_every_socket_and_the_data_directory_to_a_new_master(start_br
     (master,) = masters
     master.terminate()
     wait_until(lambda: has_ended(master), 20)
-    assert "Traceback" not in broker.stderr
+    assert "Traceback" not in broker.stderr, broker.stderr
 
 
 def broker_after(broker: BrokerProcess) -> BrokerProcess:

@@ -54,7 +54,7 @@ def test_descriptors_are_kept_back_for_everything_but_mqtt(start_broker):
         counts = [row["current_conns"] for row in mqtt_rows(broker).values()]
         assert sum(counts) == DESCRIPTORS // 2
         assert all(counts)
-    assert "Traceback" not in broker.stderr
+    assert "Traceback" not in broker.stderr, broker.stderr
 
 
 def test_http_headers_beyond_the_limit_are_refused(broker):

@@ -165,11 +165,11 @@ def test_the_descriptor_limit_is_raised(broker):
 def test_term_ends_it_with_0(start_broker):
     broker = start_broker()
     assert broker.stop() == 0
-    assert "Traceback" not in broker.stderr
+    assert "Traceback" not in broker.stderr, broker.stderr
 
 
 def test_int_ends_it_quickly_with_0(start_broker):
     broker = start_broker()
     broker.signal(signal.SIGINT)
     assert broker.wait(5) == 0
-    assert "Traceback" not in broker.stderr
+    assert "Traceback" not in broker.stderr, broker.stderr
