@@ -43,10 +43,22 @@ class TlsOptions:
     peer_cert_as_username: str = "off"
     ticket_keys: bytes = field(default_factory=lambda: os.urandom(TICKET_KEYS), repr=False)
 
+    @property
+    def files(self) -> list[str]:
+        return [path for path in (self.certfile, self.keyfile, self.cafile, self.crlfile, self.psk_file) if path]
+
     def stamp(self) -> Stamp:
         """Changes when one of the files does."""
-        files = (self.certfile, self.keyfile, self.cafile, self.crlfile, self.psk_file)
-        return tuple(stamp_of(path) for path in files if path)
+        return tuple(map(stamp_of, self.files))
+
+    def check_files(self) -> None:
+        """TlsError for the first that cannot be read: OpenSSL does not say why."""
+        for path in self.files:
+            try:
+                with open(path, "rb"):
+                    pass
+            except OSError as error:
+                raise TlsError(f"{path}: {error.strerror}") from None
 
     def context(self) -> TlsContext:
         """For MQTT. Reads the files; TlsError or OSError says what is wrong with which."""

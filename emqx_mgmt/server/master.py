@@ -163,6 +163,7 @@ def prepare_tls(listeners: list[Listener], data_dir: Path, node_name: str) -> No
             log.info("Made a development certificate in %s", directory)
         log.warning("No certificate is configured, and one that no client trusts is used: %s", ", ".join(bare))
     for listener, tls in secured:
+        tls.check_files()
         if listener.is_https:
             tls.http_context()
         else:

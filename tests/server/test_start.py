@@ -73,6 +73,13 @@ def test_an_address_that_is_not_here_ends_the_start(start_broker):
     assert refused(broker, os.EX_OSERR).startswith("Cannot start mqtt:tcp external on 192.0.2.1:1883: ")
 
 
+def test_a_certificate_that_is_not_there_ends_the_start(start_broker):
+    (port,) = free_ports(1)
+    broker = start_broker({"EMQX_LISTENER__SSL__EXTERNAL": f"127.0.0.1:{port}",
+                           "EMQX_LISTENER__SSL__EXTERNAL__CERTFILE": "/none.pem"}, ready=False)
+    assert refused(broker, os.EX_CONFIG) == "TLS cannot be set up: /none.pem: No such file or directory"
+
+
 def test_a_data_directory_belongs_to_one_broker(start_broker):
     first = start_broker()
     second = start_broker({"EMQX_NODE__DATA_DIR": str(first.data_dir)}, ready=False)
