@@ -42,5 +42,6 @@ def read_back(data_dir: Path) -> Recovered:
     def highest(column: str, table: str) -> int:
         return int(connection.execute(f"SELECT coalesce(max({column}), 0) + 1 FROM {table}").fetchone()[0])
 
+    # A body that stands in the row of its place has no row in `message`; its number is taken all the same.
     number = max(highest("number", "message"), highest("number", "place"))
     return Recovered(connection, highest("sid", "session"), highest("entry", "place"), number)
