@@ -149,7 +149,11 @@ def test_a_listener_that_stops_reading_is_dropped_and_nobody_else_notices(
                 subscribe_many(broker, 200)
                 told = [listener.next()[1]["topic"] for _ in range(200)]
                 assert told == [f"{TOPIC}/{number}" for number in range(200)], round_
-        wait_until(lambda: ended(stalled), 20, "the end of the stalled listener")
+        # Reading from it before it was dropped would make it one that reads.
+        port = stalled.getsockname()[1]
+        wait_until(lambda: port not in [peer.raddr.port for peer in broker.worker.net_connections("tcp") if peer.raddr],
+                   30, "the end of the stalled listener")
+        wait_until(lambda: ended(stalled), 20, "the end of its stream")
     finally:
         stalled.close()
         client.close()

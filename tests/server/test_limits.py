@@ -60,7 +60,7 @@ def test_descriptors_are_kept_back_for_everything_but_mqtt(start_broker):
 def test_http_headers_beyond_the_limit_are_refused(broker):
     answer = requests.get(f"{broker.base_url}/status", headers={"X-Long": "x" * 9000}, timeout=5)
     assert answer.status_code == 431
-    assert requests.get(f"{broker.base_url}/status?{'x' * 9000}", timeout=5).status_code == 414
+    assert requests.get(f"{broker.base_url}/status?{'x' * 500_000}", timeout=30).status_code == 414
 
 
 def test_http_connections_beyond_max_clients_are_closed(start_broker):
