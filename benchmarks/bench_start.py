@@ -85,8 +85,8 @@ def main() -> None:
             assert present, "the session was not there"
             assert packets[0] >> 4 == 3, f"no message came: {packets!r}"
             parts = psutil.Process(broker.process.pid).children(recursive=True)
-            print(f"{sessions:,} sessions, {messages:,} messages, {size >> 20} MiB on disk: {took:.1f} s; resident MiB: "
-                  + ", ".join(str(part.memory_info().rss >> 20) for part in parts))
+            print(f"{sessions:,} sessions, {messages:,} messages, {size >> 20} MiB on disk: {took:.1f} s; "
+                  "resident MiB: " + ", ".join(str(part.memory_info().rss >> 20) for part in parts))
 
 
 if __name__ == "__main__":
