@@ -22,7 +22,8 @@ sys.path.insert(0, str(CHECKOUT))
 
 from emqx_mgmt.broker.durable import SessionRow, encode
 from emqx_mgmt.storage.messages.commits import Commits
-from emqx_mgmt.storage.messages.tables import FILE_NAME, JOURNAL_NAME, connect, migrate, sealed, transaction
+from emqx_mgmt.storage.messages.tables import FILE_NAME, JOURNAL_NAME, connect, migrate, sealed
+from emqx_mgmt.storage.transaction import transaction
 
 BODY = struct.Struct("<qIBBHHII")
 PAYLOAD = bytes(64)

@@ -17,6 +17,7 @@ from emqx_mgmt.plugins.passwords import SCHEMES, SLOW, Hash, hashed, matches
 from emqx_mgmt.plugins.plugin import Plugin, Refused, Route
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import STRING, enum
+from emqx_mgmt.storage.transaction import transaction
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.client import Client
@@ -181,9 +182,8 @@ def read_all(connection: sqlite3.Connection, table: str) -> list[tuple[str, Hash
 
 def write(connection: sqlite3.Connection, table: str, users: dict[str, Hash]) -> None:
     rows = [(name, user.scheme, user.salt, user.text) for name, user in users.items()]
-    connection.execute("BEGIN")
-    connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)", rows)
-    connection.execute("COMMIT")
+    with transaction(connection):
+        connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?)", rows)
 
 
 def remove(connection: sqlite3.Connection, table: str, name: str) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from gevent.lock import BoundedSemaphore
 
+from emqx_mgmt.storage.transaction import transaction
+
 if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store
 
@@ -56,15 +58,10 @@ def select(connection: sqlite3.Connection) -> list[Change]:
 
 
 def insert(connection: sqlite3.Connection, changes: list[Change], kept: int) -> None:
-    connection.execute("BEGIN")
-    try:
+    with transaction(connection):
         connection.executemany(
             "INSERT INTO audit (at, who, kind, origin, action, method, path, params, status, result)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [msgspec.structs.astuple(change) for change in changes],
         )
         connection.execute("DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?", (kept,))
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import gevent
 
 from emqx_mgmt.broker.rates import GROWTH, Sample
+from emqx_mgmt.storage.transaction import transaction
 
 if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store
@@ -77,8 +78,7 @@ def minutes(seconds: Sequence[Sample]) -> list[Sample]:
 def put(connection: sqlite3.Connection, seconds: list[Sample]) -> None:
     now = seconds[-1].ts
     places = ", ".join("?" * (1 + len(COLUMNS)))
-    connection.execute("BEGIN")
-    with connection:
+    with transaction(connection):
         for period, samples in ((SECOND, seconds), (MINUTE, minutes(seconds))):
             connection.executemany(f"INSERT OR REPLACE INTO rate VALUES ({places})", [
                 (period, *(getattr(one, name) for name in COLUMNS)) for one in samples

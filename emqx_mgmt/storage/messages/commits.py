@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from emqx_mgmt.storage.messages.tables import Damaged, make_private, opened, sealed, transaction
+from emqx_mgmt.storage.messages.tables import Damaged, make_private, opened, sealed
+from emqx_mgmt.storage.transaction import transaction
 
-JOURNAL_NAME = "journal.db"
 SYNCHRONOUS = {"fsync": "FULL", "async": "NORMAL"}
 COPY_AFTER = 8 << 20    # bytes committed, after which SQLite's log is copied into the file,
 BEGIN_ANEW = 256 << 20  # and after which it begins anew

@@ -9,6 +9,7 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 
 from emqx_mgmt.storage.data_dir import DataDirError
+from emqx_mgmt.storage.transaction import transaction
 
 FILE_NAME = "messages.db"
 JOURNAL_NAME = "journal.db"
@@ -88,30 +89,6 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10)
-
-
-class transaction:
-    """BEGIN … COMMIT, or ROLLBACK when something is raised."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is None:
-            try:
-                self._connection.execute("COMMIT")
-                return
-            except sqlite3.Error:
-                self._roll_back()
-                raise
-        self._roll_back()
-
-    def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -199,8 +176,7 @@ def verify_tables(connection: sqlite3.Connection) -> int:
         return 0
     for table, column in CHECKED[version]:
         for number, body in connection.execute(f"SELECT number, {column} FROM {table} WHERE {column} IS NOT NULL"):
-            if zlib.crc32(body[:-4]) != int.from_bytes(body[-4:], "little"):
-                raise Damaged(f"the checksum of message {number} is wrong")
+            opened(body, f"message {number}")
     return version
 
 

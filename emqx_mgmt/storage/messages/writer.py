@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from emqx_mgmt.storage.messages.tables import connect, migrate, opened, sealed, transaction
+from emqx_mgmt.storage.messages.tables import connect, migrate, opened, sealed
+from emqx_mgmt.storage.transaction import transaction
 from router_ext.fold import Fold
 from router_ext.journal import TABLES
 
