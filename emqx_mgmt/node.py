@@ -15,7 +15,7 @@ from emqx_mgmt.broker.acl_rules import AclRules
 from emqx_mgmt.broker.alarms import Alarm, Alarms
 from emqx_mgmt.broker.enhanced import HOOK as ENHANCED_AUTHENTICATE
 from emqx_mgmt.broker.events import Events
-from emqx_mgmt.broker.periodic import Periodic
+from emqx_mgmt.broker.periodic import Background, Periodic
 from emqx_mgmt.broker.rates import Rates, Sample
 from emqx_mgmt.broker.rounds import next_round
 from emqx_mgmt.broker.scram_method import ScramMethod
@@ -75,7 +75,7 @@ class Node:
         )
         self.renewal = Renewal()
         self._shortages = 0
-        self.chores: list[Periodic | HubLag | Rates] = [
+        self.chores: list[Background] = [
             self.hub_lag,
             Rates(self._counters, self._gauges, self._take_sample),
             Periodic(RENEWAL_S, self.renewal.look),

@@ -1,4 +1,4 @@
-"""Something done again and again, in a greenlet of its own."""
+"""Something done in the background, in a greenlet of its own."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import gevent
 log = logging.getLogger(__name__)
 
 
-class Periodic:
-    """Calls `work`, which may switch greenlets, `seconds` after it last returned; what it raises is logged."""
+class Background:
+    """Does `_run`, which does not end by itself, from `start` to `stop`."""
 
-    def __init__(self, seconds: float, work: Callable[[], None]) -> None:
-        self._seconds = seconds
-        self._work = work
+    def __init__(self) -> None:
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
@@ -25,6 +23,18 @@ class Periodic:
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+
+class Periodic(Background):
+    """Calls `work`, which may switch greenlets, `seconds` after it last returned; what it raises is logged."""
+
+    def __init__(self, seconds: float, work: Callable[[], None]) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._work = work
 
     def _run(self) -> None:
         while True:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 import gevent
 from msgspec import Struct
 
+from emqx_mgmt.broker.periodic import Background
+
 # A member of the sample, and the counters whose growth it is.
 GROWTH = {
     "received": ("messages/received",),
@@ -38,23 +40,15 @@ class Sample(Struct, frozen=True):
     subscriptions: int
 
 
-class Rates:
+class Rates(Background):
     """`counters()` and `gauges()` by name; `tell(sample)` is called each second, at the turn of the second."""
 
     def __init__(self, counters: Callable[[], Mapping[str, int]], gauges: Callable[[], tuple[int, int]],
                  tell: Callable[[Sample], None]) -> None:
+        super().__init__()
         self._counters = counters
         self._gauges = gauges
         self._tell = tell
-        self._greenlet: gevent.Greenlet | None = None
-
-    def start(self) -> None:
-        self._greenlet = gevent.spawn(self._run)
-
-    def stop(self) -> None:
-        if self._greenlet is not None:
-            self._greenlet.kill()
-            self._greenlet = None
 
     def _run(self) -> None:
         before, began = self._counters(), time.monotonic()

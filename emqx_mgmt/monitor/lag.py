@@ -6,23 +6,17 @@ import time
 
 import gevent
 
+from emqx_mgmt.broker.periodic import Background
+
 PROBE_S = 0.25
 
 
-class HubLag:
+class HubLag(Background):
     """Sleeps a little, over and over, and notes how much longer it took."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._worst = 0.0
-        self._greenlet: gevent.Greenlet | None = None
-
-    def start(self) -> None:
-        self._greenlet = gevent.spawn(self._run)
-
-    def stop(self) -> None:
-        if self._greenlet is not None:
-            self._greenlet.kill()
-            self._greenlet = None
 
     def worst(self) -> float:
         """Milliseconds, the most since it was last asked."""
