@@ -11,11 +11,10 @@ from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.plugins.config import MASK
 from emqx_mgmt.storage import Application
 
 UNDEFINED = "undefined"
-# Shown in place of a secret, of which only a digest is kept.
-MASK = "******"
 
 Text = Annotated[str, Meta(min_length=1)]
 UnixSeconds = Annotated[int, Meta(ge=0, lt=1 << 53)]

@@ -60,11 +60,15 @@ class Endpoint:
         return self.fails or self.method != "GET"
 
     @property
-    def scope(self) -> str:
-        """The resource, by the first word of the path that is no node."""
+    def resource(self) -> str:
+        """The first word of the path, behind the node's if it names one."""
         words = self.path.strip("/").split("/")
-        word = words[2] if words[0] == "nodes" and len(words) > 2 else words[0]
-        return SAME.get(word, word)
+        return words[2] if words[0] == "nodes" and len(words) > 2 else words[0]
+
+    @property
+    def scope(self) -> str:
+        """The resource, under one name."""
+        return SAME.get(self.resource, self.resource)
 
     @property
     def rule(self) -> str:

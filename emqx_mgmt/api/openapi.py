@@ -125,7 +125,7 @@ def _unique(name: str, taken: set[str]) -> str:
 def _operation(endpoint: Endpoint, described: Described, envelope: bool) -> Schema:
     takes, reads = endpoint.shape, endpoint.method in ("GET", "DELETE")
     parameters = [_parameter(name, "path", {"type": "string"}) for name in re.findall(r":(\w+)", endpoint.path)]
-    operation: Schema = {"summary": endpoint.descr, "tags": [_tag(endpoint)], "parameters": parameters}
+    operation: Schema = {"summary": endpoint.descr, "tags": [endpoint.resource], "parameters": parameters}
     if isinstance(endpoint.takes, Paged):
         parameters += _list_parameters(endpoint.takes.row, described)
     elif takes is not None and reads:
@@ -137,12 +137,6 @@ def _operation(endpoint: Endpoint, described: Described, envelope: bool) -> Sche
         operation["security"] = []
     operation["responses"] = _responses(endpoint, described, envelope)
     return operation
-
-
-def _tag(endpoint: Endpoint) -> str:
-    """The resource, whether the path names a node first or not."""
-    parts = endpoint.path.strip("/").split("/")
-    return parts[2] if parts[:2] == ["nodes", ":node"] and len(parts) > 2 else parts[0]
 
 
 def _parameter(name: str, where: str, schema: Schema, required: bool = True) -> Schema:

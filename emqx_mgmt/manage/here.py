@@ -38,7 +38,7 @@ class ThisNode:
         self._runtime = Runtime()
         self.clients = Clients(node.name, node.broker)
         self.configuration = Configuration(node)
-        self.retained = Retained(node.broker.engine)
+        self.retained = Retained(node.broker)
 
     @property
     def name(self) -> str:

@@ -8,18 +8,17 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-import gevent
-from gevent.event import Event
 from msgspec import Struct
 
 from emqx_mgmt.broker.about import datetime_text
+from emqx_mgmt.broker.rounds import next_round
 from emqx_mgmt.manage.errors import Refused
 from emqx_mgmt.manage.listing import CHUNK, Page, Paging, filtered, in_turns
 from emqx_mgmt.manage.rows import UNDEFINED
 from router_ext.codec import decode_properties
 
 if TYPE_CHECKING:
-    from router_ext.engine import Engine
+    from emqx_mgmt.broker import Broker
     from router_ext.message import Message
     from router_ext.retained import RetainedStore
 
@@ -50,8 +49,9 @@ class RetainedMessage(RetainedRow):
 class Retained:
     """Of the engine's store; without one (no retainer is loaded) nothing is found, and deletions are refused."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, broker: Broker) -> None:
+        self._engine = broker.engine
+        self._durable = broker.durable
 
     def page(self, paging: Paging) -> Page:
         """In an order of the store's own, which stays the same while its topics do."""
@@ -80,11 +80,8 @@ class Retained:
         cursor = store.search(topic_filter.encode())
         while not cursor.done:
             deleted += sum(self._engine.delete_retained(message.topic.encode()) for message in cursor.take(CHUNK))
-            gevent.sleep(0)
-        if self._engine.journal is not None:
-            on_disk = Event()
-            self._engine.journal.when_committed(on_disk.set)
-            on_disk.wait(COMMIT_WITHIN)
+            next_round()
+        self._durable.wait(COMMIT_WITHIN)
         return deleted
 
 

@@ -144,6 +144,12 @@ class Client:
         assert packet.kind == kind, f"{packet} instead of kind {kind}"
         return packet
 
+    def read_message(self) -> Packet:
+        """The next packet, a PUBLISH of QoS 1, which is acknowledged."""
+        packet = self.read(PUBLISH)
+        self.ack(PUBACK, packet.pid)
+        return packet
+
     def _take(self) -> Packet | None:
         length, at, shift = 0, 1, 0
         while True:

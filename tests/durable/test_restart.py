@@ -78,10 +78,9 @@ def test_retained_messages_on_their_way(start_broker: Start, how: str):
     again(broker, how)
     reader, topics = Client(broker.mqtt_port, "reader"), []
     while len(set(topics)) < 20:
-        got = reader.read(PUBLISH)
+        got = reader.read_message()
         assert got.retain
         topics.append(got.topic)
-        reader.ack(PUBACK, got.pid)
     assert topics[0] == first.topic
     again(broker, how)
     reader = Client(broker.mqtt_port, "reader")
@@ -105,9 +104,7 @@ def test_queued_messages_in_order(start_broker: Start, how: str):
     absent = Client(broker.mqtt_port, "absent")
     assert absent.present
     for i in range(1, 901):
-        got = absent.read(PUBLISH)
-        assert got.payload == b"%d" % i
-        absent.ack(PUBACK, got.pid)
+        assert absent.read_message().payload == b"%d" % i
     assert absent.receive(within=0.3) is None
     again(broker, how)
     absent = Client(broker.mqtt_port, "absent")
@@ -244,9 +241,7 @@ def test_queue_on_disk_goes_to_another_member(start_broker: Start):
     assert not Client(broker.mqtt_port, "leaver").present
     heir = Client(broker.mqtt_port, "heir")
     for i in range(1, 601):
-        got = heir.read(PUBLISH)
-        assert got.payload == b"%d" % i
-        heir.ack(PUBACK, got.pid)
+        assert heir.read_message().payload == b"%d" % i
     assert heir.receive(within=0.3) is None
 
 
@@ -263,7 +258,5 @@ def test_rest_answers_after_the_commit(start_broker: Start):
     again(broker, "kill")
     keeper = Client(broker.mqtt_port, "keeper")
     for number in range(21):
-        got = keeper.read(PUBLISH)
-        assert got.payload == b"%d" % number
-        keeper.ack(PUBACK, got.pid)
+        assert keeper.read_message().payload == b"%d" % number
     assert {row["topic"] for row in broker.api("GET", "subscriptions/keeper").json()} == {"q", "r"}

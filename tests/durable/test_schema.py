@@ -10,7 +10,7 @@ from pathlib import Path
 
 from emqx_mgmt.storage.messages.tables import MIGRATIONS
 from tests.broker_process import BrokerProcess
-from tests.durable.client import PUBACK, PUBLISH, Client
+from tests.durable.client import PUBACK, Client
 
 Start = Callable[..., BrokerProcess]
 
@@ -63,9 +63,7 @@ def test_version_1(start_broker: Start):
     keeper = Client(broker.mqtt_port, "keeper")
     assert keeper.present
     for number in range(1, 40):
-        got = keeper.read(PUBLISH)
-        assert got.payload == b"%d" % number
-        keeper.ack(PUBACK, got.pid)
+        assert keeper.read_message().payload == b"%d" % number
 
 
 def test_half_a_store(start_broker: Start):

@@ -103,12 +103,18 @@ def test_very_many_for_one_subscriber(qos: int):
     reader.silent()
 
 
-def test_one_that_was_replaced_before_its_turn_is_left_out():
+def one_at_a_time(payload: bytes) -> tuple[Bench, Raw]:
+    """A reader that takes a message at a time, and was sent the first of three retained ones: a, b and c."""
     bench = Bench(max_inflight=1)
     for topic in ("a", "b", "c"):
-        bench.broker.publish(topic, b"old", 1, retain=True)
+        bench.broker.publish(topic, payload, 1, retain=True)
     reader = bench.client("reader")
     reader.subscribe("#", qos=1)
+    return bench, reader
+
+
+def test_one_that_was_replaced_before_its_turn_is_left_out():
+    bench, reader = one_at_a_time(b"old")
     first = reader.expect(PUBLISH, topic="a")
     bench.broker.publish("b", b"new", 1, retain=True)
     bench.broker.publish("c", b"", 1, retain=True)
@@ -120,11 +126,7 @@ def test_one_that_was_replaced_before_its_turn_is_left_out():
 
 def test_what_waits_goes_before_what_is_published_later():
     """[MQTT-4.6.0-5] Of one topic, and each once."""
-    bench = Bench(max_inflight=1)
-    for topic in ("a", "b", "c"):
-        bench.broker.publish(topic, b"kept", 1, retain=True)
-    reader = bench.client("reader")
-    reader.subscribe("#", qos=1)
+    bench, reader = one_at_a_time(b"kept")
     bench.broker.publish("c", b"live", 1)
     bench.broker.publish("c", b"again", 1)
     packets = [reader.message() for _ in range(5)]
@@ -136,11 +138,7 @@ def test_what_waits_goes_before_what_is_published_later():
 
 def test_what_waits_ends_with_its_subscription():
     """[MQTT-3.10.4-2]; a subscription that is replaced gets them once more, and not twice [MQTT-3.8.4-4]."""
-    bench = Bench(max_inflight=1)
-    for topic in ("a", "b", "c"):
-        bench.broker.publish(topic, b"kept", 1, retain=True)
-    reader = bench.client("reader")
-    reader.subscribe("#", qos=1)
+    _bench, reader = one_at_a_time(b"kept")
     first = reader.expect(PUBLISH, topic="a")
     assert reader.unsubscribe("#") == [0]
     reader.ack(4, first.pid)
