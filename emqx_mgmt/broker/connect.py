@@ -164,10 +164,10 @@ class Connecting:
         if self._broker.durable.full and (expiry or stored_before):
             self.refuse(channel, client, Refused(reasons.QUOTA_EXCEEDED, "the message store is full"))
             return
-        properties = {} if packet.proto_ver != 5 else self._properties(channel.zone, packet, client, expiry, proven)
-        if packet.proto_ver == 5 and channel.max_packet:
-            properties = fitting(properties, channel.max_packet)
-            if len(encode_connack(False, reasons.SUCCESS, properties, 5)) > channel.max_packet:
+        properties: dict[str, Any] = {}
+        if packet.proto_ver == 5:
+            properties = fitting(self._properties(channel.zone, packet, client, expiry, proven), channel.max_packet)
+            if 0 < channel.max_packet < len(encode_connack(False, reasons.SUCCESS, properties, 5)):
                 self.refuse(channel, client, Refused(reasons.PACKET_TOO_LARGE, "it takes no packet as long as CONNACK"))
                 return
         channel.context = client
@@ -177,7 +177,8 @@ class Connecting:
         self._broker.durable.will_changed(session)
         self._broker.connected(channel)
         channel.accept(
-            session, encode_connack(present, reasons.SUCCESS, properties, packet.proto_ver),
+            session,
+            encode_connack(present, reasons.SUCCESS, properties, 5) if packet.proto_ver == 5 else CONNACKS[present],
             connected_at=time.time(),
             silence_limit=silence_limit(channel.zone, packet),
             receive_max=packet.properties.get("receive_maximum", 0),
@@ -231,13 +232,16 @@ IMPLIED = {
     "topic_alias_maximum": 0, "retain_available": 1, "wildcard_subscription_available": 1,
     "subscription_identifier_available": 1, "shared_subscription_available": 1,
 }
+# Of MQTT 3, by Session Present; made once, for there is one for each connection.
+CONNACKS = {present: encode_connack(present, reasons.SUCCESS, {}, 4) for present in (False, True)}
 # What a client is no worse off without: it is held to the server's Maximum Packet Size in any case.
 SPARED = ("maximum_packet_size", "response_information")
 
 
 def fitting(properties: dict[str, Any], limit: int) -> dict[str, Any]:
-    """[MQTT-3.1.2-24] The properties of a CONNACK of at most `limit` bytes: all of them, or only those needed."""
-    if len(encode_connack(False, reasons.SUCCESS, properties, 5)) <= limit:
+    """[MQTT-3.1.2-24] The properties of a CONNACK of at most `limit` bytes (0: any number): all of them, or only those
+    needed."""
+    if limit == 0 or len(encode_connack(False, reasons.SUCCESS, properties, 5)) <= limit:
         return properties
     return {name: value for name, value in properties.items() if name not in SPARED and IMPLIED.get(name) != value}
 

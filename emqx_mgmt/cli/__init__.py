@@ -14,6 +14,8 @@ import click  # noqa: E402
 if TYPE_CHECKING:
     from emqx_mgmt.cli.control import Control
 
+CONFIG = click.option("--config", type=click.Path(exists=True, dir_okay=False), help="The configuration file.")
+
 
 @click.group()
 def main() -> None:
@@ -21,7 +23,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--config", type=click.Path(exists=True, dir_okay=False), help="The configuration file.")
+@CONFIG
 def start(config: str | None) -> None:
     """Start the broker in the foreground."""
     from emqx_mgmt.cli.start import start_broker
@@ -36,9 +38,6 @@ def defaults(plugin: str | None) -> None:
     from emqx_mgmt.cli.defaults import print_defaults
 
     print_defaults(plugin)
-
-
-CONFIG = click.option("--config", type=click.Path(exists=True, dir_okay=False), help="The configuration file.")
 
 
 def broker(config: str | None) -> Control:
@@ -131,7 +130,7 @@ def data() -> None:
 
 @data.command("export")
 @click.argument("file", type=click.Path(dir_okay=False))
-@click.option("--config", type=click.Path(exists=True, dir_okay=False), help="The configuration file.")
+@CONFIG
 def export_data(file: str, config: str | None) -> None:
     """Write a backup to FILE; the broker may be running."""
     from emqx_mgmt.cli.data import export_to
@@ -141,7 +140,7 @@ def export_data(file: str, config: str | None) -> None:
 
 @data.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
-@click.option("--config", type=click.Path(exists=True, dir_okay=False), help="The configuration file.")
+@CONFIG
 def import_data(file: str, config: str | None) -> None:
     """Replace everything durable with the backup in FILE; a running broker starts a new worker with it."""
     from emqx_mgmt.cli.data import import_from
@@ -155,7 +154,7 @@ def certs() -> None:
 
 
 @certs.command("reload")
-@click.option("--config", type=click.Path(exists=True, dir_okay=False), help="The configuration file.")
+@CONFIG
 def reload_certificates(config: str | None) -> None:
     """Read certificates, keys and lists of revoked ones again; nobody is disconnected."""
     from emqx_mgmt.cli.certs import reload
