@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import Any, ClassVar
 
 import gevent
 
@@ -33,6 +33,8 @@ class Door:
 class Bench:
     """`Bench(max_inflight=3)`: keywords are the zone's settings; `strategy` is that of shared subscriptions."""
 
+    made: ClassVar[list[Bench]] = []
+
     def __init__(self, *, strategy: str = "random", **zone: Any) -> None:
         self.broker = Broker(shared_strategy=strategy, response_topic_prefix="answers")
         self.engine = self.broker.engine
@@ -43,6 +45,16 @@ class Bench:
         self.now = 1_000_000
         self.broker.now = self.now
         self.turn()
+        self.made.append(self)
+
+    @classmethod
+    def close_all(cls) -> None:
+        """Gives back the sockets of all that were made. Engine and broker know each other, so that only the garbage
+        collector would: by then hundreds are open, and clients that wait with `select` need low numbers."""
+        for bench in cls.made:
+            for channel in list(bench.engine.channels):
+                channel.close("over")
+        cls.made.clear()
 
     def turn(self) -> None:
         """Works until nothing is left to do."""

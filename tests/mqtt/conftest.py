@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.broker_process import BrokerProcess
+from tests.mqtt.bench import Bench
 from tests.mqtt.peer import Client
+
+
+@pytest.fixture(autouse=True)
+def benches() -> Iterator[None]:
+    """Those that a test makes end with it."""
+    yield
+    Bench.close_all()
 
 
 @pytest.fixture

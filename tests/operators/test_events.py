@@ -75,10 +75,10 @@ def test_rates_are_what_was_published(broker: BrokerProcess) -> None:
     with listening(broker, "?types=rates") as listener:
         client = Client(broker, "rated")
         try:
-            for _ in range(50):
-                client.paho.publish("rated/x", "x", qos=1).wait_for_publish(10)
-            seen = [listener.next()[1]]
-            while sum(one["received"] for one in seen) < 40:
+            seen: list[dict[str, Any]] = []
+            while sum(one["received"] for one in seen) < 40:  # a sample that comes late shows a lower rate
+                for _ in range(50):
+                    client.paho.publish("rated/x", "x", qos=1).wait_for_publish(10)
                 seen.append(listener.next()[1])
             assert sum(one["unrouted"] for one in seen) >= 40
             assert seen[-1]["connections"] == 1
