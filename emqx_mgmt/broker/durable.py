@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 # The small tables, by their number in the journal (router_ext/journal.pxd).
 SESSION, SUBSCRIPTION, AWAITING, WILL, RETAINED, DELAYED = range(6)
 
+JUMP = 1000     # ms; by so much the clock differs, not the moment of looking at it
+
 
 class SessionRow(msgspec.Struct, array_like=True):
     """`left_at` in unix seconds, None while connected."""
@@ -219,7 +221,7 @@ class Durable:
         return sessions
 
     def _restore_retained(self, stored: Stored, retained: RetainedStore) -> None:
-        """Oldest first, as they were published."""
+        """Oldest first, to the millisecond."""
         assert self.journal is not None
         messages = [self._engine.restore_message(body) for _, _, body in stored.rows("retained")]
         for message in sorted(messages, key=lambda message: message.arrived):
@@ -241,9 +243,12 @@ class Durable:
         sessions.wait(session, left, delay, remaining)
 
     def keep_time(self) -> None:
-        """Messages are stored with wall time, which may jump."""
+        """Messages are stored with wall time, which may jump. What differs by less than that is how late this looks: a
+        message would seem to be older than the one before."""
         if self.journal is not None:
-            self.journal.wall_offset = int(time.time() * 1000) - self._broker.now
+            offset = int(time.time() * 1000) - self._broker.now
+            if abs(offset - self.journal.wall_offset) > JUMP:
+                self.journal.wall_offset = offset
 
 
 def shared(group: str | None, topic_filter: str) -> str:
