@@ -2,12 +2,14 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
+from router_ext.flag cimport flag
+
 cdef struct AclEntry:
     uint8_t* topic
     uint32_t hash
     uint16_t topic_len
     uint8_t access
-    bint allowed
+    flag allowed
     int64_t expires     # ms
 
 cdef struct AclCache:

@@ -3,6 +3,9 @@
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove
 
+cdef enum:
+    FIRST = 2       # entries: most clients publish to one topic and subscribe to another
+
 
 cdef AclEntry* acl_find(AclCache* cache, uint8_t access, const uint8_t* topic, size_t n, int64_t now) noexcept nogil:
     """The verdict in force, or NULL; one that has expired is dropped."""
@@ -23,16 +26,18 @@ cdef int acl_put(AclCache* cache, uint32_t limit, uint8_t access, const uint8_t*
     """Adds a verdict that is not there; with `limit` of them the oldest makes room. -1 when memory is out."""
     cdef uint8_t* copy
     cdef AclEntry* grown
+    cdef uint32_t cap
     if limit == 0:
         return 0
     while cache.count >= limit:
         drop(cache, 0)
     if cache.count == cache.cap:
-        grown = <AclEntry*>realloc(cache.entries, limit * sizeof(AclEntry))
+        cap = min(limit, cache.cap * 2 if cache.cap else FIRST)
+        grown = <AclEntry*>realloc(cache.entries, cap * sizeof(AclEntry))
         if grown == NULL:
             return -1
         cache.entries = grown
-        cache.cap = limit
+        cache.cap = cap
     copy = <uint8_t*>malloc(n + 1)
     if copy == NULL:
         return -1

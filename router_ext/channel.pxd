@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from router_ext.acl_cache cimport AclCache
 from router_ext.connection cimport Connection
 from router_ext.engine cimport Engine
+from router_ext.flag cimport flag
 from router_ext.session cimport Session
 from router_ext.withheld cimport Withheld
 from router_ext.zone cimport Zone
@@ -40,27 +41,29 @@ cdef class Channel(Connection):
     cdef readonly object listener
     cdef readonly bytes address          # the client's socket address, as the system or its proxy gave it
     cdef readonly bytes accepted_from    # the peer's own, a proxy's for one
-    cdef int poller                      # epoll descriptor
     cdef Py_ssize_t index                # in engine.channels
-    cdef State state
+    cdef int poller                      # epoll descriptor
+    cdef uint8_t state                   # State
     cdef uint8_t version
     cdef uint8_t holds
     cdef uint8_t watching                # events asked of the poller
     cdef uint8_t verdict                 # the answer to the check that held the next packet, else UNKNOWN
-    cdef bint counted                    # the packet at the head was counted before it was held
-    cdef bint parsing                    # further up the stack
-    cdef bint slow_told                  # the broker knows that this client was slow once
-    cdef bint queued                     # on engine.ready
-    cdef readonly bint clean_start
-    cdef readonly bint is_bridge
-    cdef readonly bint is_super
-    cdef public bint explain             # reason strings are wanted (MQTT 5, Request Problem Information 1)
-    cdef bint acl                        # zone.enable_acl, and not a super-user
-    cdef bint warned                     # that the client passed max_awaiting_rel
-    cdef public uint32_t max_packet     # the longest packet the client takes, 0: no limit
+    cdef flag counted                    # the packet at the head was counted before it was held
+    cdef flag parsing                    # further up the stack
+    cdef flag slow_told                  # the broker knows that this client was slow once
+    cdef flag queued                     # on engine.ready
+    cdef readonly flag clean_start
+    cdef readonly flag is_bridge
+    cdef readonly flag is_super
+    cdef public flag explain             # reason strings are wanted (MQTT 5, Request Problem Information 1)
+    cdef flag acl                        # zone.enable_acl, and not a super-user
+    cdef flag warned                     # that the client passed max_awaiting_rel
     cdef uint16_t alias_max
+    cdef public uint32_t max_packet      # the longest packet the client takes, 0: no limit
     cdef uint32_t unacked                # MQTT 5: QoS 1 and 2 messages of the client whose exchange goes on
     cdef readonly uint32_t keepalive     # seconds, as the client asked
+    cdef uint32_t rate_used
+    cdef int64_t rate_start              # ms
     cdef int64_t silence_limit           # ms without a byte, 0: no limit
     cdef int64_t heard                   # ms, when the last bytes came
     cdef readonly double connected_at    # unix seconds
@@ -71,14 +74,12 @@ cdef class Channel(Connection):
     cdef dict aliases                    # topic alias -> topic bytes
     cdef readonly str close_reason
     cdef uint8_t* inbox                  # bytes not parsed yet
-    cdef size_t inbox_head
-    cdef size_t inbox_len
-    cdef size_t inbox_cap
+    cdef uint32_t inbox_head
+    cdef uint32_t inbox_len
+    cdef uint32_t inbox_cap
     cdef Withheld withheld               # or None
     cdef AclCache acl_cache
     cdef uint64_t cork_batch
-    cdef int64_t rate_start              # ms
-    cdef uint32_t rate_used
     cdef readonly uint64_t recv_oct
     cdef readonly uint64_t recv_cnt      # reads of the socket
     cdef readonly uint64_t recv_pkt

@@ -2,25 +2,26 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from router_ext.flag cimport flag
 from router_ext.metrics cimport Metrics
 from router_ext.outbox cimport Outbox
 from router_ext.transport cimport Transport
 
 cdef class Connection:
     cdef int fd                     # -1 once closed, and for connections without a socket
+    cdef uint32_t epoch             # of the egress, when it last wrote
     cdef Egress egress
     cdef Outbox outbox
     cdef readonly Transport transport   # None for a plain socket
-    cdef bint dirty                 # on the egress list
-    cdef bint blocked               # the socket was full; its poller tells when it takes more
-    cdef bint slow                  # it took too little for too long; see Egress
-    cdef bint failed                # sending failed: to be closed at the end of the turn
-    cdef bint corked                # blocked until a commit: nothing may go out before it
-    cdef bint awaits_commit         # on the journal's list
+    cdef flag dirty                 # on the egress list
+    cdef flag blocked               # the socket was full; its poller tells when it takes more
+    cdef flag slow                  # it took too little for too long; see Egress
+    cdef flag failed                # sending failed: to be closed at the end of the turn
+    cdef flag corked                # blocked until a commit: nothing may go out before it
+    cdef flag awaits_commit         # on the journal's list
     cdef int64_t window_start       # ms, the slow-subscriber window
     cdef uint64_t window_sent       # bytes taken in that window
     cdef int64_t stalled_since      # ms, the first of the windows in a row in which it took too little
-    cdef uint32_t epoch             # of the egress, when it last wrote
     cdef readonly uint64_t send_oct
     cdef readonly uint64_t send_cnt  # writes to the socket
     cdef list waiters               # publishers paused until this one's outbox drains, or None

@@ -8,6 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.alias cimport AliasTable
 from router_ext.connection cimport Connection
+from router_ext.flag cimport flag
 from router_ext.journal cimport Journal
 from router_ext.message cimport Msg
 from router_ext.router cimport Subscriber
@@ -69,18 +70,20 @@ cdef class Session(Subscriber):
     cdef public str username
     cdef readonly Zone zone          # of the listener of the current or last connection
     cdef Connection conn             # None while offline
-    cdef public bint clean_start
-    cdef public double created_at    # unix seconds
+    cdef public flag clean_start
+    cdef uint8_t version             # of the current or last connection
+    cdef flag direct                 # no limit and no mountpoint: packets may reach it as they came
+    cdef flag stalled                # it acknowledged nothing while publishers waited; see Engine.look_at_gate
+    cdef flag paging                 # a page is on its way from the message store
     cdef public uint32_t expiry_interval
+    cdef uint32_t peer_max_packet    # 0: no limit
+    cdef readonly uint32_t max_inflight
+    cdef public double created_at    # unix seconds
     cdef public object will          # what to publish if the connection ends badly; kept by the broker
     cdef public uint64_t hash        # of the client id, for shared subscriptions
-    cdef uint8_t version             # of the current or last connection
-    cdef bint direct                 # no limit and no mountpoint: packets may reach it as they came
-    cdef uint32_t peer_max_packet    # 0: no limit
     cdef bytes mount                 # prefix that its client does not see, or None
     cdef AliasTable aliases          # of this connection, None: its client takes none
     cdef int64_t progress            # ms, when an acknowledgement last came, or the window began to fill
-    cdef readonly uint32_t max_inflight
     cdef readonly uint64_t deliver_msg
     cdef readonly uint64_t enqueue_msg
     cdef readonly uint64_t mqueue_dropped
@@ -89,15 +92,13 @@ cdef class Session(Subscriber):
     cdef uint32_t n_queues
     cdef uint32_t queued
     cdef uint32_t queued_qos0
-    cdef uint64_t sid                # in the message store; 0: nothing of this session is stored
     cdef uint32_t stored             # messages that only the store has; they come behind those queued here
     cdef uint32_t stored_in_flight   # of those, how many have a packet id
     cdef uint32_t stored_since       # of those, how many came after the page was asked for that is on its way
+    cdef uint64_t sid                # in the message store; 0: nothing of this session is stored
     cdef uint64_t loaded             # the last place read from the store
-    cdef bint paging                 # a page is on its way
     cdef size_t queued_bytes
     cdef int64_t gated_since         # ms, since when publishers wait
-    cdef bint stalled                # it acknowledged nothing while they waited; see Engine.look_at_gate
     cdef list gated_publishers       # channels whose acknowledgements wait for room in the queue, or None
     cdef Awaiting awaiting
     cdef list heirs                  # it has ended: (filter, group) of its shared subscriptions; or None
