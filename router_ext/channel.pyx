@@ -28,7 +28,7 @@ from router_ext.wire cimport flags_valid, frame, shortest
 
 from socket import AF_INET, AF_INET6, inet_ntop
 
-from router_ext.codec import PacketError, UnsupportedVersion
+from router_ext.codec import MalformedPacket, PacketError, UnsupportedVersion
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t recv(int fd, void* buf, size_t n, int flags)
@@ -365,6 +365,8 @@ cdef class Channel(Connection):
             self.shut("proto_not_connected")
             return 0
         packet = decode_raw(p + header, body, p[0], self.version)
+        if packet.proto_ver == 5 and not shortest(header, body):  # [MQTT-1.5.5-1]
+            raise MalformedPacket(RC_MALFORMED_PACKET, "a remaining length longer than needed", 5)
         self.version = packet.proto_ver
         self.is_bridge = packet.is_bridge
         self.clean_start = packet.clean_start

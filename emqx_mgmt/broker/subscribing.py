@@ -84,12 +84,17 @@ class Subscribing:
                 continue
             new = self.add(channel.session, mounted(channel, topic), options, subid)
             retained.append((mounted(channel, topic), options, new))
+        denied = reasons.NOT_AUTHORIZED in codes
         if max(codes) > 2:
             self._count_refused(codes)
         if channel.proto_ver != 5:
             codes = [code if code <= 2 else FAILURE for code in codes]
         channel.send_after_commit(
             encode_suback(packet.packet_id, codes, explained(channel, codes), channel.proto_ver))
+        if denied and channel.zone.acl_deny_disconnect:
+            self._broker.durable.afterwards(
+                channel.session, lambda: channel.close("acl_denied", reasons.NOT_AUTHORIZED))
+            return
         for topic, options, new in retained:
             self.send_retained(channel.session, topic, options, subid, new)
 

@@ -15,6 +15,7 @@ from emqx_mgmt.broker.client import Client as Peer
 from emqx_mgmt.settings.acl_file import SHIPPED, parse_rules
 from tests.api.test_clients import Client
 from tests.broker_process import CHECKOUT, BrokerProcess, wait_until
+from tests.mqtt.raw import DISCONNECT, Raw
 
 
 def address(text: str) -> bytes:
@@ -204,3 +205,14 @@ def test_deny_action_disconnect(tmp_path: Path, start_broker: Callable[..., Brok
     client.paho.publish("no", "x", 0)
     wait_until(lambda: gone, what="the disconnect")
     client.close()
+
+
+def test_deny_action_disconnect_after_a_subscribe(tmp_path: Path, start_broker: Callable[..., BrokerProcess]) -> None:
+    """Behaviour, 11.2: the connection is closed after the answer, a stored session's too, whose SUBACK waits."""
+    rules = write(tmp_path, '{deny, all, subscribe, ["no"]}.\n{allow, all}.')
+    broker = start_broker(env=rules | {"EMQX_ACL_DENY_ACTION": "disconnect"})
+    for expiry in (0, 60):
+        client = Raw(socket.create_connection(("127.0.0.1", broker.mqtt_port))).connect("c", session_expiry=expiry)
+        assert client.subscribe(("yes", 1), ("no", 1)) == [1, 0x87]
+        client.expect(DISCONNECT, code=0x87)
+        client.closed()
