@@ -33,8 +33,9 @@ test-plugins: $(VENV)/.installed-test
 lint: $(VENV)/.installed $(VENV)/.installed-lint
 	PATH="$(CURDIR)/$(BIN):$$PATH"; ruff check . && mypy && cython-lint router_ext
 
+# Peers that are missing are installed where that can be done. BENCH="--quick", BENCH="one qos1 --repeat 3", …
 bench: $(VENV)/.installed-bench
-	$(BIN)/python benchmarks/compare.py $(LOADS)
+	$(BIN)/python benchmarks/compare.py --install $(BENCH)
 
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)

@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from brokers import BROKERS, MOSQUITTO_CONFIGURATION, Broker, Ports, mosquitto_program, our_command, running
+from brokers import Broker, Ports, running
 from generator import PROGRAM, build
+from peers import BROKERS, MOSQUITTO_CONFIGURATION, mosquitto_program, our_command
 
 COMMON = ["flow", "--persistent", "--qos", "1", "--pubs", "10", "--subs", "10"]
 FLOW = [*COMMON, "--window", "100", "--batch", "32"]
@@ -26,7 +27,7 @@ PACED = [*COMMON, "--window", "1000", "--acks", "--rate", "20000", "--tick", "10
 
 def ours(durability: str) -> Broker:
     def command(ports: Ports, directory: Path) -> list[str]:
-        return ["env", f"EMQX_DURABILITY={durability}", *our_command(ports, directory)]
+        return our_command(ports, directory, DURABILITY=durability)
 
     return replace(BROKERS["ours"], name=f"ours, {durability}", command=command)
 
@@ -34,7 +35,7 @@ def ours(durability: str) -> Broker:
 def mosquitto() -> Broker:
     def command(ports: Ports, directory: Path) -> list[str]:
         conf = directory / "mosquitto.conf"
-        text = MOSQUITTO_CONFIGURATION.format(port=ports["tcp"]).replace("persistence false", "persistence true")
+        text = MOSQUITTO_CONFIGURATION.format(**ports).replace("persistence false", "persistence true")
         conf.write_text(f"{text}persistence_location {directory}/\n")
         return [mosquitto_program(), "-c", str(conf)]
 

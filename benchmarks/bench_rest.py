@@ -23,8 +23,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from brokers import APPLICATION, BROKERS, Placement, RunningBroker, running
+from brokers import Placement, RunningBroker, running
 from generator import PROGRAM, build
+from peers import APPLICATION, BROKERS
 from rabbitmq import CREDENTIALS, MISSING, rabbitmq
 
 NODE = "emqx@127.0.0.1"

@@ -1,6 +1,7 @@
 """The routing core alone: a million wildcard filters, one filter with 100,000 subscribers, a million retained topics.
 
     python benchmarks/bench_router.py [FILTERS]
+    python benchmarks/bench_router.py --json            one shape of filters only, for the comparison
 
 Prints bytes a filter (growth of the process's resident memory) and, for each second of processor time, subscribes,
 cold matches (every topic new to the cache), cached matches and unsubscribes, all through the Python methods. Asserts
@@ -8,10 +9,12 @@ that every topic found exactly the subscriber it should, and that the memory cam
 """
 
 import gc
+import json
 import random
 import resource
 import sys
 import time
+from dataclasses import asdict, dataclass
 
 from router_ext.message import Message
 from router_ext.retained import RetainedStore
@@ -29,6 +32,24 @@ SHAPES = {  # name -> (filter, a topic that only this filter matches)
 }
 
 
+@dataclass(frozen=True, slots=True)
+class FilterFigures:
+    """Bytes of memory a filter, what a second of processor time does, and the bytes left when all are gone."""
+
+    bytes: float
+    subscribes: float
+    cold: float
+    cached: float
+    unsubscribes: float
+    left: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.bytes:6.1f} B/filter  {self.subscribes:9,.0f} subscribes/s  {self.cold:9,.0f} cold matches/s  "
+            f"{self.cached:10,.0f} cached/s  {self.unsubscribes:9,.0f} unsubscribes/s  {self.left / 1e6:5.2f} MB left"
+        )
+
+
 def resident() -> int:
     """Resident bytes of this process."""
     with open("/proc/self/statm") as f:
@@ -39,7 +60,7 @@ def rate(count: int, began: float) -> float:
     return count / (time.process_time() - began)
 
 
-def million_filters(name: str, count: int) -> None:
+def million_filters(name: str, count: int) -> FilterFigures:
     filter_form, topic_form = SHAPES[name]
     filters = [filter_form.format(i, i % 1000).encode() for i in range(count)]
     topics = [topic_form.format(i, i % 1000).encode() for i in range(count)]
@@ -81,10 +102,7 @@ def million_filters(name: str, count: int) -> None:
     assert router.recipients(topics[0]) == []
     left = resident() - before
     assert left < grown / 20 + 4_000_000, left
-    print(
-        f"{name:>10}  {grown / count:6.1f} B/filter  {subscribes:9,.0f} subscribes/s  {cold:9,.0f} cold matches/s  "
-        f"{hot:10,.0f} cached/s  {unsubscribes:9,.0f} unsubscribes/s  {left / 1e6:5.2f} MB left"
-    )
+    return FilterFigures(grown / count, subscribes, cold, hot, unsubscribes, left)
 
 
 def one_filter(count: int) -> None:
@@ -139,9 +157,12 @@ def retained(count: int) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--json"]:
+        print(json.dumps(asdict(million_filters("telemetry", 1_000_000))))
+        return
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     for name in SHAPES:
-        million_filters(name, count)
+        print(f"{name:>10}  {million_filters(name, count)}")
     one_filter(100_000)
     retained(count)
 

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-from brokers import BROKERS, CHECKOUT, Broker, running
+from brokers import CHECKOUT, Broker, Ports, running
+from peers import our_command, our_version
 
 sys.path.insert(0, str(CHECKOUT))
 
@@ -76,11 +77,11 @@ def main() -> None:
         fill(data_dir, sessions, messages)
         size = sum(file.stat().st_size for file in data_dir.iterdir())
 
-        def command(port: int, directory: Path) -> list[str]:
-            return ["env", f"EMQX_NODE__DATA_DIR={data_dir}", *BROKERS["ours"].command(port, directory)]
+        def command(ports: Ports, directory: Path) -> list[str]:
+            return our_command(ports, directory, NODE__DATA_DIR=str(data_dir))
 
         began = time.perf_counter()
-        with running(Broker("ours", command, lambda: "", lambda: None), lambda: None) as broker:  # type: ignore[arg-type]
+        with running(Broker("ours", command, our_version), lambda: None) as broker:  # type: ignore[arg-type]
             present, packets = find_queue(broker.port, b"client-77")
             took = time.perf_counter() - began
             assert present, "the session was not there"

@@ -1,92 +1,98 @@
-"""Side by side: this broker, mosquitto and rumqttd under the same loads, in the same minutes.
+"""Side by side: this broker and its peers under the same loads, in the same minutes.
 
-    python benchmarks/compare.py                       every load of the main table, three times
-    python benchmarks/compare.py --quick one qos1      two loads, once, shorter
+    python benchmarks/compare.py                       everything, five runs of each load
+    python benchmarks/compare.py --quick               the main table, once, shorter: a minute or two
+    python benchmarks/compare.py one qos1              two loads
     python benchmarks/compare.py --list                the loads, and the generator's arguments for each
 
-README.md beside this file says how to read the tables. Ends with status 1 when our own broker did not deliver in full.
+Tables, figures (results.json) and plots go to benchmarks/results/. README.md beside this file says how to read them.
+The exit status is 0, or 1 when this broker did not deliver in full or missed a floor, or 2 when nothing could be
+measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
-import os
-import platform
+import subprocess
 import sys
-from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import report
-from brokers import BROKERS, Broker, Placement, RunningBroker, running
+from brokers import CHECKOUT, Broker, Placement
+from contest import Results, run_load
 from generator import Generator, GeneratorError, Run, build
-from loads import GROUPS, LOADS, Kind, Load, chosen
+from goals import verdicts
+from loads import BY_NAME, EVERYTHING, GROUPS, LOADS, chosen
+from machine import machine
+from peers import BROKERS, OURS, available
 
-Results = dict[str, list[Run]]
+RESULTS = CHECKOUT / "benchmarks" / "results"
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="compare.py", description=__doc__.split("\n")[0])
-    parser.add_argument("loads", nargs="*", default=["main"], help=f"names, or groups: {', '.join(GROUPS)} (main)")
+    parser.add_argument("loads", nargs="*", help=f"names, or groups: {', '.join(GROUPS)} (all but transports)")
     parser.add_argument("--list", action="store_true", help="show the loads and end")
-    parser.add_argument("--quick", action="store_true", help="one run of a second each")
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each load (3)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="about how long a run takes (3)")
+    parser.add_argument("--quick", action="store_true", help="the main table, one run of a third of a second each")
+    parser.add_argument("--repeat", type=int, default=5, help="runs of each load (5)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="about how long a run takes (1)")
     parser.add_argument("--brokers", default=",".join(BROKERS), help="which ones (%(default)s)")
+    parser.add_argument("--install", action="store_true", help="install missing peers first")
     parser.add_argument("--cores", default="0,1", help="of the broker and of the generator (0,1)")
     parser.add_argument("--realtime", action="store_true", help="both under SCHED_RR, for a busy machine")
-    parser.add_argument("--json", type=Path, help="write every run's figures to this file")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where to write to (%(default)s)")
+    parser.add_argument("--add", action="store_true", help="keep what is there of other loads")
     options = parser.parse_args()
     if options.quick:
-        options.repeat, options.seconds = 1, 1.0
+        options.repeat, options.seconds = 1, 0.3
+    options.loads = options.loads or (["main"] if options.quick else EVERYTHING)
     return options
-
-
-def available(names: list[str]) -> list[Broker]:
-    found = []
-    for name in names:
-        if name not in BROKERS:
-            raise ValueError(f"no such broker: {name} (known: {', '.join(BROKERS)})")
-        if advice := BROKERS[name].missing():
-            print(f"{name} is left out: {advice}\n")
-        else:
-            found.append(BROKERS[name])
-    return found
-
-
-def machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), platform.machine())
-    return f"{cpu}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
-
-
-def run_load(load: Load, brokers: list[Broker], generator: Generator, placement: Placement, repeat: int) -> Results:
-    """All brokers stand beside each other, and take turns, so that what happens to the machine happens to all. Memory
-    is measured in fresh processes: one that has grown before need not grow again."""
-    results: Results = {broker.name: [] for broker in brokers}
-    rounds = [1] * repeat if load.kind is Kind.MEMORY else [repeat]
-    for runs in rounds:
-        with ExitStack() as stack:
-            started = [stack.enter_context(running(broker, placement)) for broker in brokers]
-            for _ in range(runs):
-                for broker in started:
-                    take_turn(load, broker, generator, results)
-    return {name: runs for name, runs in results.items() if runs}
-
-
-def take_turn(load: Load, broker: RunningBroker, generator: Generator, results: Results) -> None:
-    try:
-        results[broker.name].append(generator.measure(broker, load))
-    except GeneratorError as error:
-        print(f"{broker.name} gave no result for {load.name}: {error}\n")
 
 
 def show_loads() -> None:
     for load in LOADS:
         count = f" {load.counted} {load.probe}" if load.probe else ""
-        print(f"{load.name:14} {load.group:6} {load.title}")
-        print(f"{'':21} build/loadgen {load.arguments}{count} --cpu 1 --port 1883")
+        print(f"{load.name:18} {load.group:10} {load.title}")
+        print(f"{'':29} build/loadgen {load.arguments}{count} --cpu 1 --port 1883")
+
+
+def about(options: argparse.Namespace, brokers: list[Broker]) -> dict[str, Any]:
+    broker_core, generator_core = options.cores.split(",")
+    how = f"{options.repeat} x {options.seconds:g} s a load, broker on core {broker_core}, generator on core " \
+          f"{generator_core}" + (", SCHED_RR" if options.realtime else "")
+    return {"machine": machine(), "brokers": {broker.name: broker.version() for broker in brokers}, "how": how}
+
+
+def heading(facts: dict[str, Any]) -> str:
+    lines = [*facts["machine"].items(), *facts["brokers"].items(), ("measured", facts["how"])]
+    return report.aligned([["", ""], *([name, str(value)] for name, value in lines)])
+
+
+def read_results(file: Path) -> dict[str, Results]:
+    loads = json.loads(file.read_text())["loads"]
+    return {load: {row: [Run(**run) for run in runs] for row, runs in rows.items()} for load, rows in loads.items()}
+
+
+def write_results(directory: Path, facts: dict[str, Any], everything: dict[str, Results]) -> str:
+    """results.json, tables.md and the plots. Returns the summary."""
+    import plots
+
+    directory.mkdir(exist_ok=True)
+    found = verdicts(everything)
+    whole = facts | {
+        "loads": {load: {row: [dataclasses.asdict(run) for run in runs] for row, runs in rows.items()}
+                  for load, rows in everything.items()},
+        "goals": [dataclasses.asdict(verdict) for verdict in found],
+    }
+    (directory / "results.json").write_text(json.dumps(whole, indent=1))
+    summary = f"{report.summary(everything, list(facts['brokers']))}\n{report.goal_table(found)}"
+    tables = "\n".join(report.table(BY_NAME[name], results) for name, results in everything.items())
+    (directory / "tables.md").write_text(f"{heading(facts)}\n{summary}\n{tables}")
+    plots.draw(everything, directory)
+    return summary
 
 
 def main() -> int:
@@ -95,26 +101,26 @@ def main() -> int:
         show_loads()
         return 0
     try:
-        loads, brokers = chosen(options.loads), available(options.brokers.split(","))
+        loads, brokers = chosen(options.loads), available(options.brokers.split(","), options.install)
         build()
-    except (ValueError, GeneratorError) as error:
+    except (ValueError, GeneratorError, subprocess.CalledProcessError) as error:
         print(f"compare.py: {error}", file=sys.stderr)
         return 2
     broker_core, generator_core = (int(core) for core in options.cores.split(","))
     placement = Placement(broker_core, options.realtime)
     generator = Generator(Placement(generator_core, options.realtime), options.seconds)
-    print(machine())
-    print(", ".join(f"{broker.name} {broker.version()}" for broker in brokers))
-    cores = f"broker on core {broker_core}, generator on core {generator_core}"
-    print(f"{options.repeat} x {options.seconds:g} s a load, {cores}\n")
-    everything: dict[str, Results] = {}
+    facts = about(options, brokers)
+    print(heading(facts))
+    file = options.results / "results.json"
+    everything = read_results(file) if options.add and file.exists() else {}
+    measured: dict[str, Results] = {}
     for load in loads:
-        everything[load.name] = run_load(load, brokers, generator, placement, options.repeat)
-        print(report.table(load, everything[load.name]), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(everything, default=asdict, indent=1))
-    ours = [run for of in everything.values() for run in of.get(report.OURS, [])]
-    return 1 if any(run.delivered < 1 for run in ours) else 0
+        measured[load.name] = everything[load.name] = run_load(load, brokers, generator, placement, options.repeat)
+        print(report.table(load, measured[load.name]), flush=True)
+    print(write_results(options.results, facts, everything))
+    print(f"Figures, tables and plots are in {options.results}")
+    lost = any(run.delivered < 1 for rows in measured.values() for run in rows.get(OURS, []))
+    return 1 if lost or any(verdict.misses_floor for verdict in verdicts(measured)) else 0
 
 
 if __name__ == "__main__":

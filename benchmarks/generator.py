@@ -6,22 +6,24 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from brokers import Placement, RunningBroker
 from loads import Kind, Load
 
-SOURCE = Path(__file__).with_name("loadgen.c")
-PROGRAM = SOURCE.parent.parent / "build" / "loadgen"
+SOURCES = Path(__file__).with_name("loadgen")
+PROGRAM = SOURCES.parent.parent / "build" / "loadgen"
 AT_MOST = 300.0  # seconds for one run
 CONNECTIONS_BEFORE = "idle --connections 500"  # what a broker allocates once is no part of a connection's memory
 
 
 @dataclass(slots=True)
 class Run:
-    """One run of one load. `rate` is deliveries (or connects) a second, times are microseconds, memory is bytes."""
+    """One run of one load. `rate` is deliveries (or connects) a second, times are microseconds, memory is bytes a
+    connection or a filter, `broker_ns` the CPU time of the broker for each delivery. `figures` is all that the
+    generator said."""
 
     rate: float = 0.0
     delivered: float = 0.0
@@ -31,14 +33,10 @@ class Run:
     p99_us: float = 0.0
     p999_us: float = 0.0
     memory: float = 0.0
+    subscribe_rate: float = 0.0
+    broker_ns: float = 0.0
     complaint: str = ""
     figures: dict[str, Any] = field(default_factory=dict)
-
-
-def transport(arguments: list[str]) -> str:
-    if "--ws" in arguments:
-        return "wss" if "--tls" in arguments else "ws"
-    return "tls" if "--tls" in arguments else "tcp"
 
 
 class GeneratorError(Exception):
@@ -47,13 +45,15 @@ class GeneratorError(Exception):
 
 def build() -> None:
     """Compiles the generator unless that is done. Native code: it runs where it was built."""
-    if PROGRAM.exists() and PROGRAM.stat().st_mtime > SOURCE.stat().st_mtime:
+    sources = sorted(SOURCES.glob("*.[ch]"))
+    if PROGRAM.exists() and PROGRAM.stat().st_mtime > max(source.stat().st_mtime for source in sources):
         return
     compiler = shutil.which(os.environ.get("CC", "gcc"))
     if compiler is None:
         raise GeneratorError("the load generator needs a C compiler: apt-get install gcc")
     PROGRAM.parent.mkdir(exist_ok=True)
-    subprocess.run([compiler, "-O3", "-march=native", "-Wall", "-Wextra", "-o", PROGRAM, SOURCE], check=True)
+    flags = ["-O3", "-march=native", "-flto", "-Wall", "-Wextra"]
+    subprocess.run([compiler, *flags, "-o", PROGRAM, *SOURCES.glob("*.c")], check=True)
 
 
 def complaint(figures: dict[str, Any]) -> str:
@@ -76,54 +76,59 @@ class Generator:
         self.seconds = seconds
         self.counts: dict[tuple[str, str], int] = {}
 
-    def command(self, broker: RunningBroker, arguments: list[str]) -> list[str]:
-        port = broker.ports[transport(arguments)]
-        return [str(PROGRAM), *arguments, "--port", str(port), "--label", broker.name]
+    def command(self, broker: RunningBroker, load: Load, more: list[str]) -> list[str]:
+        return [str(PROGRAM), *load.command(), *more, "--port", str(broker.ports[load.port]), "--label", broker.name]
 
-    def once(self, broker: RunningBroker, arguments: list[str]) -> Run:
-        done = subprocess.run(
-            self.command(broker, arguments),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=AT_MOST,
-            preexec_fn=self.placement,
-            check=False,
-        )
+    def once(self, broker: RunningBroker, load: Load, more: list[str]) -> Run:
+        try:
+            done = subprocess.run(
+                self.command(broker, load, more),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=AT_MOST,
+                preexec_fn=self.placement,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise GeneratorError(f"not done after {AT_MOST:.0f} s") from error
         if not done.stdout:
             raise GeneratorError(done.stderr.strip() or f"status {done.returncode}")
-        return to_run(done.stdout)
+        return to_run(done.stdout.splitlines()[-1])
 
     def measure(self, broker: RunningBroker, load: Load) -> Run:
-        if load.kind is Kind.MEMORY:
+        if load.kind in (Kind.MEMORY, Kind.FILTERS):
             return self.measure_memory(broker, load)
-        arguments = load.command()
-        if load.probe:
-            arguments += [load.counted, str(self.count_for(broker, load))]
-        return self.once(broker, arguments)
+        more = [load.counted, str(self.count_for(broker, load))] if load.probe else []
+        before = broker.cpu_seconds()
+        run = self.once(broker, load, more)
+        run.broker_ns = 1e9 * (broker.cpu_seconds() - before) / max(1, run.figures["received"])
+        return run
 
     def count_for(self, broker: RunningBroker, load: Load) -> int:
         """Messages that take this broker as long as a run should: every broker gets equal time, not equal work."""
         key = (broker.name, load.name)
         if key in self.counts:
             return self.counts[key]
-        count = load.probe
+        count = max(1, load.probe // 10)
         while True:
-            run = self.once(broker, [*load.command(), load.counted, str(count)])
+            run = self.once(broker, load, [load.counted, str(count)])
             if run.delivered < 1:
                 return count
             factor = self.seconds / run.seconds
             if factor < 4:
                 break
             count = int(count * min(20, factor))
-        self.counts[key] = max(load.probe, int(count * factor))
+        self.counts[key] = max(1, int(count * factor))
         return self.counts[key]
 
     def measure_memory(self, broker: RunningBroker, load: Load) -> Run:
-        self.once(broker, CONNECTIONS_BEFORE.split() + [word for word in load.command() if word in ("--tls", "--ws")])
+        """What memory grows by until the generator says that everything is there, a connection or a filter."""
+        flags = [word for word in load.command() if word in ("--tls", "--ws")]
+        self.once(broker, replace(load, arguments=" ".join([CONNECTIONS_BEFORE, *flags])), [])
         before = broker.memory()
         holder = subprocess.Popen(
-            self.command(broker, load.command()),
+            self.command(broker, load, []),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -133,10 +138,12 @@ class Generator:
         assert holder.stdout is not None
         ready = holder.stdout.readline()
         after = broker.memory()
-        output, errors = holder.communicate(timeout=AT_MOST)
-        if ready != "READY\n":
+        try:
+            output, errors = holder.communicate(timeout=AT_MOST)
+        finally:
+            holder.kill()
+        if ready != "READY\n" or not output:
             raise GeneratorError(errors.strip() or f"status {holder.returncode}")
         run = to_run(output)
-        run.memory = (after - before) / run.figures["expected"]
-        run.delivered = run.figures["received"] / run.figures["expected"]
+        run.memory = (after - before) / run.figures.get("filters", run.figures["expected"])
         return run

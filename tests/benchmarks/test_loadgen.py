@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -13,7 +12,8 @@ from typing import Any
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[2] / "benchmarks" / "loadgen.c"
+from tests.loadgen import compiled
+
 FRAME = 2 + 9 + 32  # fixed header, topic "bench/0" with its length, payload
 MESSAGES = 20
 Meddling = Callable[[list[bytes]], list[bytes]]
@@ -21,12 +21,7 @@ Meddling = Callable[[list[bytes]], list[bytes]]
 
 @pytest.fixture(scope="session")
 def loadgen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("gcc is not installed")
-    program = tmp_path_factory.mktemp("loadgen") / "loadgen"
-    subprocess.run([compiler, "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, SOURCE], check=True)
-    return program
+    return compiled(tmp_path_factory.mktemp("loadgen"))
 
 
 def receive(sock: socket.socket, count: int) -> bytes:

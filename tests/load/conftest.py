@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[2] / "benchmarks" / "loadgen.c"
+from tests.loadgen import compiled
 
 
 @pytest.fixture(scope="session")
 def loadgen(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
     """`loadgen("flow", port=…, pubs=…)`: runs it and returns its books."""
-    compiler = shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("gcc is not installed")
-    program = tmp_path_factory.mktemp("loadgen") / "loadgen"
-    subprocess.run([compiler, "-O2", "-o", program, SOURCE], check=True)
+    program = compiled(tmp_path_factory.mktemp("loadgen"))
 
     def run(mode: str, **options: object) -> dict[str, Any]:
         words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
