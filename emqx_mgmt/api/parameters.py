@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 from flask import request
+from gunicorn.http.errors import ParseException
 from msgspec import Struct
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -67,10 +68,15 @@ def _body() -> dict[str, Any]:
 
 def _json() -> Any:
     """The body, `{}` when there is none."""
-    raw = request.get_data(cache=False)
+    try:
+        raw = request.get_data(cache=False)
+    except ParseException:
+        raise MalformedBody("the body is not chunked as RFC 9112 says") from None
     # Werkzeug cuts a body of unknown length off where the limit is.
     if request.content_length is None and len(raw) >= (request.max_content_length or len(raw) + 1):
         raise RequestEntityTooLarge
+    if len(raw) < (request.content_length or 0):
+        raise MalformedBody("the body is shorter than its Content-Length")
     if not raw.strip():
         return {}
     try:

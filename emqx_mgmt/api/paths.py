@@ -2,7 +2,8 @@
 
 The path is split at `/`, empty segments are dropped, and each segment is percent-decoded once: `a%2Fb` is one
 segment, `a/b` are two, `//` counts as `/` and a trailing slash as nothing. WSGI's decoded PATH_INFO cannot
-tell the first two apart, so the path is taken from the server's RAW_URI.
+tell the first two apart, so the path is taken from the server's RAW_URI. What should have been escaped and was not
+means itself, in the query too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from werkzeug.routing import BaseConverter
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+PRINTABLE = bytes(range(0x21, 0x7F))
 # Set in the environ of a request whose path does not decode to UTF-8.
 MALFORMED = "emqx_mgmt.malformed_path"
 
@@ -27,12 +29,13 @@ class PathSegments:
         self._app = app
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        segments = [unquote_to_bytes(segment) for segment in _raw_path(environ).split("/") if segment]
+        segments = [unquote_to_bytes(segment) for segment in _ascii(_raw_path(environ)).split("/") if segment]
         texts = [segment.decode(errors="replace") for segment in segments]
         if any(text.encode() != segment for text, segment in zip(texts, segments, strict=True)):
             environ[MALFORMED] = True
         escaped = [_escape(text) for text in texts]
         environ["PATH_INFO"] = ("/" + "/".join(escaped)).encode().decode("latin-1")
+        environ["QUERY_STRING"] = _ascii(environ.get("QUERY_STRING", ""))
         return self._app(environ, start_response)
 
 
@@ -55,6 +58,11 @@ def _raw_path(environ: WSGIEnvironment) -> str:
         return path
     # Absolute form, `http://host/path` (RFC 9112 section 3.2.2).
     return "/" + path.partition("://")[2].partition("/")[2]
+
+
+def _ascii(text: str) -> str:
+    """WSGI's text with what is beyond ASCII escaped: a character for each byte."""
+    return text if text.isascii() else quote(text, safe=PRINTABLE, encoding="latin-1")
 
 
 def _escape(segment: str) -> str:

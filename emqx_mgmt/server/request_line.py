@@ -1,4 +1,6 @@
-"""How long a request line may be."""
+"""What a request line may be: how long, and of which bytes."""
+
+import re
 
 from gunicorn.http import message
 
@@ -7,3 +9,5 @@ LONGEST_REQUEST_LINE = 400_000
 
 # gunicorn takes no more than this from its own setting.
 message.MAX_REQUEST_LINE = LONGEST_REQUEST_LINE
+# RFC 9112 wants everything beyond ASCII escaped; EMQ X's server does not, and curl sends a `中` as it was typed.
+message.RFC9112_TARGET_INVALID = re.compile(r"[^\x21-\x7e\x80-\xff]")

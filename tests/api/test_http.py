@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
+import socket
+from http.client import HTTPResponse
 
 import pytest
 import requests
@@ -100,3 +103,44 @@ def test_scheme_is_case_insensitive(broker: BrokerProcess) -> None:
 
 def test_application_credentials_do_not_open_the_dashboard(broker: BrokerProcess) -> None:
     assert broker.api("GET", "brokers", port=broker.dash_port).status_code == 401
+
+
+def on_the_wire(broker: BrokerProcess, method: str, target: str, head: str = "", body: bytes = b"") -> tuple[int, bytes]:
+    """A request byte by byte as written, its end shown by closing our side: status and body."""
+    lines = (f"{method} {target} HTTP/1.1", "Host: x", "Connection: close", f"Authorization: {basic(':'.join(APP))}", head)
+    with socket.create_connection(("127.0.0.1", broker.api_port), timeout=10) as sock:
+        sock.sendall("\r\n".join((*filter(None, lines), "", "")).encode() + body)
+        sock.shutdown(socket.SHUT_WR)
+        answer = HTTPResponse(sock)
+        answer.begin()
+        return answer.status, answer.read()
+
+
+def test_what_was_not_escaped_means_itself(broker: BrokerProcess) -> None:
+    """curl sends what is typed; EMQ X takes it (behaviour, 1.4)."""
+    publish = {"topic": "中/é", "payload": "x", "retain": True}
+    assert broker.api("POST", "mqtt/publish", json=publish).json() == {"code": 0}
+    status, body = on_the_wire(broker, "GET", "/api/v3/retained/中%2Fé")
+    assert (status, json.loads(body)[0]["topic"]) == (200, "中/é")
+    status, body = on_the_wire(broker, "GET", "/api/v3/banned?who=中&_limit=3&_style=envelope")
+    assert (status, json.loads(body)["meta"]["limit"]) == (200, 3)
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("Content-Length: 40", b'{"topic": "cut"}'),
+        ("Transfer-Encoding: chunked", b'zz\r\n{"topic": "cut"}\r\n0\r\n\r\n'),
+        ("Transfer-Encoding: chunked", b'10\r\n{"topic": "cut"}0\r\n\r\n'),
+        ("Transfer-Encoding: chunked", b'10;\r\r\n{"topic": "cut"}\r\n0\r\n\r\n'),
+        ("Transfer-Encoding: chunked", b'10\r\n{"topic": "cut"}\r\n'),
+        ("Transfer-Encoding: chunked", b'10\r\n{"topic": "cut"}\r\n0\r\nno trailer\r\n\r\n'),
+    ],
+)
+def test_a_body_that_is_not_whole_does_nothing(broker: BrokerProcess, head: str, body: bytes) -> None:
+    """RFC 9112, section 8: what is cut off may be valid JSON all the same."""
+    before = broker.api("GET", "metrics").json()[0]["metrics"]["messages/dropped"]
+    status, text = on_the_wire(broker, "POST", "/api/v3/mqtt/publish", head, body)
+    assert status == 400, text
+    assert b"Internal Error" not in text
+    assert broker.api("GET", "metrics").json()[0]["metrics"]["messages/dropped"] == before
