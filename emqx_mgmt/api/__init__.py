@@ -91,7 +91,7 @@ def build(node: Node) -> Flask:
     endpoints = [endpoint for resource in RESOURCES for endpoint in resource.ENDPOINTS]
     for resource in RESOURCES:
         app.register_blueprint(blueprint(resource.__name__.rpartition(".")[2], resource.ENDPOINTS))
-    added = plugin_routes.PluginRoutes(node.plugins)
+    added = plugin_routes.PluginRoutes(node.plugins, endpoints)
     app.register_blueprint(added.blueprint())
     app.register_blueprint(index.blueprint(lambda: [*endpoints, *added.endpoints()]))
     app.register_blueprint(openapi.blueprint(lambda: [*endpoints, *added.endpoints()]))

@@ -6,10 +6,13 @@ or goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flask
+import msgspec
+from msgspec import Raw
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import Map, Rule
 
@@ -23,13 +26,17 @@ from emqx_mgmt.plugins import Plugins, Route
 from emqx_mgmt.plugins import Refused as PluginSaysNo
 from emqx_mgmt.plugins.config import MASK
 from emqx_mgmt.plugins.host import Host
+from emqx_mgmt.plugins.plugin import METHODS, shape_of
 
-METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
+log = logging.getLogger(__name__)
 
 
 class PluginRoutes:
-    def __init__(self, plugins: Plugins) -> None:
+    """`own` are the API's: they come first."""
+
+    def __init__(self, plugins: Plugins, own: Sequence[Endpoint]) -> None:
         self._plugins = plugins
+        self._own = {shape_of(endpoint.method, endpoint.path) for endpoint in own}
         self._generation = -1
         self._endpoints: list[Endpoint] = []
         self._map = Map()
@@ -44,11 +51,16 @@ class PluginRoutes:
         """Those of the plugins that are loaded now."""
         if self._generation != self._plugins.generation:
             self._generation = self._plugins.generation
-            self._endpoints = [_endpoint(route, host) for route, host in self._plugins.routes()]
+            self._endpoints = [_endpoint(route, host) for route, host in self._plugins.routes() if self._is_free(route)]
             rules = [Rule(one.rule, endpoint=one, methods=[one.method]) for one in self._endpoints]
             self._map = Map(rules, converters={"segment": Segment}, strict_slashes=False, merge_slashes=False,
                             redirect_defaults=False)
         return self._endpoints
+
+    def _is_free(self, route: Route) -> bool:
+        if route.shape in self._own:
+            log.warning("A plugin's route %s %s is never asked: the API itself has one", route.method, route.path)
+        return route.shape not in self._own
 
     def _serve(self, _path: str) -> flask.Response:
         if not self.endpoints():
@@ -79,12 +91,13 @@ def _names_alone(_cluster: Cluster, given: dict[str, Any], **_path: str) -> dict
 
 
 def _refusing(call: Callable[..., Any]) -> Callable[..., Any]:
-    """A refusal is an answer, and no fault of the plugin."""
+    """A refusal is an answer, and no fault of the plugin; a result that is no JSON is one."""
 
-    def answer(**named: Any) -> Any:
+    def answer(**named: Any) -> Raw | Refused | None:
         try:
-            return call(**named)
+            result = call(**named)
         except PluginSaysNo as refused:
-            return Refused(refused.message, refused.code)
+            return Refused(str(refused.message), int(refused.code))
+        return None if result is None else Raw(msgspec.json.encode(result))
 
     return answer

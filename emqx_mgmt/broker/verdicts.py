@@ -44,9 +44,9 @@ class Verdicts:
             pass
         except Exception:
             log.exception("a decision failed: denied")
-        then(answer)
         if self._waiting:
             self._pool.spawn(self._decide, *self._waiting.pop(0))
+        then(answer)
 
     def stop(self) -> None:
         self._waiting.clear()

@@ -6,6 +6,7 @@ import importlib
 import logging
 import re
 import sys
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ from types import ModuleType
 from emqx_mgmt.broker.hooks import HandlerFailed
 from emqx_mgmt.plugins.faults import PATIENCE_S, Faults, Watched
 from emqx_mgmt.plugins.plugin import Plugin
+from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.table import find
 
 log = logging.getLogger(__name__)
@@ -121,10 +123,25 @@ def flaw(plugin: object) -> str | None:
     name = getattr(plugin, "name", None)
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         return "its name must be lower-case letters, digits and _"
-    if not plugin.description:
-        return "it has no description"
-    taken = [key.name for key in plugin.settings if find(key.name)]
-    return f"the broker itself has the setting {taken[0]}" if taken else None
+    if not isinstance(plugin.description, str) or not plugin.description or not isinstance(plugin.version, str):
+        return "its description and version must be text"
+    return _flaw_of_settings(plugin.settings)
+
+
+def _flaw_of_settings(keys: Sequence[Key]) -> str | None:
+    names = [key.name for key in keys]
+    for key in keys:
+        if find(key.name):
+            return f"the broker itself has the setting {key.name}"
+        if names.count(key.name) > 1:
+            return f"it has the setting {key.name} twice"
+        if key.default is None and "$" in key.name:
+            continue
+        try:
+            key.kind.parse(key.default or "")
+        except ValueError as error:
+            return f"the default of {key.name} {error}"
+    return None
 
 
 def _import_places() -> list[tuple[str, float]]:

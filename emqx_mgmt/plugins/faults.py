@@ -13,6 +13,7 @@ from gevent.exceptions import BlockingSwitchOutError
 from msgspec import Struct
 
 from emqx_mgmt.broker.hooks import HandlerFailed
+from emqx_mgmt.plugins.answers import Answers
 
 log = logging.getLogger(__name__)
 
@@ -37,24 +38,30 @@ class Faults(Struct):
 
 
 class Watched:
-    """A function of a plugin, called like it. Raises HandlerFailed where it raises, is late or holds the processor."""
+    """A function of a plugin, called like it. Raises HandlerFailed where it raises, is late, holds the processor, or
+    gives what is none of its `answers`."""
 
-    __slots__ = ("_told", "call", "deadline", "faults", "patience", "plugin", "what")
+    __slots__ = ("_told", "answers", "call", "deadline", "faults", "patience", "plugin", "what")
 
     def __init__(self, plugin: str, what: str, call: Callable[..., Any], faults: Faults,
-                 deadline: float | None = None, patience: float = 0.0) -> None:
+                 deadline: float | None = None, patience: float = 0.0, answers: Answers | None = None) -> None:
         self.plugin = plugin
         self.what = what
         self.call = call
         self.faults = faults
         self.deadline = deadline
         self.patience = patience  # seconds that it may hold the processor, if that is more than the limit for all
+        self.answers = answers
         self._told = -TELL_AGAIN_S
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         timeout = gevent.Timeout.start_new(self.deadline) if self.deadline else None
         try:
-            return enter(self, args, named)
+            answer = enter(self, args, named)
+            if self.answers is not None and not self.answers(answer, args):
+                self.faults.raised += 1
+                raise self._failed(f"answered with {type(answer).__name__}, which is no answer")
+            return answer
         except Burned:
             self.faults.burned += 1
             raise self._failed("held the processor and was interrupted") from None

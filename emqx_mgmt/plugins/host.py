@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import gevent
 from gevent.pool import Group, Pool
 from gevent.server import DatagramServer, StreamServer
+from gevent.threadpool import ThreadPool
 
 from emqx_mgmt.listeners import Listener
+from emqx_mgmt.plugins.answers import ANSWERS
 from emqx_mgmt.plugins.faults import Background, Faults, Watched
 from emqx_mgmt.settings import Endpoint
 
@@ -28,6 +30,7 @@ T = TypeVar("T")
 DECISIONS = frozenset({"client.authenticate", "client.check_acl", "client.subscribe"})
 PUBLISH = "message.publish"
 DATAGRAMS = 1024  # answered at a time
+THREADS = 4
 STUBBORN_S = 5.0  # how long a greenlet may keep from ending
 
 
@@ -45,6 +48,8 @@ class Host:
         self._greenlets = Group()
         self._servers: list[StreamServer | DatagramServer] = []
         self._rows: list[Listener] = []
+        self._threads: ThreadPool | None = None
+        self._is_over = False
 
     # -- what the broker does -----------------------------------------------------------------------
 
@@ -58,9 +63,11 @@ class Host:
         if point == PUBLISH and blocking:
             raise ValueError("handlers of message.publish decide at once: hand the message to a greenlet")
         deadline = self.services.hook_deadline if blocking else None
-        handler: Callable[..., Any] = self.watched(point, call, deadline)
+        watched = self.watched(point, call, deadline)
+        watched.answers = ANSWERS.get(point)
+        handler: Callable[..., Any] = watched
         if blocking and point not in DECISIONS:
-            handler = Background(self.watched(point, call, deadline), self._greenlets.spawn)
+            handler = Background(watched, self._greenlets.spawn)
             blocking = False
         self.broker.hooks.add(point, handler, priority, blocking=blocking, prefix=prefix)
         self._hooks.append((point, handler))
@@ -94,8 +101,12 @@ class Host:
         return self._greenlets.spawn(repeat)
 
     def in_thread(self, call: Callable[..., T], *args: Any) -> T:
-        """Calls in one of a few threads, and waits: for what computes long without the GIL, such as a password hash."""
-        result: T = self.services.threads.apply(call, args)
+        """Calls in one of a few threads of the plugin's own, and waits: for what computes long without the GIL, such as
+        a password hash."""
+        self._begin()
+        if self._threads is None:
+            self._threads = ThreadPool(THREADS)
+        result: T = self._threads.apply(call, args)
         return result
 
     @property
@@ -147,6 +158,7 @@ class Host:
 
     def take_back(self) -> None:
         """Everything that was handed out. Called from a greenlet that is none of the plugin's."""
+        self._is_over = True
         for point, handler in self._hooks:
             self.broker.hooks.remove(point, handler)
         self._hooks.clear()
@@ -158,10 +170,20 @@ class Host:
                 self.services.listeners.remove(row)
         self._rows.clear()
         self._greenlets.kill(timeout=STUBBORN_S)
+        if len(self._greenlets):
+            self.log.error("plugin %s: %d greenlets do not end", self.name, len(self._greenlets))
+        if self._threads is not None:
+            gevent.spawn(self._threads.kill)  # each ends with what it does
 
     def watched(self, what: str, call: Callable[..., Any], deadline: float | None = None) -> Watched:
-        """`call` under the watchdog; HandlerFailed where it fails."""
+        """`call` under the watchdog; HandlerFailed where it fails. Everything handed out goes through here."""
+        self._begin()
         return Watched(self.name, what, call, self.faults, deadline)
+
+    def _begin(self) -> None:
+        """Nobody would take back what a request that is still being answered, say, takes after the end."""
+        if self._is_over:
+            raise RuntimeError(f"plugin {self.name} is not loaded any more")
 
 
 def _name_of(call: Callable[..., Any]) -> str:

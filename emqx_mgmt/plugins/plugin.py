@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from msgspec import Struct
+
 from emqx_mgmt.settings import Key
 
 if TYPE_CHECKING:
-    from msgspec import Struct
-
     from emqx_mgmt.plugins.host import Host
+
+
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
+WORD = re.compile(r":[A-Za-z_]\w*|[\w.~-]+", re.ASCII)
 
 
 class Refused(Exception):
@@ -39,6 +44,26 @@ class Route:
     handler: Callable[..., Any]
     takes: type[Struct] | None = None
     listed: bool = True
+
+    @property
+    def shape(self) -> tuple[str, ...]:
+        """What requests are told apart by: method and words, parameters being all alike."""
+        return shape_of(self.method, self.path)
+
+    def check(self) -> None:
+        """Raises ValueError for what cannot be served."""
+        words = [word for word in self.path.split("/") if word]
+        named = [word for word in words if word.startswith(":")]
+        if self.method not in METHODS or not words or not all(map(WORD.fullmatch, words)) or len({*named}) < len(named):
+            raise ValueError(f"{self.method} {self.path} is not a method and a path such as GET /greetings/:client")
+        if not callable(self.handler) or not (isinstance(self.name, str) and isinstance(self.descr, str)):
+            raise ValueError(f"{self.method} {self.path} needs a name, a description and a function")
+        if self.takes is not None and not (isinstance(self.takes, type) and issubclass(self.takes, Struct)):
+            raise ValueError(f"{self.method} {self.path} takes what is no msgspec.Struct")
+
+
+def shape_of(method: str, path: str) -> tuple[str, ...]:
+    return (method, *(":" if word.startswith(":") else word for word in path.split("/") if word))
 
 
 class Plugin:

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gevent.threadpool import ThreadPool
-
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.plugins.faults import Faults
     from emqx_mgmt.storage import Store
     from router_ext.retained import RetainedStore
-
-THREADS = 4
 
 
 @dataclass(slots=True)
@@ -28,7 +24,6 @@ class Services:
     store: Store
     retained: RetainedStore
     listeners: list[Listener]
-    threads: ThreadPool
     etc_dir: Path
     hook_deadline: float
     faults: Callable[[], dict[str, Faults]]

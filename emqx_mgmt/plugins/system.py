@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.lock import RLock
-from gevent.threadpool import ThreadPool
 from msgspec import Struct
 
 from emqx_mgmt.broker.hooks import HandlerFailed
@@ -22,7 +21,7 @@ from emqx_mgmt.plugins.config import Config, ConfigError
 from emqx_mgmt.plugins.faults import PATIENCE_S, Burned, Watched, enter
 from emqx_mgmt.plugins.host import Host
 from emqx_mgmt.plugins.plugin import Plugin, Route
-from emqx_mgmt.plugins.services import THREADS, Services
+from emqx_mgmt.plugins.services import Services
 from emqx_mgmt.plugins.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -77,7 +76,6 @@ class Plugins:
             store=store,
             retained=broker.engine.retained,
             listeners=listeners,
-            threads=ThreadPool(THREADS),
             etc_dir=Path(settings["plugins.etc_dir"]),
             hook_deadline=settings["plugins.hook_deadline"],
             faults=lambda: {name: loaded.host.faults for name, loaded in self._loaded.items()},
@@ -125,7 +123,6 @@ class Plugins:
             for name in reversed(list(self._loaded)):
                 self._stop(name)
         self._watchdog.stop()
-        self._services.threads.kill()
 
     def _wanted(self) -> list[str]:
         """By the configuration, then what was changed over REST; those that cannot be unloaded in any case."""
@@ -332,12 +329,23 @@ class Plugins:
         def begin() -> Loaded:
             instance = plugin(host)
             instance.load()
-            return Loaded(instance, host, tuple(instance.routes()))
+            return Loaded(instance, host, self._free(instance.routes()))
 
         watched = Watched(plugin.name, "load", begin, host.faults, patience=PATIENCE_S)
         with gevent.Timeout(LOAD_DEADLINE_S):
             loaded: Loaded = enter(watched, (), {})
             return loaded
+
+    def _free(self, routes: Sequence[Route]) -> tuple[Route, ...]:
+        """Routes that can be served, and that no other plugin has."""
+        taken = {route.shape: host.name for route, host in self.routes()}
+        for route in routes:
+            if not isinstance(route, Route):
+                raise TypeError(f"{route!r} is no Route")
+            route.check()
+            if route.shape in taken:
+                raise ValueError(f"{route.method} {route.path} is a route of the plugin {taken[route.shape]}")
+        return tuple(routes)
 
     def _restart(self, plugin: type[Plugin], config: Config) -> None:
         """In place of the instance that runs; one like that goes on when it cannot be."""

@@ -71,9 +71,18 @@ class Store:
         return result
 
 
-def _outcome(work: Callable[..., T], *args: Any, **kwargs: Any) -> tuple[T | None, Exception | None]:
-    """gevent prints whatever is raised on a thread of its pools, also what the caller expects."""
+def _outcome(
+    work: Callable[..., T], connection: sqlite3.Connection, *args: Any, **kwargs: Any
+) -> tuple[T | None, Exception | None]:
+    """gevent prints whatever is raised on a thread of its pools, also what the caller expects. A transaction left open
+    is taken back: else what all others change from now on would be in it, confirmed and never stored."""
     try:
-        return work(*args, **kwargs), None
+        result = work(connection, *args, **kwargs)
+        if connection.in_transaction:
+            raise sqlite3.ProgrammingError("a transaction was begun and not ended")
+        return result, None
     except Exception as error:
         return None, error
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

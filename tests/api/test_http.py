@@ -105,9 +105,12 @@ def test_application_credentials_do_not_open_the_dashboard(broker: BrokerProcess
     assert broker.api("GET", "brokers", port=broker.dash_port).status_code == 401
 
 
-def on_the_wire(broker: BrokerProcess, method: str, target: str, head: str = "", body: bytes = b"") -> tuple[int, bytes]:
+def on_the_wire(
+    broker: BrokerProcess, method: str, target: str, head: str = "", body: bytes = b""
+) -> tuple[int, bytes]:
     """A request byte by byte as written, its end shown by closing our side: status and body."""
-    lines = (f"{method} {target} HTTP/1.1", "Host: x", "Connection: close", f"Authorization: {basic(':'.join(APP))}", head)
+    credentials = f"Authorization: {basic(':'.join(APP))}"
+    lines = (f"{method} {target} HTTP/1.1", "Host: x", "Connection: close", credentials, head)
     with socket.create_connection(("127.0.0.1", broker.api_port), timeout=10) as sock:
         sock.sendall("\r\n".join((*filter(None, lines), "", "")).encode() + body)
         sock.shutdown(socket.SHUT_WR)

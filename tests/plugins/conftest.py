@@ -12,6 +12,7 @@ from tests.broker_process import BrokerProcess
 
 INSTALLED = Path(__file__).parent / "installed"
 PLUGINS = {
+    "rogue_answers": "rogue_plugins:RogueAnswers",
     "rogue_auth": "rogue_plugins:RogueAuth", "rogue_load": "rogue_plugins:RogueLoad",
     "rogue_service": "service_plugins:RogueService", "test_everything": "rogue_plugins:Everything",
     "test_gauge": "service_plugins:Gauge",

@@ -8,9 +8,12 @@ import os
 import socket
 import time
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
+import requests
 
 from tests.broker_process import APP, BrokerProcess, wait_until
 from tests.plugins.conftest import NODE, active, load, unload
@@ -87,6 +90,65 @@ def test_services_that_misbehave_are_cut_and_named(start_with_plugins):
         socket.create_connection(("127.0.0.1", tcp), 10)
 
 
+def test_an_answer_that_is_none_is_no(start_with_plugins):
+    """A text that is not empty counts as true in Python: as a verdict it lets nobody in."""
+    broker = start_with_plugins()
+    load(broker, "rogue_answers")
+    with Client(broker.mqtt_port, version=paho.MQTTv5) as client:
+        for topic in ("answers/acl", "answers/none", "answers/word", "answers/huge"):
+            assert client.subscribe(topic) >= 0x80, topic
+        assert client.subscribe("answers/+") == 0
+        client.publish("answers/acl", b"denied", qos=1)
+        client.publish("answers/x", b"stopped", qos=1)
+        client.publish("answers/y", b"1", qos=1)
+        assert client.receive().payload == b"1"
+    assert "plugin rogue_answers: client.check_acl answered with str, which is no answer" in broker.stderr
+    assert faults(broker, "rogue_answers")["raised"] == 6
+
+
+def test_a_plugin_gets_nothing_after_its_end(start_with_plugins):
+    """A request that it still answers while it is unloaded: nobody would take back what that takes."""
+    broker = start_with_plugins()
+    load(broker, "rogue_service")
+    with ThreadPoolExecutor() as pool:
+        url = f"{broker.base_url}/api/v3/rogue/late"
+        answer = pool.submit(requests.post, url, auth=APP, timeout=30)
+        time.sleep(0.3)
+        unload(broker, "rogue_service")
+        assert answer.result().json() == {"message": "plugin rogue_service: POST /rogue/:what failed"}
+    assert "plugin rogue_service is not loaded any more" in broker.stderr
+    assert not [row for row in broker.api("GET", f"{NODE}/listeners").json() if row["protocol"] in ("late", "rogue")]
+
+
+def test_a_result_that_is_no_json_is_the_plugins_fault(start_with_plugins):
+    broker = start_with_plugins()
+    load(broker, "rogue_service")
+    answer = broker.api("POST", "rogue/object")
+    assert (answer.status_code, answer.json()) == (500, {"message": "plugin rogue_service: POST /rogue/:what failed"})
+    assert faults(broker, "rogue_service")["raised"] == 1
+
+
+def test_a_transaction_left_open_takes_nobody_elses_changes_along(start_with_plugins):
+    broker = start_with_plugins()
+    load(broker, "rogue_service")
+    assert broker.api("POST", "rogue/begin").status_code == 500
+    assert broker.api("POST", "users", json={"username": "kept", "password": "x"}).json() == "ok"
+    broker.kill9()
+    broker.start()
+    assert "kept" in [user["username"] for user in broker.api("GET", "users").json()]
+
+
+def test_threads_that_one_plugin_parks_are_missed_by_no_other(start_with_plugins):
+    broker = start_with_plugins({"EMQX_AUTH__USER__PASSWORD_HASH": "pbkdf2"})
+    load(broker, "rogue_service")
+    load(broker, "emqx_auth_username")
+    assert broker.api("POST", "rogue/park").json() == [False] * 8
+    assert broker.api("POST", "auth_username", json={"username": "joe", "password": "x"}).json() == "ok"
+    assert connack(broker, "joe") == 0
+    unload(broker, "rogue_service")
+    assert broker.stop() == 0
+
+
 def test_a_guard_that_must_not_wait_is_told_how_it_may(start_with_plugins):
     broker = start_with_plugins(QUICK | {"EMQX_ROGUE__BLOCKING": "off"})
     load(broker, "rogue_auth")
@@ -112,7 +174,11 @@ def test_an_event_or_a_message_that_burns_costs_nobody_else(start_with_plugins):
 
 @pytest.mark.parametrize(("how", "reason"), [
     ("raise", "on purpose"), ("exit", "3"), ("burn", "it held the processor and was interrupted"),
-    ("wait", "it took longer than 10 s"),
+    ("wait", "it took longer than 10 s"), ("number", "1 is no Route"),
+    ("method", "FETCH /x is not a method and a path such as GET /greetings/:client"),
+    ("path", "GET /a b is not a method and a path such as GET /greetings/:client"),
+    ("handler", "GET /x needs a name, a description and a function"),
+    ("taken", "GET recon//memory/ is a route of the plugin emqx_recon"),
 ])
 def test_a_failed_load_leaves_everything_as_it_was(start_with_plugins, how: str, reason: str):
     broker = start_with_plugins({"EMQX_PLUGINS__PROCESSOR_LIMIT": "200ms", "EMQX_ROGUE__LOAD__HOW": how})

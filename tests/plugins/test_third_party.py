@@ -14,6 +14,18 @@ from tests.plugins.mqtt import Client
 
 FILE = re.compile(r"`([\w.]+)`:\n\n```\w+\n(.*?)```", re.DOTALL)
 
+ODD = """
+from emqx_mgmt.plugins import Key, Plugin
+from emqx_mgmt.settings.kinds import integer
+X = Key("odd.x", integer(0, 5), "1", "A number.")
+class Version(Plugin):
+    name, description, version = "odd_version", "Odd", 1
+class Twice(Plugin):
+    name, description, settings = "odd_twice", "Odd", (X, X)
+class Default(Plugin):
+    name, description, settings = "odd_default", "Odd", (Key("odd.x", integer(0, 5), "many", "A number."),)
+"""
+
 
 def install(project: Path, site: Path) -> None:
     subprocess.run(
@@ -70,12 +82,17 @@ def test_a_package_that_cannot_be_imported_is_told_and_not_listed(start_broker, 
     info = site / "broken-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[emqx_mgmt.plugins]\nbroken = broken:Broken\nother = json:loads\n")
+    (info / "entry_points.txt").write_text("[emqx_mgmt.plugins]\nbroken = broken:Broken\nother = json:loads\n"
+                                           "version = odd:Version\ntwice = odd:Twice\ndefault = odd:Default\n")
+    (site / "odd.py").write_text(ODD)
     (site / "broken.py").write_text("import nothing_of_this_name\n")
     broker = start_broker({"PYTHONPATH": str(site)})
     assert "emqx_recon" in active(broker)
     assert "broken" not in names(broker)
     wait_until(lambda: "The plugin of broken:Broken cannot be imported" in broker.stderr, 5)
+    assert "The plugin of odd:Version is not listed: its description and version must be text" in broker.stderr
+    assert "The plugin of odd:Twice is not listed: it has the setting odd.x twice" in broker.stderr
+    assert "odd:Default is not listed: the default of odd.x must be an integer from 0 to 5" in broker.stderr
     assert "The plugin of json:loads is not listed: it is not a subclass of Plugin" in broker.stderr
 
 

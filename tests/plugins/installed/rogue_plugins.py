@@ -43,6 +43,22 @@ class RogueAuth(Plugin):
         return message
 
 
+class RogueAnswers(Plugin):
+    """Answers what is no answer, where the topic says so."""
+
+    name = "rogue_answers"
+    description = "Answers with words"
+
+    def load(self):
+        self.host.hook("client.check_acl", lambda client, access, topic: "deny" if topic == "answers/acl" else None)
+        self.host.hook("client.subscribe", self.subscribe, blocking=True)
+        self.host.hook("message.publish", lambda message: "stop" if message.topic == "answers/x" else message,
+                       prefix="answers/")
+
+    def subscribe(self, codes, client, filters):
+        return {"answers/none": [], "answers/word": "no", "answers/huge": [999]}.get(filters[0][0], codes)
+
+
 def misbehave(how):
     if how == "raise":
         raise RuntimeError("on purpose")
@@ -77,6 +93,13 @@ class RogueLoad(Plugin):
         self.host.every(0.1, lambda: None)
         self.host.listen_tcp(Endpoint("127.0.0.1", 0), lambda sock, address: None, protocol="rogue")
         misbehave(self.host.settings["rogue.load.how"])
+
+    def routes(self):
+        odd = {"number": 1, "method": Route("x", "FETCH", "/x", "An odd route", list),
+               "path": Route("x", "GET", "/a b", "An odd route", list),
+               "handler": Route("x", "GET", "/x", "An odd route", None),
+               "taken": Route("x", "GET", "recon//memory/", "An odd route", list)}
+        return [odd[self.host.settings["rogue.load.how"]]]
 
 
 class Amount(Struct):

@@ -4,11 +4,13 @@ services misbehave."""
 from __future__ import annotations
 
 import gc
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from contextlib import suppress
 
+import gevent
 import greenlet
 
 from emqx_mgmt.plugins import Key, Plugin, Route
@@ -112,7 +114,18 @@ class RogueService(Plugin):
 
     def routes(self):
         return (Route("rogue_ports", "GET", "/rogue", "Its ports", lambda: [self.tcp, self.udp]),
-                Route("rogue_do", "PUT", "/rogue/:what", "Misbehave", lambda what: do(what.encode())))
+                Route("rogue_do", "PUT", "/rogue/:what", "Misbehave", lambda what: do(what.encode())),
+                Route("rogue_own", "POST", "/rogue/:what", "Misbehave with the host", self.with_host))
+
+    def with_host(self, what):
+        if what == "object":
+            return object()
+        if what == "begin":
+            return self.host.store.run(lambda connection: connection.execute("BEGIN"))
+        if what == "park":
+            return [self.host.spawn(self.host.in_thread, time.sleep, 600).dead for _ in range(8)]
+        gevent.sleep(1)
+        return self.host.listen_tcp(Endpoint("127.0.0.1", 0), self.connected, protocol="late")
 
 
 def do(what):
