@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from emqx_mgmt.broker.client import Client
 
 Text = Annotated[str, Meta(min_length=1)]
-CHUNK = 200  # users read from a file between two turns of the loop
+CHUNK = 20  # users of a file that are hashed and stored at a time
 
 
 class Password(Struct):
@@ -67,6 +68,7 @@ class PasswordAuth(Plugin):
 
     def load(self) -> None:
         self._users: dict[str, Hash] = dict(self.host.store.run(read_all, self.name))
+        self._unhashed: dict[str, Hash] = {}  # of the file, in plain text
         self._seed()
         file = self.host.settings[f"{self.prefix}.import_file"]
         if file:
@@ -84,16 +86,24 @@ class PasswordAuth(Plugin):
                 self._set(name, passwords[word])
 
     def _import(self, file: Path) -> None:
-        scheme = self.host.settings[f"{self.prefix}.password_hash"]
-        added: dict[str, Hash] = {}
+        """Those that are new count at once. They are hashed afterwards: bcrypt needs hours for what a file may have."""
         for name, password in lines_of(file):
-            if name not in self._users and name not in added:
-                added[name] = self._hashed(password, scheme)
-            if len(added) % CHUNK == CHUNK - 1:
-                next_round()
-        self.host.store.run(write, self.name, added)
-        self._users.update(added)
-        self.host.log.info("%d new users from %s", len(added), file)
+            if name not in self._users:
+                self._unhashed.setdefault(name, hashed(password.encode(), "plain"))
+        self._users.update(self._unhashed)
+        self.host.log.info("%d new users from %s", len(self._unhashed), file)
+        self.host.spawn(self._hash)
+
+    def _hash(self) -> None:
+        scheme = self.host.settings[f"{self.prefix}.password_hash"]
+        while self._unhashed:
+            some = list(islice(self._unhashed.items(), CHUNK))
+            hashes = {name: self._hashed(plain.text, scheme) for name, plain in some}
+            # Without those that were changed or deleted meanwhile.
+            stored = {name: one for name, one in hashes.items() if self._unhashed.pop(name, None)}
+            self.host.store.run(write, self.name, stored)
+            self._users.update(stored)
+            next_round()
 
     # -- the hook ---------------------------------------------------------------------------------------
 
@@ -115,6 +125,7 @@ class PasswordAuth(Plugin):
         return hashed(password.encode(), scheme)
 
     def _set(self, name: str, password: str) -> None:
+        self._unhashed.pop(name, None)
         user = self._hashed(password, self.host.settings[f"{self.prefix}.password_hash"])
         self.host.store.run(write, self.name, {name: user})
         self._users[name] = user
@@ -152,6 +163,7 @@ class PasswordAuth(Plugin):
 
     def delete(self, **path: str) -> None:
         self._known(path[self.member])
+        self._unhashed.pop(path[self.member], None)
         self.host.store.run(remove, self.name, path[self.member])
         del self._users[path[self.member]]
 

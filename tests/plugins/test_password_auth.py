@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from tests.broker_process import BrokerProcess
+from tests.broker_process import BrokerProcess, wait_until
 from tests.plugins.conftest import NODE, load, unload
 from tests.plugins.mqtt import Client
 
@@ -98,6 +98,35 @@ def test_who_is_not_in_a_table_is_for_the_next_and_last_for_anonymous(start_brok
     assert enters(broker, "c", "joe", "pw")
     unload(broker, "emqx_auth_username")
     assert not enters(broker, "c", "joe", "pw")
+
+
+def test_a_file_of_users_that_are_slow_to_hash_keeps_nobody_waiting(start_broker, tmp_path):
+    """Hashing 2,000 of them takes minutes; each counts from the load on, and changes meanwhile stay."""
+    file = tmp_path / "users"
+    file.write_text("".join(f"u{i}:p{i}\n" for i in range(2000)))
+    broker = start_broker({
+        "EMQX_ALLOW_ANONYMOUS": "false",
+        "EMQX_AUTH__USER__PASSWORD_HASH": "pbkdf2", "EMQX_AUTH__USER__IMPORT_FILE": str(file),
+    })
+    load(broker, "emqx_auth_username")
+    assert enters(broker, "c", "u1999", "p1999")
+    assert not enters(broker, "c", "u1999", "p1")
+    assert broker.api("PUT", "auth_username/u6", json={"password": "changed"}).json() == "ok"
+    assert broker.api("DELETE", "auth_username/u7").json() == "ok"
+
+    def stored() -> dict[str, str]:
+        with sqlite3.connect(broker.data_dir / "management.db") as db:
+            return dict(db.execute("SELECT name, scheme FROM emqx_auth_username"))
+
+    wait_until(lambda: len(stored()) >= 19, 60, "the first twenty")
+    assert set(stored().values()) == {"pbkdf2"}
+    assert "u7" not in stored()
+    assert enters(broker, "c", "u6", "changed")
+    broker.kill9()
+    broker.start()
+    assert enters(broker, "c", "u0", "p0")
+    assert enters(broker, "c", "u6", "changed")
+    assert enters(broker, "c", "u1999", "p1999")
 
 
 def test_users_from_settings_and_from_a_file(start_broker, tmp_path):
