@@ -19,7 +19,10 @@ from emqx_mgmt.broker.periodic import Background, Periodic
 from emqx_mgmt.broker.rates import Rates, Sample
 from emqx_mgmt.broker.rounds import next_round
 from emqx_mgmt.broker.scram_method import ScramMethod
+from emqx_mgmt.broker.slow_subscribers import SlowSubscribers
 from emqx_mgmt.broker.sys_topics import SysTopics
+from emqx_mgmt.broker.topic_metrics import TopicMetrics
+from emqx_mgmt.broker.traces import Traces
 from emqx_mgmt.broker.turns import Turns
 from emqx_mgmt.broker.zones import core_zone, refresh
 from emqx_mgmt.listeners import Listener, close_listeners
@@ -68,6 +71,9 @@ class Node:
         self.link: StoreLink | None = None
         self.zones: dict[str, Zone] = {}
         self.events = Events(self.broker, self.name)
+        self.traces = Traces(self.broker, self.events)
+        self.topic_metrics = TopicMetrics(self.broker.engine)
+        self.slow_subscribers = SlowSubscribers(self.broker, lambda: settings["management.slow_subscriber_threshold"])
         self.alarms = Alarms(self.sys_topics.publish, self.store.alarm_history.add, self.events.alarm_changed)
         self.hub_lag = HubLag()
         self.monitor = Monitor(
@@ -78,6 +84,8 @@ class Node:
         self.chores: list[Background] = [
             self.hub_lag,
             Rates(self._counters, self._gauges, self._take_sample),
+            Periodic(1.0, self.topic_metrics.sample),
+            Periodic(1.0, self.slow_subscribers.look),
             Periodic(RENEWAL_S, self.renewal.look),
             Periodic(1.0, self._watch_descriptors),
             Periodic(BAN_SWEEP_S, lambda: self.store.bans.sweep(time.time())),
@@ -96,6 +104,8 @@ class Node:
         )
         self._warn_of_public_password()
         self._take_stored_changes()
+        for topic in self.store.metered_topics.all():
+            self.topic_metrics.put(topic, time.time())
         self.listeners[:] = listeners
         self.turns = Turns(self.broker)
         self.turns.start()

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.channel cimport Channel
 from router_ext.codec cimport ack_reason_valid, encode, parse_ack
-from router_ext.message cimport msg_unref, wrap
+from router_ext.message cimport msg_unref
 from router_ext.metrics cimport PUBACK_MISSED, PUBCOMP_MISSED, PUBREC_MISSED, PUBREL_MISSED
 from router_ext.packets cimport Ack
 from router_ext.reasons cimport (
@@ -229,9 +229,7 @@ cdef int on_pubcomp(Channel c, uint16_t pid) except -1:
 
 
 cdef int acked(Channel c, Slot* slot) except -1:
-    if c.engine.acked_hooked:
-        c.engine.report(("message.acked", c.session, wrap(slot.msg)))
-    return 0
+    return c.engine.heed_acked(c.session, slot.msg, slot.qos) if c.engine.heeding else 0
 
 
 cdef int done(Channel c, Slot* slot) except -1:

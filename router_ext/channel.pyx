@@ -558,7 +558,7 @@ cdef class Channel(Connection):
         session.peer_max_packet = self.max_packet
         session.aliases = AliasTable(peer_alias_max) if peer_alias_max else None
         session.mount = mount
-        session.direct = self.max_packet == 0 and mount is None
+        session.trace(len(self.engine.watches.clients) != 0 and session.client_id.encode() in self.engine.watches.clients)
         session.progress = self.engine.now
         session.max_inflight = zone.max_inflight
         if receive_max and (session.max_inflight == 0 or receive_max < session.max_inflight):

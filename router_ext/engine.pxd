@@ -10,6 +10,7 @@ from router_ext.metrics cimport Metrics
 from router_ext.retained cimport RetainedStore
 from router_ext.router cimport Group, Recipient, Router
 from router_ext.session cimport Queued, Session, Slot
+from router_ext.watch cimport Watches
 
 cdef class Engine:
     cdef readonly Router router
@@ -28,6 +29,11 @@ cdef class Engine:
     cdef bint delivered_hooked           # `message.delivered` has handlers,
     cdef bint dropped_hooked             # `message.dropped`,
     cdef bint acked_hooked               # `message.acked`,
+    cdef readonly Watches watches        # topics and clients of which messages are counted or traced,
+    cdef bint watched                    # whether there are any,
+    cdef bint tracing                    # and whether the delivery in route() is told of
+    cdef uint64_t run_payload            # bytes of the payloads of the run in route(), while something is watched
+    cdef bint heeding                    # what becomes of messages concerns hooks or watches
     cdef list reports                    # and what they are told at the end of the turn: (point, argument ...)
     cdef uint32_t each_from              # bytes of payload from which on QoS 0 goes out message by message
     cdef public bint acl_hooked          # an ACL source is there
@@ -55,6 +61,10 @@ cdef class Engine:
 
     cdef uint8_t* scratch_of(self, size_t n) except NULL
     cdef int route(self, Delivery* d, Session publisher) except -1
+    cdef int route_watched(self, Delivery* d, Session publisher) except -1
+    cdef bint tell_received(self, Delivery* d) except? True
+    cdef bint tell_one_received(self, Delivery* d) except? True
+    cdef uint64_t payload_of(self, Delivery* d) noexcept
     cdef int deliver(self, Delivery* d, Recipient* r, Session publisher) except -1
     cdef int deliver_now(self, Delivery* d, Recipient* r, Session s, uint8_t retain) except -1
     cdef int deliver_each(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1
@@ -68,6 +78,10 @@ cdef class Engine:
     cdef int drop_too_large(self, Session s, Msg* msg) except -1
     cdef int report(self, tuple event) except -1
     cdef int tell(self) except -1
+    cdef int heed(self) except -1
+    cdef int heed_delivered(self, Session s, Msg* msg, uint8_t qos) except -1
+    cdef int heed_acked(self, Session s, Msg* msg, uint8_t qos) except -1
+    cdef int watch_message(self, uint8_t seen, Session s, Msg* msg, uint8_t qos, str reason) except -1
     cdef int dropped(self, Session s, Msg* msg, int counter) except -1
     cdef int dropped_all(self, Session s, Delivery* d, int counter) except -1
     cdef void count_sent(self, Msg* msg, uint8_t qos) noexcept

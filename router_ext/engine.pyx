@@ -26,6 +26,7 @@ from router_ext.router cimport (
     OPT_NO_LOCAL, OPT_QOS, OPT_RETAIN_AS_PUBLISHED, Group, Match,
 )
 from router_ext.session cimport SLOT_FREE, WAIT_PUBACK, WAIT_PUBCOMP, WAIT_STORE, Queue, Queued, Slot, Window
+from router_ext.watch cimport SEEN_ACKED, SEEN_DROPPED, SEEN_QUEUED, SEEN_RECEIVED, SEEN_SENT, Watch, Watches
 from router_ext.wire cimport put_varint, varint_size
 
 from router_ext.topic import topic_matches
@@ -44,6 +45,8 @@ cdef dict DROP_REASONS = {
     <int>MESSAGES_DROPPED: "no_subscribers", <int>DROPPED_QUEUE_FULL: "queue_full", <int>DROPPED_SLOW: "slow_subscriber",
     <int>DROPPED_TOO_LARGE: "too_large", <int>DROPPED_QOS0_OFFLINE: "qos0_offline", <int>DROPPED_EXPIRED: "expired",
 }
+# What traces are told, by what was seen.
+cdef tuple EVENTS = ("published",) * 3 + ("delivered",) * 3 + ("queued", "acknowledged", "dropped")
 
 
 cdef class Engine:
@@ -65,6 +68,7 @@ cdef class Engine:
         self.hooked_prefixes = []
         self.reports = []
         self.each_from = LARGE_PAYLOAD
+        self.watches = Watches()
 
     def __dealloc__(self):
         free(self.inbuf)
@@ -200,6 +204,58 @@ cdef class Engine:
         self.dropped_hooked = dropped
         self.acked_hooked = acked
         self.each_from = 0 if delivered else LARGE_PAYLOAD
+        self.heed()
+
+    def watch(self, Watch watch not None):
+        """Counts, and traces if it is for that, messages from now on until `unwatch`."""
+        self.watches.table.subscribe(watch.topic_filter.encode(), watch, 0)
+        self.heed()
+
+    def unwatch(self, Watch watch not None):
+        self.watches.table.unsubscribe_all(watch)
+        self.heed()
+
+    def trace_clients(self, set client_ids not None):
+        """What becomes of messages from and to clients of these ids is told, whether they are connected or not. It
+        replaces the ids of the last call."""
+        cdef Session s
+        cdef bytes one
+        cdef set before = self.watches.clients
+        self.watches.clients = {client_id.encode() for client_id in client_ids}
+        for one in before ^ self.watches.clients:
+            s = self.sessions.get(one.decode())
+            if s is not None:
+                s.trace(one in self.watches.clients)
+        self.heed()
+
+    cdef int heed(self) except -1:
+        self.watched = self.watches.any()
+        self.heeding = self.watched or self.delivered_hooked or self.dropped_hooked or self.acked_hooked
+        return 0
+
+    cdef int heed_delivered(self, Session s, Msg* msg, uint8_t qos) except -1:
+        if self.delivered_hooked:
+            self.report(("message.delivered", s, wrap(msg)))
+        if self.watched:
+            self.watch_message(SEEN_SENT + qos, s, msg, qos, "")
+        return 0
+
+    cdef int heed_acked(self, Session s, Msg* msg, uint8_t qos) except -1:
+        if self.acked_hooked:
+            self.report(("message.acked", s, wrap(msg)))
+        if self.watched:
+            self.watch_message(SEEN_ACKED, s, msg, qos, "")
+        return 0
+
+    cdef int watch_message(self, uint8_t seen, Session s, Msg* msg, uint8_t qos, str reason) except -1:
+        """What became of one message: counted, and told where a trace is for its topic, for `s` or for its
+        publisher."""
+        cdef bint traced = self.watches.count(msg_topic(msg), msg.topic_len, seen, 1, msg.payload_len)
+        if not (traced or (s is not None and s.traced) or self.watches.concerns(msg_client(msg), msg.client_len)):
+            return 0
+        if self.watches.may_tell():
+            self.report(("message.traced", EVENTS[seen], s, wrap(msg), qos, reason))
+        return 0
 
     cdef int report(self, tuple event) except -1:
         """Handlers are told at the end of the turn: what they publish must not come between this message's copies."""
@@ -221,14 +277,18 @@ cdef class Engine:
         self.metrics.v[counter] += 1
         if self.dropped_hooked:
             self.report(("message.dropped", s, wrap(msg) if msg != NULL else None, DROP_REASONS[counter]))
+        if self.watched and msg != NULL:
+            self.watch_message(SEEN_DROPPED, s, msg, msg.qos, DROP_REASONS[counter])
         return 0
 
     cdef int dropped_all(self, Session s, Delivery* d, int counter) except -1:
         """`dropped` for each message of a delivery."""
         cdef Delivery one
         cdef size_t pos = 0
-        if not self.dropped_hooked:
+        if not (self.dropped_hooked or self.tracing or (s is not None and s.traced)):
             self.metrics.v[counter] += d.count
+            if self.watched:
+                self.watches.count(d.topic, d.topic_len, SEEN_DROPPED, d.count, self.payload_of(d))
             return 0
         if d.count == 1:
             return self.dropped(s, checked(delivery_msg(d)), counter)
@@ -244,21 +304,49 @@ cdef class Engine:
 
     cdef int route(self, Delivery* d, Session publisher) except -1:
         """Hands a delivery to everyone it is for; returns how many that are."""
-        cdef Match* m = self.router.match(d.topic, d.topic_len)
-        cdef uint32_t i
-        self.speaker = <void*>publisher.conn if publisher is not None else NULL
-        self.pause_for = None
-        self.gate = None
-        self.flavour_of = NULL
-        if m.n_plain + m.n_groups == 0:
-            if not d.sys:
-                self.dropped_all(None, d, MESSAGES_DROPPED)
-            return 0
-        for i in range(m.n_plain):
-            self.deliver(d, m.plain + i, publisher)
-        for i in range(m.n_groups):
-            self.deliver_group(d, m.groups[i], publisher)
-        return m.n_plain + m.n_groups
+        return self.route_watched(d, publisher) if self.watched else hand_out(self, d, publisher)
+
+    cdef int route_watched(self, Delivery* d, Session publisher) except -1:
+        """The same, counted; where a trace is for it and there is room, message by message, so that each copy is told
+        of."""
+        cdef uint32_t each_from = self.each_from
+        cdef bint traced
+        self.run_payload = payload_bytes(d)
+        traced = self.watches.count(d.topic, d.topic_len, SEEN_RECEIVED + d.qos, d.count, self.run_payload)
+        if (traced or self.watches.concerns(d.client, d.client_len)) and self.tell_received(d):
+            self.each_from = 0
+            self.tracing = True
+        try:
+            return hand_out(self, d, publisher)
+        finally:
+            self.each_from = each_from
+            self.tracing = False
+
+    cdef bint tell_received(self, Delivery* d) except? True:
+        """Whether there was room for it. Of a run, what follows has half of it."""
+        cdef Delivery one = d[0]
+        cdef size_t pos = 0
+        cdef uint32_t told = 0, most = (self.watches.room + 1) // 2
+        if d.count == 1:
+            return self.tell_one_received(d)
+        one.count = 1
+        while told < most and delivery_next(d, &pos, &one.payload, &one.payload_len):
+            one.msg = NULL
+            self.tell_one_received(&one)
+            if one.msg != NULL:
+                msg_unref(one.msg)
+            told += 1
+        self.watches.skipped += d.count - told
+        return told != 0
+
+    cdef bint tell_one_received(self, Delivery* d) except? True:
+        if not self.watches.may_tell():
+            return False
+        return self.report(("message.traced", "published", None, wrap(checked(delivery_msg(d))), d.qos, "")) == 0
+
+    cdef uint64_t payload_of(self, Delivery* d) noexcept:
+        """Bytes of the payloads of a delivery that is watched."""
+        return d.payload_len if d.count == 1 else self.run_payload
 
     cdef int deliver(self, Delivery* d, Recipient* r, Session publisher) except -1:
         """One subscriber's copy of each message of the delivery, or its place in the subscriber's queue."""
@@ -297,6 +385,8 @@ cdef class Engine:
         conn.put(bytes, n)
         self.spent += n
         s.deliver_msg += d.count
+        if self.watched:
+            self.watches.count(d.topic, d.topic_len, SEEN_SENT, d.count, self.payload_of(d))
         if not d.sys:
             self.metrics.v[<int>PUBLISH_SENT] += d.count
             self.metrics.v[<int>PACKETS_SENT] += d.count
@@ -426,6 +516,8 @@ cdef class Engine:
             waits = True
         if full and not waits:
             self.make_room(s, msg)
+        if self.watched:
+            self.watch_message(SEEN_QUEUED, s, msg, qos, "")
         if durable:
             entry = self.journal.enqueue(s.sid, msg, qos, retain | self.shared << 1, subid, 0)
             if s.stored or (s.conn is None and s.zone.mqueue_priorities is None):  # the store knows no priorities
@@ -584,8 +676,8 @@ cdef class Engine:
         s.deliver_msg += 1
         self.count_sent(msg, qos)
         self.spent += n
-        if self.delivered_hooked and not dup:
-            self.report(("message.delivered", s, wrap(msg)))
+        if self.heeding and not dup:
+            self.heed_delivered(s, msg, qos)
         return self.egress.touch(conn, n)
 
     cdef void count_sent(self, Msg* msg, uint8_t qos) noexcept:
@@ -937,6 +1029,38 @@ cdef class Engine:
         return 0
 
 
+cdef int hand_out(Engine e, Delivery* d, Session publisher) except -1:
+    """`Engine.route`, whether it is watched or not."""
+    cdef Match* m = e.router.match(d.topic, d.topic_len)
+    cdef uint32_t i
+    e.speaker = <void*>publisher.conn if publisher is not None else NULL
+    e.pause_for = None
+    e.gate = None
+    e.flavour_of = NULL
+    if m.n_plain + m.n_groups == 0:
+        if not d.sys:
+            e.dropped_all(None, d, MESSAGES_DROPPED)
+        return 0
+    for i in range(m.n_plain):
+        e.deliver(d, m.plain + i, publisher)
+    for i in range(m.n_groups):
+        e.deliver_group(d, m.groups[i], publisher)
+    return m.n_plain + m.n_groups
+
+
+cdef uint64_t payload_bytes(Delivery* d) noexcept:
+    """Of all messages of a delivery."""
+    cdef uint64_t total = 0
+    cdef size_t pos = 0
+    cdef const uint8_t* payload = NULL
+    cdef uint32_t n = 0
+    if d.count == 1:
+        return d.payload_len
+    while delivery_next(d, &pos, &payload, &n):
+        total += n
+    return total
+
+
 cdef inline Msg* checked(Msg* msg) except NULL:
     if msg == NULL:
         raise MemoryError
@@ -949,8 +1073,8 @@ cdef bint accepts(Session s) noexcept:
 
 
 cdef bint one_by_one(Delivery* d, Recipient* r, Session s) noexcept:
-    """A subscriber below a mountpoint, or one for which some packets of the run may be too large."""
-    return s.mount is not None or (d.count > 1 and d.longest + 5 * r.nids > s.peer_max_packet)
+    """A subscriber below a mountpoint, one that is traced, or one for which some packets of the run may be too large."""
+    return s.mount is not None or s.traced or (d.count > 1 and d.longest + 5 * r.nids > s.peer_max_packet)
 
 
 cdef tuple owner_of(Message message, list groups, dict seen):

@@ -72,7 +72,8 @@ cdef class Session(Subscriber):
     cdef Connection conn             # None while offline
     cdef public flag clean_start
     cdef uint8_t version             # of the current or last connection
-    cdef flag direct                 # no limit and no mountpoint: packets may reach it as they came
+    cdef flag direct                 # no limit, no mountpoint, no trace: packets may reach it as they came
+    cdef flag traced                 # what becomes of messages for it is told
     cdef flag stalled                # it acknowledged nothing while publishers waited; see Engine.look_at_gate
     cdef flag paging                 # a page is on its way from the message store
     cdef public uint32_t expiry_interval
@@ -104,6 +105,7 @@ cdef class Session(Subscriber):
     cdef list heirs                  # it has ended: (filter, group) of its shared subscriptions; or None
     cdef list backlog                # (RetainedCursor, options, identifier) of retained messages not sent yet; or None
 
+    cdef int trace(self, bint on) except -1
     cdef bint window_open(self) noexcept
     cdef uint16_t window_add(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
                              int64_t now) noexcept

@@ -40,6 +40,12 @@ cdef class Session(Subscriber):
         self.drop_queues()
         free(self.awaiting.table)
 
+    cdef int trace(self, bint on) except -1:
+        """Called at each connect, too: what says how packets may reach the client is known by then."""
+        self.traced = on
+        self.direct = self.peer_max_packet == 0 and self.mount is None and not on
+        return 0
+
     # -- the window of QoS 1 and 2 messages on their way to the client ------------------------------------------
 
     cdef bint window_open(self) noexcept:

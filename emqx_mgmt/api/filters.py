@@ -79,9 +79,9 @@ def _at_most(name: str, field: str, kind: Any, value: Any) -> Test:
 def _bound(name: str, field: str, kind: Any, value: Any) -> Any:
     if field in DATES:
         return _date(name, str(value))
-    if kind not in (int, int | str):
+    if kind not in (int, float, int | str):
         raise BadParameter(name, f"{field} is neither a number nor a date")
-    return _converted(name, value, int)
+    return _converted(name, value, float if kind is float else int)
 
 
 def _date(name: str, value: str) -> str:

@@ -191,7 +191,7 @@ class Broker:
         return self.publish_hooks(message)
 
     def on_reports(self, reports: list[tuple[Any, ...]]) -> None:
-        """What became of messages, where a handler of message.delivered, message.dropped or message.acked wants it."""
+        """What became of messages, where a handler or a trace wants it."""
         for point, *args in reports:
             self.hooks.run(point, *args)
 
@@ -206,7 +206,9 @@ class Broker:
         return reasons.TEXTS.get(code, "")
 
     def on_denied(self, channel: Channel, topic: bytes) -> None:
-        log.info("%s may not publish to %s", channel.client_id, topic.decode())
+        name = topic.decode()
+        log.info("%s may not publish to %s", channel.client_id, name)
+        self.hooks.run("client.denied", channel, name)
 
     def on_slow(self, channel: Channel) -> None:
         """Said once per connection: from here on its QoS 0 messages are dropped while its socket stays full."""

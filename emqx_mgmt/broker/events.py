@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from router_ext.channel import Channel
     from router_ext.session import Session
 
-KINDS = ("connected", "disconnected", "subscribed", "unsubscribed", "alarm_raised", "alarm_cleared", "rates")
+KINDS = ("connected", "refused", "disconnected", "subscribed", "unsubscribed", "denied", "alarm_raised",
+         "alarm_cleared", "rates")
 MOST_LISTENERS = 64
 
 
@@ -33,6 +34,16 @@ class Connected(Struct):
     proto_ver: int
     clean_start: bool
     keepalive: int
+    node: str
+    ts: float
+
+
+class RefusedConnect(Struct):
+    """`code`: as in CONNACK of the client's version."""
+
+    client_id: str
+    username: str | None
+    code: int
     node: str
     ts: float
 
@@ -60,6 +71,15 @@ class Unsubscribed(Struct):
     ts: float
 
 
+class DeniedPublish(Struct):
+    """ACL rules refused a message."""
+
+    client_id: str
+    topic: str
+    node: str
+    ts: float
+
+
 class AlarmChanged(Struct):
     id: str
     severity: str
@@ -67,6 +87,15 @@ class AlarmChanged(Struct):
     summary: str
     node: str
     ts: float
+
+
+# Whether a listener wants an event, by its kind and what it says.
+Wants = Callable[[str, Struct], bool]
+
+
+def piece_of(kind: str, news: Struct) -> bytes:
+    """As text/event-stream has it."""
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode(news))
 
 
 class TooMany(Exception):
@@ -77,12 +106,14 @@ class Events:
     """`node` is this node's name. Nothing here switches greenlets."""
 
     def __init__(self, broker: Broker, node: str) -> None:
-        self._node = node
+        self.node = node
         self._hooks = broker.hooks
-        self._listeners: dict[Listening, frozenset[str]] = {}
+        self._listeners: dict[Listening, Wants] = {}
         self._number = 0
         self._points: dict[str, Callable[..., None]] = {
             "client.connected": self._connected,
+            "client.refused": self._refused,
+            "client.denied": self._denied,
             "client.disconnected": self._disconnected,
             "session.subscribed": self._subscribed,
             "session.unsubscribed": self._unsubscribed,
@@ -90,48 +121,58 @@ class Events:
 
     def listen(self, kinds: frozenset[str]) -> Listening:
         """Raises TooMany."""
+        listening = Listening(self.left)
+        self.tell_to(listening, lambda kind, _news: kind in kinds)
+        return listening
+
+    def tell_to(self, listening: Listening, wants: Wants) -> None:
+        """Until it calls `left`. Raises TooMany."""
         if len(self._listeners) >= MOST_LISTENERS:
             raise TooMany
         if not self._listeners:
             for point, handler in self._points.items():
                 self._hooks.add(point, handler)
-        listening = Listening(self._left)
-        self._listeners[listening] = kinds
-        return listening
+        self._listeners[listening] = wants
 
     def close(self) -> None:
         for listening in list(self._listeners):
             listening.end()
 
-    def _left(self, listening: Listening) -> None:
+    def left(self, listening: Listening) -> None:
         del self._listeners[listening]
         if not self._listeners:
             for point, handler in self._points.items():
                 self._hooks.remove(point, handler)
 
     def tell(self, kind: str, news: Struct) -> None:
-        """One event to those who want its kind, as text/event-stream has it."""
-        wanting = [listening for listening, kinds in self._listeners.items() if kind in kinds]
+        """One event to those who want it."""
+        wanting = [listening for listening, wants in self._listeners.items() if wants(kind, news)]
         if wanting:
             self._number += 1
-            piece = b"id: %d\nevent: %b\ndata: %b\n\n" % (self._number, kind.encode(), msgspec.json.encode(news))
+            piece = b"id: %d\n" % self._number + piece_of(kind, news)
             for listening in wanting:
                 listening.tell(piece)
 
     def alarm_changed(self, alarm: Alarm, raised: bool) -> None:
         self.tell("alarm_raised" if raised else "alarm_cleared", AlarmChanged(
-            alarm.id, alarm.severity, alarm.title, alarm.summary, self._node, time.time()))
+            alarm.id, alarm.severity, alarm.title, alarm.summary, self.node, time.time()))
 
     def _connected(self, client: Client, channel: Channel) -> None:
         self.tell("connected", Connected(
             client.client_id, client.username, *client.peer, channel.proto_ver, channel.clean_start,
-            channel.keepalive, self._node, time.time()))
+            channel.keepalive, self.node, time.time()))
+
+    def _refused(self, client: Client, _channel: Channel, code: int) -> None:
+        self.tell("refused", RefusedConnect(client.client_id, client.username, code, self.node, time.time()))
+
+    def _denied(self, channel: Channel, topic: str) -> None:
+        self.tell("denied", DeniedPublish(channel.client_id, topic, self.node, time.time()))
 
     def _disconnected(self, client: Client, reason: str) -> None:
-        self.tell("disconnected", Disconnected(client.client_id, client.username, reason, self._node, time.time()))
+        self.tell("disconnected", Disconnected(client.client_id, client.username, reason, self.node, time.time()))
 
     def _subscribed(self, session: Session, topic: str, options: int, _new: bool) -> None:
-        self.tell("subscribed", Subscribed(session.client_id, topic, options & 3, self._node, time.time()))
+        self.tell("subscribed", Subscribed(session.client_id, topic, options & 3, self.node, time.time()))
 
     def _unsubscribed(self, session: Session, topic: str) -> None:
-        self.tell("unsubscribed", Unsubscribed(session.client_id, topic, self._node, time.time()))
+        self.tell("unsubscribed", Unsubscribed(session.client_id, topic, self.node, time.time()))

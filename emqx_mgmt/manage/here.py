@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.broker.about import SYSDESCR, VERSION, datetime_text, uptime_text
+from emqx_mgmt.broker.traces import Subject
 from emqx_mgmt.manage import rows
 from emqx_mgmt.manage.clients import Clients
 from emqx_mgmt.manage.configuration import Configuration
@@ -14,6 +15,8 @@ from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge,
 from emqx_mgmt.manage.formats import memory_text
 from emqx_mgmt.manage.retained import Retained
 from emqx_mgmt.manage.runtime import RELEASE, Runtime
+from emqx_mgmt.manage.slow_subscribers import SlowSubscriberRows
+from emqx_mgmt.manage.topic_metrics import MeteredRows
 from emqx_mgmt.storage.rate_history import MINUTE, SECOND
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ class ThisNode:
         self.clients = Clients(node.name, node.broker)
         self.configuration = Configuration(node)
         self.retained = Retained(node.broker)
+        self.topic_metrics = MeteredRows(node.name, node.topic_metrics, node.store.metered_topics)
+        self.slow_subscribers = SlowSubscriberRows(node.name, node.slow_subscribers)
 
     @property
     def name(self) -> str:
@@ -144,6 +149,8 @@ class ThisNode:
         yield Family("listener_shutdowns_total", COUNTER, "Connections that did not end normally, by reason.",
                      [((*labels, ("reason", reason)), count) for labels, one in mqtt
                       for reason, count in sorted(one.shutdown_count.items())])
+        yield from self.topic_metrics.families()
+        yield from self.slow_subscribers.families()
         yield gauge("alarms", "Alarms that stand.", len(self._node.alarms.present()))
         yield Family("build_info", GAUGE, "1, with the node's name and versions.",
                      [((("node", self.name), ("version", VERSION), ("release", RELEASE)), 1)])
@@ -172,6 +179,10 @@ class ThisNode:
     def listen(self, kinds: frozenset[str]) -> Listening:
         """Raises TooMany."""
         return self._node.events.listen(kinds)
+
+    def trace(self, client_id: str | None, topic: str, seconds: int, most_bytes: int) -> Listening:
+        """Of a client, or without one of a topic or topic filter. Raises TooMany."""
+        return self._node.traces.start(Subject(client_id, topic), seconds, most_bytes)
 
     def rates_by_second(self, first: int, last: int) -> list[Sample]:
         return self._node.store.rate_history.between(SECOND, first, last)

@@ -129,6 +129,8 @@ LISTENER = [
     Key("management.send_timeout", DURATION_KIND, "15s", "How long a client may pause in a body, sent or received."),
     Key("management.audit_records", integer(), "10000",
         "How many changes made over REST or on the command line are on record, the latest; 0 for none."),
+    Key("management.slow_subscriber_threshold", DURATION_KIND, "500ms",
+        "How long a message may wait for a connected client; one that takes longer is a slow subscriber."),
     Key("management.cors_origins", WORDS, "", "Pages whose scripts may read answers, by Origin, or *."),
     *rendering("management"),
     Key("management.metrics.from", enum("loopback", "anywhere"), "loopback",

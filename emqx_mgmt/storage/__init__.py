@@ -4,6 +4,7 @@ from emqx_mgmt.storage.applications import Application, Applications
 from emqx_mgmt.storage.bans import Bans
 from emqx_mgmt.storage.config_changes import ConfigChanges
 from emqx_mgmt.storage.data_dir import DataDirError, DataDirLock
+from emqx_mgmt.storage.metered_topics import MeteredTopics
 from emqx_mgmt.storage.schema import migrate
 from emqx_mgmt.storage.scram_users import ScramUser, ScramUsers
 from emqx_mgmt.storage.store import Store
@@ -17,6 +18,7 @@ __all__ = [
     "ConfigChanges",
     "DataDirError",
     "DataDirLock",
+    "MeteredTopics",
     "ScramUser",
     "ScramUsers",
     "Store",

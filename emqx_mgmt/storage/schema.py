@@ -116,6 +116,7 @@ MIGRATIONS = [
         result TEXT NOT NULL
     );
     """,
+    "CREATE TABLE metered_topic (topic TEXT NOT NULL UNIQUE);",
 ]
 
 

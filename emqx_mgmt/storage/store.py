@@ -14,6 +14,7 @@ from emqx_mgmt.storage.applications import Applications
 from emqx_mgmt.storage.audit import Audit
 from emqx_mgmt.storage.bans import Bans
 from emqx_mgmt.storage.config_changes import ConfigChanges
+from emqx_mgmt.storage.metered_topics import MeteredTopics
 from emqx_mgmt.storage.plugin_records import PluginRecords
 from emqx_mgmt.storage.rate_history import RateHistory
 from emqx_mgmt.storage.schema import connect, migrate
@@ -40,6 +41,7 @@ class Store:
         self.plugins = PluginRecords(self)
         self.scram_users = ScramUsers(self)
         self.rate_history = RateHistory(self)
+        self.metered_topics = MeteredTopics(self)
 
     def open(self) -> None:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

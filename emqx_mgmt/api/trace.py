@@ -1,0 +1,41 @@
+"""GET /trace: what becomes of the messages of one topic, or of one client, as it happens."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from emqx_mgmt.api.endpoint import Endpoint
+from emqx_mgmt.api.errors import BadParameter
+from emqx_mgmt.api.render import EventStream
+from emqx_mgmt.broker.events import TooMany
+from emqx_mgmt.manage import Cluster
+from emqx_mgmt.manage.errors import Refused
+from router_ext.topic import valid_filter
+
+
+class Wanted(Struct):
+    """Either `client_id` or `topic`, a topic or topic filter. It ends after `seconds`, or after `max_bytes`."""
+
+    client_id: str | None = None
+    topic: str | None = None
+    seconds: Annotated[int, Meta(ge=1, le=3600)] = 60
+    max_bytes: Annotated[int, Meta(ge=1024, le=1 << 30)] = 1 << 20
+
+
+def trace(cluster: Cluster, params: Wanted) -> EventStream:
+    if (params.client_id is None) == (params.topic is None):
+        raise BadParameter("client_id or topic", "one of them must be given, and not both")
+    if params.topic is not None and not valid_filter(params.topic):
+        raise BadParameter("topic", "must be a valid topic or topic filter")
+    try:
+        return EventStream(cluster.here.trace(params.client_id, params.topic or "", params.seconds, params.max_bytes))
+    except TooMany:
+        raise Refused("too_many_listeners") from None
+
+
+ENDPOINTS = (
+    Endpoint("trace", "GET", "/trace", "Server-sent events: what becomes of the messages of a topic or a client",
+             trace, takes=Wanted, listed=False, fails=True),
+)

@@ -1,0 +1,36 @@
+"""The topics that metrics are kept for: they survive a restart, what was counted does not."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emqx_mgmt.storage.store import Store
+
+
+class MeteredTopics:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def all(self) -> list[str]:
+        """In the order in which they were chosen."""
+        return [row["topic"] for row in self._store.run(select)]
+
+    def add(self, topic: str) -> None:
+        self._store.run(insert, topic)
+
+    def remove(self, topic: str) -> None:
+        self._store.run(delete, topic)
+
+
+def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+    return connection.execute("SELECT topic FROM metered_topic ORDER BY rowid").fetchall()
+
+
+def insert(connection: sqlite3.Connection, topic: str) -> None:
+    connection.execute("INSERT OR IGNORE INTO metered_topic (topic) VALUES (?)", (topic,))
+
+
+def delete(connection: sqlite3.Connection, topic: str) -> None:
+    connection.execute("DELETE FROM metered_topic WHERE topic = ?", (topic,))
