@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import typing
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -20,6 +21,7 @@ from emqx_mgmt.api.style import SELECTORS
 MAX_DEPTH = 64
 
 _MISSING = re.compile(r"missing required field `([^`]*)`")
+_UNKNOWN = re.compile(r"unknown field|invalid enum value", re.IGNORECASE)
 _PATH = re.compile(r" - at `\$\.?([^`]*)`")
 
 
@@ -56,7 +58,7 @@ def converted(given: dict[str, Any], to: type[Struct] | Callable[[dict[str, Any]
         # Not strict: what comes by query is text, `qos=1` as good as `"qos": 1`.
         return msgspec.convert(given, to, strict=False)
     except msgspec.ValidationError as error:
-        raise _refusal(str(error)) from None
+        raise _refusal(str(error), to) from None
 
 
 def _body() -> dict[str, Any]:
@@ -105,10 +107,34 @@ def _depth(value: Any) -> int:
     return MAX_DEPTH + 1
 
 
-def _refusal(text: str) -> BadParameter | MissingParameter:
+def _refusal(text: str, to: type[Struct]) -> BadParameter | MissingParameter:
     missing = _MISSING.search(text)
     if missing:
         return MissingParameter(missing[1])
     at = _PATH.search(text)
     reason = _PATH.sub("", text)
+    if _UNKNOWN.search(reason):
+        words = _words(_type_at(to, at[1] if at else ""))
+        reason += f": must be one of {', '.join(words)}" if words else ""
     return BadParameter(at[1] if at else "body", reason[0].lower() + reason[1:])
+
+
+def _type_at(kind: Any, path: str) -> Any:
+    """The type of a member of a member …"""
+    for name in filter(None, path.split(".")):
+        members = msgspec.structs.fields(kind) if _is_struct(kind) else ()
+        kind = next((field.type for field in members if field.encode_name == name), None)
+        kind = next(filter(_is_struct, (kind, *typing.get_args(kind))), kind)
+    return kind
+
+
+def _words(kind: Any) -> list[str]:
+    """What a name may be there: a word of a Literal, or a member of a Struct."""
+    if _is_struct(kind):
+        return [field.encode_name for field in msgspec.structs.fields(kind)]
+    literals = [part for part in (kind, *typing.get_args(kind)) if typing.get_origin(part) is Literal]
+    return [str(word) for literal in literals for word in typing.get_args(literal)]
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 POINTS = frozenset({
     "client.authenticate", "client.enhanced_authenticate", "client.check_acl", "client.connected", "client.refused",
-    "client.denied", "client.disconnected", "client.subscribe", "client.unsubscribe",
-    "session.created", "session.resumed", "session.subscribed", "session.unsubscribed", "session.terminated", "message.publish",
+    "client.denied", "client.disconnected", "client.subscribe", "client.unsubscribe", "session.created",
+    "session.resumed", "session.subscribed", "session.unsubscribed", "session.terminated", "message.publish",
     "message.delivered", "message.dropped", "message.acked", "message.traced",
 })
 

@@ -19,8 +19,12 @@ RATE_S = 10
 
 class Figures(Struct, frozen=True):
     """Since it was chosen, or set back: messages published to its topics, by QoS; copies sent to subscribers, queued
-    for them, acknowledged by them (QoS 1 and 2) and dropped, one that nobody gets included; bytes of payloads."""
+    for them, acknowledged by them (QoS 1 and 2) and dropped, one that nobody gets included; bytes of payloads.
+    `topic` may be a filter."""
 
+    topic: str
+    received: int
+    sent: int
     received_qos0: int
     received_qos1: int
     received_qos2: int
@@ -33,14 +37,6 @@ class Figures(Struct, frozen=True):
     received_bytes: int
     sent_bytes: int
 
-    @property
-    def received(self) -> int:
-        return self.received_qos0 + self.received_qos1 + self.received_qos2
-
-    @property
-    def sent(self) -> int:
-        return self.sent_qos0 + self.sent_qos1 + self.sent_qos2
-
 
 class Metered:
     """One topic filter; `since` in unix seconds."""
@@ -52,7 +48,8 @@ class Metered:
         self._samples = deque([(time.monotonic(), self.figures())], RATE_S + 1)
 
     def figures(self) -> Figures:
-        return Figures(*self.watch.figures())
+        figures = self.watch.figures()
+        return Figures(self.topic, sum(figures[:3]), sum(figures[3:6]), *figures)
 
     def sample(self) -> None:
         self._samples.append((time.monotonic(), self.figures()))

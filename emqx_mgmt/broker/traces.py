@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from emqx_mgmt.broker.broker import Broker
+    from emqx_mgmt.broker.timers import Timer
     from router_ext.message import Message
     from router_ext.session import Session
 
@@ -105,6 +106,7 @@ class Traces:
         self._events = events
         self._running: set[Trace] = set()
         self._skipped = 0
+        self._next_room: Timer | None = None
 
     def start(self, subject: Subject, seconds: int, most_bytes: int) -> Trace:
         """Raises TooMany."""
@@ -131,6 +133,8 @@ class Traces:
         self._trace_clients()
         if not self._running:
             self._broker.hooks.remove("message.traced", self._seen)
+            if self._next_room is not None:
+                self._next_room.cancel()
 
     def _trace_clients(self) -> None:
         self._broker.engine.trace_clients({
@@ -144,7 +148,7 @@ class Traces:
         if watches.skipped > self._skipped:
             self._events.tell("skipped", Skipped(watches.skipped - self._skipped, self._events.node, time.time()))
             self._skipped = watches.skipped
-        self._broker.after(PERIOD_S, lambda: self._make_room() if self._running else None)
+        self._next_room = self._broker.after(PERIOD_S, self._make_room)
 
     def _seen(self, event: str, session: Session | None, message: Message, qos: int, reason: str) -> None:
         self._events.tell(event, MessageSeen(

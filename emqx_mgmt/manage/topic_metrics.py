@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-from msgspec.structs import astuple
+from msgspec.structs import asdict
 
 from emqx_mgmt.broker.about import datetime_text
 from emqx_mgmt.broker.topic_metrics import Figures, Metered, TopicMetrics
@@ -22,28 +21,14 @@ MOST = 512
 NOT_FOUND = "not_found"
 
 
-class TopicMetricsRow(Struct, gc=False):
-    """Counted since `created_at`; rates are a second, in the last ten. `topic` may be a filter."""
+class TopicMetricsRow(Figures, frozen=True):
+    """Counted since `created_at`; rates are a second, in the last ten."""
 
-    topic: str
-    created_at: str
-    node: str
-    received: int
-    sent: int
     received_rate: float
     sent_rate: float
     dropped_rate: float
-    received_qos0: int
-    received_qos1: int
-    received_qos2: int
-    sent_qos0: int
-    sent_qos1: int
-    sent_qos2: int
-    queued: int
-    acknowledged: int
-    dropped: int
-    received_bytes: int
-    sent_bytes: int
+    created_at: str
+    node: str
 
 
 class MeteredRows:
@@ -95,7 +80,6 @@ class MeteredRows:
             yield Family(name, COUNTER, text, [(labels, getattr(one, of)) for labels, one in figures])
 
     def _row(self, metered: Metered) -> TopicMetricsRow:
-        figures: Figures = metered.figures()
         return TopicMetricsRow(
-            metered.topic, datetime_text(metered.since), self._name, figures.received, figures.sent,
-            metered.rate("received"), metered.rate("sent"), metered.rate("dropped"), *astuple(figures))
+            **asdict(metered.figures()), received_rate=metered.rate("received"), sent_rate=metered.rate("sent"),
+            dropped_rate=metered.rate("dropped"), created_at=datetime_text(metered.since), node=self._name)

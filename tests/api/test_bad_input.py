@@ -162,3 +162,17 @@ def test_a_body_without_a_length_is_limited_too(broker: BrokerProcess) -> None:
     assert answer.status_code == 413
     answer = broker.api("POST", "mqtt/publish", data=iter([b'{"topic":', b' "chunked"}']))
     assert answer.json() == {"code": 0}
+
+
+@pytest.mark.parametrize(("method", "path", "body", "message"), [
+    ("PUT", "log/levels/api", {"level": "loud"},
+     "bad parameter level: invalid enum value 'loud': must be one of debug, info, warning, error"),
+    ("POST", "apps", {"app_id": "x", "name": "x", "style": "xml"},
+     "bad parameter style: invalid enum value 'xml': must be one of bare, envelope"),
+    ("POST", "mqtt/publish", {"topic": "a", "properties": {"expiry": 1}},
+     "bad parameter properties: object contains unknown field `expiry`: must be one of payload_format_indicator,"
+     " message_expiry_interval, content_type, response_topic, correlation_data, user_properties"),
+])
+def test_what_may_be_there_is_said(broker: BrokerProcess, method: str, path: str, body: dict[str, Any],
+                                   message: str) -> None:
+    assert broker.api(method, path, json=body).json() == {"message": message, "errorCode": 108}
