@@ -6,11 +6,16 @@ from msgspec import Struct
 
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.manage import Cluster
-from emqx_mgmt.manage.rows import AlarmRow, ClearedAlarm
+from emqx_mgmt.manage.rows import AlarmRow, ClearedAlarm, PresentAlarm
 
 
 class NodeAlarms(Struct):
     alarms: list[AlarmRow]
+    node: str
+
+
+class NodePresent(Struct):
+    alarms: list[PresentAlarm]
     node: str
 
 
@@ -27,6 +32,14 @@ def list_node_alarms(cluster: Cluster, node: str) -> list[AlarmRow]:
     return cluster.named(node).alarms()
 
 
+def list_all_present(cluster: Cluster) -> list[NodePresent]:
+    return [NodePresent(node.present_alarms(), node.name) for node in cluster.running()]
+
+
+def list_node_present(cluster: Cluster, node: str) -> list[PresentAlarm]:
+    return cluster.named(node).present_alarms()
+
+
 def list_all_history(cluster: Cluster) -> list[NodeHistory]:
     return [NodeHistory(node.alarm_history(), node.name) for node in cluster.running()]
 
@@ -38,13 +51,13 @@ def list_node_history(cluster: Cluster, node: str) -> list[ClearedAlarm]:
 ENDPOINTS = (
     Endpoint("list_node_alarms", "GET", "/alarms/:node", "List alarms of a node", list_node_alarms),
     Endpoint("list_all_alarms", "GET", "/alarms/", "List all alarms", list_all_alarms),
-    Endpoint("list_present", "GET", "/alarms/present", "List all alarms that stand", list_all_alarms, listed=False),
+    Endpoint("list_present", "GET", "/alarms/present", "List all alarms that stand", list_all_present, listed=False),
     Endpoint(
         "list_node_present",
         "GET",
         "/alarms/present/:node",
         "List alarms of a node that stand",
-        list_node_alarms,
+        list_node_present,
         listed=False,
     ),
     Endpoint(

@@ -196,10 +196,14 @@ class ThisNode:
         """Those that stand, newest first."""
         return [rows.AlarmRow(*_alarm_members(alarm)) for alarm in self._node.alarms.present()]
 
+    def present_alarms(self) -> list[rows.PresentAlarm]:
+        """The same with what v3.2 calls it."""
+        return [rows.PresentAlarm(*_alarm_members(alarm), alarm.summary) for alarm in self._node.alarms.present()]
+
     def alarm_history(self) -> list[rows.ClearedAlarm]:
         """Those that were cleared, newest first."""
         return [
-            rows.ClearedAlarm(*_alarm_members(alarm), datetime_text(cleared_at))
+            rows.ClearedAlarm(*_alarm_members(alarm), alarm.summary, datetime_text(cleared_at))
             for alarm, cleared_at in self._node.store.alarm_history.all()
         ]
 

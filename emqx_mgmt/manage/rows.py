@@ -124,7 +124,13 @@ class AlarmRow(Struct, gc=False):
     title: str
 
 
-class ClearedAlarm(AlarmRow, gc=False):
+class PresentAlarm(AlarmRow, gc=False):
+    """As v3.2 lists it, which has the summary in `desc` and none of the other members but `id`."""
+
+    desc: str
+
+
+class ClearedAlarm(PresentAlarm, gc=False):
     clear_at: str
 
 

@@ -44,7 +44,9 @@ def test_memory_above_its_mark(start_broker: Any) -> None:
     raised = time.mktime(time.strptime(row["timestamp"], "%Y-%m-%d %H:%M:%S"))
     assert abs(raised - time.time()) < 30
     assert broker.api("GET", "alarms").json()[0]["alarms"] == [row]
-    assert broker.api("GET", f"alarms/present/{NODE}").json() == [row]
+    present = row | {"desc": row["summary"]}  # v3.2
+    assert broker.api("GET", f"alarms/present/{NODE}").json() == [present]
+    assert broker.api("GET", "alarms/present").json() == [{"alarms": [present], "node": NODE}]
     assert broker.api("GET", f"alarms/history/{NODE}").json() == []
     time.sleep(0.3)  # several more looks at it
     assert alarms(broker) == [row]
@@ -78,7 +80,7 @@ def test_connections_near_their_limit(start_broker: Any) -> None:
     watcher.close()
 
     [cleared] = wait_until(lambda: broker.api("GET", f"alarms/history/{NODE}").json())
-    assert list(cleared) == [*ROW, "clear_at"]
+    assert list(cleared) == [*ROW, "desc", "clear_at"]
     assert {key: cleared[key] for key in ROW} == row
     broker.kill9()
     broker.start()
