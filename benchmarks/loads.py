@@ -63,7 +63,7 @@ PAIRS_10 = "flow --pubs 10 --subs 10 --batch 16"
 FAN_OUT = "flow --pubs 1 --shape all --batch 64"
 PACED = "flow --pubs 10 --subs 10 --batch 100 --rate 20000 --messages 60000 --nodelay"
 MQTT5 = "--version 5 --properties --alias --subids"
-FILTERS = "filters --subs 100 --pubs 10 --batch 50 --limit 15 --messages 200000"
+FILTERS = "filters --subs 100 --pubs 10 --batch 50 --limit 15 --messages 200000 --nodelay"
 TRANSPORTS = {"tls": "--tls", "ws": "--ws", "wss": "--tls --ws"}
 
 QOS_0 = (
@@ -104,8 +104,8 @@ def size_name(size: int) -> str:
 
 
 def payload(size: int, group: str, curve: str = "") -> Load:
-    """Small ones 16 a write as in the main table, large ones alone."""
-    name, batch = size_name(size), 16 if size <= 1024 else 1
+    """16 a write as in the main table, less of large ones."""
+    name, batch = size_name(size), max(1, min(16, (64 << 10) // size))
     return Load(f"{group}-{name.replace(' ', '')}", f"10→10 QoS 0, payloads of {name}",
                 f"{PAIRS.format(10)} --batch {batch} --size {size}", group=group,
                 probe=max(100, min(20_000, (64 << 20) // size)), curve=curve, x=size)

@@ -12,8 +12,9 @@ from generator import Run
 from goals import middle
 from loads import BY_NAME, LOADS, MAIN, Kind, Load
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, NullLocator
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 from peers import BROKERS
 
 COLOURS = dict(zip(BROKERS, ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#7f7f7f"), strict=True))
@@ -21,12 +22,14 @@ LATENCIES = ("paced0", "paced1", "even0")
 CURVES: tuple[tuple[str, str, str, Callable[[Load, list[Run]], float]], ...] = (
     # curve, x axis, y axis, what of the runs
     ("connections", "connections, half of them publishers", "msg/s", lambda load, runs: middle(runs, "rate")),
+    ("connections", "connections, half of them publishers", "broker CPU ns/msg",
+     lambda load, runs: middle(runs, "broker_ns")),
     ("fan-out", "subscribers of one topic", "msg/s", lambda load, runs: middle(runs, "rate")),
     ("payload", "bytes of payload", "payload bytes/s", lambda load, runs: middle(runs, "rate") * load.x),
     ("memory", "idle connections", "bytes of memory", lambda load, runs: middle(runs, "memory") * load.x),
     ("filters", "wildcard filters", "bytes of memory", lambda load, runs: middle(runs, "memory") * held(runs)),
     ("filters", "wildcard filters", "subscribes/s", lambda load, runs: middle(runs, "subscribe_rate")),
-    ("filters", "wildcard filters", "msg/s, each topic for the first time", lambda load, runs: middle(runs, "rate")),
+    ("filters", "wildcard filters", "msg/s, each topic new", lambda load, runs: middle(runs, "rate")),
 )
 matplotlib.rcParams.update({
     "font.size": 9, "svg.fonttype": "none", "axes.spines.top": False, "axes.spines.right": False,
@@ -62,7 +65,15 @@ def bars(axes: Axes, loads: list[Load], everything: dict[str, Results], measure:
     axes.set_yticks(range(len(loads)), [load.title for load in loads])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_formatter(EngFormatter())
+    plain_ticks(axes.xaxis)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Powers of ten, with units; where there are few, their halves and fifths too."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1,) if high > 50 * low else (1, 2, 5)))
+    axis.set_major_formatter(EngFormatter(sep=" "))
+    axis.set_minor_locator(NullLocator())
 
 
 def throughput(everything: dict[str, Results]) -> Figure | None:
@@ -91,11 +102,12 @@ def latency(everything: dict[str, Results]) -> Figure | None:
             points = [(1 / (1 - share), median(run.figures["distribution_us"][i][1] for run in runs))
                       for i, (share, _) in enumerate(runs[0].figures["distribution_us"]) if share < 1]
             axes.plot(*zip(*points, strict=True), color=COLOURS[broker], label=broker)
-        axes.set(xscale="log", yscale="log", xlabel="percentile", title=load.title)
+        axes.set(xscale="log", yscale="log", xlabel="percentile")
+        axes.set_title(load.title, fontsize=9)
         axes.set_xticks([1, 2, 10, 100, 1000, 10_000], ["0", "50", "90", "99", "99.9", "99.99"])
         axes.xaxis.set_minor_locator(NullLocator())
     all_axes[0][0].set_ylabel("µs from due to received")
-    all_axes[0][0].yaxis.set_major_formatter(EngFormatter())
+    plain_ticks(all_axes[0][0].yaxis)
     all_axes[0][-1].legend(frameon=False)
     return figure
 
@@ -131,8 +143,8 @@ def scaling(everything: dict[str, Results]) -> Figure | None:
         for broker, line in lines.items():
             axes.plot(*zip(*line, strict=True), "o-", ms=3, color=COLOURS[broker], label=broker)
         axes.set(xscale="log", yscale="log", xlabel=x_label, ylabel=y_label)
-        axes.xaxis.set_major_formatter(EngFormatter())
-        axes.yaxis.set_major_formatter(EngFormatter())
+        plain_ticks(axes.xaxis)
+        plain_ticks(axes.yaxis)
     for axes in all_axes.flat[len(curves):]:
         axes.set_axis_off()
     all_axes.flat[0].legend(frameon=False)
