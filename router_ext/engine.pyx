@@ -287,7 +287,7 @@ cdef class Engine:
         cdef size_t pos = 0
         if not (self.dropped_hooked or self.tracing or (s is not None and s.traced)):
             self.metrics.v[counter] += d.count
-            if self.watched:
+            if self.heeding and self.watched:
                 self.watches.count(d.topic, d.topic_len, SEEN_DROPPED, d.count, self.payload_of(d))
             return 0
         if d.count == 1:
@@ -308,17 +308,21 @@ cdef class Engine:
 
     cdef int route_watched(self, Delivery* d, Session publisher) except -1:
         """The same, counted; where a trace is for it and there is room, message by message, so that each copy is told
-        of."""
+        of. One that nobody watches is not looked at again on its way."""
         cdef uint32_t each_from = self.each_from
-        cdef bint traced
-        self.run_payload = payload_bytes(d)
-        traced = self.watches.count(d.topic, d.topic_len, SEEN_RECEIVED + d.qos, d.count, self.run_payload)
-        if (traced or self.watches.concerns(d.client, d.client_len)) and self.tell_received(d):
-            self.each_from = 0
-            self.tracing = True
+        cdef bint heeding = self.heeding, traced
+        if len(self.watches.clients) == 0 and self.watches.table.match(d.topic, d.topic_len).n_plain == 0:
+            self.heeding = self.delivered_hooked or self.dropped_hooked or self.acked_hooked
+        else:
+            self.run_payload = payload_bytes(d)
+            traced = self.watches.count(d.topic, d.topic_len, SEEN_RECEIVED + d.qos, d.count, self.run_payload)
+            if (traced or self.watches.concerns(d.client, d.client_len)) and self.tell_received(d):
+                self.each_from = 0
+                self.tracing = True
         try:
             return hand_out(self, d, publisher)
         finally:
+            self.heeding = heeding
             self.each_from = each_from
             self.tracing = False
 
@@ -385,7 +389,7 @@ cdef class Engine:
         conn.put(bytes, n)
         self.spent += n
         s.deliver_msg += d.count
-        if self.watched:
+        if self.heeding and self.watched:
             self.watches.count(d.topic, d.topic_len, SEEN_SENT, d.count, self.payload_of(d))
         if not d.sys:
             self.metrics.v[<int>PUBLISH_SENT] += d.count
@@ -516,7 +520,7 @@ cdef class Engine:
             waits = True
         if full and not waits:
             self.make_room(s, msg)
-        if self.watched:
+        if self.heeding and self.watched:
             self.watch_message(SEEN_QUEUED, s, msg, qos, "")
         if durable:
             entry = self.journal.enqueue(s.sid, msg, qos, retain | self.shared << 1, subid, 0)
