@@ -86,18 +86,18 @@ class Clients:
     # -- subscriptions and routes -----------------------------------------------------------------
 
     def subscriptions(self, paging: Paging) -> Page:
-        """Client by client; whole clients before the page are skipped by their count."""
+        """Client by client; those before the page are skipped by their counts, those behind it not looked at."""
         if paging.where:
             sessions = in_turns(self._sessions())
             return filtered((row for session in sessions for row in self._subscription_rows(session)), paging)
+        listed = self._sessions()
+        begin, skip = _beginning(listed, paging.first)
         items: list[rows.Subscription] = []
-        position = 0
-        for session in in_turns(self._sessions()):
-            start, position = position, position + session.subscription_count
-            if position <= paging.first or len(items) >= paging.limit:
-                continue
-            items += self._subscription_rows(session)[max(paging.first - start, 0) :]
-        return Page(items[: paging.limit], paging, position)
+        for session in in_turns(listed[begin:]):
+            if len(items) >= skip + paging.limit:
+                break
+            items += self._subscription_rows(session)
+        return Page(items[skip : skip + paging.limit], paging, self._broker.router.counts.subscriptions)
 
     def subscriptions_of(self, client_id: str) -> list[rows.Subscription]:
         return [row for session in self._session(client_id) for row in self._subscription_rows(session)]
@@ -179,6 +179,15 @@ class Clients:
 
     def _route(self, topic: str) -> rows.Route:
         return rows.Route(self._name, topic)
+
+
+def _beginning(listed: list[Session], first: int) -> tuple[int, int]:
+    """The session that the subscription in that place belongs to, and how many of its own come before it."""
+    for position, session in enumerate(in_turns(listed, GLANCES)):
+        if first < session.subscription_count:
+            return position, first
+        first -= session.subscription_count
+    return len(listed), 0
 
 
 def _valid_subscription(topic: str) -> bool:
