@@ -119,8 +119,10 @@ cdef class Engine:
             self.drain(session)
             self.egress.flush_all()
 
-    def owes_retained(self, Session session not None, bytes topic_filter not None) -> bool:
-        return session.backlog is not None and any(entry[0].topic_filter == topic_filter for entry in session.backlog)
+    def owes_retained(self, Session session not None, bytes topic_filter=None) -> bool:
+        """Whether some are still to be sent, for that subscription or for any."""
+        return session.backlog is not None and (
+            topic_filter is None or any(entry[0].topic_filter == topic_filter for entry in session.backlog))
 
     def forget_retained(self, Session session not None, bytes topic_filter not None):
         """What still waits of a subscription's retained messages is not sent: the subscription ends, or is replaced by

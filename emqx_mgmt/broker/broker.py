@@ -151,8 +151,8 @@ class Broker:
         session = self.engine.sessions.get(client_id)
         if session is None:
             return False
-        new = self.subscribing.add(session, topic, qos)
-        self.subscribing.send_retained(session, topic, qos, 0, new)
+        self.subscribing.add(session, topic, qos)
+        self.subscribing.send_retained(session)
         return True
 
     def unsubscribe(self, client_id: str, topic: str) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import gevent
 
 from emqx_mgmt.broker import reasons
+from emqx_mgmt.broker.rounds import next_round
 from router_ext.codec import encode_suback, encode_unsuback
 from router_ext.topic import levels, split_share, valid_filter
 
@@ -15,10 +19,13 @@ if TYPE_CHECKING:
     from router_ext.session import Session
     from router_ext.zone import Zone
 
+T = TypeVar("T")
+
 QOS = 0x03
-NO_LOCAL = 0x04
 RETAIN_HANDLING = 0x30
 FAILURE = 0x80  # the only refusal SUBACK has before MQTT 5
+# Filters seen to before others have their turn: a packet may have a hundred thousand.
+AT_ONCE = 200
 
 
 class Subscribing:
@@ -30,26 +37,38 @@ class Subscribing:
 
     def on_subscribe(self, channel: Channel, packet: Subscribe) -> None:
         """[MQTT-3.8.4-1] Answered at once, or after the ACL chain has taken its time with the channel held."""
-        if any(flags & NO_LOCAL and topic.startswith("$share/") for topic, flags in packet.filters):
-            channel.close("protocol_error", reasons.PROTOCOL_ERROR)  # [MQTT-3.8.3-4]
-            return
         hooks = self._broker.hooks
         if not hooks.may_block("client.check_acl") and not hooks.may_block("client.subscribe"):
-            codes = self._broker.guard(lambda: self._decide(channel, packet), refused(packet))
-            self._subscribe(channel, packet, codes)
+            self._see_to(channel, packet, lambda: self._subscribe(
+                channel, packet, self._broker.guard(lambda: self._decide(channel, packet), refused(packet))))
             return
 
         def decided(codes: list[int]) -> None:
-            if not channel.is_closed:
-                self._subscribe(channel, packet, codes)
-                channel.resume()
+            self._subscribe(channel, packet, codes)
+            channel.resume()
 
         channel.hold()
         self._broker.verdicts.ask(lambda: self._decide(channel, packet), refused(packet), decided)
 
+    def on_unsubscribe(self, channel: Channel, packet: Unsubscribe) -> None:
+        self._see_to(channel, packet, lambda: self._unsubscribe(channel, packet))
+
+    def _see_to(self, channel: Channel, packet: Subscribe | Unsubscribe, work: Callable[[], None]) -> None:
+        """Now, or where there are many filters in a greenlet, with the channel held."""
+        if len(packet.filters) <= AT_ONCE:
+            work()
+            return
+
+        def slowly() -> None:
+            work()
+            channel.resume()
+
+        channel.hold()
+        gevent.spawn(slowly)
+
     def _decide(self, channel: Channel, packet: Subscribe) -> list[int]:
         """A reason code for each filter; the granted QoS where it may be subscribed."""
-        codes = [self._check(channel, topic, flags & QOS) for topic, flags in packet.filters]
+        codes = [self._check(channel, topic, flags & QOS) for topic, flags in paced(packet.filters)]
         hooked = self._broker.hooks.pipe("client.subscribe", codes, channel.context, packet.filters)
         return refused(packet) if hooked is None else hooked
 
@@ -72,18 +91,16 @@ class Subscribing:
     def _subscribe(self, channel: Channel, packet: Subscribe, codes: list[int]) -> None:
         """Makes the subscriptions, sends SUBACK, then what is retained for them."""
         subid = packet.properties.get("subscription_identifier", 0)
-        if isinstance(subid, list):
-            subid = subid[0]
-        retained = []
-        for i, (topic, flags) in enumerate(packet.filters):
+        session = channel.session
+        for i, (topic, flags) in enumerate(paced(packet.filters)):
+            if channel.is_closed:
+                return
             if codes[i] > 2:
                 continue
-            options = flags & ~QOS | codes[i]
-            if (channel.session.is_stored and self._broker.durable.full) or not self._room_for(channel.session, topic):
+            if (session.is_stored and self._broker.durable.full) or not self._room_for(session, topic):
                 codes[i] = reasons.QUOTA_EXCEEDED
                 continue
-            new = self.add(channel.session, mounted(channel, topic), options, subid)
-            retained.append((mounted(channel, topic), options, new))
+            self.add(session, mounted(channel, topic), flags & ~QOS | codes[i], subid)
         denied = reasons.NOT_AUTHORIZED in codes
         if max(codes) > 2:
             self._count_refused(codes)
@@ -92,11 +109,9 @@ class Subscribing:
         channel.send_after_commit(
             encode_suback(packet.packet_id, codes, explained(channel, codes), channel.proto_ver))
         if denied and channel.zone.acl_deny_disconnect:
-            self._broker.durable.afterwards(
-                channel.session, lambda: channel.close("acl_denied", reasons.NOT_AUTHORIZED))
+            self._broker.durable.afterwards(session, lambda: channel.close("acl_denied", reasons.NOT_AUTHORIZED))
             return
-        for topic, options, new in retained:
-            self.send_retained(channel.session, topic, options, subid, new)
+        self.send_retained(session)
 
     def _count_refused(self, codes: list[int]) -> None:
         """A SUBSCRIBE of which not everything was granted."""
@@ -104,11 +119,15 @@ class Subscribing:
         if reasons.NOT_AUTHORIZED in codes:
             self._broker.engine.metrics.count("packets/subscribe/auth_error")
 
-    def on_unsubscribe(self, channel: Channel, packet: Unsubscribe) -> None:
+    def _unsubscribe(self, channel: Channel, packet: Unsubscribe) -> None:
         """[MQTT-3.10.4-5] Always answered, also when nothing was subscribed."""
         self._broker.hooks.run("client.unsubscribe", channel.context, packet.filters)
-        codes = [reasons.SUCCESS if self.remove(channel.session, mounted(channel, topic))
-                 else reasons.NO_SUBSCRIPTION_EXISTED for topic in packet.filters]
+        codes = []
+        for topic in paced(packet.filters):
+            if channel.is_closed:
+                return
+            codes.append(reasons.SUCCESS if self.remove(channel.session, mounted(channel, topic))
+                         else reasons.NO_SUBSCRIPTION_EXISTED)
         if any(codes):
             self._broker.engine.metrics.count("packets/unsubscribe/error")
         channel.send_after_commit(encode_unsuback(packet.packet_id, codes, {}, channel.proto_ver))
@@ -121,15 +140,30 @@ class Subscribing:
         group, topic_filter = split_share(topic)
         return self._router.lookup(topic_filter.encode(), session, group and group.encode()) is not None
 
-    def add(self, session: Session, topic: str, options: int, subid: int = 0) -> bool:
-        """Adds or replaces one subscription [MQTT-3.8.4-3]; True when it is new. `topic` may name a shared group."""
+    def add(self, session: Session, topic: str, options: int, subid: int = 0) -> None:
+        """Adds or replaces one subscription [MQTT-3.8.4-3]; `topic` may name a shared group. What is retained for it
+        goes out with `send_retained`."""
         group, topic_filter = split_share(topic)
-        new: bool = self._router.subscribe(
-            topic_filter.encode(), session, options, subid, group.encode() if group else None)
+        key = topic_filter.encode()
+        new: bool = self._router.subscribe(key, session, options, subid, group.encode() if group else None)
+        if group is None:  # nothing for shared ones (section 4.8.2)
+            self._owe_retained(session, key, options, subid, new)
         self._broker.stats_book.table_grew()
         self._broker.durable.subscribed(session, topic, options, subid)
         self._broker.hooks.run("session.subscribed", session, topic, options, new)
-        return new
+
+    def _owe_retained(self, session: Session, topic_filter: bytes, options: int, subid: int, new: bool) -> None:
+        """[MQTT-3.3.1-9] to [MQTT-3.3.1-11]: by Retain Handling."""
+        handling = (options & RETAIN_HANDLING) >> 4
+        store = self._broker.engine.retained
+        if store is not None and (handling == 0 or (handling == 1 and new)):
+            self._broker.engine.owe_retained(session, store.search(topic_filter), options, subid)
+
+    def send_retained(self, session: Session) -> None:
+        """Not before SUBACK."""
+        engine = self._broker.engine
+        if engine.owes_retained(session):
+            self._broker.durable.afterwards(session, lambda: engine.send_retained(session))
 
     def restore(self, session: Session, topic: str, options: int, subid: int) -> None:
         """A subscription as the store has it."""
@@ -150,20 +184,13 @@ class Subscribing:
         self._broker.hooks.run("session.unsubscribed", session, topic)
         return True
 
-    def send_retained(self, session: Session, topic: str, options: int, subid: int, new: bool) -> None:
-        """[MQTT-3.3.1-9] to [MQTT-3.3.1-11]: by Retain Handling; nothing for shared subscriptions (section 4.8.2)."""
-        handling = (options & RETAIN_HANDLING) >> 4
-        store = self._broker.engine.retained
-        if store is None or handling == 2 or (handling == 1 and not new):
-            return
-        group, topic_filter = split_share(topic)
-        if group is not None:
-            return
-        engine, durable = self._broker.engine, self._broker.durable
-        engine.owe_retained(session, store.search(topic_filter.encode()), options, subid)
-        if engine.owes_retained(session, topic_filter.encode()):
-            durable.subscribed(session, topic, options, subid)
-            durable.afterwards(session, lambda: engine.send_retained(session))  # not before SUBACK
+
+def paced(rows: Sequence[T]) -> Iterator[T]:
+    """Each of them. Where there are more than AT_ONCE, a greenlet asks, and others have their turn in between."""
+    for start in range(0, len(rows), AT_ONCE):
+        if start:
+            next_round()
+        yield from rows[start:start + AT_ONCE]
 
 
 def refused(packet: Subscribe) -> list[int]:

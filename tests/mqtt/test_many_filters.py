@@ -1,0 +1,64 @@
+"""SUBSCRIBE and UNSUBSCRIBE of thousands of filters: one packet, and nobody else waits for it."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+from tests.broker_process import BrokerProcess, wait_until
+from tests.mqtt.raw import PINGRESP, SUBACK, UNSUBACK, Packet, Raw, text
+
+MANY = 20_000
+
+
+def connected(broker: BrokerProcess, client_id: str) -> Raw:
+    return Raw(socket.create_connection(("127.0.0.1", broker.mqtt_port)), 4).connect(client_id)
+
+
+def subscribe_packet(client: Raw, names: list[str]) -> bytes:
+    return client.frame(0x82, struct.pack("!H", 1) + b"".join(text(name) + b"\1" for name in names))
+
+
+def pings_until(answered: Raw, other: Raw) -> tuple[Packet, int]:
+    """The next packet of the one, and how many PINGREQs of the other were answered before it came."""
+    pings = 0
+    while True:
+        answered._read()
+        packet = answered._framed()
+        if packet is not None:
+            return packet, pings
+        other.silent()
+        pings += 1
+
+
+def test_others_have_their_turn(broker: BrokerProcess):
+    """Issued by the client in this order, and answered so [MQTT-4.6.0-2]: what is behind waits until it is done."""
+    names = [f"many/{i}" for i in range(MANY)]
+    reader, other = connected(broker, "many"), connected(broker, "other")
+    other.publish("many/7", b"kept", 1, retain=True)
+    reader.send(subscribe_packet(reader, names) + reader.publish_packet("many/9", b"mine", 0))
+    suback, pings = pings_until(reader, other)
+    assert (suback.kind, suback.codes) == (SUBACK, [1] * MANY)
+    assert pings > 10
+    assert {(packet.topic, packet.payload, packet.retain) for packet in (reader.message(), reader.message())} == {
+        ("many/7", b"kept", True), ("many/9", b"mine", False)}
+    reader.send(reader.frame(0xA2, struct.pack("!H", 2) + b"".join(text(name) for name in names)) + b"\xc0\0")
+    unsuback, pings = pings_until(reader, other)
+    assert unsuback.kind == UNSUBACK
+    assert pings > 10
+    reader.expect(PINGRESP)
+    other.publish("many/7", b"", 1, retain=True)
+    reader.silent()
+
+
+def test_a_client_that_is_kicked_in_the_middle_leaves_nothing(broker: BrokerProcess):
+    def subscriptions() -> int:
+        return int(broker.api("GET", "stats/").json()[0]["subscriptions/count"])
+
+    before = subscriptions()
+    leaver = connected(broker, "leaver")
+    leaver.send(subscribe_packet(leaver, [f"left/{i}" for i in range(MANY)]))
+    wait_until(lambda: subscriptions() > before, what="the first subscriptions")
+    assert broker.api("DELETE", "connections/leaver").status_code == 200
+    leaver.closed()
+    wait_until(lambda: subscriptions() == before, what="the end of its subscriptions")
