@@ -39,7 +39,7 @@ cdef class Engine:
     cdef public bint acl_hooked          # an ACL source is there
     cdef public bint shared_dispatch_ack
     cdef public Journal journal          # None when nothing is durable
-    cdef int64_t now                     # ms, of the current turn
+    cdef public int64_t now              # monotonic ms, of the latest turn
     cdef size_t spent                    # bytes delivered in the current turn
     cdef uint8_t* inbuf                  # what sockets are read into
     cdef uint8_t* scratch

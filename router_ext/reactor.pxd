@@ -29,6 +29,7 @@ cdef class Reactor:
     cdef int epfd
     cdef readonly list acceptors
 
+    cpdef int run(self) except -1
     cdef int run_ready(self) except -1
     cdef int run_events(self) except -1
     cdef int serve(self, Channel c, uint32_t events) except -1

@@ -7,6 +7,7 @@ watcher, and a turn works through up to EVENTS ready sockets without a Python ca
 from libc.errno cimport ECONNABORTED, EINTR, EMFILE, ENFILE, errno
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memset
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from router_ext.epoll cimport (
     EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, epoll_create1, epoll_ctl, epoll_event,
@@ -132,6 +133,14 @@ cdef class Reactor:
         if epoll_ctl(self.epfd, op, acceptor.fd, &event) < 0:
             raise OSError(errno, "epoll_ctl")
 
+    cpdef int run(self) except -1:
+        """A turn at this moment; what is left after it has the loop come back."""
+        cdef timespec t
+        clock_gettime(CLOCK_MONOTONIC, &t)
+        if self.turn(<int64_t>t.tv_sec * 1000 + t.tv_nsec // 1000000) and self.engine.wake is not None:
+            self.engine.wake()
+        return 0
+
     def turn(self, int64_t now):
         """Works off what is ready at `now` (monotonic ms). True when more is left for the next turn."""
         cdef Engine engine = self.engine
@@ -151,6 +160,7 @@ cdef class Reactor:
         returns the channels whose client was silent too long."""
         cdef Acceptor a
         cdef list silent
+        self.engine.now = now
         self.engine.in_turn = True
         try:
             self.engine.egress.judge(now)

@@ -79,7 +79,6 @@ class Broker:
         self.flapping = Flapping(ban)
         self.refusals = Refusals()
         self.online = 0
-        self.now = 0  # monotonic ms of the latest turn
         self.check_acl = self.access.check_publish
         self.on_subscribe = self.subscribing.on_subscribe
         self.on_unsubscribe = self.subscribing.on_unsubscribe
@@ -241,12 +240,16 @@ class Broker:
 
     # -- time -------------------------------------------------------------------------------------------
 
+    @property
+    def now(self) -> int:
+        """Monotonic ms, of the latest turn."""
+        return self.engine.now
+
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
         return self.timers.at(self.now + int(seconds * 1000), call)
 
     def tick(self, now: int, silent: list[Channel]) -> None:
         """Ten times a second: what is due."""
-        self.now = now
         for channel in silent:
             if channel.is_open:
                 channel.close("keepalive_timeout", reasons.KEEP_ALIVE_TIMEOUT)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 
+from router_ext.hub import not_when_woken, when_woken
 from router_ext.reactor import Reactor
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ def monotonic_ms() -> int:
     return int(time.monotonic() * 1000)
 
 
+def _done_already() -> None:
+    pass
+
+
 class Turns:
     """Starts and stops the reactor's watchers on the hub of the current thread."""
 
@@ -33,15 +38,18 @@ class Turns:
         self._readiness = self._loop.io(self.reactor.fileno(), READ)
         self._timer = self._loop.timer(TICK, TICK)
         self._again = False
-        broker.now = monotonic_ms()
+        broker.engine.now = monotonic_ms()
         broker.engine.wake = self.wake
 
     def start(self) -> None:
         self._tick()
-        self._readiness.start(self._turn)
+        # The watcher wakes the loop; a turn need not wait for the watcher's callback.
+        at_once = when_woken(self._loop, self.reactor)
+        self._readiness.start(_done_already if at_once else self.reactor.run)
         self._timer.start(self._tick)
 
     def stop(self) -> None:
+        not_when_woken(self._loop)
         self._readiness.stop()
         self._timer.stop()
         self._broker.engine.wake = None
@@ -54,9 +62,7 @@ class Turns:
 
     def _turn(self) -> None:
         self._again = False
-        now = self._broker.now = monotonic_ms()
-        if self.reactor.turn(now):
-            self.wake()
+        self.reactor.run()
 
     def _tick(self) -> None:
         now = monotonic_ms()

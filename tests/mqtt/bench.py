@@ -43,7 +43,7 @@ class Bench:
         self.zone = Zone("test", **({"idle_timeout": 0} | zone))
         self.door = Door()
         self.now = 1_000_000
-        self.broker.now = self.now
+        self.broker.engine.now = self.now
         self.turn()
         self.made.append(self)
 
@@ -59,7 +59,7 @@ class Bench:
     def turn(self) -> None:
         """Works until nothing is left to do."""
         gevent.sleep(0)
-        self.broker.now = self.now
+        self.broker.engine.now = self.now
         while self.reactor.turn(self.now):
             pass
 
