@@ -28,7 +28,7 @@ def respond(request: bytes, path: str, origins: frozenset[str] | None) -> tuple[
     line, *rest = request.decode("latin-1").split("\r\n")
     words = line.split(" ")
     headers = read_headers(rest)
-    if len(words) != 3 or words[0] != "GET" or words[2] != "HTTP/1.1" or headers is None or "host" not in headers:
+    if len(words) != 3 or words[0] != "GET" or words[2] != "HTTP/1.1" or headers is None or not one_host(headers):
         return False, BAD_REQUEST
     if words[1].partition("?")[0] != path:
         return False, NOT_FOUND
@@ -53,11 +53,15 @@ def read_headers(lines: list[str]) -> dict[str, str] | None:
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip() or "\n" in line or "\r" in line:
+        if not colon or not name or name != name.strip() or set(line) & {"\n", "\r", "\0"}:
             return None
         name = name.lower()
         headers[name] = f"{headers[name]},{value.strip()}" if name in headers else value.strip()
     return headers
+
+
+def one_host(headers: dict[str, str]) -> bool:
+    return "," not in headers.get("host", ",")
 
 
 def tokens(headers: dict[str, str], name: str) -> list[str]:

@@ -22,6 +22,7 @@ cdef enum:
     CLOSED_NORMALLY = 1000
     PROTOCOL_ERROR = 1002
     UNSUPPORTED_DATA = 1003
+    BAD_TEXT = 1007
     TOO_BIG = 1009
     POLICY = 1008
 
@@ -164,6 +165,8 @@ cdef class WebSocketTransport(Transport):
             self.left = 0
             for i in range(2, size - 4):
                 self.left = (self.left << 8) | self.head[i]
+            if self.left < (126 if size == 8 else 65536) or self.left >> 63:  # the shortest form, and 63 bits at most
+                return 1 if self.violation(PROTOCOL_ERROR, "ws_protocol_error") else 0
         memcpy(self.mask, self.head + size - 4, 4)
         self.mask_at = 0
         self.control_len = 0
@@ -193,7 +196,7 @@ cdef class WebSocketTransport(Transport):
         if self.opcode == PING:
             self.reply(PONG, self.control[:self.control_len])
         elif self.opcode == CLOSE:
-            self.reply(CLOSE, self.control[:2] if self.control_len >= 2 else b"")
+            self.reply(CLOSE, farewell(self.control[:self.control_len]))
             self.ended = self.more = True
             return 1
         return 0
@@ -276,6 +279,20 @@ cdef class WebSocketTransport(Transport):
 
     def peer_certificate(self):
         return self.below.peer_certificate()
+
+
+cdef bytes farewell(bytes said):
+    """The payload of the CLOSE that answers one with the payload `said`: its code, or what is wrong with it (RFC 6455,
+    sections 5.5.1 and 7.4)."""
+    cdef int code = (said[0] << 8) | said[1] if len(said) > 1 else CLOSED_NORMALLY
+    if len(said) == 1 or not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+        code = PROTOCOL_ERROR
+    else:
+        try:
+            said[2:].decode()
+        except UnicodeDecodeError:
+            code = BAD_TEXT
+    return bytes((code >> 8, code & 255)) if said else b""
 
 
 cdef uint8_t frame_head(uint8_t* head, uint8_t opcode, size_t n) noexcept nogil:
