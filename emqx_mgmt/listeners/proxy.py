@@ -32,9 +32,12 @@ def read_v1(data: bytes) -> int | bytes | None:
     words = data[:-2].decode("ascii").split(" ")
     if words[1] == "UNKNOWN":
         return None
-    if len(words) != 6 or words[1] not in ("TCP4", "TCP6"):
+    if len(words) != 6 or words[1] not in ("TCP4", "TCP6") or not all(port.isdecimal() for port in words[4:]):
         raise ValueError("bad PROXY header")
-    return socket_address(ipaddress.ip_address(words[2]), int(words[4]))
+    client, proxy = map(ipaddress.ip_address, words[2:4])
+    if not client.version == proxy.version == int(words[1][3:]):
+        raise ValueError("addresses of another family in a PROXY header")
+    return socket_address(client, int(words[4]))
 
 
 def read_v2(data: bytes) -> int | bytes | None:

@@ -287,3 +287,10 @@ def test_connections_beyond_the_rate_wait(tls):
     for _ in range(12):
         assert tls.admits("rate", tls.context())
     assert time.monotonic() - began > 1.0
+
+
+def test_the_store_process_is_not_told_the_settings(tls):
+    """Whose environment would show the password."""
+    (store,) = tls.broker.worker.children()
+    assert b"EMQX_" in Path(f"/proc/{tls.broker.worker.pid}/environ").read_bytes()
+    assert b"EMQX_" not in Path(f"/proc/{store.pid}/environ").read_bytes()

@@ -42,10 +42,12 @@ class StoreLink:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         package = str(Path(emqx_mgmt.__file__).parent.parent)
         path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+        # Without the settings: secrets may be among them.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("EMQX_")}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "emqx_mgmt.storage.messages.process", str(theirs.fileno()), str(self._data_dir),
              self._durability],
-            stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=os.environ | {"PYTHONPATH": path})
+            stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=inherited | {"PYTHONPATH": path})
         theirs.close()
         self._sock = ours
         self._hear_ready(ours)
