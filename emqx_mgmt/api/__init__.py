@@ -85,6 +85,7 @@ RESOURCES = (
 def build(node: Node) -> Flask:
     app = Flask("emqx_mgmt", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = node.settings["management.max_body_size"]
+    app.config["BODY_TIMEOUT"] = node.settings["management.body_timeout"]
     app.config["MAX_ROW_LIMIT"] = node.settings["management.max_row_limit"]
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False

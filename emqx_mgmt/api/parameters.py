@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
+import gevent
 import msgspec
-from flask import request
+from flask import current_app, request
 from gunicorn.http.errors import ParseException
 from msgspec import Struct
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 
 from emqx_mgmt.api.errors import BadParameter, MalformedBody, MissingParameter
 from emqx_mgmt.api.paths import MALFORMED
@@ -71,7 +72,8 @@ def _body() -> dict[str, Any]:
 def _json() -> Any:
     """The body, `{}` when there is none."""
     try:
-        raw = request.get_data(cache=False)
+        with gevent.Timeout(current_app.config["BODY_TIMEOUT"], RequestTimeout):
+            raw = request.get_data(cache=False)
     except ParseException:
         raise MalformedBody("the body is not chunked as RFC 9112 says") from None
     # Werkzeug cuts a body of unknown length off where the limit is.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.listeners.descriptors import ConnectionBudget, connection_budget
 from emqx_mgmt.listeners.guard import Guard
 from emqx_mgmt.listeners.peer import identify
+from emqx_mgmt.listeners.proxy import socket_address
 from emqx_mgmt.listeners.tls import TlsOptions
 from emqx_mgmt.settings import Endpoint
 from router_ext.websocket import WebSocketLimits
@@ -22,7 +26,7 @@ class Listener:
     """A row of `GET /listeners/` with the socket behind it.
 
     `protocol` is "mqtt:tcp", "http:management" and so on; `name` tells listeners of one protocol apart.
-    `shutdown_count` has the reasons for which connections ended, and stays empty for HTTP (behaviour, section 14).
+    `shutdown_count` has the reasons for which connections ended; of HTTP, those that ran into a limit.
     `handshake_timeout` is in ms; `max_conn_rate` in connections a second, 0 for no limit. `shortages` counts how often
     descriptors ran out.
     """
@@ -61,6 +65,17 @@ class Listener:
     @property
     def is_https(self) -> bool:
         return self.protocol.startswith("https:")
+
+    @contextlib.contextmanager
+    def place(self, address: tuple[Any, ...]) -> Iterator[bool]:
+        """Around an HTTP connection from `address` (host, port, ...): False when it is refused."""
+        packed = socket_address(ipaddress.ip_address(address[0]), address[1])
+        admitted = self.admit(packed)
+        try:
+            yield admitted
+        finally:
+            if admitted:
+                self.closed("normal", packed)
 
     def admit(self, address: bytes) -> bool:
         """Called for each connection accepted: False closes it at once."""

@@ -66,6 +66,8 @@ def listener(settings: Settings, protocol: str, name: str, key: str) -> Listener
         made.guard = guard(settings, key)
         made.max_conn_rate = settings[f"{key}.max_conn_rate"]
         made.handshake_timeout = int(settings[f"{key}.handshake_timeout"] * 1000)
+    else:
+        made.guard = Guard(per_address=settings[f"{key}.max_clients_per_address"])
     return made
 
 
@@ -90,14 +92,16 @@ def websocket(settings: Settings, key: str) -> WebSocketLimits:
 
 
 def open_listeners(listeners: list[Listener], inherited: dict[str, int]) -> None:
-    """Opens every socket or none: the first that fails closes those before it. They share one budget of connections.
+    """Opens every socket or none: the first that fails closes those before it. Those for MQTT share one budget of
+    connections.
 
     `inherited` has descriptors that the previous master handed over, by identity; those not wanted any more are closed.
     """
     budget = connection_budget(held_back=sum(row.max_conns for row in listeners if not row.is_mqtt))
     try:
         for row in listeners:
-            row.budget = budget
+            if row.is_mqtt:
+                row.budget = budget
             fd = inherited.pop(row.identity, None)
             row.sock = socket.socket(fileno=fd) if fd is not None else open_socket(row)
     except ListenError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -14,18 +13,18 @@ from gevent.socket import socket as gevent_socket
 
 from emqx_mgmt.listeners import Listener
 
-Handle = Callable[[Any, Any, Any], None]
+Serve = Callable[[Listener, Any, Any, Any], None]
 
 
 class HttpsServer:
-    """Serves one listener. `handle(listening socket, connection, address)` is the worker's; a TLS handshake may take
-    `handshake_s` seconds."""
+    """Serves one listener. `serve(listener, listening socket, connection, address)` is the worker's; a TLS handshake
+    may take `handshake_s` seconds."""
 
-    def __init__(self, listener: Listener, handle: Handle, handshake_s: float) -> None:
+    def __init__(self, listener: Listener, serve: Serve, handshake_s: float) -> None:
         assert listener.sock is not None
         assert listener.tls is not None
         self.listener = listener
-        self._handle = handle
+        self._serve = serve
         self._handshake_s = handshake_s
         self._options = listener.tls
         self._context = listener.tls.http_context()
@@ -49,10 +48,15 @@ class HttpsServer:
 
     def _shake(self, client: Any, address: Any) -> None:
         """The handshake, under a deadline, then HTTP."""
-        with contextlib.closing(client):
+        with contextlib.closing(client), self.listener.place(address) as admitted:
+            if not admitted:
+                return
             try:
                 with gevent.Timeout(self._handshake_s):
                     secured = self._context.wrap_socket(client, server_side=True)
-            except (ssl.SSLError, OSError, gevent.Timeout):
-                return
-            self._handle(self.sock, secured, address)
+            except gevent.Timeout:
+                self.listener.count("handshake_timeout")
+            except OSError:  # OpenSSL's errors are such
+                self.listener.count("handshake_failed")
+            else:
+                self._serve(self.listener, self.sock, secured, address)

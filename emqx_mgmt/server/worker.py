@@ -16,7 +16,7 @@ import gevent
 from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
 
-from emqx_mgmt.listeners import close_listeners
+from emqx_mgmt.listeners import Listener, close_listeners
 from emqx_mgmt.server.application import running_node
 from emqx_mgmt.server.control import ControlServer
 from emqx_mgmt.server.https import HttpsServer
@@ -36,6 +36,19 @@ def tell_open_defaults(master: Master) -> None:
                  ", ".join(anonymous))
 
 
+class HeadTimeout(gevent.Timeout):
+    """Ends the wait for a request's head without a word to the client, and counts it."""
+
+    def __init__(self, seconds: float, row: Listener | None) -> None:
+        super().__init__(seconds, False)
+        self._row = row
+
+    def __exit__(self, kind: Any, value: Any, traceback: Any) -> Any:
+        if value is self and self._row is not None:
+            self._row.count("header_timeout")
+        return super().__exit__(kind, value, traceback)
+
+
 class Worker(GeventWorker):
     """gunicorn's gevent worker, which also counts open connections for `GET /listeners/`."""
 
@@ -45,22 +58,24 @@ class Worker(GeventWorker):
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         row = self.rows[listener.getsockname()[:2]]
-        if row.current_conns >= row.max_conns:
-            util.close(client)
-            return
-        row.current_conns += 1
-        try:
-            super().handle(listener, client, addr)
-        finally:
-            row.current_conns -= 1
+        with row.place(addr) as admitted:
+            if admitted:
+                self.serve(row, listener, client, addr)
+            else:
+                util.close(client)
+
+    def serve(self, row: Listener, listener: Any, client: Any, addr: Any) -> None:
+        self.row_of[gevent.getcurrent()] = row
+        super().handle(listener, client, addr)
 
     def run(self) -> None:
         http, https = current().http, current().https
-        self.rows = {row.sock.getsockname()[:2]: row for row in [*http, *https] if row.sock}
+        self.rows = {row.sock.getsockname()[:2]: row for row in http if row.sock}
+        self.row_of: WeakKeyDictionary[Any, Listener] = WeakKeyDictionary()  # by greenlet; none for the control socket
         close_listeners(http)  # gunicorn serves its own descriptors of them, and closes those when it should
         self.kept: WeakSet[Any] = WeakSet()  # greenlets that have served a request
         handshake_s = current().settings["management.header_timeout"]
-        self.secured = [HttpsServer(row, self.handle, handshake_s) for row in https]
+        self.secured = [HttpsServer(row, self.serve, handshake_s) for row in https]
         for server in self.secured:
             server.start()
             running_node().renewal.watch(server.listener, server.renew)
@@ -80,6 +95,8 @@ class Worker(GeventWorker):
         try:
             return super().handle_request(listener_name, req, sock, addr)
         except TimeoutError:
+            if row := self.row_of.get(gevent.getcurrent()):
+                row.count("send_timeout")
             raise ConnectionResetError(errno.ECONNRESET, "the client stalled") from None
         finally:
             sock.settimeout(None)
@@ -88,14 +105,11 @@ class Worker(GeventWorker):
         """Around the head of each request: a client that sends it byte by byte gains nothing. Before a second one, the
         connection may also be idle, but not while the worker stops: it waits for all of them."""
         greenlet = gevent.getcurrent()
-        limit = current().settings["management.header_timeout"]
         if greenlet in self.kept:
-            limit = self.cfg.keepalive if self.alive else 0
-        timeout = gevent.Timeout(limit, False)
-        if greenlet in self.kept:
-            self.idle[greenlet] = timeout
+            self.idle[greenlet] = gevent.Timeout(self.cfg.keepalive if self.alive else 0, False)
+            return self.idle[greenlet]
         self.kept.add(greenlet)
-        return timeout
+        return HeadTimeout(current().settings["management.header_timeout"], self.row_of.get(greenlet))
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """TERM: MQTT clients are told at once; gunicorn first waits for HTTP requests that are still open."""

@@ -95,6 +95,7 @@ def http_keys(listener: str, doc: str, *, endpoint: str, acceptors: str) -> list
         Key(listener, ENDPOINT, endpoint, f"{doc}: port, address and port, or off."),
         Key(f"{listener}.acceptors", integer(1), acceptors, "Shown by the listeners resource."),
         Key(f"{listener}.max_clients", integer(1), "512", "The most connections at a time."),
+        Key(f"{listener}.max_clients_per_address", integer(), "0", "The most of one client address; 0 for no limit."),
         Key(f"{listener}.backlog", integer(1), "512", "Connections the kernel holds until accepted."),
     ]
 

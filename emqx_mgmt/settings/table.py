@@ -126,6 +126,7 @@ LISTENER = [
     Key("management.max_row_limit", integer(1), "10000", "The rows of a page that does not say how many."),
     Key("management.max_body_size", BYTESIZE, "1MB", "The largest request body accepted."),
     Key("management.header_timeout", DURATION_KIND, "15s", "How long a client may take for the head of a request."),
+    Key("management.body_timeout", DURATION_KIND, "60s", "How long a client may take for a whole body."),
     Key("management.send_timeout", DURATION_KIND, "15s", "How long a client may pause in a body, sent or received."),
     Key("management.audit_records", integer(), "10000",
         "How many changes made over REST or on the command line are on record, the latest; 0 for none."),

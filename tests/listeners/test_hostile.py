@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import os
 import socket
 import struct
@@ -84,6 +86,8 @@ def test_nonsense_instead_of_a_handshake(secured):
         (upgrade().replace(b"Version: 13", b"Version: 8"), b"426"),
         (upgrade(extra="X: " + "x" * 9000 + "\r\n"), b"431"),
         (b"x" * 9000, b"431"),
+        (upgrade(extra="Host: y\r\n"), b"400"),
+        (upgrade(extra="X: a\0b\r\n"), b"400"),
     ],
 )
 def test_bad_requests_are_answered_and_closed(secured, request_bytes, status):
@@ -127,6 +131,9 @@ def test_a_ping_is_answered(web):
         (frame(0x09, b""), 1002, "ws_protocol_error"),
         (frame(0x89, bytes(126)), 1002, "ws_protocol_error"),
         (b"\x82\xff" + struct.pack("!Q", 2 << 20) + bytes(4), 1009, "ws_frame_too_large"),
+        (b"\x82\xff" + struct.pack("!Q", 1 << 63) + bytes(4), 1002, "ws_protocol_error"),
+        (b"\x82\xff" + struct.pack("!Q", 65535) + bytes(4), 1002, "ws_protocol_error"),
+        (b"\x82\xfe" + struct.pack("!H", 125) + bytes(4), 1002, "ws_protocol_error"),
         (frame(PING) * 30, 1008, "ws_control_flood"),
         (frame(0x02) + frame(0x00) * 30, 1008, "ws_control_flood"),
     ],
@@ -138,9 +145,20 @@ def test_who_breaks_the_rules_is_told_and_counted(secured, web, sent, code, reas
     wait_until(lambda: secured.ended("mqtt:ws", reason) == before + 1)
 
 
-def test_a_close_frame_is_answered(web):
-    web.sendall(frame(CLOSE, struct.pack("!H", 1000)))
-    assert to_the_end(web) == b"\x88\x02\x03\xe8"
+@pytest.mark.parametrize(
+    ("said", "answered"),
+    [
+        (b"", b""),
+        *((code.to_bytes(2, "big") + b"bye", code.to_bytes(2, "big")) for code in (1000, 1003, 1007, 1014, 3000, 4999)),
+        *((code.to_bytes(2, "big"), b"\x03\xea") for code in (0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65535)),
+        (b"\x03", b"\x03\xea"),
+        (b"\x03\xe8\xff\xfe", b"\x03\xef"),
+    ],
+)
+def test_a_close_frame_is_answered(web, said, answered):
+    """RFC 6455, 5.5.1 and 7.4: with its code; 1002 for one that nobody may send, 1007 for a reason not in UTF-8."""
+    web.sendall(frame(CLOSE, said))
+    assert to_the_end(web) == bytes([CLOSE, len(answered)]) + answered
 
 
 def test_no_extension_is_agreed_to(secured):
@@ -149,10 +167,51 @@ def test_no_extension_is_agreed_to(secured):
         assert b"extensions" not in sock.recv(4096).lower()
 
 
-def test_a_slow_http_head_is_cut_off(secured):
-    with socket.create_connection(("127.0.0.1", secured.broker.api_port), timeout=15) as sock:
+def http(secured: Secured, scheme: str) -> socket.socket:
+    if scheme == "https":
+        return secured.tls(secured.https)
+    return socket.create_connection(("127.0.0.1", secured.broker.api_port), timeout=15)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_slow_http_head_is_cut_off(secured, scheme):
+    before = secured.ended(f"{scheme}:management", "header_timeout")
+    with http(secured, scheme) as sock:
         sock.sendall(b"GET /status HTTP/1.1\r\nHost:")
         assert not to_the_end(sock)
+    wait_until(lambda: secured.ended(f"{scheme}:management", "header_timeout") == before + 1)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_byte_of_a_body_now_and_then_buys_no_time(secured, scheme):
+    credentials = base64.b64encode(b"tester:tester-secret").decode()
+    with http(secured, scheme) as sock:
+        sock.sendall(f"POST /api/v3/mqtt/publish HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credentials}\r\n"
+                     "Content-Length: 1000\r\n\r\n".encode())
+        sock.settimeout(0.3)
+        answer = b""
+        deadline = time.monotonic() + 20
+        while not answer and time.monotonic() < deadline:
+            sock.sendall(b" ")
+            with contextlib.suppress(TimeoutError):
+                answer = sock.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_half_a_handshake_with_https_is_cut_off_and_counted(secured):
+    before = secured.ended("https:management", "handshake_timeout")
+    with socket.create_connection(("127.0.0.1", secured.https), timeout=15) as sock:
+        sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        assert not to_the_end(sock)
+    wait_until(lambda: secured.ended("https:management", "handshake_timeout") == before + 1)
+
+
+def test_http_where_tls_is_spoken(secured):
+    before = secured.ended("https:management", "handshake_failed")
+    with socket.create_connection(("127.0.0.1", secured.https), timeout=15) as sock:
+        sock.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200" not in to_the_end(sock)
+    wait_until(lambda: secured.ended("https:management", "handshake_failed") == before + 1)
 
 
 def test_browsers_are_told(secured):
@@ -204,9 +263,12 @@ def test_a_proxy_names_the_client(start_broker):
             assert read(sock, 4) == CONNECT_OK
             (row,) = broker.api("GET", "/connections/test").json()
             assert (row["ipaddress"], row["port"]) == (address, 4711)
-    with socket.create_connection(("127.0.0.1", broker.mqtt_port), timeout=10) as sock:
-        sock.sendall(CONNECT)
-        assert not to_the_end(sock)
+    for line in (b"", b"PROXY TCP4 2001:db8::7 ::1 4711 1883\r\n", b"PROXY TCP4 203.0.113.7 nobody 4711 1883\r\n",
+                 b"PROXY TCP4 203.0.113.7 127.0.0.1 47_11 1883\r\n", b"PROXY TCP4 203.0.113.7 127.0.0.1 70000 1883\r\n",
+                 v2[:13] + b"\x21\x00\x03abc", v2.replace(b"\x21\x21", b"\x11\x21")):
+        with socket.create_connection(("127.0.0.1", broker.mqtt_port), timeout=10) as sock:
+            sock.sendall(line + CONNECT)
+            assert not to_the_end(sock)
 
 
 def test_only_trusted_proxies_are_listened_to(start_broker):

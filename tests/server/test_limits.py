@@ -73,6 +73,28 @@ def test_http_connections_beyond_max_clients_are_closed(start_broker):
         with socket.create_connection(address, timeout=5) as third:
             assert third.recv(1) == b""
     wait_until(lambda: answers(broker))
+    assert management(broker)["shutdown_count"] == {"max_connections": 1}
+
+
+def test_http_connections_of_one_address_are_limited(start_broker):
+    """One client cannot keep the others out."""
+    broker = start_broker({"EMQX_MANAGEMENT__LISTENER__HTTP__MAX_CLIENTS_PER_ADDRESS": "2"})
+    with ExitStack() as stack:
+        def connect(address: str) -> socket.socket:
+            return stack.enter_context(
+                socket.create_connection(("127.0.0.1", broker.api_port), timeout=5, source_address=(address, 0)))
+
+        first, second = connect("127.0.0.2"), connect("127.0.0.2")
+        for sock in (first, second):
+            sock.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+        assert closed_by_peer(connect("127.0.0.2"))
+        assert management(broker)["shutdown_count"] == {"max_connections_per_address": 1}
+
+
+def management(broker: BrokerProcess) -> dict:
+    (node,) = broker.api("GET", "/listeners/").json()
+    return next(row for row in node["listeners"] if row["protocol"] == "http:management")
 
 
 def answers(broker: BrokerProcess) -> bool:
