@@ -18,7 +18,7 @@ def test_is_not_read_anew_for_a_late_look(monkeypatch: pytest.MonkeyPatch):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         broker, journal = Broker(), Journal(ours.fileno())
-        broker.now = 5_000
+        broker.engine.now = 5_000
         monkeypatch.setattr(time, "time", lambda: 1_000.0)
         broker.durable.attach(journal, SimpleNamespace(next_sid=1, next_entry=1, next_number=1))
         assert journal.wall_offset == 995_000

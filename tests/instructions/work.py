@@ -33,7 +33,7 @@ class Place:
         self.broker = Broker()
         self.reactor = Reactor(self.broker.engine)
         self.zone = Zone("counted", idle_timeout=0)
-        self.broker.now = NOW
+        self.broker.engine.now = NOW
 
     def turn(self) -> None:
         while self.reactor.turn(NOW):

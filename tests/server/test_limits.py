@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import sys
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from pathlib import Path
 import requests
 
 from tests.broker_process import BrokerProcess, wait_until
+from tests.listeners.secured import CONNECT, CONNECT_OK, PINGREQ, PINGRESP
 
 DESCRIPTORS = 400
 UNDER_A_LIMIT = ["sh", "-c", f"ulimit -n {DESCRIPTORS}; exec {Path(sys.executable).with_name('gunicorn')} wsgi:app"]
@@ -55,6 +57,26 @@ def test_descriptors_are_kept_back_for_everything_but_mqtt(start_broker):
         assert sum(counts) == DESCRIPTORS // 2
         assert all(counts)
     assert "Traceback" not in broker.stderr, broker.stderr
+
+
+def test_without_descriptors_accepting_pauses_and_open_clients_go_on(start_broker):
+    broker = start_broker()
+    worker = broker.worker.pid
+    soft, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    with socket.create_connection(("127.0.0.1", broker.mqtt_port), timeout=20) as kept:
+        kept.sendall(CONNECT)
+        assert kept.recv(4) == CONNECT_OK
+        broker.api("GET", "/brokers/")  # opens the connection that the requests below go over
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (3, hard))
+        with socket.create_connection(("127.0.0.1", broker.mqtt_port), timeout=20) as waiting:
+            waiting.sendall(CONNECT.replace(b"test", b"late"))
+            wait_until(lambda: "out_of_descriptors" in broker.api("GET", "/alarms/present").text, 20)
+            kept.sendall(PINGREQ)
+            assert kept.recv(2) == PINGRESP
+            resource.prlimit(worker, resource.RLIMIT_NOFILE, (soft, hard))
+            assert waiting.recv(4) == CONNECT_OK
+        wait_until(lambda: "out_of_descriptors" not in broker.api("GET", "/alarms/present").text, 20)
+    assert mqtt_rows(broker)[f"127.0.0.1:{broker.mqtt_port}"]["shutdown_count"]["emfile"] >= 1
 
 
 def test_http_headers_beyond_the_limit_are_refused(broker):
