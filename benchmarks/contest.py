@@ -25,7 +25,7 @@ PLAIN = ", plain"  # behind the name of a broker: the row of the load that anoth
 RETAINED = Load("", "", "retain --messages 100000")
 FORBIDDEN = Load("", "", "retain --messages 1 --quiet 300")
 REFUSALS = ("SUBACK says 0x80", "0 of 1 retained messages came")
-AT_MOST_A_CURVE = 2  # runs of each of its points
+AT_MOST = 2  # runs of what varies little or is one point of a curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +66,15 @@ def under(condition: Condition, broker: Broker) -> Broker:
 def run_load(load: Load, brokers: list[Broker], generator: Generator, placement: Placement, repeat: int) -> Results:
     """All brokers stand beside each other, and take turns, so that what happens to the machine happens to all. Memory
     is measured in fresh processes: one that has grown before need not grow again."""
-    runs = min(repeat, AT_MOST_A_CURVE) if load.curve else repeat
     weighed = load.kind in (Kind.MEMORY, Kind.FILTERS)
+    runs = min(repeat, AT_MOST) if load.curve or weighed else repeat
     results: Results = {}
     for turns in [1] * runs if weighed else [runs]:
         with contextlib.ExitStack() as stack:
             ready = [(entry, broker) for entry in entries(load, brokers)
                      if (broker := started(entry, generator, placement, stack))]
             for _ in range(turns):
-                for entry, broker in ready:
-                    take_turn(entry, broker, generator, results)
+                ready = [(entry, broker) for entry, broker in ready if take_turn(entry, broker, generator, results)]
         if load.name == "filters":
             results.setdefault(ROUTER_ALONE, []).append(router_alone(placement))
     return results
@@ -98,11 +97,15 @@ def started(entry: Entry, generator: Generator, placement: Placement, stack: con
     return broker
 
 
-def take_turn(entry: Entry, broker: RunningBroker, generator: Generator, results: Results) -> None:
+def take_turn(entry: Entry, broker: RunningBroker, generator: Generator, results: Results) -> bool:
+    """Whether it gave a result."""
     try:
-        results.setdefault(entry.name, []).append(generator.measure(broker, entry.load))
+        run = generator.measure(broker, entry.load)
     except GeneratorError as error:
         print(f"{entry.name} gave no result for {entry.load.name}: {error}\n")
+        return False
+    results.setdefault(entry.name, []).append(run)
+    return True
 
 
 def check_refused(broker: RunningBroker, generator: Generator) -> None:
