@@ -10,6 +10,7 @@ from router_ext.transport cimport Transport
 cdef class Connection:
     cdef int fd                     # -1 once closed, and for connections without a socket
     cdef uint32_t epoch             # of the egress, when it last wrote
+    cdef uint32_t passed            # the turn in which it was last written to before the turn's end
     cdef Egress egress
     cdef Outbox outbox
     cdef readonly Transport transport   # None for a plain socket
@@ -48,6 +49,8 @@ cdef class Egress:
     cdef void** dirty
     cdef size_t count
     cdef size_t cap
+    cdef size_t waiting                 # the first so many of them wait for the end of the turn
+    cdef uint32_t turn                  # counts turns
     cdef size_t unflushed               # bytes queued since the last flush
     cdef public size_t pending          # bytes in all outboxes
     cdef public size_t high_water       # an outbox above it gets nothing from its session's queue
@@ -65,6 +68,7 @@ cdef class Egress:
     cdef readonly set blocked           # connections that wait for their socket
 
     cdef int touch(self, Connection c, size_t n) except -1
+    cdef int pass_on(self, Connection reader) except -1
     cdef int flush_all(self) except -1
     cdef int forget(self, Connection c) except -1
     cdef int share(self) except -1

@@ -203,6 +203,27 @@ cdef class Egress:
             self.flush_all()
         return 0
 
+    cdef int pass_on(self, Connection reader) except -1:
+        """Writes what a connection just read has led to at others; it need not wait for all else that is to be read.
+        What its own client gets waits for the end of the turn, and so does what comes for the same connection again:
+        where many publish to one, that is two writes a turn and not one for each of them."""
+        cdef size_t i
+        cdef Connection c
+        for i in range(self.waiting, self.count):
+            c = <Connection>self.dirty[i]
+            if c is reader or c.passed == self.turn:
+                self.dirty[self.waiting] = <void*>c
+                self.waiting += 1
+                continue
+            c.dirty = False
+            c.passed = self.turn
+            if c.outbox.pending and not c.blocked and not c.failed:
+                c.flush()
+        self.count = self.waiting
+        if self.count == 0:
+            self.unflushed = 0
+        return 0
+
     cdef int flush_all(self) except -1:
         """One write for each connection touched since the last time."""
         cdef size_t i
@@ -213,7 +234,7 @@ cdef class Egress:
             c.dirty = False
             if c.outbox.pending and not c.blocked and not c.failed:
                 c.flush()
-        self.count = 0
+        self.count = self.waiting = 0
         return 0
 
     cdef int forget(self, Connection c) except -1:
@@ -224,6 +245,7 @@ cdef class Egress:
                 if self.dirty[i] == <void*>c:
                     self.count -= 1
                     self.dirty[i] = self.dirty[self.count]
+                    self.waiting = min(self.waiting, self.count)
                     break
             c.dirty = False
         return 0

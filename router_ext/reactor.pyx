@@ -145,7 +145,8 @@ cdef class Reactor:
         """Works off what is ready at `now` (monotonic ms). True when more is left for the next turn."""
         cdef Engine engine = self.engine
         engine.now = engine.egress.now = now
-        engine.graveyard.clear()
+        engine.egress.turn += 1
+        del engine.graveyard[:]
         engine.in_turn = True
         try:
             self.run_ready()
@@ -177,6 +178,8 @@ cdef class Reactor:
     cdef int run_ready(self) except -1:
         cdef list ready = self.engine.ready
         cdef Channel c
+        if not ready:
+            return 0
         self.engine.ready = []
         for c in ready:
             self.engine.spent = 0
@@ -184,6 +187,7 @@ cdef class Reactor:
                 c.go_on()
             except Exception as error:
                 self.engine.policy.on_error(c, error)
+            self.engine.egress.pass_on(c)
         return 0
 
     cdef int run_events(self) except -1:
@@ -196,6 +200,7 @@ cdef class Reactor:
                     self.serve(<Channel>source, events[i].events)
                 except Exception as error:
                     self.engine.policy.on_error(source, error)
+                self.engine.egress.pass_on(<Channel>source)
             elif source is self.engine.journal:
                 self.engine.hear_store()
             else:
