@@ -67,14 +67,13 @@ class Connecting:
 
     def _decide(self, channel: Channel, packet: Connect, client: Client, proven: Proven | None) -> None:
         hooks = self._broker.hooks
-        denied: Grant | Refused = Refused(reasons.NOT_AUTHORIZED, "the decision failed or took too long")
         if hooks.may_block("client.authenticate") or (packet.will and hooks.may_block("client.check_acl")):
             self._broker.verdicts.ask(
-                lambda: self._authorise(channel, packet, client, proven), denied,
+                lambda: self._authorise(channel, packet, client, proven), UNDECIDED,
                 lambda answer: self._finish(channel, packet, client, answer, proven))
             return
         self._finish(channel, packet, client, self._broker.guard(
-            lambda: self._authorise(channel, packet, client, proven), denied), proven)
+            lambda: self._authorise(channel, packet, client, proven), UNDECIDED), proven)
 
     # -- checks -------------------------------------------------------------------------------------
 
@@ -128,8 +127,8 @@ class Connecting:
             if not channel.zone.allow_anonymous:
                 return Refused(reasons.NOT_AUTHORIZED, "nothing decides about it, and allow_anonymous is off")
             self._broker.engine.metrics.count("auth/mqtt/anonymous")
-        if answer in (None, True):
-            answer = Grant()
+        if answer is None or answer is True:
+            answer = GRANTED
         if not isinstance(answer, Grant):
             return Refused(reasons.NOT_AUTHORIZED, "authentication says no")
         client.is_super = answer.is_super
@@ -227,6 +226,8 @@ class Connecting:
         return properties
 
 
+GRANTED = Grant()
+UNDECIDED: Grant | Refused = Refused(reasons.NOT_AUTHORIZED, "the decision failed or took too long")
 # What a CONNACK says when it says nothing (section 3.2.2.3).
 IMPLIED = {
     "topic_alias_maximum": 0, "retain_available": 1, "wildcard_subscription_available": 1,

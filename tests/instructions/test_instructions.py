@@ -21,15 +21,15 @@ TOLERANCE = 1.15  # compilers, C libraries and builds of Python differ
 
 # As measured, for each message received (a connect: for each connection, with its end), and none of the kernel's.
 MEASURED = {
-    "QoS 0, 64 a write": 89,
-    "QoS 0, one a write": 2470,
-    "QoS 0, 1 to 100": 849,
+    "QoS 0, 64 a write": 88,
+    "QoS 0, one a write": 2394,
+    "QoS 0, 1 to 100": 842,
     "QoS 0, 100 to 1": 305,
-    "QoS 0, 64 a write, MQTT 5": 98,
-    "QoS 1": 2610,
-    "QoS 2": 3718,
-    "connect": 80623,
-    "connect, MQTT 5": 117647,
+    "QoS 0, 64 a write, MQTT 5": 94,
+    "QoS 1": 2290,
+    "QoS 2": 3389,
+    "connect": 76018,
+    "connect, MQTT 5": 113107,
 }
 
 pytestmark = pytest.mark.skipif(VALGRIND is None and os.environ.get("INSTRUCTION_TESTS") != "required",
