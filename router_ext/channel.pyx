@@ -216,7 +216,8 @@ cdef class Channel(Connection):
             grown = <uint8_t*>malloc(self.inbox_len + n)
             if grown == NULL:
                 raise MemoryError
-            memcpy(grown, self.inbox + self.inbox_head, self.inbox_len)
+            if self.inbox_len:
+                memcpy(grown, self.inbox + self.inbox_head, self.inbox_len)
             free(self.inbox)
             self.inbox = grown
             self.inbox_head = 0
@@ -295,6 +296,9 @@ cdef class Channel(Connection):
                 self.holds |= HOLD_BUDGET
                 self.later()
                 return STOP_HELD
+            if self.state == AWAIT_CONNECT and p[pos] != 0x10:  # [MQTT-3.1.0-1]
+                self.shut("proto_not_connected")
+                return STOP_CLOSED
             whole = frame(p + pos, n - pos, &header, &body)
             if whole < 0:
                 self.violation(RC_MALFORMED_PACKET)
@@ -305,9 +309,6 @@ cdef class Channel(Connection):
                 self.violation(RC_PACKET_TOO_LARGE)
                 return STOP_CLOSED
             if header + body > n - pos:
-                if self.state == AWAIT_CONNECT and p[pos] != 0x10:
-                    self.shut("proto_not_connected")
-                    return STOP_CLOSED
                 break
             if p[pos] & 0xF0 == 0x30 and self.state == OPEN:
                 taken = publish(self, p + pos, n - pos, header, body)
@@ -360,10 +361,7 @@ cdef class Channel(Connection):
         return True
 
     cdef int connect(self, uint8_t* p, size_t header, size_t body) except -1:
-        """[MQTT-3.1.0-1] The first packet is CONNECT; the broker decides on it."""
-        if p[0] >> 4 != 1:
-            self.shut("proto_not_connected")
-            return 0
+        """The broker decides on it."""
         packet = decode_raw(p + header, body, p[0], self.version)
         if packet.proto_ver == 5 and not shortest(header, body):  # [MQTT-1.5.5-1]
             raise MalformedPacket(RC_MALFORMED_PACKET, "a remaining length longer than needed", 5)

@@ -19,7 +19,8 @@ cdef class WebSocketTransport(Transport):
     cdef readonly Transport below
     cdef WebSocketLimits limits
     cdef bytearray request                  # the HTTP request so far; None once answered
-    cdef bint ended                         # the peer's close frame was seen, or its socket's end
+    cdef bint ended                         # the peer's CLOSE was seen, or it broke the rules:
+    cdef bytes farewell                     # the payload of the CLOSE that answers
     # reading
     cdef uint8_t[HEAD] head                 # a header that is not whole yet
     cdef uint8_t head_len
@@ -44,6 +45,6 @@ cdef class WebSocketTransport(Transport):
     cdef int header_size(self) noexcept
     cdef int open_frame(self, int64_t now) except -1
     cdef int finish_control(self) except -1
-    cdef ssize_t violation(self, int code, str reason) except -2
+    cdef int violation(self, int code, str reason) except -1
     cdef int reply(self, uint8_t opcode, bytes payload) except -1
     cdef int send_answer(self) except -2

@@ -75,7 +75,7 @@ cdef class WebSocketTransport(Transport):
     cdef ssize_t receive(self, uint8_t* p, size_t n, int64_t now) except -2:
         cdef ssize_t got, plain
         if self.ended:
-            return 0
+            return 0 if self.failure is None else self.fail(self.failure)
         while True:
             got = self.below.receive(p, n, now)
             self.more = self.below.more
@@ -115,7 +115,8 @@ cdef class WebSocketTransport(Transport):
         return self.unframe(p, rest, now) if rest else 0
 
     cdef ssize_t unframe(self, uint8_t* p, size_t n, int64_t now) except -2:
-        """Leaves the payloads of data frames at `p` and returns their length; -1 when the peer breaks the rules."""
+        """Leaves the payloads of data frames at `p` and returns their length; -1 when the peer breaks the rules. What
+        came before that, or before its CLOSE, is read first."""
         cdef size_t at = 0, out = 0, take
         cdef int missing
         while at < n:
@@ -126,7 +127,7 @@ cdef class WebSocketTransport(Transport):
                 self.head_len += <uint8_t>take
                 at += take
                 if self.head_len == self.header_size() and self.open_frame(now):
-                    return -1
+                    break
             if self.head_len < self.header_size():
                 continue
             take = <size_t>min(self.left, <uint64_t>(n - at))
@@ -143,6 +144,9 @@ cdef class WebSocketTransport(Transport):
                 self.head_len = 0
                 if self.opcode >= CLOSE and self.finish_control():
                     break
+        if self.failure is not None and out == 0:
+            return self.fail(self.failure)
+        self.more |= self.ended
         return <ssize_t>out
 
     cdef int header_size(self) noexcept:
@@ -159,14 +163,14 @@ cdef class WebSocketTransport(Transport):
         cdef bint final = self.head[0] >> 7
         cdef int size = self.header_size(), i
         if self.head[0] & 0x70 or not self.head[1] & 0x80:
-            return 1 if self.violation(PROTOCOL_ERROR, "ws_protocol_error") else 0
+            return self.violation(PROTOCOL_ERROR, "ws_protocol_error")
         self.left = self.head[1] & 127
         if self.left >= 126:
             self.left = 0
             for i in range(2, size - 4):
                 self.left = (self.left << 8) | self.head[i]
             if self.left < (126 if size == 8 else 65536) or self.left >> 63:  # the shortest form, and 63 bits at most
-                return 1 if self.violation(PROTOCOL_ERROR, "ws_protocol_error") else 0
+                return self.violation(PROTOCOL_ERROR, "ws_protocol_error")
         memcpy(self.mask, self.head + size - 4, 4)
         self.mask_at = 0
         self.control_len = 0
@@ -176,16 +180,16 @@ cdef class WebSocketTransport(Transport):
                 self.controls = 0
             self.controls += 1
             if self.controls > self.limits.control_rate:
-                return 1 if self.violation(POLICY, "ws_control_flood") else 0
+                return self.violation(POLICY, "ws_control_flood")
         if opcode >= CLOSE:
             if opcode > PONG or not final or self.left > CONTROL:
-                return 1 if self.violation(PROTOCOL_ERROR, "ws_protocol_error") else 0
+                return self.violation(PROTOCOL_ERROR, "ws_protocol_error")
         elif opcode == TEXT:
-            return 1 if self.violation(UNSUPPORTED_DATA, "ws_text_frame") else 0  # [MQTT-6.0.0-1]
+            return self.violation(UNSUPPORTED_DATA, "ws_text_frame")  # [MQTT-6.0.0-1]
         elif opcode > BINARY or (opcode == CONTINUATION) != self.fragmented:
-            return 1 if self.violation(PROTOCOL_ERROR, "ws_protocol_error") else 0
+            return self.violation(PROTOCOL_ERROR, "ws_protocol_error")
         elif self.left > self.limits.max_frame:
-            return 1 if self.violation(TOO_BIG, "ws_frame_too_large") else 0
+            return self.violation(TOO_BIG, "ws_frame_too_large")
         else:
             self.fragmented = not final
         self.opcode = opcode
@@ -196,15 +200,16 @@ cdef class WebSocketTransport(Transport):
         if self.opcode == PING:
             self.reply(PONG, self.control[:self.control_len])
         elif self.opcode == CLOSE:
-            self.reply(CLOSE, farewell(self.control[:self.control_len]))
-            self.ended = self.more = True
+            self.farewell = farewell(self.control[:self.control_len])
+            self.ended = True
             return 1
         return 0
 
-    cdef ssize_t violation(self, int code, str reason) except -2:
-        self.reply(CLOSE, bytes((code >> 8, code & 255)))
+    cdef int violation(self, int code, str reason) except -1:
+        self.farewell = close_code(code)
+        self.failure = reason
         self.ended = True
-        return self.fail(reason)
+        return 1
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -273,12 +278,17 @@ cdef class WebSocketTransport(Transport):
         return 0
 
     cdef int close(self) except -1:
-        if self.ready and not self.ended and self.out_left == 0:
-            self.reply(CLOSE, bytes((CLOSED_NORMALLY >> 8, CLOSED_NORMALLY & 255)))
+        """With CLOSE, after which nothing may come (RFC 6455, 5.5.1): not in the middle of a frame."""
+        if self.ready and self.out_left == 0:
+            self.reply(CLOSE, self.farewell if self.ended else close_code(CLOSED_NORMALLY))
         return self.below.close()
 
     def peer_certificate(self):
         return self.below.peer_certificate()
+
+
+cdef inline bytes close_code(int code):
+    return bytes((code >> 8, code & 255))
 
 
 cdef bytes farewell(bytes said):
@@ -292,7 +302,7 @@ cdef bytes farewell(bytes said):
             said[2:].decode()
         except UnicodeDecodeError:
             code = BAD_TEXT
-    return bytes((code >> 8, code & 255)) if said else b""
+    return close_code(code) if said else b""
 
 
 cdef uint8_t frame_head(uint8_t* head, uint8_t opcode, size_t n) noexcept nogil:

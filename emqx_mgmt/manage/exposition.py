@@ -114,6 +114,12 @@ _GAUGES = {
     "routes": "Routes: filters, and one more for each shared group.",
     "retained": "Retained messages.",
 }
+_WAITING = {
+    "connections/blocked/count": ("blocked_connections", "Connections whose socket is full."),
+    "connections/slow/count": ("slow_connections", "Connections that do not read: QoS 0 for them is dropped."),
+    "publishers/paused/count": ("paused_publishers", "Publishers not read while a subscriber's socket is full."),
+    "outboxes/bytes": ("outbox_bytes", "Bytes that wait for sockets."),
+}
 
 
 def counters(metrics: Mapping[str, int], extended: Mapping[str, int]) -> list[Family]:
@@ -147,6 +153,11 @@ def gauges(stats: Mapping[str, int]) -> list[Family]:
         for name, text in _GAUGES.items()
         for suffix, end, meaning in (("", "count", ""), ("_highest", "max", " The most since the start."))
     ]
+
+
+def waiting(figures: Mapping[str, int]) -> list[Family]:
+    """What waits for sockets at this moment."""
+    return [gauge(name, text, figures[figure]) for figure, (name, text) in _WAITING.items()]
 
 
 def _labels(label: str, value: str) -> Labels:

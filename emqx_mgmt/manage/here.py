@@ -11,7 +11,7 @@ from emqx_mgmt.broker.traces import Subject
 from emqx_mgmt.manage import rows
 from emqx_mgmt.manage.clients import Clients
 from emqx_mgmt.manage.configuration import Configuration
-from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges
+from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges, waiting
 from emqx_mgmt.manage.formats import memory_text
 from emqx_mgmt.manage.retained import Retained
 from emqx_mgmt.manage.runtime import RELEASE, Runtime
@@ -143,6 +143,7 @@ class ThisNode:
         engine, figures = self._node.broker.engine, self._runtime.figures()
         yield from counters(engine.metrics.snapshot(), engine.metrics.extended())
         yield from gauges(self.stats())
+        yield from waiting(self._node.broker.own_stats())
         mqtt = [(_listener_labels(one), one) for one in self._node.listeners if one.is_mqtt]
         yield Family("listener_connections", GAUGE, "Open connections by listener.",
                      [(labels, one.current_conns) for labels, one in mqtt])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import requests
+
 from tests.broker_process import BrokerProcess
 
 MIB = 1 << 20
@@ -17,6 +19,13 @@ def session(broker: BrokerProcess, client_id: str) -> dict[str, Any]:
 
 def metrics(broker: BrokerProcess) -> dict[str, int]:
     return broker.api("GET", "/nodes/emqx@127.0.0.1/metrics/?_fields=extended").json()
+
+
+def gauges(broker: BrokerProcess) -> dict[str, float]:
+    """What `/metrics` shows without labels."""
+    lines = requests.get(f"{broker.base_url}/metrics", timeout=10).text.splitlines()
+    pairs = (line.split() for line in lines if line[0] != "#" and "{" not in line)
+    return {name: float(value) for name, value in pairs}
 
 
 def shutdown_count(broker: BrokerProcess) -> dict[str, int]:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.broker_process import BrokerProcess, wait_until
 from tests.load.client import Client, publish_packet
-from tests.load.rows import MIB, PeakMemory, metrics, session
+from tests.load.rows import MIB, PeakMemory, gauges, metrics, session
 
 pytestmark = pytest.mark.timeout(120)
 SMALL = 4096  # a receive buffer that holds next to nothing
@@ -101,12 +101,21 @@ def test_a_subscriber_that_stops_reading_costs_the_others_nothing_and_its_losses
         counted = metrics(busy)
         assert counted["dropped/slow_subscriber"] == row["mqueue_dropped"]
         assert session(busy, "reader")["mqueue_dropped"] == 0
+        shown = gauges(busy)
+        assert (shown["emqx_slow_connections"], shown["emqx_blocked_connections"]) == (1, 1)
+        assert shown["emqx_paused_publishers"] == 0
+        (connection,) = busy.api("GET", "/connections/stalled?_fields=extended").json()
+        assert connection["is_slow"]
+        assert shown["emqx_outbox_bytes"] == connection["send_pend"] > 100_000
 
         # Once it reads again it gets all that was not dropped, and what comes from then on.
         for _ in range(row["deliver_msg"]):
             stalled.next_publish()
         publisher.publish("t", b"fresh")
         assert stalled.next_publish().payload == b"fresh"
+        shown = gauges(busy)
+        assert (shown["emqx_slow_connections"], shown["emqx_blocked_connections"]) == (0, 0)
+        assert shown["emqx_outbox_bytes"] == 0
     assert peak.grown < 48 * MIB
     assert busy.stderr.count("stalled does not read") == 1
 

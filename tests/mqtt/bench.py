@@ -20,6 +20,8 @@ ADDRESS = b"\x02\x00\x04\x00\x7f\x00\x00\x01" + bytes(8)  # 127.0.0.1:1024, as t
 class Door:
     """The listener, as far as connections care: why they ended."""
 
+    handshake_timeout = 0
+
     def __init__(self) -> None:
         self.ended: list[str] = []
 
