@@ -6,8 +6,8 @@
     python benchmarks/compare.py --list                the loads, and the generator's arguments for each
 
 Tables, figures (results.json) and plots go to benchmarks/results/. README.md beside this file says how to read them.
-The exit status is 0, or 1 when this broker did not deliver in full or missed a floor, or 2 when nothing could be
-measured.
+The exit status is 0, or 1 when this broker gave no result, did not deliver in full or missed a floor, or 2 when
+nothing could be measured.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def write_results(directory: Path, facts: dict[str, Any], everything: dict[str, 
     """results.json, tables.md and the plots. Returns the summary."""
     import plots
 
-    directory.mkdir(exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     found = verdicts(everything)
     whole = facts | {
         "loads": {load: {row: [dataclasses.asdict(run) for run in runs] for row, runs in rows.items()}
@@ -114,13 +114,20 @@ def main() -> int:
     file = options.results / "results.json"
     everything = read_results(file) if options.add and file.exists() else {}
     measured: dict[str, Results] = {}
+    failed = False
     for load in loads:
-        measured[load.name] = everything[load.name] = run_load(load, brokers, generator, placement, options.repeat)
+        try:
+            measured[load.name] = everything[load.name] = run_load(load, brokers, generator, placement, options.repeat)
+        except GeneratorError as error:
+            print(f"{load.name} is left out: {error}\n")
+            failed = True
+            continue
         print(report.table(load, measured[load.name]), flush=True)
     print(write_results(options.results, facts, everything))
     print(f"Figures, tables and plots are in {options.results}")
     lost = any(run.delivered < 1 for rows in measured.values() for run in rows.get(OURS, []))
-    return 1 if lost or any(verdict.misses_floor for verdict in verdicts(measured)) else 0
+    failed |= any(broker.name == OURS for broker in brokers) and any(not rows.get(OURS) for rows in measured.values())
+    return 1 if failed or lost or any(verdict.misses_floor for verdict in verdicts(measured)) else 0
 
 
 if __name__ == "__main__":

@@ -140,6 +140,8 @@ class Generator:
         after = broker.memory()
         try:
             output, errors = holder.communicate(timeout=AT_MOST)
+        except subprocess.TimeoutExpired as error:
+            raise GeneratorError(f"not done after {AT_MOST:.0f} s") from error
         finally:
             holder.kill()
         if ready != "READY\n" or not output:
