@@ -27,7 +27,8 @@ class Endpoint:
     The handler is called with the cluster, the path's parameters by name, and `params` as described by
     `takes`: a Struct to check and convert them to, or a function from the merged parameters to whatever it
     wants. With `batch`, the body is a JSON array: `takes` is what its members should be, and `params` the members
-    as they came, for each has its own result. An endpoint without a handler is listed and not served.
+    as they came, for each has its own result. With `upload`, the body is a file of any length, which the handler
+    gets as a stream. An endpoint without a handler is listed and not served.
 
     For the description: `described` says what is taken where `takes` is a function; `fails`, that also a GET may
     be refused, as everything else may.
@@ -48,6 +49,7 @@ class Endpoint:
     described: type[Struct] | None = None
     fails: bool = False
     audited: bool = True
+    upload: bool = False
     conceals: Callable[..., dict[str, Any]] | None = None
 
     @property
@@ -103,6 +105,9 @@ def view_of(endpoint: Endpoint) -> Callable[..., flask.Response]:
         cluster: Cluster = flask.current_app.extensions["cluster"]
         flask.g.endpoint = endpoint
         access.demand(endpoint)
+        if endpoint.upload:
+            flask.request.max_content_length = None
+            return respond(handler(cluster, upload=flask.request.stream, **path))
         if endpoint.batch:
             flask.g.params = rows = parameters.rows()
             return respond(handler(cluster, params=rows, **path))

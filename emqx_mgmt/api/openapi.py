@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from emqx_mgmt.api.endpoint import PREFIX, Endpoint
 from emqx_mgmt.api.paging import Paged
-from emqx_mgmt.api.render import Code, Counters, Created, Done, EventStream, plain
+from emqx_mgmt.api.render import Code, Counters, Created, Done, Download, EventStream, plain
 from emqx_mgmt.manage.listing import Page
 
 Schema = dict[str, Any]
@@ -24,6 +24,9 @@ Schema = dict[str, Any]
 REF = "#/components/schemas/{name}"
 TEXT: Schema = {"text/plain": {"schema": {"type": "string"}}}
 EVENTS: Schema = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+BINARY: Schema = {"schema": {"type": "string", "format": "binary"}}
+ARCHIVE: Schema = {"content": {"application/zip": BINARY}}
+ANY_FILE: Schema = {"content": {"application/octet-stream": BINARY}}
 MESSAGE: Schema = {"type": "string"}
 CODE: Schema = {"type": "integer"}
 OK: Schema = {"const": 0}
@@ -105,7 +108,7 @@ def _types(endpoint: Endpoint) -> Iterable[Any]:
     elif endpoint.shape is not None:
         yield endpoint.shape
     result = _result(endpoint)
-    if result not in (Any, Done, Code, Created, EventStream, Page, Counters, list[Counters]):
+    if result not in (Any, Done, Code, Created, Download, EventStream, Page, Counters, list[Counters]):
         yield result
 
 
@@ -133,6 +136,8 @@ def _operation(endpoint: Endpoint, described: Described, envelope: bool) -> Sche
     elif takes is not None:
         schema = described.of(takes)
         operation["requestBody"] = _json({"type": "array", "items": schema} if endpoint.batch else schema)
+    elif endpoint.upload:
+        operation["requestBody"] = ANY_FILE
     if endpoint.public:
         operation["security"] = []
     operation["responses"] = _responses(endpoint, described, envelope)
@@ -178,6 +183,8 @@ def _responses(endpoint: Endpoint, described: Described, envelope: bool) -> Sche
             answers["500"] = _json({"anyOf": [_object(message=MESSAGE), _object(code=CODE)]})
     if result is EventStream:
         answers["200"] = EVENTS
+    if result is Download:
+        answers["200"] = ARCHIVE
     return {status: {"description": DESCRIPTIONS[status]} | answers[status] for status in sorted(answers)}
 
 

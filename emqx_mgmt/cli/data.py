@@ -13,6 +13,7 @@ from emqx_mgmt.settings import SettingsError, load
 from emqx_mgmt.settings.environment import CONFIG_VARIABLE
 from emqx_mgmt.storage import DataDirError, DataDirLock
 from emqx_mgmt.storage.backup import BackupError, export, put_in_place, stage
+from emqx_mgmt.storage.data_dir import holder
 
 
 def data_dir(config: str | None) -> Path:
@@ -36,17 +37,20 @@ def export_to(file: str, config: str | None) -> None:
 def import_from(file: str, config: str | None) -> None:
     place = data_dir(config)
     try:
-        stage(Path(file), place)
+        with Path(file).open("rb") as archive:
+            stage(archive, place)
+    except OSError as error:
+        click.echo(f"{file}: {error.strerror}", err=True)
+        sys.exit(os.EX_NOINPUT)
     except BackupError as error:
-        click.echo(str(error), err=True)
+        click.echo(f"{file} {error}", err=True)
         sys.exit(os.EX_DATAERR)
     try:
         DataDirLock(place)
     except DataDirError as error:
         if error.code != os.EX_UNAVAILABLE:
             raise
-        master = int((place / "lock").read_text())
-        os.kill(master, signal.SIGHUP)
+        os.kill(holder(place), signal.SIGHUP)
         click.echo("The running broker starts a new worker with the backup.")
         return
     put_in_place(place, click.echo)

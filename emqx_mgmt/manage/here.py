@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.broker.about import SYSDESCR, VERSION, datetime_text, uptime_text
 from emqx_mgmt.broker.traces import Subject
 from emqx_mgmt.manage import rows
+from emqx_mgmt.manage.backups import Backups
 from emqx_mgmt.manage.clients import Clients
 from emqx_mgmt.manage.configuration import Configuration
 from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges, waiting
@@ -44,6 +46,7 @@ class ThisNode:
         self.retained = Retained(node.broker)
         self.topic_metrics = MeteredRows(node.name, node.topic_metrics, node.store.metered_topics)
         self.slow_subscribers = SlowSubscriberRows(node.name, node.slow_subscribers)
+        self.backups = Backups(Path(node.settings["node.data_dir"]))
 
     @property
     def name(self) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import sys
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
 from emqx_mgmt.storage import schema
+from emqx_mgmt.storage.data_dir import sync_directory
 from emqx_mgmt.storage.messages import tables
 from emqx_mgmt.storage.messages.process import LOCK_NAME
 
@@ -44,17 +48,24 @@ class Manifest(msgspec.Struct):
 def export(data_dir: Path, target: Path) -> None:
     """Writes a backup of a data directory, also while a broker uses it. Each copy is of one moment."""
     with tempfile.TemporaryDirectory(dir=target.parent) as work:
-        schemas = {}
-        for name in DATABASES:
-            if (data_dir / name).exists():
-                schemas[name] = copy(data_dir / name, Path(work) / name)
         whole = Path(work) / "backup"
-        with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            archive.writestr(MANIFEST, msgspec.json.encode(Manifest(FORMAT, int(time.time()), schemas)))
-            for name in schemas:
-                archive.write(Path(work) / name, name)
-        os.chmod(whole, 0o600)  # it has the digests of credentials in it
+        whole.touch(0o600)  # it has the digests of credentials in it
+        with whole.open("wb") as file:
+            pack(data_dir, file, Path(work))
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(whole, target)
+        sync_directory(target.parent)
+
+
+def pack(data_dir: Path, file: IO[bytes], work: Path) -> None:
+    """The backup into `file`; copies are made in `work`. What the journal has and the tables do not is in both, since
+    the tables are copied later."""
+    schemas = {name: copy(data_dir / name, work / name) for name in DATABASES if (data_dir / name).exists()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr(MANIFEST, msgspec.json.encode(Manifest(FORMAT, int(time.time()), schemas)))
+        for name in schemas:
+            archive.write(work / name, name)
 
 
 def copy(source: Path, target: Path) -> int:
@@ -70,10 +81,10 @@ def copy(source: Path, target: Path) -> int:
         reading.close()
 
 
-def stage(source: Path, data_dir: Path) -> None:
+def stage(source: IO[bytes], data_dir: Path) -> None:
     """Unpacks and checks a backup; `put_in_place` takes it. Raises BackupError."""
-    place = data_dir / STAGED
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place = fresh(data_dir / STAGED)
+    place.mkdir(mode=0o700, parents=True)
     try:
         with zipfile.ZipFile(source) as archive:
             manifest = msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
@@ -81,17 +92,23 @@ def stage(source: Path, data_dir: Path) -> None:
             for name in manifest.schemas:
                 archive.extract(name, place)
         verify(place)
-    except (zipfile.BadZipFile, KeyError, msgspec.MsgspecError, sqlite3.Error, tables.Damaged) as error:
-        raise BackupError(f"{source} is not a backup that can be read: {error}") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, msgspec.MsgspecError, sqlite3.Error,
+            tables.Damaged) as error:
+        raise BackupError(f"is not a backup that can be read: {error}") from None
+    for file in place.iterdir():
+        with file.open("rb") as unpacked:
+            os.fsync(unpacked.fileno())
+    sync_directory(place)
     os.replace(place, fresh(data_dir / STAGED_READY))
+    sync_directory(data_dir)
 
 
 def check(manifest: Manifest) -> None:
     if manifest.format != FORMAT:
-        raise BackupError(f"the backup has format {manifest.format}, this version reads {FORMAT}")
+        raise BackupError(f"has format {manifest.format}, this version reads {FORMAT}")
     for name, version in manifest.schemas.items():
         if version > DATABASES.get(name, -1):
-            raise BackupError(f"{name} in the backup was written by a newer version (schema {version})")
+            raise BackupError(f"has a {name} that a newer version has written (schema {version})")
 
 
 def verify(place: Path) -> None:
@@ -137,6 +154,29 @@ def put_in_place(data_dir: Path, log: Callable[[str], None]) -> None:
     for file in sorted(place.iterdir()):
         for suffix in ("-wal", "-shm"):
             (data_dir / f"{file.name}{suffix}").unlink(missing_ok=True)
+        sync_directory(data_dir)  # a log that came back would be copied into the wrong file
         os.replace(file, data_dir / file.name)
         log(f"{file.name} was replaced with the one of the backup")
+    sync_directory(data_dir)
     place.rmdir()
+
+
+def main(verb: str, directory: str) -> None:
+    """`python -m emqx_mgmt.storage.backup export|stage <data directory>`: writes to standard output, or reads from
+    standard input; both have to be files."""
+    data_dir = Path(directory)
+    try:
+        if verb == "stage":
+            stage(sys.stdin.buffer, data_dir)
+            return
+        with tempfile.TemporaryDirectory(dir=data_dir) as work:
+            pack(data_dir, sys.stdout.buffer, Path(work))
+            sys.stdout.flush()
+    except BackupError as error:
+        sys.exit(f"it {error}")
+    except (OSError, sqlite3.Error) as error:
+        sys.exit(f"the backup failed: {error}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

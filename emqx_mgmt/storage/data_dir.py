@@ -15,6 +15,20 @@ class DataDirError(Exception):
         self.code = code
 
 
+def holder(data_dir: Path) -> int:
+    """The master whose broker has the directory; the one that had it last when none has."""
+    return int((data_dir / "lock").read_text())
+
+
+def sync_directory(directory: Path) -> None:
+    """Names that were given, changed or taken away there survive a power cut from here on."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 class DataDirLock:
     """A lock on `<data_dir>/lock`, held until the last process that inherited it has ended, kill -9 included."""
 

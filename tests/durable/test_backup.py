@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,50 @@ def test_into_a_running_broker(start_broker: Start, tmp_path: Path):
     keeper = Client(second.mqtt_port, "keeper")
     assert keeper.present
     assert keeper.read(PUBLISH).payload == b"queued"
+
+
+def test_over_rest_under_load(start_broker: Start):
+    """What was acknowledged before the request is in the backup, in order and once, whatever goes on meanwhile."""
+    first, second = start_broker(), start_broker()
+    Client(first.mqtt_port, "keeper").subscribe("q", 1)
+    Client(first.mqtt_port, "keeper").disconnect()
+    publisher, acknowledged = Client(first.mqtt_port, "publisher", clean=True), [0]
+    stop = threading.Event()
+
+    def publish() -> None:
+        while not stop.is_set():
+            number = acknowledged[0] + 1
+            publisher.publish("q", b"%d" % number, 1, number % 65535 + 1)
+            publisher.read(PUBACK)
+            acknowledged[0] = number
+            for clean in (False, True):     # a session begins and ends, now and then in the same commit
+                Client(first.mqtt_port, "passer", clean=clean).disconnect()
+
+    load = threading.Thread(target=publish)
+    load.start()
+    wait_until(lambda: acknowledged[0] > 100)
+    before = acknowledged[0]
+    answer = first.api("POST", "data/export", timeout=60)
+    stop.set()
+    load.join()
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/zip")
+    worker = second.worker.pid
+    assert second.api("POST", "data/import", data=answer.content, timeout=60).json() == "ok"
+    wait_until(lambda: second.worker.pid != worker and second.api("GET", "sessions/keeper").json(), 30)
+    keeper, got = Client(second.mqtt_port, "keeper"), []
+    while (packet := keeper.receive(1)) is not None:
+        got.append(int(packet.payload))
+        keeper.ack(PUBACK, packet.pid)
+    assert got == list(range(1, len(got) + 1))
+    assert before <= len(got) <= acknowledged[0]
+
+
+def test_rest_takes_backups_only(start_broker: Start):
+    broker = start_broker()
+    answer = broker.api("POST", "data/import", data=b"nonsense")
+    assert answer.status_code == 500
+    assert "is not a backup" in answer.json()["message"]
+    assert broker.api("GET", "sessions/").status_code == 200
 
 
 def test_into_a_stopped_broker(start_broker: Start, tmp_path: Path):

@@ -1,0 +1,60 @@
+"""Backups made and taken over REST, by a process of their own: neither the loop nor its interpreter waits for them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from gevent import subprocess
+
+from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.storage.data_dir import holder
+
+PIECE = 1 << 16
+
+
+class Backups:
+    """Of the data directory of this node, one at a time."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._busy = False
+
+    def make(self) -> IO[bytes]:
+        """A backup of this moment, in a file without a name. Raises Refused."""
+        file = tempfile.TemporaryFile(dir=self._data_dir)  # noqa: SIM115 -- closed once it is sent
+        try:
+            self._run("export", stdout=file)
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def restore(self, upload: IO[bytes]) -> None:
+        """Checks a backup and has a new worker start with it; this one ends. Raises Refused."""
+        try:
+            with tempfile.TemporaryFile(dir=self._data_dir) as file:
+                shutil.copyfileobj(upload, file, PIECE)
+                file.seek(0)
+                self._run("stage", stdin=file)
+        except OSError as error:
+            raise Refused(f"the backup cannot be kept: {error.strerror}") from None
+        os.kill(holder(self._data_dir), signal.SIGHUP)
+
+    def _run(self, verb: str, **files: IO[bytes]) -> None:
+        if self._busy:
+            raise Refused("another backup is being made or read")
+        self._busy = True
+        try:
+            done = subprocess.run([sys.executable, "-m", "emqx_mgmt.storage.backup", verb, str(self._data_dir)],
+                                  stderr=subprocess.PIPE, check=False, **files)
+        finally:
+            self._busy = False
+        if done.returncode:
+            raise Refused(done.stderr.decode(errors="replace").strip().rpartition("\n")[2])
