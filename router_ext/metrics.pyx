@@ -18,7 +18,8 @@ NAMES = (
 
 EXTENDED = (
     "dropped/queue_full", "dropped/slow_subscriber", "dropped/too_large", "dropped/qos0_offline",
-    "dropped/expired", "dropped/acl_denied", "publishers/paused", "awaiting_rel/exceeded", "retained/refused",
+    "dropped/expired", "dropped/acl_denied", "dropped/session_ended", "publishers/paused", "awaiting_rel/exceeded",
+    "retained/refused",
 )
 """This broker's own: why messages were lost or not retained, how often a publisher was paused, and QoS 2 messages
 of MQTT 3 beyond `max_awaiting_rel`."""
@@ -57,9 +58,9 @@ cdef class Metrics:
         found["packets/publish/auth_error"] = self.v[<int>DROPPED_ACL]
         return found
 
-    def count(self, str name):
-        """One more. For what is counted in Python, which is rare."""
-        self.v[<int>INDEX[name]] += 1
+    def count(self, str name, uint64_t n=1):
+        """So many more. For what is counted in Python, which is rare."""
+        self.v[<int>INDEX[name]] += n
 
     def __getitem__(self, str name):
         return self.v[<int>INDEX[name]]

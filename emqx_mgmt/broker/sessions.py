@@ -21,6 +21,8 @@ NEVER = 0xFFFFFFFF
 # Properties of a will that belong to the will itself and are not passed on as they stand.
 OWN_PROPERTIES = ("will_delay_interval", "message_expiry_interval")
 PUBLISH = 3
+# Ends of a session that its client did not ask for: its messages are counted as lost.
+REMOVED = ("expired", "deleted")
 
 
 @dataclass(slots=True)
@@ -94,6 +96,7 @@ class Sessions:
             self.end(session, "closed")
             return
         self._broker.durable.left(session, will if delay else None, delay)
+        self._engine.lay_by(session)
         self.wait(session, will if delay else None, delay, session.expiry_interval)
 
     def wait(self, session: Session, will: Will | None, delay: float, expiry: float) -> None:
@@ -128,6 +131,8 @@ class Sessions:
                 call = left.will.call
                 left.will.cancel()
                 call()
+        if reason in REMOVED:
+            self._engine.metrics.count("dropped/session_ended", session.inflight_len + session.mqueue_len)
         self._engine.discard(session)
         self.persistent -= not session.clean_start
         self._broker.hooks.run("session.terminated", session, reason)

@@ -7,15 +7,20 @@ from pathlib import Path
 
 import psutil
 
+from emqx_mgmt.monitor.growth import Growth
 from emqx_mgmt.monitor.lag import HubLag
 from emqx_mgmt.monitor.monitor import Watch
 from emqx_mgmt.settings import Settings
 
+REMOVED = "messages_removed"
+
 
 def watches(
-    settings: Settings, lag: HubLag, connections: Callable[[], int], most_connections: Callable[[], int]
+    settings: Settings, lag: HubLag, connections: Callable[[], int], most_connections: Callable[[], int],
+    removed: Callable[[], int],
 ) -> list[Watch]:
-    """`connections()` are those open now, of `most_connections()` that the node can have."""
+    """`connections()` are those open now, of `most_connections()` that the node can have; `removed()` counts messages
+    that no subscriber will get."""
     process = psutil.Process()
     data_dir = Path(settings["node.data_dir"])
 
@@ -46,7 +51,8 @@ def watches(
             settings[f"monitor.{name}_low_watermark"],
         )
         for alarm_id, severity, title, unit, measure, name in measured
-    ]
+    ] + [Watch(REMOVED, "warning", "the number of messages that limits, expiry or administrators removed", " since the "
+               "last look", Growth(removed), high=0, low=1)]
 
 
 def _system_memory() -> float:

@@ -1,0 +1,15 @@
+"""What a counter has grown by since the last look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Growth:
+    def __init__(self, counter: Callable[[], int]) -> None:
+        self._counter = counter
+        self._before = 0
+
+    def __call__(self) -> float:
+        before, self._before = self._before, self._counter()
+        return self._before - before
