@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import gevent
 
@@ -34,7 +35,7 @@ from emqx_mgmt.monitor import HubLag, Monitor, watches
 from emqx_mgmt.plugins import Plugins
 from emqx_mgmt.settings import Settings, log_levels
 from emqx_mgmt.storage import PUBLIC_PASSWORD, Store, backup
-from emqx_mgmt.storage.messages import Recovered, StoreLink, read_back
+from emqx_mgmt.storage.messages import Recovered, StoreEnded, StoreLink, read_back
 from router_ext.journal import Journal
 from router_ext.reactor import Acceptor
 from router_ext.retained import RetainedStore
@@ -43,6 +44,8 @@ from router_ext.zone import Zone
 log = logging.getLogger(__name__)
 
 STORE_FULL = "message_store_full"
+# Counters of what the promise to keep acknowledged messages does not cover.
+REMOVED = ("dropped/queue_full", "dropped/expired", "dropped/session_ended")
 BAN_SWEEP_S = 60.0
 GOODBYE = 0x8B  # Server shutting down (MQTT 5.0, section 2.4)
 
@@ -77,7 +80,7 @@ class Node:
         self.alarms = Alarms(self.sys_topics.publish, self.store.alarm_history.add, self.events.alarm_changed)
         self.hub_lag = HubLag()
         self.monitor = Monitor(
-            self.alarms, watches(settings, self.hub_lag, self._connections, self._most_connections)
+            self.alarms, watches(settings, self.hub_lag, self._connections, self._most_connections, self._removed)
         )
         self.renewal = Renewal()
         self._shortages = 0
@@ -144,7 +147,11 @@ class Node:
             return None
         data_dir = Path(self.settings["node.data_dir"])
         self.link = StoreLink(data_dir, durability)
-        journal = Journal(self.link.start(), waits=durability == "fsync")
+        try:
+            descriptor = self.link.start()
+        except StoreEnded:
+            store_lost()
+        journal = Journal(descriptor, waits=durability == "fsync")
         durable = self.broker.durable
         durable.on_lost = store_lost
         durable.on_full = lambda text: gevent.spawn(self._store_full, text)
@@ -190,6 +197,9 @@ class Node:
 
     def _connections(self) -> int:
         return sum(listener.current_conns for listener in self.listeners if listener.is_mqtt)
+
+    def _removed(self) -> int:
+        return sum(self.broker.engine.metrics[name] for name in REMOVED)
 
     def _most_connections(self) -> int:
         """What the listeners allow, or what the descriptor limit leaves, whichever is less."""
@@ -282,7 +292,7 @@ class Node:
                 log.error("The message store did not finish in time.")
 
 
-def store_lost() -> None:
+def store_lost() -> NoReturn:
     """Without it nothing can be acknowledged any more. The master starts a new worker, which reads what is stored."""
     log.critical("The store process has ended: the worker ends too, and the next one goes on from what is on disk.")
     os._exit(1)

@@ -194,6 +194,8 @@ cdef int on_pubrec(Channel c, uint16_t pid, uint8_t reason) except -1:
     cdef Slot* slot = c.session.window_find(pid)
     if slot == NULL or slot.state == WAIT_PUBACK or slot.state == WAIT_STORE:
         c.engine.metrics.v[<int>PUBREC_MISSED] += 1
+        if c.session.stored_in_flight:
+            return 0  # it may be among those that are still read from the store, and sent again then
         return put_ack(c, 0x62, pid, RC_PACKET_ID_NOT_FOUND)
     if reason >= 0x80:
         return done(c, slot)  # [MQTT-4.3.3-4] the message was refused: no PUBREL
@@ -212,12 +214,13 @@ cdef int on_pubrec(Channel c, uint16_t pid, uint8_t reason) except -1:
 
 
 cdef int on_pubrel(Channel c, uint16_t pid) except -1:
-    if release_id(c, pid):
-        if c.session.sid and c.engine.journal is not None:
-            return acknowledge(c, 0x70, pid, RC_SUCCESS, c.engine.journal.batch)
-        return put_ack(c, 0x70, pid, RC_SUCCESS)
-    c.engine.metrics.v[<int>PUBREL_MISSED] += 1
-    return put_ack(c, 0x70, pid, RC_PACKET_ID_NOT_FOUND)
+    cdef uint8_t reason = RC_SUCCESS
+    if not release_id(c, pid):
+        c.engine.metrics.v[<int>PUBREL_MISSED] += 1
+        reason = RC_PACKET_ID_NOT_FOUND
+    if c.session.sid and c.engine.journal is not None:  # also a repeat waits: its id may not be released on disk yet
+        return acknowledge(c, 0x70, pid, reason, c.engine.journal.mark())
+    return put_ack(c, 0x70, pid, reason)
 
 
 cdef int on_pubcomp(Channel c, uint16_t pid) except -1:

@@ -435,7 +435,7 @@ cdef class Channel(Connection):
         if self.state == CLOSED:
             return 0
         try:
-            if not self.engine.journal.full and self.holds & HOLD_STORE:
+            if self.holds & HOLD_STORE and self.engine.journal.takes_more():
                 self.holds &= ~HOLD_STORE
                 self.later()
             if self.corked:

@@ -13,7 +13,7 @@ from router_ext.journal cimport (
 )
 from router_ext.message cimport (
     MSG_HAS_EXPIRY, MSG_SYS, Message, msg_client, msg_expired, msg_new, msg_payload, msg_props,
-    msg_remaining, msg_topic, msg_unref, wrap,
+    msg_remaining, msg_topic, msg_unref, msg_unstored, wrap,
 )
 from router_ext.metrics cimport (
     DROPPED_EXPIRED, DROPPED_QOS0_OFFLINE, DROPPED_QUEUE_FULL, DROPPED_SLOW, DROPPED_TOO_LARGE, MESSAGES_DROPPED,
@@ -92,13 +92,17 @@ cdef class Engine:
 
         Returns how many subscribers, shared groups counting as one, it went to."""
         cdef Delivery d
+        cdef Msg* msg = checked(msg_unstored(message.msg))
         cdef int reached
-        if message.msg.arrived == 0:
-            message.msg.arrived = self.now
-        delivery_of(&d, message.msg, self.now)
-        if d.retain and retain:
-            self.retain(&d)
-        reached = self.route(&d, publisher)
+        if msg.arrived == 0:
+            msg.arrived = self.now
+        delivery_of(&d, msg, self.now)
+        try:
+            if d.retain and retain:
+                self.retain(&d)
+            reached = self.route(&d, publisher)
+        finally:
+            msg_unref(msg)
         self.egress.flush_all()
         if self.journal is not None and self.journal.mark() == self.journal.batch and not self.in_turn and self.wake:
             self.wake()
@@ -156,9 +160,17 @@ cdef class Engine:
 
     cdef int send_one_retained(self, Session s, Msg* msg, uint8_t opts, uint32_t subid) except -1:
         cdef uint8_t granted = opts & OPT_QOS
+        cdef uint8_t qos = max(msg.qos, granted) if s.zone.upgrade_qos else min(msg.qos, granted)
+        cdef Msg* own
         if self.outlived(msg):
             return 0
-        return self.deliver_msg(s, msg, max(msg.qos, granted) if s.zone.upgrade_qos else min(msg.qos, granted), 1, subid)
+        if s.sid == 0:
+            return self.deliver_msg(s, msg, qos, 1, subid)
+        own = checked(msg_unstored(msg))
+        try:
+            return self.deliver_msg(s, own, qos, 1, subid)
+        finally:
+            msg_unref(own)
 
     cdef int overtake(self, Delivery* d, Session s) except -1:
         """[MQTT-4.6.0-5] A retained message that still waits goes before what is published to its topic now."""
@@ -510,7 +522,7 @@ cdef class Engine:
         acknowledgements are withheld."""
         cdef Queue* q = s.queue_of(msg)
         cdef uint32_t limit = s.zone.max_mqueue_len
-        cdef bint full = limit != 0 and q.count + s.stored - s.stored_in_flight >= limit, waits = False
+        cdef bint full = limit != 0 and s.depth(q) >= limit, waits = False
         cdef bint durable = s.sid != 0 and self.journal is not None
         cdef uint64_t entry = 0
         if qos == 0 and ((s.conn is None and not s.zone.mqueue_store_qos0)
@@ -553,13 +565,12 @@ cdef class Engine:
     cdef int make_room(self, Session s, Msg* msg) except -1:
         """A full queue loses its oldest message (`max_mqueue_len`)."""
         cdef Queued oldest
-        cdef uint32_t limit = s.zone.max_mqueue_len
         if s.drop_oldest(msg, &oldest):
             if oldest.entry:
                 self.forget_place(s, oldest.entry, oldest.msg)
             self.dropped(s, oldest.msg, DROPPED_QUEUE_FULL)
             msg_unref(oldest.msg)
-        elif limit and s.queued == 0 and not s.paging and s.stored > s.stored_in_flight and s.waiting() >= limit:
+        elif s.queued == 0 and not s.paging and s.stored > s.stored_in_flight:
             self.journal.drop_oldest(s.sid, 1)
             s.count_stored(-1)
             s.mqueue_dropped += 1
@@ -626,12 +637,17 @@ cdef class Engine:
     cdef int redispatch(self, Message message, bytes topic_filter, bytes group) except -1:
         """A message that a member of a shared group left behind, to another member."""
         cdef Group* members = self.router.group(topic_filter, len(topic_filter), group, len(group))
+        cdef Msg* msg
         cdef Delivery d
         if members == NULL:
             return self.dropped(None, message.msg, MESSAGES_DROPPED)
-        delivery_of(&d, message.msg, self.now)
+        msg = checked(msg_unstored(message.msg))
+        delivery_of(&d, msg, self.now)
         d.retain = False
-        return self.deliver_member(&d, members, <uint64_t>hash(message.client_id))
+        try:
+            return self.deliver_member(&d, members, <uint64_t>hash(message.client_id))
+        finally:
+            msg_unref(msg)
 
     # -- bytes out ----------------------------------------------------------------------------------------------------
 
@@ -855,35 +871,29 @@ cdef class Engine:
     # -- the message store --------------------------------------------------------------------------------------------
 
     def begin_storing(self, Session s not None):
-        """The session survives restarts from now on, with what is in its window and its queue already."""
-        cdef Window* w = &s.window
-        cdef Slot* slot
-        cdef Queue* q
-        cdef Queued* item
-        cdef uint32_t i, k
-        if s.sid or self.journal is None:
-            return
+        """A new session survives restarts from now on."""
         s.sid = self.journal.new_sid()
-        for i in range(w.span):
-            slot = w.slots + ((w.head + i) & (w.cap - 1))
-            if slot.state != SLOT_FREE and slot.msg != NULL:
-                slot.entry = self.journal.enqueue(s.sid, slot.msg, slot.qos, slot.retain | slot.shared << 1, slot.subid,
-                                                  s.slot_pid(i))
-        for i in range(s.n_queues):
-            q = s.queues + i
-            for k in range(q.count):
-                item = q.items + ((q.head + k) & (q.cap - 1))
-                item.entry = self.journal.enqueue(s.sid, item.msg, item.qos, item.retain | item.shared << 1, item.subid, 0)
-        s.loaded = self.journal.next_entry - 1
 
     def restore_session(self, Session s not None, uint64_t sid, uint32_t messages, uint32_t in_flight, list awaiting):
-        """A session as the store has it: its messages stay there until its client comes back."""
+        """A session as the store has it: its messages stay there until its client comes back, but for priorities, which
+        the store does not know."""
         s.sid = sid
         s.stored_in_flight = in_flight
         s.count_stored(<int32_t>messages)
         for pid in awaiting:
             s.await_release(pid, <uint32_t>(self.now // 1000))
         self.sessions[s.client_id] = s
+        if messages and s.zone.mqueue_priorities is not None:
+            self.next_page(s)
+
+    def lay_by(self, Session s not None):
+        """Its client is gone: what is queued for it is read from the store when it comes back."""
+        cdef uint32_t queued = s.queued
+        if s.sid == 0 or queued == 0 or s.paging or s.zone.mqueue_priorities is not None:
+            return
+        s.loaded = s.queues.items[s.queues.head].entry - 1
+        s.free_queues()
+        s.count_stored(<int32_t>queued)
 
     def restore_message(self, bytes body not None):
         """A message as the store has it; ValueError when it is damaged."""
@@ -902,11 +912,12 @@ cdef class Engine:
 
     cdef int next_page(self, Session s) except -1:
         """Asks the store for more of the session's messages."""
+        cdef bint by_priority = s.zone.mqueue_priorities is not None
+        cdef uint8_t in_flight = 0 if s.stored_in_flight == 0 else 2 if by_priority else 1
         s.paging = True
         s.stored_since = 0
         self.journal.loading[s.sid] = s
-        return self.journal.load(s.sid, s.loaded, 0xFFFFFFFF if s.zone.mqueue_priorities else PAGE,
-                                 s.stored_in_flight != 0)
+        return self.journal.load(s.sid, s.loaded, 0xFFFFFFFF if by_priority else PAGE, in_flight)
 
     cdef int hear_store(self) except -1:
         """What the store has to say: commits, pages, and whether its disk takes anything."""
@@ -954,6 +965,8 @@ cdef class Engine:
                 self.end_in_store(s)
         elif s.conn is not None:
             self.drain(s)
+        elif s.stored and s.zone.mqueue_priorities is not None:
+            self.next_page(s)
         return 0
 
     cdef int take_row(self, Session s, const uint8_t* p, const uint8_t* body, uint32_t n) except -1:

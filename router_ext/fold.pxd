@@ -12,7 +12,7 @@ cdef class Fold:
     cdef readonly dict dropped       # sid -> how many of its oldest queued messages
     cdef readonly dict facts         # (table, sid, key) -> value, or None for a row to delete
     cdef readonly set sids           # the sessions that have something here
-    cdef readonly uint64_t ended     # the session at whose end `feed` stopped
+    cdef readonly list ended         # sessions that are over, with all that the store or this has of them
 
     cdef size_t record(self, const uint8_t* p, size_t n) except 0
     cdef int refer(self, uint64_t number, int by) except -1

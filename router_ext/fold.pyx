@@ -45,24 +45,19 @@ cdef class Fold:
         self.dropped = {}
         self.facts = {}
         self.sids = set()
-        self.ended = 0
+        self.ended = []
 
     def __len__(self):
         """Rows to write."""
         return (len(self.references) + len(self.places) + len(self.sent) + len(self.received) + len(self.removed)
-                + len(self.dropped) + len(self.facts))
+                + len(self.dropped) + len(self.facts) + len(self.ended))
 
-    def feed(self, bytes data not None, size_t at=0) -> int:
-        """Takes records in from `at`, up to the end of `data`, or to behind the end of a session, which is then in
-        `ended`: what was there before has to be written first. Returns where it stopped.
-
-        ValueError: these are not records."""
+    def feed(self, bytes data not None):
+        """Takes in records. ValueError: these are none."""
         cdef const uint8_t* p = data
-        cdef size_t n = len(data)
-        self.ended = 0
-        while at < n and self.ended == 0:
+        cdef size_t n = len(data), at = 0
+        while at < n:
             at += self.record(p + at, n - at)
-        return at
 
     cdef size_t record(self, const uint8_t* p, size_t n) except 0:
         cdef uint8_t kind = p[0]
@@ -93,7 +88,7 @@ cdef class Fold:
         elif kind == REC_DELETE:
             self.facts[(p[1], u64(p + 2), p[14:length])] = None
         elif kind == REC_END:
-            self.ended = u64(p + 1)
+            self.ended.append(u64(p + 1))
         return length
 
     cdef int refer(self, uint64_t number, int by) except -1:

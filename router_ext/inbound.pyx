@@ -237,8 +237,8 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
     verdict = c.check_acl(ACCESS_PUBLISH, packet.topic, packet.topic_len)
     if verdict == PENDING:
         return False
-    if journal is not None and journal.full and verdict != DENY and packet.qos and not store_takes(c, packet):
-        return c.version == 5
+    if journal is not None and verdict != DENY and not journal.takes_more() and not store_takes(c, packet, journal):
+        return not c.holds & HOLD_STORE
     if c.mount is not None:
         if len(c.mount) + packet.topic_len > 0xFFFF:
             c.violation(RC_TOPIC_NAME_INVALID)
@@ -312,19 +312,21 @@ cdef int begin_qos2(Channel c, Publish* packet) except -1:
     return 0
 
 
-cdef bint store_takes(Channel c, Publish* packet) except? True:
-    """The store's disk is full: what would have to be stored is refused with 0x97, or before MQTT 5, which knows
-    no refusal, not read and not acknowledged until there is room."""
+cdef bint store_takes(Channel c, Publish* packet, Journal journal) except? True:
+    """The store's disk is full, or it is far behind. What would have to be stored is not read and not acknowledged until
+    that is over; MQTT 5, which knows a refusal, is told 0x97 when the disk is full."""
     cdef bint in_doubt = packet.qos == 2 and c.session.sid != 0
+    if packet.qos == 0 and not (packet.retain and journal.behind()):
+        return True
     if packet.qos == 2 and c.session.is_awaiting(packet.packet_id):
         return True
     if not in_doubt and not c.engine.must_store(packet.topic, packet.topic_len, packet.retain):
         return True
-    if c.version == 5:
+    if c.version == 5 and packet.qos and journal.full:
         acknowledge(c, 0x40 if packet.qos == 1 else 0x50, packet.packet_id, RC_QUOTA_EXCEEDED, 0)
     else:
         c.holds |= HOLD_STORE
-        c.engine.journal.pause(c)
+        journal.pause(c)
     return False
 
 

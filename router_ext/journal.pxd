@@ -48,7 +48,6 @@ cdef class Journal:
     cdef readonly uint64_t committed  # every batch up to this one is on disk
     cdef readonly uint64_t batch     # the open batch: records go into it
     cdef readonly uint64_t awaited   # records appended that somebody waits for
-    cdef readonly uint64_t dropped   # messages not stored because the store is too far behind
     cdef public int64_t wall_offset  # ms to add to the loop's time for wall time
     cdef public uint64_t next_sid
     cdef public uint64_t next_entry
@@ -64,7 +63,7 @@ cdef class Journal:
     cdef size_t inbox_len
     cdef size_t inbox_cap
     cdef list waiting                # connections with output that waits for a commit
-    cdef list paused                 # connections not read until there is room on the disk
+    cdef list paused                 # connections not read until the store takes more
     cdef list calls                  # (batch, callable)
     cdef readonly dict loading       # sid -> session that waits for a page
 
@@ -72,6 +71,7 @@ cdef class Journal:
     cdef uint64_t mark(self) noexcept
     cdef bint is_committed(self, uint64_t batch) noexcept
     cdef bint behind(self) noexcept
+    cdef bint takes_more(self) noexcept
     cdef int wait(self, Connection c) except -1
     cdef int pause(self, Connection c) except -1
     cdef int number_message(self, Msg* msg) except -1
@@ -91,7 +91,7 @@ cdef class Journal:
                            uint32_t value_len) except NULL
     cdef int delete_fact(self, uint8_t table, uint64_t sid, const uint8_t* key, uint32_t key_len) except -1
     cdef int end_session(self, uint64_t sid) except -1
-    cdef int load(self, uint64_t sid, uint64_t after, uint32_t limit, bint in_flight) except -1
+    cdef int load(self, uint64_t sid, uint64_t after, uint32_t limit, uint8_t in_flight) except -1
     cdef int close_batch(self) except -1
     cdef int flush(self) except -1
     cdef int lost(self) except -1

@@ -30,7 +30,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef enum:
     BODY_HEAD = 26
-    FAR_BEHIND = 67108864   # bytes the store has not taken: what is promised nothing is dropped from here on
+    FAR_BEHIND = 67108864   # bytes the store has not taken: publishers wait then, and what is promised nothing is dropped
     KEPT = 4194304          # a buffer larger than this is given back once it is empty
 
 TABLES = ("session", "subscription", "awaiting", "will", "retained", "delayed")
@@ -104,6 +104,9 @@ cdef class Journal:
 
     cdef bint behind(self) noexcept:
         return self.used - self.sent > FAR_BEHIND
+
+    cdef bint takes_more(self) noexcept:
+        return not self.full and not self.behind()
 
     cdef int wait(self, Connection c) except -1:
         """`c.on_commit()` is called after each commit until it finds nothing to wait for."""
@@ -288,8 +291,9 @@ cdef class Journal:
 
     # -- the socket ---------------------------------------------------------------------------------------------------
 
-    cdef int load(self, uint64_t sid, uint64_t after, uint32_t limit, bint in_flight) except -1:
-        """Asks for messages queued behind place `after`, and for those in flight. What was appended before is seen."""
+    cdef int load(self, uint64_t sid, uint64_t after, uint32_t limit, uint8_t in_flight) except -1:
+        """Asks for messages queued behind place `after`, and for those in flight (1: by their places, 2: by their packet
+        ids). What was appended before is seen."""
         cdef uint8_t* p
         cdef uint32_t n = 16
         self.close_batch()
@@ -397,7 +401,7 @@ cdef class Journal:
             for c in waiting:
                 c.awaits_commit = False
                 c.on_commit()
-        if self.paused and not self.full:
+        if self.paused and self.takes_more():
             waiting = self.paused
             self.paused = []
             for c in waiting:

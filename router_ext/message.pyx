@@ -77,6 +77,15 @@ cdef Msg* msg_new(const uint8_t* topic, size_t topic_len, const uint8_t* props, 
     return m
 
 
+cdef Msg* msg_unstored(Msg* m) noexcept nogil:
+    """`m`, or a copy of it when it has had a place in the store: the number it got there is for those places, some of
+    which may be gone. With a reference for the caller; NULL when memory is out."""
+    if m.number == 0:
+        return msg_ref(m)
+    return msg_new(msg_topic(m), m.topic_len, msg_props(m), m.props_len, msg_payload(m), m.payload_len, msg_client(m),
+                   m.client_len, m.qos, m.flags, m.expiry, m.arrived)
+
+
 cdef void msg_unref(Msg* m) noexcept nogil:
     m.refs -= 1
     if m.refs == 0:

@@ -117,13 +117,13 @@ cdef class Session(Subscriber):
     cdef void window_unsent(self) noexcept
     cdef Slot* window_next_unsent(self, uint16_t* pid) noexcept
     cdef uint16_t hidden(self, Msg* msg) noexcept
-    cdef uint16_t slot_pid(self, uint32_t i) noexcept
     cdef Queue* queue_of(self, Msg* msg) except NULL
     cdef bint grow_window(self) noexcept
     cdef int enqueue(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
                      uint64_t entry) except -1
     cdef bint drop_oldest(self, Msg* like, Queued* out) except? True
     cdef uint32_t waiting(self) noexcept
+    cdef uint32_t depth(self, Queue* q) noexcept
     cdef void count_stored(self, int32_t by) noexcept
     cdef bint full(self) noexcept
     cdef bint dequeue(self, Queued* out) noexcept

@@ -52,9 +52,6 @@ cdef class Session(Subscriber):
         return ((self.max_inflight == 0 or self.window.busy < self.max_inflight) and self.window.span < MAX_SPAN
                 and self.window.unsent == 0)
 
-    cdef uint16_t slot_pid(self, uint32_t i) noexcept:
-        return pid_plus(self.window.first_pid, i)
-
     cdef uint16_t window_add(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
                              int64_t now) noexcept:
         """Takes a reference of `msg` and a packet id for it; 0 when memory is out. The window must be open."""
@@ -227,7 +224,7 @@ cdef class Session(Subscriber):
         full; else False."""
         cdef Queue* q = self.queue_of(like)
         cdef uint32_t limit = self.zone.max_mqueue_len
-        if limit == 0 or q.count == 0 or q.count + self.stored - self.stored_in_flight < limit:
+        if limit == 0 or q.count == 0 or self.depth(q) < limit:
             return False
         out[0] = q.items[q.head]
         q.head = (q.head + 1) & (q.cap - 1)
@@ -243,6 +240,11 @@ cdef class Session(Subscriber):
         """Queued messages, here and in the store."""
         return self.queued + self.stored - self.stored_in_flight
 
+    cdef uint32_t depth(self, Queue* q) noexcept:
+        """Messages that count for `max_mqueue_len` beside one in this queue. Of those that only the store has nobody
+        knows the priority: they are read soon."""
+        return q.count if self.zone.mqueue_priorities is not None else q.count + self.stored - self.stored_in_flight
+
     cdef void count_stored(self, int32_t by) noexcept:
         """As long as the store has messages, live QoS 0 goes behind them: they count as one that is queued."""
         cdef bint before = self.stored != 0
@@ -254,7 +256,7 @@ cdef class Session(Subscriber):
         cdef uint32_t limit = self.zone.max_mqueue_len, i
         if limit == 0 or self.waiting() < limit:
             return False
-        if self.stored > self.stored_in_flight:
+        if self.zone.mqueue_priorities is None:
             return True
         for i in range(self.n_queues):
             if self.queues[i].count >= limit:

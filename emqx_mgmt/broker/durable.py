@@ -96,8 +96,6 @@ class Durable:
             if not session.expiry_interval:
                 return
             self._engine.begin_storing(session)
-            for topic_filter, group, options, subid in self._broker.router.subscriptions(session):
-                self.subscribed(session, shared(group, topic_filter), options, subid)
         self._put(session, None)
 
     def will_changed(self, session: Session) -> None:
@@ -249,10 +247,3 @@ class Durable:
             offset = int(time.time() * 1000) - self._broker.now
             if abs(offset - self.journal.wall_offset) > JUMP:
                 self.journal.wall_offset = offset
-
-
-def shared(group: str | None, topic_filter: str) -> str:
-    """A subscription as a client names it."""
-    if group is None:
-        return topic_filter
-    return f"$queue/{topic_filter}" if group == "$queue" else f"$share/{group}/{topic_filter}"

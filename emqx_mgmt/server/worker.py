@@ -133,8 +133,17 @@ class Worker(GeventWorker):
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
+        waiting = gevent.spawn(self.notify_while_starting)
         running_node().start(current().listeners)
+        waiting.kill()
         tell_open_defaults(current())
+
+    def notify_while_starting(self) -> None:
+        """The master kills a worker of which it hears nothing. This one may have to wait for the one before it to end,
+        after USR2 for as long as an administrator likes."""
+        while True:
+            self.notify()
+            gevent.sleep(1)
 
     def stop_node(self) -> None:
         # gunicorn also calls the hook behind this in the master, for a worker that it found dead.

@@ -139,11 +139,17 @@ def migrate(data_dir: Path) -> None:
             run_migrations(connection, path)
         finally:
             connection.close()
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.OperationalError) as error:
         raise DataDirError(f"Cannot use {path}: {error}", os.EX_OSERR) from None
+    except sqlite3.DatabaseError as error:
+        raise DataDirError(f"The record store {path} is damaged: {error}. Nothing was changed. Restore it from a "
+                           "backup (emqx-mgmt data import).", os.EX_DATAERR) from None
 
 
 def run_migrations(connection: sqlite3.Connection, path: Path) -> None:
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
         raise DataDirError(f"{path} was written by a newer version of the broker (schema {version})", os.EX_CONFIG)

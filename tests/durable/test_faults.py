@@ -86,7 +86,7 @@ def fill(broker: BrokerProcess) -> Path:
     return broker.data_dir / "messages.db"
 
 
-@pytest.mark.parametrize("damage", ["cut off", "zeros", "payload"])
+@pytest.mark.parametrize("damage", ["cut off", "emptied", "zeros", "payload"])
 def test_damaged_file(start_broker: Start, damage: str):
     """Detected and told at the start, and left as it is."""
     broker = start_broker()
@@ -94,6 +94,8 @@ def test_damaged_file(start_broker: Start, damage: str):
     data = bytearray(path.read_bytes())
     if damage == "cut off":
         data = data[:len(data) // 2]
+    elif damage == "emptied":
+        data = data[:0]
     elif damage == "zeros":
         data[16384:24576] = bytes(8192)
     else:
@@ -103,6 +105,19 @@ def test_damaged_file(start_broker: Start, damage: str):
     broker.launch()
     assert broker.wait() == os.EX_DATAERR
     assert "messages.db is damaged" in broker.stderr
+    assert path.read_bytes() == data
+
+
+def test_damaged_records(start_broker: Start):
+    broker = start_broker()
+    assert broker.stop() == 0
+    path = broker.data_dir / "management.db"
+    data = path.read_bytes()
+    data = data[:4096] + bytes(range(256)) * 16 + data[8192:]
+    path.write_bytes(data)
+    broker.launch()
+    assert broker.wait() == os.EX_DATAERR
+    assert "management.db is damaged" in broker.stderr
     assert path.read_bytes() == data
 
 
@@ -148,3 +163,20 @@ def test_new_worker_finds_the_sessions(start_broker: Start):
     wait_until(lambda: broker.worker.pid != old, 10)
     Client(broker.mqtt_port, "publisher", clean=True).publish("q", b"1", 1, 1)
     assert keeper.read(PUBLISH).payload == b"1"
+
+
+def test_what_is_removed_is_counted_and_told(start_broker: Start):
+    """Limits, expiry and administrators may remove messages that were acknowledged; an alarm says so, and ends."""
+    broker = start_broker({"EMQX_ZONE__EXTERNAL__MAX_MQUEUE_LEN": "2", "EMQX_MONITOR__CHECK_INTERVAL": "1s"})
+    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
+    Client(broker.mqtt_port, "keeper").disconnect()
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    for pid in range(1, 6):
+        publisher.publish("q", b"1", 1, pid)
+        publisher.read(PUBACK)
+    assert broker.api("DELETE", "sessions/persistent/keeper").status_code == 200
+    wait_until(lambda: "messages_removed" in broker.api("GET", "alarms/").text, 10, "the alarm")
+    (node,) = broker.api("GET", "metrics/?_fields=extended").json()
+    assert node["metrics"]["dropped/queue_full"] == 3
+    assert node["metrics"]["dropped/session_ended"] == 2
+    wait_until(lambda: "messages_removed" not in broker.api("GET", "alarms/").text, 10, "the end of the alarm")

@@ -260,3 +260,82 @@ def test_rest_answers_after_the_commit(start_broker: Start):
     for number in range(21):
         assert keeper.read_message().payload == b"%d" % number
     assert {row["topic"] for row in broker.api("GET", "subscriptions/keeper").json()} == {"q", "r"}
+
+
+def test_retained_message_whose_first_place_is_gone(start_broker: Start):
+    """A retained message that the store has once had for one session is stored for the next one too."""
+    broker = start_broker()
+    Client(broker.mqtt_port, "first").subscribe("q", 1)
+    Client(broker.mqtt_port, "first").disconnect()
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    publisher.publish("q", b"kept", 1, 1, retain=True)
+    publisher.read(PUBACK)
+    again(broker, "kill")                               # settled: it has a row
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    publisher.publish("q", b"new", 1, 1, retain=True)
+    publisher.read(PUBACK)
+    first = Client(broker.mqtt_port, "first")
+    assert [first.read_message().payload for _ in range(2)] == [b"kept", b"new"]
+    second = Client(broker.mqtt_port, "second")
+    second.subscribe("q", 1)
+    assert second.read(PUBLISH).payload == b"new"
+    again(broker, "kill")
+    assert Client(broker.mqtt_port, "second").read(PUBLISH).payload == b"new"
+
+
+def test_order_in_flight_with_priorities(start_broker: Start):
+    """[MQTT-4.4.0-1] Unacknowledged messages are sent again in the order of their sending, not of their coming."""
+    broker = start_broker({"EMQX_ZONE__EXTERNAL__MQUEUE_PRIORITIES": "high=2,low=1",
+                           "EMQX_ZONE__EXTERNAL__MAX_INFLIGHT": "3"})
+    reader = Client(broker.mqtt_port, "reader")
+    reader.subscribe("high", 1)
+    reader.subscribe("low", 1)
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    for pid, topic in enumerate(["low"] * 6 + ["high"] * 2, 1):
+        publisher.publish(topic, b"%d" % pid, 1, pid)
+        publisher.read(PUBACK)
+    for packet in [reader.read(PUBLISH) for _ in range(3)]:
+        reader.ack(PUBACK, packet.pid)
+    sent = [reader.read(PUBLISH) for _ in range(3)]
+    assert [packet.payload for packet in sent] == [b"7", b"8", b"4"]
+    assert Client(broker.mqtt_port, "settled", version=5, expiry=60).code == 0     # after what was before it
+    again(broker, "kill")
+    reader = Client(broker.mqtt_port, "reader")
+    resent = [reader.read(PUBLISH) for _ in range(3)]
+    assert [(packet.payload, packet.pid) for packet in resent] == [(packet.payload, packet.pid) for packet in sent]
+
+
+def test_each_priority_has_its_own_limit_after_a_restart(start_broker: Start):
+    broker = start_broker({"EMQX_ZONE__EXTERNAL__MQUEUE_PRIORITIES": "high=2,low=1",
+                           "EMQX_ZONE__EXTERNAL__MAX_MQUEUE_LEN": "2"})
+    absent = Client(broker.mqtt_port, "absent")
+    absent.subscribe("high", 1)
+    absent.subscribe("low", 1)
+    absent.disconnect()
+    for number, topic in enumerate(("low", "high"), 1):
+        publisher = Client(broker.mqtt_port, "publisher", clean=True)
+        for pid in (1, 2):
+            publisher.publish(topic, b"%d" % (2 * number + pid), 1, pid)
+            publisher.read(PUBACK)
+        again(broker, "kill")
+    absent = Client(broker.mqtt_port, "absent")
+    assert [absent.read_message().payload for _ in range(4)] == [b"5", b"6", b"3", b"4"]
+
+
+def test_queue_of_a_client_that_went(start_broker: Start):
+    """What was queued while it was connected leaves the memory with it, and comes before what is published later."""
+    broker = start_broker({"EMQX_ZONE__EXTERNAL__MAX_INFLIGHT": "1"})
+    reader = Client(broker.mqtt_port, "reader")
+    reader.subscribe("q", 1)
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    for pid in range(1, 601):
+        publisher.publish("q", b"%d" % pid, 1, pid)
+        publisher.read(PUBACK)
+        if pid == 500:
+            reader.close()
+            wait_until(lambda: not broker.api("GET", "connections/reader").json())
+            (row,) = broker.api("GET", "sessions/reader?_fields=extended").json()
+            assert (row["mqueue_len"], row["inflight_len"], row["mqueue_bytes"]) == (499, 1, 0)
+    reader = Client(broker.mqtt_port, "reader")
+    assert [int(reader.read_message().payload) for _ in range(600)] == list(range(1, 601))
+    assert reader.receive(0.3) is None

@@ -1,7 +1,7 @@
 """The message store: what sessions and the retainer must not lose, in SQLite, written by a process of its own."""
 
-from emqx_mgmt.storage.messages.link import StoreLink
+from emqx_mgmt.storage.messages.link import StoreEnded, StoreLink
 from emqx_mgmt.storage.messages.recovery import Recovered, read_back
 from emqx_mgmt.storage.messages.tables import FILE_NAME, Damaged, check
 
-__all__ = ["FILE_NAME", "Damaged", "Recovered", "StoreLink", "check", "read_back"]
+__all__ = ["FILE_NAME", "Damaged", "Recovered", "StoreEnded", "StoreLink", "check", "read_back"]

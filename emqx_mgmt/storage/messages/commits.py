@@ -20,6 +20,10 @@ SCHEMA = """
 """
 
 
+# The latest stays: a journal that was ever used is not empty, so that tables that are cannot be taken for new ones.
+FORGET_TO = "DELETE FROM journal WHERE number <= ? AND number < (SELECT max(number) FROM journal)"
+
+
 class Commits:
     """One row a commit. The thread that commits has one of these to itself; `LogCopier` is for another."""
 
@@ -59,7 +63,7 @@ class Commits:
 
     def _delete(self, last: int) -> None:
         if last > self._forgotten:
-            self._connection.execute("DELETE FROM journal WHERE number <= ?", (last,))
+            self._connection.execute(FORGET_TO, (last,))
 
     def close(self) -> None:
         self._connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import struct
@@ -17,13 +18,19 @@ import emqx_mgmt
 if TYPE_CHECKING:
     from router_ext.journal import Journal
 
-READY = 20
+FULL, ROOM, READY, FAILED = range(18, 22)
+log = logging.getLogger(__name__)
+
 HEAD = struct.Struct("<IB3xQ")
 BUFFER = 4 << 20    # bytes the kernel holds while the store is in a commit
 
 
 class StoreFailed(Exception):
     """The store process cannot open the store; the text says why."""
+
+
+class StoreEnded(Exception):
+    """It was killed before it was ready: another one may have more luck."""
 
 
 class StoreLink:
@@ -36,7 +43,7 @@ class StoreLink:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> int:
-        """The descriptor for the journal. Raises StoreFailed."""
+        """The descriptor for the journal. Raises StoreFailed and StoreEnded."""
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
@@ -54,10 +61,15 @@ class StoreLink:
         return ours.fileno()
 
     def _hear_ready(self, sock: socket.socket) -> None:
-        head = self._receive(sock, HEAD.size)
-        length, kind, _ = HEAD.unpack(head)
-        if kind != READY:
-            raise StoreFailed(self._receive(sock, length).decode())
+        while True:
+            length, kind, _ = HEAD.unpack(self._receive(sock, HEAD.size))
+            text = self._receive(sock, length).decode()
+            if kind == READY:
+                return
+            if kind == FAILED:
+                raise StoreFailed(text)
+            if kind == FULL:
+                log.error("The message store cannot be opened (%s): nobody is served until it can.", text)
 
     @staticmethod
     def _receive(sock: socket.socket, size: int) -> bytes:
@@ -65,7 +77,7 @@ class StoreLink:
         while len(data) < size:
             more = sock.recv(size - len(data))
             if not more:
-                raise StoreFailed("the store process ended before it was ready")
+                raise StoreEnded
             data += more
         return data
 

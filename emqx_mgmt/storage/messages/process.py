@@ -40,7 +40,7 @@ FAR_BEHIND = 256 << 20  # bytes committed and not folded: commits wait from here
 PAUSE = 0.25            # seconds between two tries on a full disk
 
 T = TypeVar("T")
-Page = tuple[int, int, int, bool]
+Page = tuple[int, int, int, int]
 
 
 class Gone(Exception):
@@ -69,7 +69,10 @@ class Worker:
             self._sock.sendall(struct.pack("<IB3xQ", len(content), kind, number) + content)
 
     def is_gone(self) -> bool:
-        return bool(select.select([self._sock], [], [], 0)[0]) and not self._sock.recv(1, socket.MSG_PEEK)
+        """Nobody is left to be answered, though what came before may not have been read yet."""
+        poll = select.poll()
+        poll.register(self._sock, 0)
+        return any(event & select.POLLHUP for _, event in poll.poll(0))
 
     def insist(self, action: Callable[[], T], shrink: Callable[[], None]) -> T:
         """The action's result, as soon as the disk lets it happen; the worker is told when it does not, and when it
@@ -151,14 +154,13 @@ class Folding(threading.Thread):
 
     def _fold(self, number: int, data: bytes) -> None:
         self._writer.take(number, data)
-        self._insist(self._writer.advance)
         self._taken += len(data)
         self._log.grew(len(data))
         if self._writer.rows > MANY_ROWS or self._writer.age > OLD_ROWS:
             self._settle()
         self._insist(self._log.look)
 
-    def _read(self, sid: int, after: int, limit: int, in_flight: bool) -> None:
+    def _read(self, sid: int, after: int, limit: int, in_flight: int) -> None:
         page = self._insist(lambda: self._writer.page(sid, after, limit, in_flight))
         self.done = self._writer.done
         self._worker.send(PAGE, sid, page)
@@ -208,7 +210,7 @@ class StoreProcess:
                 self._commit(batches, last)
                 batches = []
                 after, limit = struct.unpack_from("<QI", content)
-                self._folding.ask((number, after, limit, bool(flag)))
+                self._folding.ask((number, after, limit, flag))
         self._commit(batches, last)
 
     def _commit(self, batches: list[bytes], last: int) -> None:
@@ -218,10 +220,8 @@ class StoreProcess:
         number = self._insist(lambda: self._commits.append(data, self._folding.done))
         self._worker.send(COMMITTED, last)
         self._folding.give(number, data)
-        while self._folding.behind > FAR_BEHIND:
+        while self._folding.behind > FAR_BEHIND and self._folding.is_alive():
             time.sleep(PAUSE / 100)
-            if self._worker.is_gone():
-                raise Gone
 
     def _insist(self, action: Callable[[], T]) -> T:
         return self._worker.insist(action, self._log.shrink)
@@ -261,10 +261,16 @@ def main(fd: str, directory: str, durability: str) -> None:
     lock(data_dir)
     path, journal = data_dir / FILE_NAME, data_dir / JOURNAL_NAME
     worker = Worker(sock)
-    try:
-        commits = Commits(journal, durability)
-        writer = Writer(path, journal)
+
+    def recovered() -> tuple[Commits, Writer]:
+        commits, writer = Commits(journal, durability), Writer(path, journal)
         writer.recover(commits.rows(writer.done))
+        return commits, writer
+
+    try:
+        commits, writer = worker.insist(recovered, lambda: None)
+    except (Gone, BrokenPipeError, ConnectionResetError):
+        return
     except (Damaged, ValueError, OSError, sqlite3.Error) as error:
         worker.send(FAILED, 0, str(error).encode())
         return

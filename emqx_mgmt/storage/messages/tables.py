@@ -18,8 +18,8 @@ JOURNAL_NAME = "journal.db"
 #
 # Each `body`, `value` and `data` ends with its CRC-32. `place` is a message's place in a session: waiting when `pid` is
 # 0, else in flight; `received` once PUBREC came. It has the body of a small message that has no other place; others are
-# in `message`, whose `refs` counts their places. `folded` has one row: commits before `number`, and `at` bytes of that
-# one, are in the tables (commits.py has the others).
+# in `message`, whose `refs` counts their places. `folded` has one row: commits before `number` are in the tables
+# (commits.py has the others), and of that one the first `at` bytes: 0, but where an earlier version has stopped.
 MIGRATIONS = [
     """
     CREATE TABLE journal (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
@@ -141,13 +141,21 @@ def verify(path: Path, journal: Path) -> None:
             raise Damaged(f"it is missing, but {journal.name} is there")
         return
     with closing(connect_to_read(path)) as connection:
-        if verify_tables(connection) <= OWN_JOURNAL:
+        version = verify_tables(connection)
+        if version == 0 and first is not None:
+            raise Damaged(f"it is empty, but {journal.name} is not")
+        if version <= OWN_JOURNAL:
             return
-        if not journal.exists():
+        if not journal.exists() or is_empty(journal):
             raise Damaged(f"its journal {journal.name} is missing")
         number, _ = connection.execute("SELECT number, at FROM folded").fetchone()
         if first is not None and first > number:
             raise Damaged(f"commit {number} is missing in {journal.name}")
+
+
+def is_empty(path: Path) -> bool:
+    with closing(connect_to_read(path)) as connection:
+        return version_of(connection) == 0
 
 
 def verify_journal(connection: sqlite3.Connection) -> int | None:

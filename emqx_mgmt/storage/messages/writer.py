@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 import time
-from collections import deque
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 
 from emqx_mgmt.storage.messages.tables import connect, migrate, opened, sealed
@@ -15,9 +15,13 @@ from router_ext.journal import TABLES
 
 ROW = struct.Struct("<QQIHBBBI")
 WAIT_PUBACK, WAIT_PUBREC, WAIT_PUBCOMP = 1, 2, 3
+PACKET_IDS = 65535
+BY_ID = 2
 PAGE_BYTES = 262144
 SMALL = 1024            # bytes of a body that may stand in the row of its place
 RECOVERED_ROWS = 200_000    # at the start they are written when so many wait
+
+Row = tuple[int, int, int, int, int, int, int, bytes | None]
 
 PLACE = "sid, entry, number, subid, qos, flags, pid, received, body"
 ALL_OF = "SELECT entry, number FROM place WHERE sid = ?"
@@ -35,17 +39,16 @@ class Writer:
         self.connection = connect(path)
         migrate(self.connection, journal)
         self._fold = Fold()
-        self._unfolded: deque[tuple[int, bytes]] = deque()
         number, self._at = self.connection.execute("SELECT number, at FROM folded").fetchone()
-        self.done = number - 1              # the last commit that is in the rows with all it says
+        self.done = number - 1              # the last commit that is in the rows
         self._folded = self.done            # the last one that the fold has seen
         self._began = 0.0                   # when it saw the first of those behind `done`
 
     def recover(self, commits: Iterator[tuple[int, bytes]]) -> None:
         """Takes in what was committed and had no rows when the last process ended."""
         for number, data in commits:
-            self.take(number, data)
-            self.advance()
+            self.take(number, data[self._at:])
+            self._at = 0
             if self.rows > RECOVERED_ROWS:
                 self.settle()
         self.settle()
@@ -53,22 +56,11 @@ class Writer:
     # -- commits ------------------------------------------------------------------------------------------------
 
     def take(self, number: int, data: bytes) -> None:
-        self._unfolded.append((number, data))
-
-    def advance(self) -> None:
-        """Folds what was taken. Raises sqlite3.Error; it can be tried again."""
-        while self._unfolded:
-            number, data = self._unfolded[0]
-            if not self._fold.ended:
-                if self._folded == self.done:
-                    self._began = time.monotonic()
-                self._at = self._fold.feed(data, self._at)
-            if self._fold.ended:
-                self._end(self._fold.ended, number)
-            else:
-                self._unfolded.popleft()
-                self._at = 0
-                self._folded = number
+        """Folds a commit."""
+        if self._folded == self.done:
+            self._began = time.monotonic()
+        self._fold.feed(data)
+        self._folded = number
 
     @property
     def rows(self) -> int:
@@ -84,7 +76,6 @@ class Writer:
 
     def settle(self) -> None:
         """Writes what the fold has. Raises sqlite3.Error; it can be tried again."""
-        self.advance()
         if self._folded > self.done:
             with transaction(self.connection):
                 self._write(self._fold)
@@ -112,6 +103,8 @@ class Writer:
         for sid, count in fold.dropped.items():
             self._remove(sid, self.connection.execute(DROP_OLDEST, (sid, count)).fetchall())
         self._write_facts(fold)
+        for sid in fold.ended:
+            self._end(sid)
 
     def _write_facts(self, fold: Fold) -> None:
         for index, table in enumerate(TABLES):
@@ -128,11 +121,14 @@ class Writer:
 
     def _share(self, numbers: set[int]) -> None:
         """Bodies that stand in the row of their only place move to `message`: they get another place. It happens when
-        the queue of a session that ends goes to others, so it is looked for in one pass over all places."""
-        if numbers:
+        the queue of a session that ends goes to others, or a retained message goes to one more; so it is looked for in
+        one pass over all places."""
+        alone = {number for number in numbers if not self.connection.execute(
+            "SELECT 1 FROM message WHERE number = ?", (number,)).fetchone()}
+        if alone:
             found = [row for row in self.connection.execute(
                 "SELECT number, body, sid, entry FROM place WHERE body IS NOT NULL AND number BETWEEN ? AND ?",
-                (min(numbers), max(numbers))) if row[0] in numbers]
+                (min(alone), max(alone))) if row[0] in alone]
             self.connection.executemany("INSERT INTO message VALUES (?, 1, ?)", [row[:2] for row in found])
             self.connection.executemany("UPDATE place SET body = NULL WHERE sid = ? AND entry = ?",
                                         [row[2:] for row in found])
@@ -142,24 +138,20 @@ class Writer:
                                     [(sid, entry) for entry, _ in places])
         self._refer([(-1, number) for _, number in places if number])
 
-    def _end(self, sid: int, number: int) -> None:
-        """A session with everything in it. What the fold has is written with it; the rest of that commit is not."""
-        with transaction(self.connection):
-            self._write(self._fold)
-            self._remove(sid, self.connection.execute(ALL_OF, (sid,)).fetchall())
-            for table in TABLES:
-                self.connection.execute(f"DELETE FROM {table} WHERE sid = ?", (sid,))
-            self.connection.execute("UPDATE folded SET number = ?, at = ?", (number, self._at))
-        self._fold.clear()
-        self.done = number - 1
+    def _end(self, sid: int) -> None:
+        """A session goes with everything in it. Its number is not used again."""
+        self._remove(sid, self.connection.execute(ALL_OF, (sid,)).fetchall())
+        for table in TABLES:
+            self.connection.execute(f"DELETE FROM {table} WHERE sid = ?", (sid,))
 
     # -- pages ----------------------------------------------------------------------------------------------------
 
-    def page(self, sid: int, after: int, limit: int, in_flight: bool) -> bytes:
-        """The next messages of a session as the engine reads them: those in flight if asked for, then the queue."""
+    def page(self, sid: int, after: int, limit: int, in_flight: int) -> bytes:
+        """The next messages of a session as the engine reads them: those in flight if asked for, in the order in which
+        they were queued or (BY_ID) sent, then the queue."""
         if sid in self._fold.sids:
             self.settle()
-        rows = [as_row(row) for row in self.connection.execute(IN_FLIGHT, (sid,))] if in_flight else []
+        rows = [as_row(row) for row in self._in_flight(sid, in_flight == BY_ID)] if in_flight else []
         size = 0
         for count, row in enumerate(self.connection.execute(QUEUED, (sid, after))):
             if count == limit or size > PAGE_BYTES:
@@ -167,6 +159,10 @@ class Writer:
             rows.append(as_row(row))
             size += len(rows[-1])
         return b"".join([b"\1", *rows])
+
+    def _in_flight(self, sid: int, by_id: bool) -> list[Row]:
+        rows = self.connection.execute(IN_FLIGHT, (sid,)).fetchall()
+        return by_packet_id(rows) if by_id else rows
 
     def idle(self) -> None:
         """A moment without work: gives back pages that are not used any more."""
@@ -180,7 +176,15 @@ class Writer:
         self.connection.close()
 
 
-def as_row(row: tuple[int, int, int, int, int, int, int, bytes | None]) -> bytes:
+def by_packet_id(rows: list[Row]) -> list[Row]:
+    """Ids start anew behind the highest: the first of them is the one behind the longest gap."""
+    rows.sort(key=itemgetter(5))
+    gaps = [(row[5] - before[5]) % PACKET_IDS for before, row in zip(rows[-1:] + rows, rows, strict=False)]
+    first = gaps.index(max(gaps)) if gaps else 0
+    return rows[first:] + rows[:first]
+
+
+def as_row(row: Row) -> bytes:
     entry, number, subid, qos, flags, pid, received, body = row
     content = b"" if body is None else opened(body, f"message {number}")
     state = 0 if pid == 0 else WAIT_PUBCOMP if received else WAIT_PUBREC if qos == 2 else WAIT_PUBACK
