@@ -5,7 +5,10 @@ about 8 microseconds in the latency of a single message. libev calls a function 
 programs that have a lock to take (`ev_set_loop_release_cb`), and gevent's extension exports what sets it.
 """
 
+from libc.errno cimport errno
+
 from router_ext.reactor cimport Reactor
+from router_ext.transport cimport set_errno
 
 import sys
 
@@ -23,10 +26,12 @@ cdef Reactor turns = None
 
 
 cdef void woken(void* ptr) noexcept with gil:
+    cdef int error = errno  # libev looks at it afterwards: a signal may have ended its waiting
     try:
         turns.run()
     except BaseException:  # where gevent's own callbacks end, too
         woken_loop.handle_error(turns, *sys.exc_info())
+    set_errno(error)
 
 
 cdef SetCallbacks setter(loop) except? NULL:
