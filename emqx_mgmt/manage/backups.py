@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 import tempfile
 from pathlib import Path
 from typing import IO
@@ -14,6 +13,7 @@ from gevent import subprocess
 
 from emqx_mgmt.manage.errors import Refused
 from emqx_mgmt.storage.data_dir import holder
+from emqx_mgmt.storage.processes import command, environment
 
 PIECE = 1 << 16
 
@@ -52,7 +52,7 @@ class Backups:
             raise Refused("another backup is being made or read")
         self._busy = True
         try:
-            done = subprocess.run([sys.executable, "-m", "emqx_mgmt.storage.backup", verb, str(self._data_dir)],
+            done = subprocess.run(command("emqx_mgmt.storage.backup", verb, str(self._data_dir)), env=environment(),
                                   stderr=subprocess.PIPE, check=False, **files)
         finally:
             self._busy = False

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import struct
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gevent
 from gevent import subprocess
 
-import emqx_mgmt
+from emqx_mgmt.storage.processes import command, environment
 
 if TYPE_CHECKING:
     from router_ext.journal import Journal
@@ -47,14 +45,9 @@ class StoreLink:
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
-        package = str(Path(emqx_mgmt.__file__).parent.parent)
-        path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-        # Without the settings: secrets may be among them.
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("EMQX_")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "emqx_mgmt.storage.messages.process", str(theirs.fileno()), str(self._data_dir),
-             self._durability],
-            stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=inherited | {"PYTHONPATH": path})
+            command("emqx_mgmt.storage.messages.process", str(theirs.fileno()), str(self._data_dir), self._durability),
+            stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=environment())
         theirs.close()
         self._sock = ours
         self._hear_ready(ours)
