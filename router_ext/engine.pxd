@@ -4,8 +4,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.connection cimport Connection, Egress
 from router_ext.delivery cimport Delivery
-from router_ext.journal cimport Journal, Reply
-from router_ext.message cimport Message, Msg
+from router_ext.journal cimport Journal
+from router_ext.message cimport Msg
 from router_ext.metrics cimport Metrics
 from router_ext.retained cimport RetainedStore
 from router_ext.router cimport Group, Recipient, Router
@@ -89,7 +89,6 @@ cdef class Engine:
     cdef int retry(self, Session s, int64_t sent_before) except -1
     cdef int resend(self, Session s) except -1
     cdef int resend_slot(self, Session s, Slot* slot, uint16_t pid) except -1
-    cdef int redispatch(self, Message message, bytes topic_filter, bytes group) except -1
     cdef bint keeps_up(self, Session s) noexcept
     cdef int send_msg(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint8_t dup, uint32_t subid,
                       uint16_t pid) except -1
@@ -97,20 +96,7 @@ cdef class Engine:
     cdef int make_room(self, Session s, Msg* msg) except -1
     cdef int send_in_window(self, Session s, Queued* q) except -1
     cdef int forget_place(self, Session s, uint64_t entry, Msg* msg) except -1
-    cdef int bequeath(self, Session s) except -1
-    cdef int end_in_store(self, Session s) except -1
-    cdef int next_page(self, Session s) except -1
-    cdef bint must_store(self, const uint8_t* topic, size_t n, bint retain) except? True
-    cdef int hear_store(self) except -1
-    cdef int take_page(self, Reply* reply) except -1
-    cdef int take_row(self, Session s, const uint8_t* p, const uint8_t* body, uint32_t n) except -1
     cpdef drain(self, Session s)
-    cdef int send_backlog(self, Session s) except -1
-    cdef int send_one_retained(self, Session s, Msg* msg, uint8_t opts, uint32_t subid) except -1
-    cdef int overtake(self, Delivery* d, Session s) except -1
-    cdef bint outlived(self, Msg* msg) noexcept
-    cdef int retain(self, Delivery* d) except -1
     cdef bint hooked(self, const uint8_t* topic, size_t n) noexcept
-    cdef int store_retained(self, Delivery* d, Msg* msg) except -1
     cdef bint gated(self, Session s) noexcept
     cdef int look_at_gate(self, Session s) except -1

@@ -1,42 +1,32 @@
 """The way of a message: route → deliver → window, queue or outbox. See engine.pxd."""
 
 from libc.stdlib cimport free, malloc
-from libc.stdint cimport int32_t
 from libc.string cimport memcmp, memcpy, memset
 
 from router_ext.connection cimport Connection
 from router_ext.delivery cimport (
     Delivery, delivery_msg, delivery_next, delivery_of, publish_bound, put_head, put_run, run_bound,
 )
-from router_ext.journal cimport (
-    FACT_RETAINED, FRAME_COMMITTED, FRAME_FULL, FRAME_PAGE, FRAME_ROOM, Journal, Reply, get_body,
-)
 from router_ext.message cimport (
-    MSG_HAS_EXPIRY, MSG_SYS, Message, msg_client, msg_expired, msg_new, msg_payload, msg_props,
+    MSG_HAS_EXPIRY, MSG_SYS, Message, checked, msg_client, msg_expired, msg_new, msg_payload, msg_props,
     msg_remaining, msg_topic, msg_unref, msg_unstored, wrap,
 )
 from router_ext.metrics cimport (
     DROPPED_EXPIRED, DROPPED_QOS0_OFFLINE, DROPPED_QUEUE_FULL, DROPPED_SLOW, DROPPED_TOO_LARGE, MESSAGES_DROPPED,
-    MESSAGES_EXPIRED, MESSAGES_RETAINED, MESSAGES_SENT, PACKETS_SENT, PUBLISH_SENT, PUBREL_SENT, QOS0_SENT,
-    RETAINED_REFUSED,
+    MESSAGES_EXPIRED, MESSAGES_SENT, PACKETS_SENT, PUBLISH_SENT, PUBREL_SENT, QOS0_SENT,
 )
 from router_ext.outbox cimport LARGE_PAYLOAD, outbox_commit, outbox_reserve, outbox_splice
-from router_ext.retained cimport RetainedCursor
-from router_ext.router cimport (
-    OPT_NO_LOCAL, OPT_QOS, OPT_RETAIN_AS_PUBLISHED, Group, Match,
-)
-from router_ext.session cimport SLOT_FREE, WAIT_PUBACK, WAIT_PUBCOMP, WAIT_STORE, Queue, Queued, Slot, Window
+from router_ext.retaining cimport keep, overtake, send_backlog
+from router_ext.router cimport OPT_NO_LOCAL, OPT_QOS, OPT_RETAIN_AS_PUBLISHED, Group, Match
+from router_ext.session cimport WAIT_PUBCOMP, WAIT_STORE, Queue, Queued, Slot, Window
+from router_ext.stored cimport page_in
 from router_ext.watch cimport SEEN_ACKED, SEEN_DROPPED, SEEN_QUEUED, SEEN_RECEIVED, SEEN_SENT, Watch, Watches
 from router_ext.wire cimport put_varint, varint_size
 
-from router_ext.topic import topic_matches
-
 cdef enum:
     INBUF = 262144
-    BACKLOG_PER_TURN = 5000     # retained messages looked at for one subscriber
     PROP_SUBSCRIPTION_ID = 0x0B
     ALIAS_ROOM = 5          # a topic alias, and the lengths that it may make longer
-    PAGE = 256              # messages read from the store at a time
     ACK_PATIENCE = 1000         # ms
     QUEUE_EXCESS = 67108864     # bytes a queue may hold beyond its limit in messages
 
@@ -99,7 +89,7 @@ cdef class Engine:
         delivery_of(&d, msg, self.now)
         try:
             if d.retain and retain:
-                self.retain(&d)
+                keep(self, &d)
             reached = self.route(&d, publisher)
         finally:
             msg_unref(msg)
@@ -107,86 +97,6 @@ cdef class Engine:
         if self.journal is not None and self.journal.mark() == self.journal.batch and not self.in_turn and self.wake:
             self.wake()
         return reached
-
-    def owe_retained(self, Session session not None, RetainedCursor cursor not None, int opts, uint32_t subid=0):
-        """Retained messages are to be sent for a subscription just made, RETAIN set (3.1.1: [MQTT-3.3.1-8])."""
-        if not cursor.done:
-            self.forget_retained(session, cursor.topic_filter)
-            if session.backlog is None:
-                session.backlog = []
-            session.backlog.append((cursor, opts, subid))
-
-    def send_retained(self, Session session not None):
-        """As many of them as the client's window and socket take are sent at once, the others as they take more; a
-        session without a connection gets them when it has one."""
-        if session.conn is not None:
-            self.drain(session)
-            self.egress.flush_all()
-
-    def owes_retained(self, Session session not None, bytes topic_filter=None) -> bool:
-        """Whether some are still to be sent, for that subscription or for any."""
-        return session.backlog is not None and (
-            topic_filter is None or any(entry[0].topic_filter == topic_filter for entry in session.backlog))
-
-    def forget_retained(self, Session session not None, bytes topic_filter not None):
-        """What still waits of a subscription's retained messages is not sent: the subscription ends, or is replaced by
-        one that gets them anew."""
-        if session.backlog is not None:
-            session.backlog = [entry for entry in session.backlog if entry[0].topic_filter != topic_filter] or None
-
-    cdef int send_backlog(self, Session s) except -1:
-        """Goes on with retained messages. One that was replaced or removed meanwhile is left out: the subscription has
-        got what came in its place."""
-        cdef RetainedCursor cursor
-        cdef Msg* msg
-        cdef uint32_t looks = BACKLOG_PER_TURN
-        while s.backlog and self.retained is not None:
-            cursor, opts, subid = s.backlog[0]
-            while not cursor.done:
-                if (s.conn is None or s.conn.outbox.pending > self.egress.high_water or s.queued or s.stored
-                        or not s.window_open()):
-                    return 0
-                if looks == 0:
-                    s.conn.go_on_later()
-                    return 0
-                msg = cursor.next(&looks)
-                if msg != NULL:
-                    self.send_one_retained(s, msg, opts, subid)
-            s.backlog.pop(0)
-            if s.sid:
-                self.policy.on_retained_sent(s, cursor.topic_filter, opts, subid)
-        s.backlog = None
-        return 0
-
-    cdef int send_one_retained(self, Session s, Msg* msg, uint8_t opts, uint32_t subid) except -1:
-        cdef uint8_t granted = opts & OPT_QOS
-        cdef uint8_t qos = max(msg.qos, granted) if s.zone.upgrade_qos else min(msg.qos, granted)
-        cdef Msg* own
-        if self.outlived(msg):
-            return 0
-        if s.sid == 0:
-            return self.deliver_msg(s, msg, qos, 1, subid)
-        own = checked(msg_unstored(msg))
-        try:
-            return self.deliver_msg(s, own, qos, 1, subid)
-        finally:
-            msg_unref(own)
-
-    cdef int overtake(self, Delivery* d, Session s) except -1:
-        """[MQTT-4.6.0-5] A retained message that still waits goes before what is published to its topic now."""
-        cdef RetainedCursor cursor
-        cdef Msg* msg
-        for cursor, opts, subid in list(s.backlog):
-            msg = cursor.fetch(d.topic, d.topic_len)
-            if msg != NULL:
-                self.send_one_retained(s, msg, opts, subid)
-        return 0
-
-    cdef bint outlived(self, Msg* msg) noexcept:
-        """A retained message whose time is over: its own interval, or the retainer's [MQTT-3.3.2-5]."""
-        if msg.flags & (MSG_HAS_EXPIRY | MSG_SYS):
-            return msg_expired(msg, self.now)
-        return self.retained_expiry != 0 and self.now - msg.arrived >= <int64_t>self.retained_expiry * 1000
 
     # -- hooks ------------------------------------------------------------------------------------------------------
 
@@ -374,7 +284,7 @@ cdef class Engine:
         if s is publisher and (r.opts & OPT_NO_LOCAL or (s.version != 5 and s.zone.ignore_loop_deliver)):
             return 0  # [MQTT-3.8.3-3]
         if s.backlog is not None and not self.shared:
-            self.overtake(d, s)
+            overtake(self, d, s)
         if s.zone.upgrade_qos:
             qos = d.qos if d.qos > granted else granted
         else:
@@ -583,17 +493,6 @@ cdef class Engine:
             self.journal.remove(s.sid, entry, msg)
         return 0
 
-    cdef bint must_store(self, const uint8_t* topic, size_t n, bint retain) except? True:
-        """Whether a message of that topic would be stored: it is retained, or some subscriber's session is."""
-        cdef Match* m = self.router.match(topic, n)
-        cdef uint32_t i
-        if m.n_groups or (retain and self.retained is not None):
-            return True
-        for i in range(m.n_plain):
-            if (<Session>m.plain[i].subscriber).sid and m.plain[i].opts & OPT_QOS:
-                return True
-        return False
-
     cdef int deliver_group(self, Delivery* d, Group* group, Session publisher) except -1:
         """Each message of the delivery to one member of a shared group (section 4.8.2)."""
         cdef Delivery one
@@ -633,21 +532,6 @@ cdef class Engine:
             return self.deliver(d, r, None)
         finally:
             self.shared = False
-
-    cdef int redispatch(self, Message message, bytes topic_filter, bytes group) except -1:
-        """A message that a member of a shared group left behind, to another member."""
-        cdef Group* members = self.router.group(topic_filter, len(topic_filter), group, len(group))
-        cdef Msg* msg
-        cdef Delivery d
-        if members == NULL:
-            return self.dropped(None, message.msg, MESSAGES_DROPPED)
-        msg = checked(msg_unstored(message.msg))
-        delivery_of(&d, msg, self.now)
-        d.retain = False
-        try:
-            return self.deliver_member(&d, members, <uint64_t>hash(message.client_id))
-        finally:
-            msg_unref(msg)
 
     # -- bytes out ----------------------------------------------------------------------------------------------------
 
@@ -751,10 +635,10 @@ cdef class Engine:
                     self.send_in_window(s, &q)
             finally:
                 msg_unref(q.msg)
-        if s.stored and not s.paging and s.conn is not None and s.queued < PAGE // 2:
-            self.next_page(s)
+        if s.stored and s.conn is not None:
+            page_in(self, s)
         if s.backlog is not None:
-            self.send_backlog(s)
+            send_backlog(self, s)
         if s.stalled and s.waiting() <= s.zone.max_mqueue_len // 2:
             s.stalled = False
         if s.gated_publishers is not None and not self.gated(s):
@@ -812,241 +696,6 @@ cdef class Engine:
             return 0
         return self.send_msg(s, slot.msg, slot.qos, slot.retain, 1, slot.subid, pid)
 
-    def discard(self, Session s not None):
-        """The session ends: its subscriptions, queue and window are gone, and it is no longer listed. What it leaves
-        of shared subscriptions goes to other members."""
-        s.heirs = [(name.encode(), group.encode()) for name, group, _, _ in self.router.subscriptions(s)
-                   if group is not None]
-        self.router.unsubscribe_all(s)
-        if self.sessions.get(s.client_id) is s:
-            del self.sessions[s.client_id]
-        s.backlog = None
-        self.bequeath(s)
-        if not (s.sid and self.journal is not None and s.heirs and s.stored):
-            self.end_in_store(s)
-        elif not s.paging:
-            self.next_page(s)   # what only the store has is given away as it comes: see `take_page`
-        self.drain(s)
-
-    cdef int bequeath(self, Session s) except -1:
-        """What the session has here leaves it, and goes to other members of its shared subscriptions if it came through
-        one and is not QoS 0: QoS 1 without its PUBACK, and what was not sent. A QoS 2 message that was sent ends here
-        [MQTT-4.8.2-5]."""
-        cdef list left = []
-        cdef dict seen = {}
-        cdef Window* w = &s.window
-        cdef Slot* slot
-        cdef Queue* q
-        cdef Queued* item
-        cdef uint32_t i, k
-        for i in range(w.span):
-            slot = w.slots + ((w.head + i) & (w.cap - 1))
-            if slot.state != SLOT_FREE:
-                self.forget_place(s, slot.entry, slot.msg)
-                if slot.state == WAIT_PUBACK and slot.shared and s.heirs:
-                    left.append(owner_of(wrap(slot.msg), s.heirs, seen))
-        for i in range(s.n_queues):
-            q = s.queues + i
-            for k in range(q.count):
-                item = q.items + ((q.head + k) & (q.cap - 1))
-                self.forget_place(s, item.entry, item.msg)
-                if item.qos and item.shared and s.heirs and not msg_expired(item.msg, self.now):
-                    left.append(owner_of(wrap(item.msg), s.heirs, seen))
-        s.drop_window()
-        s.free_queues()
-        for found in left:
-            if found is not None:
-                self.redispatch(found[0], found[1], found[2])
-        return 0
-
-    cdef int end_in_store(self, Session s) except -1:
-        s.drop_queues()
-        s.heirs = None
-        if s.sid and self.journal is not None:
-            self.journal.loading.pop(s.sid, None)
-            self.journal.end_session(s.sid)
-            s.sid = 0
-        return 0
-
-    # -- the message store --------------------------------------------------------------------------------------------
-
-    def begin_storing(self, Session s not None):
-        """A new session survives restarts from now on."""
-        s.sid = self.journal.new_sid()
-
-    def restore_session(self, Session s not None, uint64_t sid, uint32_t messages, uint32_t in_flight, list awaiting):
-        """A session as the store has it: its messages stay there until its client comes back, but for priorities, which
-        the store does not know."""
-        s.sid = sid
-        s.stored_in_flight = in_flight
-        s.count_stored(<int32_t>messages)
-        for pid in awaiting:
-            s.await_release(pid, <uint32_t>(self.now // 1000))
-        self.sessions[s.client_id] = s
-        if messages and s.zone.mqueue_priorities is not None:
-            self.next_page(s)
-
-    def lay_by(self, Session s not None):
-        """Its client is gone: what is queued for it is read from the store when it comes back."""
-        cdef uint32_t queued = s.queued
-        if s.sid == 0 or queued == 0 or s.paging or s.zone.mqueue_priorities is not None:
-            return
-        s.loaded = s.queues.items[s.queues.head].entry - 1
-        s.free_queues()
-        s.count_stored(<int32_t>queued)
-
-    def restore_message(self, bytes body not None):
-        """A message as the store has it; ValueError when it is damaged."""
-        cdef Msg* msg = get_body(body, len(body), self.journal.wall_offset)
-        cdef Message view
-        if msg == NULL:
-            raise ValueError("a stored message does not have the length it says")
-        view = wrap(msg)
-        msg_unref(msg)
-        return view
-
-    def store_message(self, int table, bytes key not None, Message message not None):
-        """A message as a row of a small table (FACT_DELAYED)."""
-        if self.journal is not None:
-            self.journal.put_message(<uint8_t>table, key, <uint32_t>len(key), message.msg)
-
-    cdef int next_page(self, Session s) except -1:
-        """Asks the store for more of the session's messages."""
-        cdef bint by_priority = s.zone.mqueue_priorities is not None
-        cdef uint8_t in_flight = 0 if s.stored_in_flight == 0 else 2 if by_priority else 1
-        s.paging = True
-        s.stored_since = 0
-        self.journal.loading[s.sid] = s
-        return self.journal.load(s.sid, s.loaded, 0xFFFFFFFF if by_priority else PAGE, in_flight)
-
-    cdef int hear_store(self) except -1:
-        """What the store has to say: commits, pages, and whether its disk takes anything."""
-        cdef Journal journal = self.journal
-        cdef Reply reply
-        cdef bint release = False
-        while journal.next_reply(&reply):
-            if reply.kind == FRAME_COMMITTED:
-                journal.committed = reply.number
-                release = True
-            elif reply.kind == FRAME_PAGE:
-                self.take_page(&reply)
-            elif reply.kind == FRAME_FULL and not journal.full:
-                journal.full = release = True
-                journal.policy.store_full(reply.data[:reply.n].decode())
-            elif reply.kind == FRAME_ROOM:
-                journal.full = False
-                release = True
-                journal.policy.store_has_room()
-        if release:
-            journal.release()
-        return 0
-
-    cdef int take_page(self, Reply* reply) except -1:
-        """Messages of a session: u8 whether these are all, then for each u64 entry, u64 number, u32 subid, u16 packet
-        id, u8 QoS, u8 RETAIN, u8 state, u32 length of the body, and that."""
-        cdef Session s = self.journal.loading.pop(reply.number, None)
-        cdef size_t at = 1
-        cdef uint32_t n = 0, rows = 0
-        if s is None:
-            return 0
-        s.paging = False
-        while at < reply.n:
-            memcpy(&n, reply.data + at + 25, 4)
-            self.take_row(s, reply.data + at, reply.data + at + 29, n)
-            at += 29 + n
-            rows += 1
-        s.stored_in_flight = 0
-        s.count_stored(<int32_t>s.stored_since - <int32_t>s.stored if reply.data[0] else -<int32_t>rows)
-        if s.heirs is not None:
-            self.bequeath(s)
-            if s.stored:
-                self.next_page(s)
-            else:
-                self.end_in_store(s)
-        elif s.conn is not None:
-            self.drain(s)
-        elif s.stored and s.zone.mqueue_priorities is not None:
-            self.next_page(s)
-        return 0
-
-    cdef int take_row(self, Session s, const uint8_t* p, const uint8_t* body, uint32_t n) except -1:
-        cdef Slot slot
-        cdef uint64_t number
-        cdef uint16_t pid
-        cdef Msg* msg = get_body(body, n, self.journal.wall_offset) if n else NULL
-        memset(&slot, 0, sizeof(slot))
-        memcpy(&slot.entry, p, 8)
-        memcpy(&number, p + 8, 8)
-        memcpy(&slot.subid, p + 16, 4)
-        memcpy(&pid, p + 20, 2)
-        slot.qos = p[22]
-        slot.retain = p[23] & 1
-        slot.shared = p[23] >> 1
-        slot.state = p[24]
-        slot.msg = msg
-        slot.sent = -1
-        if msg != NULL:
-            msg.number = number
-            msg.holders = 1
-        if pid:
-            if msg == NULL and slot.state != WAIT_PUBCOMP:
-                return 0
-            return s.window_restore(slot, pid)
-        s.loaded = slot.entry
-        if msg != NULL:
-            s.enqueue(msg, slot.qos, slot.retain, slot.subid, slot.shared, slot.entry)
-            msg_unref(msg)
-        return 0
-
-    # -- retained messages ------------------------------------------------------------------------------------------
-
-    cdef int retain(self, Delivery* d) except -1:
-        """Stores or, with an empty payload, removes the topic's retained message [MQTT-3.3.1-5] [MQTT-3.3.1-6]."""
-        cdef Msg* msg
-        if self.retained is None:
-            return 0
-        if d.payload_len == 0:
-            if self.retained.delete(d.topic[:d.topic_len]) and self.journal is not None and not d.sys:
-                self.journal.delete_fact(FACT_RETAINED, 0, d.topic, d.topic_len)
-            self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
-            return 0
-        if (self.max_retained_payload and d.payload_len > self.max_retained_payload) or (
-                self.max_retained and len(self.retained) >= self.max_retained
-                and self.retained.find(d.topic, d.topic_len) == NULL):
-            self.metrics.v[<int>RETAINED_REFUSED] += 1
-            return 0
-        msg = checked(delivery_msg(d))
-        self.retained.put(msg)
-        self.store_retained(d, msg)
-        self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
-        return 0
-
-    def delete_retained(self, bytes topic not None) -> bool:
-        """Removes a topic's retained message, from the store on disk too; True when it had one."""
-        if self.retained is None or not self.retained.delete(topic):
-            return False
-        self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
-        if self.journal is not None and not topic.startswith(b"$SYS/"):
-            self.journal.delete_fact(FACT_RETAINED, 0, topic, <uint32_t>len(topic))
-            if not self.in_turn and self.wake:
-                self.wake()
-        return True
-
-    def sweep_retained(self, uint32_t budget):
-        """Removes expired retained messages, from the store on disk too, looking at no more than `budget` of them."""
-        cdef bytes topic
-        if self.retained is None:
-            return
-        for topic in self.retained.sweep(self.now, budget, <int64_t>self.retained_expiry * 1000):
-            if self.journal is not None:
-                self.journal.delete_fact(FACT_RETAINED, 0, topic, <uint32_t>len(topic))
-        self.metrics.v[<int>MESSAGES_RETAINED] = len(self.retained)
-
-    cdef int store_retained(self, Delivery* d, Msg* msg) except -1:
-        if self.journal is not None and not d.sys:
-            self.journal.put_message(FACT_RETAINED, d.topic, d.topic_len, msg)
-        return 0
-
 
 cdef int hand_out(Engine e, Delivery* d, Session publisher) except -1:
     """`Engine.route`, whether it is watched or not."""
@@ -1080,12 +729,6 @@ cdef uint64_t payload_bytes(Delivery* d) noexcept:
     return total
 
 
-cdef inline Msg* checked(Msg* msg) except NULL:
-    if msg == NULL:
-        raise MemoryError
-    return msg
-
-
 cdef bint accepts(Session s) noexcept:
     """Connected, not slow, its queue not full."""
     return s.conn is not None and not s.conn.slow and not s.full()
@@ -1094,18 +737,6 @@ cdef bint accepts(Session s) noexcept:
 cdef bint one_by_one(Delivery* d, Recipient* r, Session s) noexcept:
     """A subscriber below a mountpoint, one that is traced, or one for which some packets of the run may be too large."""
     return s.mount is not None or s.traced or (d.count > 1 and d.longest + 5 * r.nids > s.peer_max_packet)
-
-
-cdef tuple owner_of(Message message, list groups, dict seen):
-    """`(message, filter, group)`: the group a member got a message through. One that came through several groups is
-    there as many times, and each time counts for the next of them."""
-    cdef list through = [(name, group) for name, group in groups if topic_matches(name, message.topic)]
-    cdef object key = <size_t>message.msg
-    if not through:
-        return None
-    seen[key] = seen.get(key, -1) + 1
-    name, group = through[seen[key] % len(through)]
-    return message, name, group
 
 
 cdef Msg* with_identifiers(Msg* msg, const uint32_t* ids, uint32_t nids) noexcept nogil:

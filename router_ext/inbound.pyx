@@ -23,8 +23,10 @@ from router_ext.reasons cimport (
     RC_PROTOCOL_ERROR, RC_QOS_NOT_SUPPORTED, RC_QUOTA_EXCEEDED, RC_RECEIVE_MAXIMUM_EXCEEDED, RC_RETAIN_NOT_SUPPORTED,
     RC_SUCCESS, RC_TOPIC_ALIAS_INVALID, RC_TOPIC_NAME_INVALID,
 )
+from router_ext.retaining cimport keep
 from router_ext.router cimport Match
 from router_ext.session cimport Session
+from router_ext.stored cimport must_store
 from router_ext.topic cimport level_count, utf8_valid
 from router_ext.wire cimport frame, shortest
 
@@ -320,7 +322,7 @@ cdef bint store_takes(Channel c, Publish* packet, Journal journal) except? True:
         return True
     if packet.qos == 2 and c.session.is_awaiting(packet.packet_id):
         return True
-    if not in_doubt and not c.engine.must_store(packet.topic, packet.topic_len, packet.retain):
+    if not in_doubt and not must_store(c.engine, packet.topic, packet.topic_len, packet.retain):
         return True
     if c.version == 5 and packet.qos and journal.full:
         acknowledge(c, 0x40 if packet.qos == 1 else 0x50, packet.packet_id, RC_QUOTA_EXCEEDED, 0)
@@ -342,7 +344,7 @@ cdef int forward(Channel c, Publish* packet) except -1:
         if c.engine.hooked(d.topic, d.topic_len):
             return forward_hooked(c, &d)
         if d.retain:
-            c.engine.retain(&d)
+            keep(c.engine, &d)
         return hand_on(c, &d)
     finally:
         if d.msg != NULL:
@@ -362,7 +364,7 @@ cdef int forward_hooked(Channel c, Delivery* d) except -1:
         return 0
     delivery_of(&changed, message.msg, c.engine.now)
     if changed.retain:
-        c.engine.retain(&changed)
+        keep(c.engine, &changed)
     return hand_on(c, &changed)
 
 

@@ -41,6 +41,13 @@ cdef Msg* msg_new(const uint8_t* topic, size_t topic_len, const uint8_t* props, 
                   const uint8_t* payload, size_t payload_len, const uint8_t* client, size_t client_len,
                   uint8_t qos, uint8_t flags, uint32_t expiry, int64_t arrived) noexcept nogil
 cdef Msg* msg_unstored(Msg* m) noexcept nogil
+
+cdef inline Msg* checked(Msg* m) except NULL:
+    """What an allocation gave; MemoryError where that is nothing."""
+    if m == NULL:
+        raise MemoryError
+    return m
+
 cdef void msg_unref(Msg* m) noexcept nogil
 
 cdef inline bint msg_expired(Msg* m, int64_t now) noexcept nogil:

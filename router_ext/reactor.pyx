@@ -13,6 +13,7 @@ from router_ext.epoll cimport (
     EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, epoll_create1, epoll_ctl, epoll_event,
     epoll_wait,
 )
+from router_ext.stored cimport hear_store
 from router_ext.tls cimport TlsTransport
 from router_ext.transport cimport Prelude, Transport
 from router_ext.websocket cimport WebSocketTransport
@@ -202,7 +203,7 @@ cdef class Reactor:
                     self.engine.policy.on_error(source, error)
                 self.engine.egress.pass_on(<Channel>source)
             elif source is self.engine.journal:
-                self.engine.hear_store()
+                hear_store(self.engine)
             else:
                 self.accept_some(<Acceptor>source)
         return 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gevent.event import Event
 
 from emqx_mgmt.broker.durable import DELAYED
+from router_ext.stored import store_message
 
 if TYPE_CHECKING:
     from router_ext.engine import Engine
@@ -38,7 +39,7 @@ class Delayed:
         heappush(self._heap, (monotonic + delay_ms, row, message))
         if self._heap[0][1] is row:
             self.changed.set()
-        self._engine.store_message(DELAYED, row, message)
+        store_message(self._engine, DELAYED, row, message)
 
     def restore(self, rows: Iterable[tuple[bytes, Message]]) -> None:
         """What the store has, in the order of its rows, which is that of time."""

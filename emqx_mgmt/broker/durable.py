@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from gevent.event import Event
 
+import router_ext.retaining as retaining
+from router_ext.bequest import discard
 from router_ext.packets import Will
 from router_ext.session import Session
+from router_ext.stored import begin_storing, restore_message, restore_session
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
@@ -95,7 +98,7 @@ class Durable:
         if not session.is_stored:
             if not session.expiry_interval:
                 return
-            self._engine.begin_storing(session)
+            begin_storing(self._engine, session)
         self._put(session, None)
 
     def will_changed(self, session: Session) -> None:
@@ -112,7 +115,7 @@ class Durable:
         """With it, whether retained messages are still on their way: a restart begins with them again."""
         if self.journal is not None and session.is_stored:
             key = topic.encode()
-            row = (options, subid, True) if self._engine.owes_retained(session, key) else (options, subid)
+            row = (options, subid, True) if retaining.owes(session, key) else (options, subid)
             self.journal.put(SUBSCRIPTION, session.number, key, encode(row))
 
     def afterwards(self, session: Session, call: Callable[[], object]) -> None:
@@ -185,13 +188,13 @@ class Durable:
                     owed.append((sessions[sid], topic, options, subid))
         self._restore_retained(stored, retained)
         for session, topic, options, subid in owed:
-            self._engine.owe_retained(session, retained.search(topic), options, subid)
+            retaining.owe(session, retained.search(topic), options, subid)
         self._broker.delayed.restore(
-            (row, self._engine.restore_message(body)) for _, row, body in stored.rows("delayed"))
+            (row, restore_message(self._engine, body)) for _, row, body in stored.rows("delayed"))
         for sid, session in list(sessions.items()):
             if self._engine.sessions[session.client_id] is not session:
                 del sessions[sid]   # it had ended, but not all that it left had gone to others
-                self._engine.discard(session)
+                discard(self._engine, session)
                 self._broker.sessions_life.persistent -= not session.clean_start
         wills = {sid: decode_will(value) for sid, _, value in stored.rows("will")}
         now = time.time()
@@ -213,7 +216,7 @@ class Durable:
             session = Session(row.client_id, zone_of(row.zone), username=row.username, clean_start=row.clean_start,
                               created_at=row.created_at, expiry_interval=row.expiry_interval)
             count, in_flight = counts.get(sid, (0, 0))
-            self._engine.restore_session(session, sid, count, in_flight, awaiting.get(sid, []))
+            restore_session(self._engine, session, sid, count, in_flight, awaiting.get(sid, []))
             sessions[sid] = session
             self._broker.sessions_life.persistent += not row.clean_start
         return sessions
@@ -221,7 +224,7 @@ class Durable:
     def _restore_retained(self, stored: Stored, retained: RetainedStore) -> None:
         """Oldest first, to the millisecond."""
         assert self.journal is not None
-        messages = [self._engine.restore_message(body) for _, _, body in stored.rows("retained")]
+        messages = [restore_message(self._engine, body) for _, _, body in stored.rows("retained")]
         for message in sorted(messages, key=lambda message: message.arrived):
             if message.expiry is not None and message.arrived + message.expiry * 1000 <= self._broker.now:
                 self.journal.delete(RETAINED, 0, message.topic.encode())

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.timers import Timer
+from router_ext.bequest import discard
 from router_ext.codec import encode_properties
 from router_ext.message import Message
 from router_ext.session import Session
+from router_ext.stored import lay_by
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
@@ -96,7 +98,7 @@ class Sessions:
             self.end(session, "closed")
             return
         self._broker.durable.left(session, will if delay else None, delay)
-        self._engine.lay_by(session)
+        lay_by(self._engine, session)
         self.wait(session, will if delay else None, delay, session.expiry_interval)
 
     def wait(self, session: Session, will: Will | None, delay: float, expiry: float) -> None:
@@ -133,7 +135,7 @@ class Sessions:
                 call()
         if reason in REMOVED:
             self._engine.metrics.count("dropped/session_ended", session.inflight_len + session.mqueue_len)
-        self._engine.discard(session)
+        discard(self._engine, session)
         self.persistent -= not session.clean_start
         self._broker.hooks.run("session.terminated", session, reason)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import gevent
 
+import router_ext.retaining as retaining
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.rounds import next_round
 from router_ext.codec import encode_suback, encode_unsuback
@@ -157,13 +158,13 @@ class Subscribing:
         handling = (options & RETAIN_HANDLING) >> 4
         store = self._broker.engine.retained
         if store is not None and (handling == 0 or (handling == 1 and new)):
-            self._broker.engine.owe_retained(session, store.search(topic_filter), options, subid)
+            retaining.owe(session, store.search(topic_filter), options, subid)
 
     def send_retained(self, session: Session) -> None:
         """Not before SUBACK."""
         engine = self._broker.engine
-        if engine.owes_retained(session):
-            self._broker.durable.afterwards(session, lambda: engine.send_retained(session))
+        if retaining.owes(session):
+            self._broker.durable.afterwards(session, lambda: retaining.send_owed(engine, session))
 
     def restore(self, session: Session, topic: str, options: int, subid: int) -> None:
         """A subscription as the store has it."""
@@ -179,7 +180,7 @@ class Subscribing:
         if not self._router.unsubscribe(topic_filter.encode(), session, group.encode() if group else None):
             return False
         if group is None:
-            self._broker.engine.forget_retained(session, topic_filter.encode())
+            retaining.forget(session, topic_filter.encode())
         self._broker.durable.unsubscribed(session, topic)
         self._broker.hooks.run("session.unsubscribed", session, topic)
         return True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
+import router_ext.retaining as retaining
 from emqx_mgmt.broker.about import datetime_text
 from emqx_mgmt.broker.rounds import next_round
 from emqx_mgmt.manage.errors import Refused
@@ -79,7 +80,7 @@ class Retained:
         deleted = 0
         cursor = store.search(topic_filter.encode())
         while not cursor.done:
-            deleted += sum(self._engine.delete_retained(message.topic.encode()) for message in cursor.take(CHUNK))
+            deleted += sum(retaining.delete(self._engine, message.topic.encode()) for message in cursor.take(CHUNK))
             next_round()
         self._durable.wait(COMMIT_WITHIN)
         return deleted

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import gevent
 
+import router_ext.retaining as retaining
 from emqx_mgmt.broker import Broker
 from router_ext.channel import Channel
 from router_ext.reactor import Reactor
@@ -72,7 +73,7 @@ class Bench:
         while self.now < end:
             self.now = min(end, self.now + step)
             self.broker.tick(self.now, self.reactor.tick(self.now))
-            self.engine.sweep_retained(10_000)
+            retaining.sweep(self.engine, 10_000)
             self.turn()
 
     def open(self, version: int = 5) -> Raw:

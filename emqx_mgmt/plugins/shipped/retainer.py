@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import router_ext.retaining as retaining
 from emqx_mgmt.plugins import Key, Plugin
 from emqx_mgmt.settings.kinds import BYTESIZE, EXPIRY, enum, integer
 
@@ -51,4 +52,4 @@ class Retainer(Plugin):
         engine.retained_expiry = math.ceil(settings["retainer.expiry_interval"])
 
     def sweep(self) -> None:
-        self.host.broker.engine.sweep_retained(SWEEP_BUDGET)
+        retaining.sweep(self.host.broker.engine, SWEEP_BUDGET)

@@ -1,0 +1,147 @@
+"""Retained messages as they are published, and on their way to new subscriptions (MQTT 5.0, section 3.3.1.3)."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from router_ext.delivery cimport delivery_msg
+from router_ext.journal cimport FACT_RETAINED
+from router_ext.message cimport MSG_HAS_EXPIRY, MSG_SYS, Msg, checked, msg_expired, msg_unref, msg_unstored
+from router_ext.metrics cimport MESSAGES_RETAINED, RETAINED_REFUSED
+from router_ext.retained cimport RetainedCursor
+from router_ext.router cimport OPT_QOS
+
+cdef enum:
+    BACKLOG_PER_TURN = 5000     # retained messages looked at for one subscriber
+
+
+cdef int keep(Engine e, Delivery* d) except -1:
+    """Stores or, with an empty payload, removes the topic's retained message [MQTT-3.3.1-5] [MQTT-3.3.1-6]."""
+    cdef Msg* msg
+    if e.retained is None:
+        return 0
+    if d.payload_len == 0:
+        if e.retained.delete(d.topic[:d.topic_len]) and e.journal is not None and not d.sys:
+            e.journal.delete_fact(FACT_RETAINED, 0, d.topic, d.topic_len)
+        e.metrics.v[<int>MESSAGES_RETAINED] = len(e.retained)
+        return 0
+    if (e.max_retained_payload and d.payload_len > e.max_retained_payload) or (
+            e.max_retained and len(e.retained) >= e.max_retained
+            and e.retained.find(d.topic, d.topic_len) == NULL):
+        e.metrics.v[<int>RETAINED_REFUSED] += 1
+        return 0
+    msg = checked(delivery_msg(d))
+    e.retained.put(msg)
+    if e.journal is not None and not d.sys:
+        e.journal.put_message(FACT_RETAINED, d.topic, d.topic_len, msg)
+    e.metrics.v[<int>MESSAGES_RETAINED] = len(e.retained)
+    return 0
+
+
+def delete(Engine e, bytes topic not None) -> bool:
+    """Removes a topic's retained message, from the store on disk too; True when it had one."""
+    if e.retained is None or not e.retained.delete(topic):
+        return False
+    e.metrics.v[<int>MESSAGES_RETAINED] = len(e.retained)
+    if e.journal is not None and not topic.startswith(b"$SYS/"):
+        e.journal.delete_fact(FACT_RETAINED, 0, topic, <uint32_t>len(topic))
+        if not e.in_turn and e.wake:
+            e.wake()
+    return True
+
+
+def sweep(Engine e, uint32_t budget):
+    """Removes expired retained messages, from the store on disk too, looking at no more than `budget` of them."""
+    cdef bytes topic
+    if e.retained is None:
+        return
+    for topic in e.retained.sweep(e.now, budget, <int64_t>e.retained_expiry * 1000):
+        if e.journal is not None:
+            e.journal.delete_fact(FACT_RETAINED, 0, topic, <uint32_t>len(topic))
+    e.metrics.v[<int>MESSAGES_RETAINED] = len(e.retained)
+
+
+def owe(Session session not None, RetainedCursor cursor not None, int opts, uint32_t subid=0):
+    """Retained messages are to be sent for a subscription just made, RETAIN set (3.1.1: [MQTT-3.3.1-8])."""
+    if not cursor.done:
+        forget(session, cursor.topic_filter)
+        if session.backlog is None:
+            session.backlog = []
+        session.backlog.append((cursor, opts, subid))
+
+
+def send_owed(Engine e, Session session not None):
+    """As many of them as the client's window and socket take are sent at once, the others as they take more; a
+    session without a connection gets them when it has one."""
+    if session.conn is not None:
+        e.drain(session)
+        e.egress.flush_all()
+
+
+def owes(Session session not None, bytes topic_filter=None) -> bool:
+    """Whether some are still to be sent, for that subscription or for any."""
+    return session.backlog is not None and (
+        topic_filter is None or any(entry[0].topic_filter == topic_filter for entry in session.backlog))
+
+
+def forget(Session session not None, bytes topic_filter not None):
+    """What still waits of a subscription's retained messages is not sent: the subscription ends, or is replaced by
+    one that gets them anew."""
+    if session.backlog is not None:
+        session.backlog = [entry for entry in session.backlog if entry[0].topic_filter != topic_filter] or None
+
+
+cdef int send_backlog(Engine e, Session s) except -1:
+    """Goes on with retained messages. One that was replaced or removed meanwhile is left out: the subscription has
+    got what came in its place."""
+    cdef RetainedCursor cursor
+    cdef Msg* msg
+    cdef uint32_t looks = BACKLOG_PER_TURN
+    while s.backlog and e.retained is not None:
+        cursor, opts, subid = s.backlog[0]
+        while not cursor.done:
+            if (s.conn is None or s.conn.outbox.pending > e.egress.high_water or s.queued or s.stored
+                    or not s.window_open()):
+                return 0
+            if looks == 0:
+                s.conn.go_on_later()
+                return 0
+            msg = cursor.next(&looks)
+            if msg != NULL:
+                send_one(e, s, msg, opts, subid)
+        s.backlog.pop(0)
+        if s.sid:
+            e.policy.on_retained_sent(s, cursor.topic_filter, opts, subid)
+    s.backlog = None
+    return 0
+
+
+cdef int send_one(Engine e, Session s, Msg* msg, uint8_t opts, uint32_t subid) except -1:
+    cdef uint8_t granted = opts & OPT_QOS
+    cdef uint8_t qos = max(msg.qos, granted) if s.zone.upgrade_qos else min(msg.qos, granted)
+    cdef Msg* own
+    if is_over(e, msg):
+        return 0
+    if s.sid == 0:
+        return e.deliver_msg(s, msg, qos, 1, subid)
+    own = checked(msg_unstored(msg))
+    try:
+        return e.deliver_msg(s, own, qos, 1, subid)
+    finally:
+        msg_unref(own)
+
+
+cdef int overtake(Engine e, Delivery* d, Session s) except -1:
+    """[MQTT-4.6.0-5] A retained message that still waits goes before what is published to its topic now."""
+    cdef RetainedCursor cursor
+    cdef Msg* msg
+    for cursor, opts, subid in list(s.backlog):
+        msg = cursor.fetch(d.topic, d.topic_len)
+        if msg != NULL:
+            send_one(e, s, msg, opts, subid)
+    return 0
+
+
+cdef bint is_over(Engine e, Msg* msg) noexcept:
+    """A retained message whose time is over: its own interval, or the retainer's [MQTT-3.3.2-5]."""
+    if msg.flags & (MSG_HAS_EXPIRY | MSG_SYS):
+        return msg_expired(msg, e.now)
+    return e.retained_expiry != 0 and e.now - msg.arrived >= <int64_t>e.retained_expiry * 1000
