@@ -91,6 +91,7 @@ cdef class Channel(Connection):
     cdef int go_on(self) except -1
     cdef int writable(self) except -1
     cdef int watch(self) except -1
+    cdef void unwatch(self) noexcept
     cdef ssize_t receive(self, uint8_t* p, size_t room) except -2
     cdef int shaken(self) except -1
     cdef int recv_failed(self, ssize_t n) except -1

@@ -9,7 +9,7 @@ from router_ext.acks cimport acknowledgement, put_after_commit, release_acks, re
 from router_ext.alias cimport AliasTable
 from router_ext.acl_cache cimport AclEntry, acl_clear, acl_find, acl_forget, acl_put
 from router_ext.codec cimport decode_raw, encode_connack, encode_disconnect
-from router_ext.epoll cimport EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, epoll_ctl, epoll_event
+from router_ext.epoll cimport EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLIN, EPOLLOUT, epoll_ctl, epoll_event
 from router_ext.inbound cimport publish
 from router_ext.journal cimport Journal
 from router_ext.metrics cimport (
@@ -100,6 +100,11 @@ cdef class Channel(Connection):
             raise OSError(errno, "epoll_ctl")
         self.watching = wanted | 128
         return 0
+
+    cdef void unwatch(self) noexcept:
+        """Closing does not do that while a process that was just forked has a copy of the descriptor."""
+        if self.watching & 128:
+            epoll_ctl(self.poller, EPOLL_CTL_DEL, self.fd, NULL)
 
     cdef int wants_write(self, bint on) except -1:
         return self.watch()
@@ -635,6 +640,7 @@ cdef class Channel(Connection):
             self.transport.close()
             self.transport = None
         if self.fd >= 0:
+            self.unwatch()
             close(self.fd)
             self.fd = -1
         last = self.engine.channels.pop()

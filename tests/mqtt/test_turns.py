@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
+import socket
 
 import gevent
 
 from emqx_mgmt.broker import Broker
+from router_ext.channel import Channel
 from router_ext.hub import not_when_woken, when_woken
 from router_ext.reactor import Reactor
+from tests.mqtt.bench import ADDRESS, Bench
 
 READ = 1
 
@@ -33,3 +37,15 @@ def test_a_turn_comes_before_all_else_that_the_loop_woke_up_for():
     engine.now = 0
     gevent.sleep(0.02)
     assert engine.now == 0
+
+
+def test_a_closed_connection_is_not_polled_while_a_child_process_has_its_descriptor() -> None:
+    """Between fork and exec a child has copies of all descriptors: closing ours does not take them from the poller."""
+    bench = Bench()
+    ours, theirs = socket.socketpair()
+    copy = theirs.dup()
+    channel = Channel(bench.engine, bench.zone, theirs.detach(), ADDRESS, bench.door, bench.reactor.fileno())
+    channel.close("over")
+    ours.sendall(b"late")
+    with ours, copy, select.epoll.fromfd(os.dup(bench.reactor.fileno())) as poller:
+        assert poller.poll(0) == []
