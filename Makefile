@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SOURCES := setup.py pyproject.toml $(wildcard router_ext/*.pyx router_ext/*.pxd)
 
-.PHONY: run test test-kill test-plugins soak lint bench clean
+.PHONY: run test test-kill test-churn test-plugins soak sanitize fuzz lint bench clean build/sanitized
 
 run: $(VENV)/.installed
 	exec $(BIN)/gunicorn wsgi:app
@@ -26,9 +26,39 @@ SOAK_SECONDS ?= 1800
 soak: $(VENV)/.installed-test
 	SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -s tests/soak
 
+# A hundred thousand clients that come, subscribe and go; the ordinary tests have twelve thousand.
+test-churn: $(VENV)/.installed-test
+	CHURN_CYCLES=100000 $(BIN)/python -m pytest tests/load/test_storms.py -k cycles
+
 # Each plugin loaded, unloaded and reloaded a hundred times; the ordinary tests do it twenty times.
 test-plugins: $(VENV)/.installed-test
 	PLUGIN_ROUNDS=100 $(BIN)/python -m pytest tests/plugins -k given_back
+
+# The extension under ASan and UBSan, with counters that guide the fuzzer, in a copy of the sources: what runs there
+# imports it instead of the ordinary one. Anything the sanitizers find ends the process. PYTHONMALLOC: they see bytes objects.
+SANITIZED := build/sanitized
+SANITIZERS = PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	LD_PRELOAD=$$($(BIN)/python -c 'import atheris; print(atheris.path())')/asan_with_fuzzer.so
+IN_SANITIZED = export $(SANITIZERS); cd $(SANITIZED) &&
+
+$(SANITIZED): $(VENV)/.installed-test $(VENV)/.installed-fuzz
+	mkdir -p $@
+	git ls-files -z --cached --others --exclude-standard | tar -c --null -T - | tar -x -C $@
+	cd $@ && EXT_SANITIZE=1 $(CURDIR)/$(BIN)/python setup.py -q build_ext --inplace
+
+# The tests of the core, of the protocol, and of hostile clients over every transport; not those that weigh memory.
+HEAVIER := --deselect tests/core/test_router.py::test_unsubscribing_leaves_nothing_behind
+SANITIZED_TESTS ?= tests/core tests/fuzz tests/mqtt tests/listeners/test_hostile.py
+sanitize: $(SANITIZED)
+	$(IN_SANITIZED) $(CURDIR)/$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(HEAVIER) $(SANITIZED_TESTS)
+
+# Ten minutes for each target; FUZZ_KEEP=keep puts what reached something new into tests/fuzz/corpus.
+FUZZ_SECONDS ?= 600
+FUZZ_KEEP ?=
+fuzz: $(SANITIZED)
+	$(IN_SANITIZED) for target in codec stream websocket; do \
+		$(CURDIR)/$(BIN)/python -m tests.fuzz $$target $(FUZZ_SECONDS) $(FUZZ_KEEP) || exit 1; done
+	$(if $(FUZZ_KEEP),cp $(SANITIZED)/tests/fuzz/corpus/*.hex tests/fuzz/corpus/)
 
 lint: $(VENV)/.installed $(VENV)/.installed-lint
 	PATH="$(CURDIR)/$(BIN):$$PATH"; ruff check . && mypy && cython-lint router_ext

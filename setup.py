@@ -1,6 +1,7 @@
 """Builds the routing core; everything else about the package is in pyproject.toml.
 
-Environment: EXT_SANITIZE=1 (ASan and UBSan), EXT_DEBUG=1 (line tracing), EXT_ANNOTATE=1 (annotated HTML).
+Environment: EXT_SANITIZE=1 (ASan, UBSan, and counters that guide a fuzzer; by clang, for a process that has the
+sanitizers' library preloaded: see `make sanitize`), EXT_DEBUG=1 (line tracing), EXT_ANNOTATE=1 (annotated HTML).
 """
 
 import os
@@ -14,10 +15,10 @@ DEBUG = os.environ.get("EXT_DEBUG") == "1"
 ANNOTATE = os.environ.get("EXT_ANNOTATE") == "1"
 
 compile_args = ["-O1", "-g"] if SANITIZE or DEBUG else ["-O3", "-g0", "-fno-semantic-interposition"]
-link_args = []
 if SANITIZE:
-    compile_args += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
-    link_args += ["-fsanitize=address,undefined"]
+    os.environ |= {"CC": "clang", "LDSHARED": "clang -shared"}
+    compile_args += ["-fsanitize=address,undefined,fuzzer-no-link", "-fno-sanitize-recover=undefined",
+                     "-fno-omit-frame-pointer"]
 
 # By its file name, which needs no development package: Python's own ssl module brings it.
 LIBRARIES = {"tls": ["-l:libssl.so.3", "-l:libcrypto.so.3"]}
@@ -27,7 +28,7 @@ extensions = [
         f"router_ext.{source.stem}",
         [str(source)],
         extra_compile_args=compile_args,
-        extra_link_args=link_args + LIBRARIES.get(source.stem, []),
+        extra_link_args=LIBRARIES.get(source.stem, []),
         define_macros=[("CYTHON_TRACE_NOGIL", "1")] if DEBUG else [],
     )
     for source in sorted(Path("router_ext").glob("*.pyx"))

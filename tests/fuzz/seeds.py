@@ -1,4 +1,4 @@
-"""What fuzzing begins with: the wire vectors, and what earlier runs found to reach code that nothing else reached."""
+"""What fuzzing begins with: wire vectors that reach something of their own, and what earlier runs found."""
 
 from __future__ import annotations
 

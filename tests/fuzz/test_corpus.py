@@ -1,4 +1,4 @@
-"""Every input that fuzzing kept, and the wire vectors as it begins with them, without a fuzzer."""
+"""Every input that fuzzing kept, and every wire vector as an input, without a fuzzer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from tests.fuzz.targets import TARGETS
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_has_to_hold_holds_for_the_corpus(target: str):
     inputs = {*from_vectors(target), *kept(target)}
-    assert len(inputs) > 300
+    assert len(kept(target)) > 100
     for data in inputs:
         TARGETS[target](data)
