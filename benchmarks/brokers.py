@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import socket
 import subprocess
 import tempfile
@@ -87,11 +88,18 @@ class RunningBroker:
             self.process.wait()
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on, all different, and below those that the system gives to outgoing connections: one of the
+    thousands that the loads make could take a port before the broker does."""
+    found: list[int] = []
+    for port in random.sample(range(10_000, 32_768), 100 * count):
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
 
 
 def wait_for_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
@@ -108,7 +116,7 @@ def running(broker: Broker, placement: Placement) -> Iterator[RunningBroker]:
     """The broker, from its first accepted connection to its end."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         directory = Path(name)
-        ports = {use: free_port() for use in PORTS}
+        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         log = directory / "log"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EMQX_", "GUNICORN"))}
         with log.open("wb") as output:

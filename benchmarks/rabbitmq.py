@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from brokers import Placement, RunningBroker, free_port
+from brokers import Placement, RunningBroker, free_ports
 
 SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 CREDENTIALS = ("guest", "guest")
@@ -65,7 +65,7 @@ def rabbitmq(placement: Placement) -> Iterator[RabbitMq]:
     """From its first answer to its end."""
     with tempfile.TemporaryDirectory(prefix="bench-rabbitmq-") as name:
         directory = Path(name)
-        amqp, mqtt, api, distribution, mapper = (free_port() for _ in range(5))
+        amqp, mqtt, api, distribution, mapper = free_ports(5)
         configuration = directory / "rabbitmq.conf"
         configuration.write_text(CONFIGURATION.format(amqp=amqp, mqtt=mqtt, api=api))
         plugins = directory / "plugins"
