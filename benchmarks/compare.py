@@ -5,7 +5,8 @@
     python benchmarks/compare.py one qos1              two loads
     python benchmarks/compare.py --list                the loads, and the generator's arguments for each
 
-Tables, figures (results.json) and plots go to benchmarks/results/. README.md beside this file says how to read them.
+Tables, figures (results.json) and plots go to benchmarks/results/, after an interrupt those of the loads that were
+finished. README.md beside this file says how to read them.
 The exit status is 0, or 1 when this broker gave no result, did not deliver in full or missed a floor, or 2 when
 nothing could be measured.
 """
@@ -122,6 +123,10 @@ def main() -> int:
             print(f"{load.name} is left out: {error}\n")
             failed = True
             continue
+        except KeyboardInterrupt:
+            print(f"Interrupted in {load.name}.\n")
+            failed = True
+            break
         print(report.table(load, measured[load.name]), flush=True)
     print(write_results(options.results, facts, everything))
     print(f"Figures, tables and plots are in {options.results}")
