@@ -111,6 +111,11 @@ def payload(size: int, group: str, curve: str = "") -> Load:
                 probe=max(100, min(20_000, (64 << 20) // size)), curve=curve, x=size)
 
 
+def single(name: str, flags: str) -> Load:
+    return Load(f"{name}-single", f"a message each millisecond, {name}",
+                f"flow --rate 1000 --messages 3000 --nodelay {flags}", Kind.LATENCY, group="transports")
+
+
 def over(name: str, flags: str) -> tuple[Load, ...]:
     """What is asked of a transport: rates, the time of a single message, memory."""
     return (
@@ -120,8 +125,7 @@ def over(name: str, flags: str) -> tuple[Load, ...]:
              probe=20_000),
         Load(f"{name}-fanout100", f"fan-out 1→100 QoS 0, 64 a write, {name}", f"{FAN_OUT} --subs 100 {flags}",
              group="transports", probe=500),
-        Load(f"{name}-single", f"a message each millisecond, {name}",
-             f"flow --rate 1000 --messages 3000 --nodelay {flags}", Kind.LATENCY, group="transports"),
+        single(name, flags),
         Load(f"{name}-idle", f"5,000 idle connections, {name}", f"idle --connections 5000 {flags}", Kind.MEMORY,
              group="transports"),
     )
@@ -147,6 +151,7 @@ LOADS = (
     *(under(condition, load) for condition in Condition if condition.value
       for load in QOS_0 if load.name in ("one", "pairs10", "fanout100")),
     *CURVES,
+    single("tcp", ""),
     *(load for name, flags in TRANSPORTS.items() for load in over(name, flags)),
 )
 BY_NAME = {load.name: load for load in LOADS}

@@ -64,6 +64,7 @@ class Node:
             response_topic_prefix=settings["mqtt.response_topic_prefix"],
             shared_strategy=settings["broker.shared_subscription_strategy"],
         )
+        self.broker.engine.egress.limit(settings["mqtt.max_outbox_size"], settings["mqtt.max_total_outbox_size"])
         self.broker.engine.shared_dispatch_ack = settings["broker.shared_dispatch_ack_enabled"]
         self.retained = self.broker.engine.retained = RetainedStore()
         self.plugins = Plugins(settings, self.broker, self.store, self.listeners)

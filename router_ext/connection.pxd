@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.flag cimport flag
-from router_ext.metrics cimport Metrics
+from router_ext.metrics cimport Metric, Metrics
 from router_ext.outbox cimport Outbox
 from router_ext.transport cimport Transport
 
@@ -36,7 +36,7 @@ cdef class Connection:
     cdef int block(self, size_t sent) except -1
     cdef int unblock(self) except -1
     cdef bint stalls(self, int64_t now) except? True
-    cdef int turn_slow(self) except -1
+    cdef int turn_slow(self, Metric why) except -1
     cdef bint held_back(self) noexcept
     cdef int discard_output(self) except -1
     cdef int after_commit(self, uint8_t first_byte, uint16_t pid, uint64_t batch) except -1
@@ -53,10 +53,10 @@ cdef class Egress:
     cdef uint32_t turn                  # counts turns
     cdef size_t unflushed               # bytes queued since the last flush
     cdef public size_t pending          # bytes in all outboxes
-    cdef public size_t high_water       # an outbox above it gets nothing from its session's queue
+    cdef readonly size_t high_water       # an outbox above it gets nothing from its session's queue
     cdef readonly size_t pause_at       # an outbox above it pauses those who fill it, until a quarter of it is left
-    cdef public size_t hard_limit       # an outbox above it makes its subscriber slow at once
-    cdef public size_t budget           # of all outboxes of blocked connections together
+    cdef readonly size_t hard_limit       # an outbox above it makes its subscriber slow at once
+    cdef readonly size_t budget           # of all outboxes of blocked connections together
     cdef public size_t slow_min_bytes
     cdef public int64_t slow_window     # ms
     cdef public int64_t patience        # ms, where most subscribers stall at the same time

@@ -3,7 +3,7 @@
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdlib cimport free, realloc
 
-from router_ext.metrics cimport BYTES_SENT
+from router_ext.metrics cimport BYTES_SENT, SLOW_OUTBOX_FULL, SLOW_OUTBOXES_FULL, SLOW_STALLED, Metric
 from router_ext.outbox cimport outbox_free, outbox_put, outbox_send
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -15,9 +15,8 @@ cdef enum:
     WRITE_THROUGH = 4096    # from this size on bytes go to an idle socket without a copy
     FLUSH_AT = 65536        # an outbox this full is written at once: its bytes are still in the cache
     FLUSH_ALL_AT = 2097152  # so many bytes not yet written end the collecting
-    PAUSE_TOGETHER = 67108864   # what blocked connections may hold together before publishers pause,
-    PAUSE_LEAST = 65536         # and the share of each
-    PAUSE_MOST = 8388608
+    HIGH_WATER = 1048576
+    PAUSE_LEAST = 65536     # what a blocked connection may always hold before publishers pause for it
 
 
 cdef class Connection:
@@ -143,8 +142,9 @@ cdef class Connection:
         """It may not read because it cannot write: this end does not read what it sends."""
         return False
 
-    cdef int turn_slow(self) except -1:
+    cdef int turn_slow(self, Metric why) except -1:
         self.slow = True
+        self.egress.metrics.v[<int>why] += 1
         return self.drained()
 
     cdef int discard_output(self) except -1:
@@ -160,19 +160,23 @@ cdef class Connection:
 
 cdef class Egress:
 
-    def __init__(self, Metrics metrics not None, *, size_t high_water=1 << 20, size_t hard_limit=1 << 24,
-                 size_t budget=1 << 29, size_t slow_min_bytes=16384, int64_t slow_window=300, int64_t patience=1000):
-        """Limits in bytes of one outbox, the budget in bytes of all; a subscriber is slow when its socket takes less
-        than `slow_min_bytes` in `slow_window` milliseconds, or in `patience` when most of them stall."""
+    def __init__(self, Metrics metrics not None, *, size_t slow_min_bytes=16384, int64_t slow_window=300,
+                 int64_t patience=1000):
+        """A subscriber is slow when its socket takes less than `slow_min_bytes` in `slow_window` milliseconds, or in
+        `patience` when most of them stall."""
         self.metrics = metrics
-        self.high_water = high_water
-        self.hard_limit = hard_limit
-        self.budget = budget
         self.slow_min_bytes = slow_min_bytes
         self.slow_window = slow_window
         self.patience = patience
         self.failures = []
         self.blocked = set()
+        self.limit(1 << 24, 1 << 29)
+
+    def limit(self, size_t one, size_t together):
+        """How many bytes may wait for one socket that is full, and for all of them; from 128 KiB on."""
+        self.hard_limit = one
+        self.high_water = min(<size_t>HIGH_WATER, one // 2)
+        self.budget = together
         self.share()
 
     def __dealloc__(self):
@@ -185,7 +189,7 @@ cdef class Egress:
         self.pending += n
         self.unflushed += n
         if c.blocked and c.outbox.pending > self.hard_limit and not c.slow:
-            c.turn_slow()
+            c.turn_slow(SLOW_OUTBOX_FULL)
         if not c.dirty:
             if self.count == self.cap:
                 cap = self.cap * 2 if self.cap else 64
@@ -262,8 +266,8 @@ cdef class Egress:
 
     cdef int share(self) except -1:
         """How much each blocked connection may hold before those who fill it pause."""
-        cdef size_t one = PAUSE_TOGETHER // (<size_t>len(self.blocked) + 1)
-        self.pause_at = max(<size_t>PAUSE_LEAST, min(<size_t>PAUSE_MOST, one))
+        cdef size_t one = self.budget // 8 // (<size_t>len(self.blocked) + 1)
+        self.pause_at = max(<size_t>PAUSE_LEAST, min(self.hard_limit // 2, one))
         return 0
 
     def judge(self, int64_t now):
@@ -284,19 +288,20 @@ cdef class Egress:
         stalled = [c for c in list(self.blocked) if not (<Connection>c).slow and (<Connection>c).stalls(now)]
         for c in stalled:
             if now - c.stalled_since >= (self.slow_window if 2 * <size_t>len(stalled) <= writing else self.patience):
-                c.turn_slow()
+                c.turn_slow(SLOW_STALLED)
         for c in self.blocked:
             held += c.outbox.cap
         if held > self.budget:
             self.relieve(held)
 
     cdef int relieve(self, size_t held) except -1:
-        """The node's outboxes together take too much: the fullest get no more QoS 0 until they have emptied."""
+        """The node's outboxes together take too much: the fullest get no more QoS 0 until they have emptied, and where
+        those that get none already take it all, nobody whose socket is full does."""
         cdef Connection c
         for c in sorted(self.blocked, key=lambda connection: -connection.send_pend):
             if held <= self.budget:
                 break
-            held -= c.outbox.cap
             if not c.slow:
-                c.turn_slow()
+                held -= min(held, c.outbox.cap)
+                c.turn_slow(SLOW_OUTBOXES_FULL)
         return 0

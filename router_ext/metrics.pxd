@@ -57,6 +57,9 @@ cdef enum Metric:
     PUBLISHERS_PAUSED
     AWAITING_REL_EXCEEDED
     RETAINED_REFUSED
+    SLOW_STALLED
+    SLOW_OUTBOX_FULL
+    SLOW_OUTBOXES_FULL
     CONNACK_ERROR          # from here on, those that v3.2 added
     CONNACK_AUTH_ERROR
     PUBLISH_ERROR

@@ -12,7 +12,7 @@ from router_ext.zone cimport Zone
 cdef class Acceptor:
     cdef readonly int fd             # a listening socket, owned by the caller
     cdef readonly Zone zone
-    cdef readonly object listener    # has admit(address), closed(reason), exhausted() and handshake_timeout (ms)
+    cdef readonly object listener    # has admit(address), closed(reason), exhausted(), hurried() and handshake_timeout (ms)
     cdef readonly TlsContext tls     # None: not encrypted; may be replaced while running
     cdef readonly WebSocketLimits websocket     # None: MQTT without frames
     cdef readonly object read_proxy_header      # see Prelude; None: clients connect directly

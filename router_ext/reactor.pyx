@@ -223,10 +223,13 @@ cdef class Reactor:
     cdef int accept_some(self, Acceptor a) except -1:
         cdef sockaddr_storage address
         cdef socklen_t length
-        cdef int fd, _i
-        for _i in range(ACCEPTS):
+        cdef int fd, i
+        for i in range(ACCEPTS):
             if a.over_rate(self.engine.now):
-                return self.pause(a)
+                if i == 0:  # or else the poller tells whether one more waits
+                    self.pause(a)
+                    a.listener.hurried()
+                return 0
             length = sizeof(address)
             fd = accept4(a.fd, <sockaddr*>&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:

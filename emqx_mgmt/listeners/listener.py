@@ -107,6 +107,10 @@ class Listener:
         self.shortages += 1
         self.count("emfile")
 
+    def hurried(self) -> None:
+        """More connections wait than `max_conn_rate` allows: accepting pauses."""
+        self.count("max_conn_rate")
+
     def count(self, reason: str) -> None:
         self.shutdown_count[reason] = self.shutdown_count.get(reason, 0) + 1
 

@@ -61,10 +61,11 @@ def listener(settings: Settings, protocol: str, name: str, key: str) -> Listener
         made.tls = tls_options(settings, key, development_directory(Path(settings["node.data_dir"])))
     if protocol in FRAMED:
         made.websocket = websocket(settings, key)
+    if made.is_mqtt or made.is_https:
+        made.max_conn_rate = settings[f"{key}.max_conn_rate"]
     if made.is_mqtt:
         made.zone = settings[f"{key}.zone"]
         made.guard = guard(settings, key)
-        made.max_conn_rate = settings[f"{key}.max_conn_rate"]
         made.handshake_timeout = int(settings[f"{key}.handshake_timeout"] * 1000)
     else:
         made.guard = Guard(per_address=settings[f"{key}.max_clients_per_address"])

@@ -22,7 +22,6 @@ _master = current_or_exit()
 wsgi_app = "emqx_mgmt.server.application:application()"
 worker_class = "emqx_mgmt.server.worker.Worker"
 workers = 1
-worker_connections = max([row.max_conns for row in _master.http], default=1)
 bind = _master.http_addresses
 max_requests = 0
 control_socket_disable = True
@@ -32,15 +31,18 @@ proc_name = _master.settings["node.name"]
 # The watchdog for a loop that is stuck; and how long HTTP requests may take to finish after TERM.
 timeout = 30
 graceful_timeout = 15
-keepalive = 75
+keepalive = 1  # only that there is such a thing: how long is the worker's to say
 
 limit_request_line = LONGEST_REQUEST_LINE
-limit_request_fields = 100
-limit_request_field_size = 8190
 
 
 def post_worker_init(worker: Any) -> None:
     worker.start_node()
+
+
+def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:
+    if resp is not None:
+        worker.answered(resp)
 
 
 def worker_exit(arbiter: Any, worker: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,43 @@ from gevent.socket import socket as gevent_socket
 from emqx_mgmt.listeners import Listener
 
 Serve = Callable[[Listener, Any, Any, Any], None]
+PAUSE_S = 0.1
+
+
+class PacedServer(StreamServer):
+    """Accepts no more connections than the listener's rate allows, as MQTT listeners do: a bucket that holds a tenth of
+    a second's. The others wait in the kernel."""
+
+    max_accept = 1  # of those that the poller tells of
+
+    def __init__(self, listener: Listener, sock: Any, handle: Callable[[Any, Any], None]) -> None:
+        super().__init__(sock, handle=handle, spawn=Pool(listener.max_conns))
+        self._listener = listener
+        self._tokens = 0.0
+        self._refilled = 0.0
+
+    def do_read(self) -> Any:
+        if not self.over_rate(time.monotonic()):
+            return super().do_read()
+        self._listener.hurried()
+        self.stop_accepting()
+        gevent.spawn_later(PAUSE_S, self.go_on)
+        return None
+
+    def over_rate(self, now: float) -> bool:
+        rate = self._listener.max_conn_rate
+        if rate == 0:
+            return False
+        self._tokens = min(max(1.0, rate * 0.1), self._tokens + (now - self._refilled) * rate)
+        self._refilled = now
+        if self._tokens < 1.0:
+            return True
+        self._tokens -= 1.0
+        return False
+
+    def go_on(self) -> None:
+        if self.started:
+            self.start_accepting()
 
 
 class HttpsServer:
@@ -30,7 +68,7 @@ class HttpsServer:
         self._context = listener.tls.http_context()
         sock = gevent_socket(listener.sock.family, listener.sock.type, fileno=listener.sock.detach())
         self.sock = listener.sock = sock
-        self._server = StreamServer(sock, handle=self._shake, spawn=Pool(listener.max_conns))
+        self._server = PacedServer(listener, sock, self._shake)
 
     def renew(self) -> None:
         """Connections from now on get what is in the files."""

@@ -14,16 +14,27 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import gevent
 from gunicorn import util
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
+from emqx_mgmt.broker.periodic import Periodic
 from emqx_mgmt.listeners import Listener, close_listeners
 from emqx_mgmt.server.application import running_node
 from emqx_mgmt.server.control import ControlServer
 from emqx_mgmt.server.https import HttpsServer
+from emqx_mgmt.server.log import BOUNDED, PERIOD_S
 from emqx_mgmt.server.master import Master, current
 
 log = logging.getLogger(__name__)
 
+# What ended a request, by what gunicorn's parser raised, and by the status of the answer.
+REFUSALS = {
+    LimitRequestLine: "header_too_large",
+    LimitRequestHeaders: "header_too_large",
+    ParseException: "bad_request",
+    ssl.SSLError: "tls_error",
+}
+ANSWERS = {408: "body_timeout", 413: "body_too_large"}
 COLLECT_AFTER = (50_000, 20, 100)  # allocations, young collections, middle collections
 
 
@@ -68,7 +79,15 @@ class Worker(GeventWorker):
         self.row_of[gevent.getcurrent()] = row
         super().handle(listener, client, addr)
 
+    def take_limits(self) -> None:
+        """gunicorn's own are read from its file, which comes before the settings are read again at HUP."""
+        settings = current().settings
+        self.cfg.set("limit_request_fields", settings["management.max_headers"])
+        self.cfg.set("limit_request_field_size", settings["management.max_header_size"])
+        self.worker_connections = max([row.max_conns for row in current().http], default=1)
+
     def run(self) -> None:
+        self.take_limits()
         http, https = current().http, current().https
         self.rows = {row.sock.getsockname()[:2]: row for row in http if row.sock}
         self.row_of: WeakKeyDictionary[Any, Listener] = WeakKeyDictionary()  # by greenlet; none for the control socket
@@ -81,7 +100,10 @@ class Worker(GeventWorker):
             running_node().renewal.watch(server.listener, server.renew)
         control = ControlServer(Path(current().settings["node.data_dir"]), super().handle)
         control.start()
+        told = Periodic(PERIOD_S, BOUNDED.tell)
+        told.start()
         super().run()
+        told.stop()
         control.stop()
         for server in self.secured:
             server.stop()
@@ -95,18 +117,31 @@ class Worker(GeventWorker):
         try:
             return super().handle_request(listener_name, req, sock, addr)
         except TimeoutError:
-            if row := self.row_of.get(gevent.getcurrent()):
-                row.count("send_timeout")
+            self.count("send_timeout")
             raise ConnectionResetError(errno.ECONNRESET, "the client stalled") from None
         finally:
             sock.settimeout(None)
+
+    def answered(self, response: Any) -> None:
+        self.count(ANSWERS.get(response.status_code))
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        self.count(next((word for kind, word in REFUSALS.items() if isinstance(exc, kind)), None))
+        super().handle_error(req, client, addr, exc)
+
+    def count(self, reason: str | None) -> None:
+        """Of the connection that the current greenlet serves; None is no reason."""
+        row = self.row_of.get(gevent.getcurrent())
+        if reason is not None and row is not None:
+            row.count(reason)
 
     def timeout_ctx(self) -> gevent.Timeout:
         """Around the head of each request: a client that sends it byte by byte gains nothing. Before a second one, the
         connection may also be idle, but not while the worker stops: it waits for all of them."""
         greenlet = gevent.getcurrent()
         if greenlet in self.kept:
-            self.idle[greenlet] = gevent.Timeout(self.cfg.keepalive if self.alive else 0, False)
+            idle_s = current().settings["management.keepalive_timeout"] if self.alive else 0
+            self.idle[greenlet] = gevent.Timeout(idle_s, False)
             return self.idle[greenlet]
         self.kept.add(greenlet)
         return HeadTimeout(current().settings["management.header_timeout"], self.row_of.get(greenlet))

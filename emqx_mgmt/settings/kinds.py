@@ -161,6 +161,18 @@ def parse_bytesize(text: str) -> int:
     return int(match[1]) * BYTE_UNITS[match[2]]
 
 
+def bytesize(low: int) -> Kind:
+    """A size of `low` bytes or more."""
+
+    def parse(text: str) -> int:
+        size = parse_bytesize(text)
+        if size < low:
+            raise ValueError(f"must be {low} bytes or more")
+        return size
+
+    return Kind("bytesize", parse)
+
+
 def parse_endpoint(text: str) -> Endpoint | None:
     """`1883`, `127.0.0.1:1883`, `[::1]:1883`; None for `0` and `off`."""
     if text in ("off", "0"):

@@ -100,6 +100,15 @@ def http_keys(listener: str, doc: str, *, endpoint: str, acceptors: str) -> list
     ]
 
 
+def https_keys(listener: str, *, acceptors: str) -> list[Key]:
+    return [
+        *http_keys(listener, "The same over TLS", endpoint="off", acceptors=acceptors),
+        Key(f"{listener}.max_conn_rate", integer(), "200",
+            "Connections accepted in a second, the others wait; 0 for all."),
+        *tls_keys(listener),
+    ]
+
+
 MQTT_LISTENERS = [
     *mqtt_keys("tcp", "An MQTT listener: port, address and port, or off.",
                endpoint={"external": "0.0.0.0:1883", "internal": "127.0.0.1:11883"}, acceptors="8",
@@ -118,9 +127,7 @@ MQTT_LISTENERS = [
 ]
 HTTP_LISTENERS = [
     *http_keys("management.listener.http", "The REST API for applications", endpoint="8080", acceptors="2"),
-    *http_keys("management.listener.https", "The same over TLS", endpoint="off", acceptors="2"),
-    *tls_keys("management.listener.https"),
+    *https_keys("management.listener.https", acceptors="2"),
     *http_keys("dashboard.listener.http", "The dashboard", endpoint="18083", acceptors="4"),
-    *http_keys("dashboard.listener.https", "The same over TLS", endpoint="off", acceptors="4"),
-    *tls_keys("dashboard.listener.https"),
+    *https_keys("dashboard.listener.https", acceptors="4"),
 ]

@@ -18,6 +18,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     env["EMQX_ZONE__EXTERNAL__IDLE_TIMEOUT"] = "2s"
     env["EMQX_MANAGEMENT__HEADER_TIMEOUT"] = "2s"
     env["EMQX_MANAGEMENT__BODY_TIMEOUT"] = "2s"
+    env["EMQX_MANAGEMENT__SEND_TIMEOUT"] = "2s"
     env["EMQX_MANAGEMENT__CORS_ORIGINS"] = "https://console.example.org"
     env["EMQX_LISTENER__WS__EXTERNAL__MAX_CONTROL_RATE"] = "20"
     env["EMQX_LISTENER__WS__EXTERNAL__MAX_FRAME_SIZE"] = "1MB"

@@ -17,6 +17,7 @@ from tests.broker_process import wait_until
 from tests.listeners.secured import CONNECT, CONNECT_OK, PINGREQ, PINGRESP, Secured
 from tests.listeners.transports import frame, upgrade
 
+AUTHORIZED = b"Authorization: Basic " + base64.b64encode(b"tester:tester-secret") + b"\r\n"
 PING, CLOSE, BINARY, TEXT = 0x89, 0x88, 0x82, 0x81
 
 
@@ -167,10 +168,15 @@ def test_no_extension_is_agreed_to(secured):
         assert b"extensions" not in sock.recv(4096).lower()
 
 
-def http(secured: Secured, scheme: str) -> socket.socket:
+def http(secured: Secured, scheme: str, receive_buffer: int = 0) -> socket.socket:
+    sock = socket.socket()
+    sock.settimeout(15)
+    if receive_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    sock.connect(("127.0.0.1", secured.https if scheme == "https" else secured.broker.api_port))
     if scheme == "https":
-        return secured.tls(secured.https)
-    return socket.create_connection(("127.0.0.1", secured.broker.api_port), timeout=15)
+        return secured.certificates.context().wrap_socket(sock, server_hostname="localhost")
+    return sock
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -184,10 +190,10 @@ def test_a_slow_http_head_is_cut_off(secured, scheme):
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_byte_of_a_body_now_and_then_buys_no_time(secured, scheme):
-    credentials = base64.b64encode(b"tester:tester-secret").decode()
+    before = secured.ended(f"{scheme}:management", "body_timeout")
     with http(secured, scheme) as sock:
-        sock.sendall(f"POST /api/v3/mqtt/publish HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credentials}\r\n"
-                     "Content-Length: 1000\r\n\r\n".encode())
+        sock.sendall(b"POST /api/v3/mqtt/publish HTTP/1.1\r\nHost: x\r\n" + AUTHORIZED +
+                     b"Content-Length: 1000\r\n\r\n")
         sock.settimeout(0.3)
         answer = b""
         deadline = time.monotonic() + 20
@@ -196,6 +202,30 @@ def test_a_byte_of_a_body_now_and_then_buys_no_time(secured, scheme):
             with contextlib.suppress(TimeoutError):
                 answer = sock.recv(4096)
         assert answer.startswith(b"HTTP/1.1 408 ")
+    wait_until(lambda: secured.ended(f"{scheme}:management", "body_timeout") == before + 1)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_who_does_not_read_answers_is_cut_off(secured, scheme):
+    """Asks again and again, for more than sockets hold."""
+    before = secured.ended(f"{scheme}:management", "send_timeout")
+    request = b"GET /api-spec.json HTTP/1.1\r\nHost: x\r\n" + AUTHORIZED + b"\r\n"
+    with http(secured, scheme, receive_buffer=4096) as sock:
+        sock.sendall(request * 200)
+        wait_until(lambda: secured.ended(f"{scheme}:management", "send_timeout") == before + 1, 20)
+        with contextlib.suppress(OSError):
+            to_the_end(sock)
+
+
+def test_bad_http_requests_are_counted_and_do_not_fill_the_log(secured):
+    before = secured.ended("http:management", "bad_request")
+    lines = secured.broker.stderr.count("Invalid request")
+    for _ in range(200):
+        with http(secured, "http") as sock:
+            sock.sendall(b"nonsense\r\n\r\n")
+            assert to_the_end(sock).startswith(b"HTTP/1.1 400 ")
+    wait_until(lambda: secured.ended("http:management", "bad_request") == before + 200)
+    assert 0 < secured.broker.stderr.count("Invalid request") - lines <= 60  # 20 in ten seconds
 
 
 def test_half_a_handshake_with_https_is_cut_off_and_counted(secured):

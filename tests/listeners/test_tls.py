@@ -166,6 +166,34 @@ def test_client_certificates(tls):
         assert "CN=device-7" in row["peercert"]
 
 
+def mosquitto_pub(tls: Configured, *options: str) -> int:
+    command = ["mosquitto_pub", "-h", "localhost", "-p", str(tls.ports["strict"]), "--cafile", tls.made.ca,
+               "-t", "from/mosquitto", "-m", "hello", "-q", "1", *options]
+    return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode
+
+
+def test_mosquitto_with_a_client_certificate_and_a_revoked_one(tls):
+    before = tls.ended("strict", "handshake_failed")
+    client, stolen = str(tls.directory / "client.pem"), str(tls.directory / "stolen.pem")
+    with tls.open("plain") as reader:
+        reader.sendall(CONNECT + b"\x82\x13\0\1\0\x0efrom/mosquitto\0")
+        assert read(reader, 9) == CONNECT_OK + b"\x90\x03\0\1\0"
+        assert mosquitto_pub(tls, "--cert", client, "--key", client) == 0
+        assert read(reader, 23) == b"\x30\x15\0\x0efrom/mosquittohello"
+        assert mosquitto_pub(tls, "--cert", stolen, "--key", stolen) != 0
+        assert mosquitto_pub(tls) != 0
+        wait_until(lambda: tls.ended("strict", "handshake_failed") == before + 2)
+        reader.sendall(PINGREQ)
+        assert read(reader, 2) == PINGRESP  # and not a second message
+
+
+def read(sock: ssl.SSLSocket, count: int) -> bytes:
+    data = b""
+    while len(data) < count and (more := sock.recv(count - len(data))):
+        data += more
+    return data
+
+
 def test_a_whole_certificate_as_user_name(tls):
     with tls.open("crt", tls.context("client")) as sock:
         sock.sendall(CONNECT)
@@ -287,6 +315,24 @@ def test_connections_beyond_the_rate_wait(tls):
     for _ in range(12):
         assert tls.admits("rate", tls.context())
     assert time.monotonic() - began > 1.0
+
+
+def test_https_connections_beyond_the_rate_wait(start_broker, tmp_path):
+    made = certificates(tmp_path)
+    (port,) = free_ports(1)
+    broker = start_broker({"EMQX_MANAGEMENT__LISTENER__HTTPS": f"127.0.0.1:{port}",
+                           "EMQX_MANAGEMENT__LISTENER__HTTPS__CERTFILE": made.server,
+                           "EMQX_MANAGEMENT__LISTENER__HTTPS__MAX_CONN_RATE": "10"})
+    began = time.monotonic()
+    for _ in range(15):
+        with made.context().wrap_socket(socket.create_connection(("127.0.0.1", port), timeout=20),
+                                        server_hostname="localhost") as sock:
+            sock.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
+    assert time.monotonic() - began >= 1.0
+    (node,) = broker.api("GET", "/listeners/").json()
+    (row,) = [row for row in node["listeners"] if row["protocol"] == "https:management"]
+    assert dict(row["shutdown_count"])["max_conn_rate"] > 0
 
 
 def test_the_store_process_is_not_told_the_settings(tls):

@@ -100,6 +100,7 @@ def test_a_subscriber_that_stops_reading_costs_the_others_nothing_and_its_losses
         assert row["mqueue_dropped"] > 0
         counted = metrics(busy)
         assert counted["dropped/slow_subscriber"] == row["mqueue_dropped"]
+        assert (counted["connections/slow/stalled"], counted["connections/slow/outbox_full"]) == (1, 0)
         assert session(busy, "reader")["mqueue_dropped"] == 0
         shown = gauges(busy)
         assert (shown["emqx_slow_connections"], shown["emqx_blocked_connections"]) == (1, 1)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.broker_process import BrokerProcess, wait_until
 from tests.load.client import Client, packet, publish_packet, text
-from tests.load.rows import session, shutdown_count
+from tests.load.rows import metrics, session, shutdown_count
 
 pytestmark = pytest.mark.timeout(90)
 ZONE = "EMQX_ZONE__EXTERNAL__"
@@ -32,6 +32,7 @@ def test_connections_beyond_the_rate_wait(start_broker: Callable[..., BrokerProc
         assert time.monotonic() - started >= 1.0
     with Client(broker.internal_port) as other:
         assert other.connect("other") == 0
+    assert shutdown_count(broker)["max_conn_rate"] > 0
 
 
 def test_publish_limit_pauses_and_loses_nothing(start_broker: Callable[..., BrokerProcess]) -> None:
@@ -112,6 +113,39 @@ def test_force_shutdown_of_an_outbox(start_broker: Callable[..., BrokerProcess])
             publisher.send(flood)
         count_of(broker, "force_shutdown")
         publisher.ping()
+
+
+def flood_itself(client: Client, name: str) -> None:
+    """Publishes to itself more than sockets hold, and does not read; nobody is paused for himself."""
+    assert client.connect(name) == 0
+    client.subscribe(name)
+    client.send(publish_packet(name, bytes(1000)) * 12_000)
+
+
+def test_an_outbox_beyond_its_limit_takes_no_more_qos0(start_broker: Callable[..., BrokerProcess]) -> None:
+    broker = start_broker({"EMQX_MQTT__MAX_OUTBOX_SIZE": "256KB"})
+    with Client(broker.mqtt_port, receive_buffer=4096) as stalled:
+        flood_itself(stalled, "stalled")
+        wait_until(lambda: metrics(broker)["connections/slow/outbox_full"] == 1, 10)
+        wait_until(lambda: metrics(broker)["dropped/slow_subscriber"] > 0, 10)
+        (row,) = broker.api("GET", "/connections/stalled?_fields=extended").json()
+        assert row["is_slow"]
+        assert 256 << 10 < row["send_pend"] < 512 << 10
+
+
+def test_outboxes_beyond_their_limit_together_take_no_more_qos0(start_broker: Callable[..., BrokerProcess]) -> None:
+    broker = start_broker({"EMQX_MQTT__MAX_TOTAL_OUTBOX_SIZE": "1MB"})
+    with ExitStack() as stack:
+        for number in range(3):
+            flood_itself(stack.enter_context(Client(broker.mqtt_port, receive_buffer=4096)), f"stalled-{number}")
+        wait_until(lambda: metrics(broker)["connections/slow/outboxes_full"] > 0, 10)
+        wait_until(lambda: metrics(broker)["dropped/slow_subscriber"] > 0, 10)
+        assert metrics(broker)["connections/slow/outbox_full"] == 0
+        other = stack.enter_context(Client(broker.mqtt_port))
+        assert other.connect("other") == 0
+        other.subscribe("t")
+        other.publish("t", b"x")
+        assert other.next_publish().payload == b"x"
 
 
 def test_inflight_and_subscription_limits_are_shown(start_broker: Callable[..., BrokerProcess]) -> None:

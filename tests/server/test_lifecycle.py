@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from tests.broker_process import BrokerProcess, has_ended, wait_until
 
@@ -82,6 +83,15 @@ def test_hup_changes_what_a_listener_allows(configured):
     path.write_text("listener.tcp.external.max_connections = 7\n")
     broker.signal(signal.SIGHUP)
     wait_until(lambda: listener(broker, "mqtt:tcp", broker.mqtt_port)["max_conns"] == 7, 20)
+
+
+def test_hup_changes_what_http_allows(configured):
+    broker, path = configured
+    assert requests.get(f"{broker.base_url}/status", headers={"X-Long": "x" * 2000}, timeout=10).ok
+    path.write_text("management.max_header_size = 1KB\n")
+    broker.signal(signal.SIGHUP)
+    wait_until(lambda: requests.get(f"{broker.base_url}/status", timeout=10, headers={
+        "X-Long": "x" * 2000, "Connection": "close"}).status_code == 431, 20)
 
 
 def listener(broker: BrokerProcess, protocol: str, port: int) -> dict:
