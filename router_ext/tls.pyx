@@ -51,6 +51,8 @@ cdef extern from *:
     int SSL_read(SSL*, void*, int);
     int SSL_write(SSL*, const void*, int);
     int SSL_shutdown(SSL*);
+    long SSL_ctrl(SSL*, int, long, void*);
+    int SSL_free_buffers(SSL*);
     int SSL_get_error(const SSL*, int);
     int SSL_has_pending(const SSL*);
     const char* SSL_get_version(const SSL*);
@@ -63,6 +65,7 @@ cdef extern from *:
     X509_LOOKUP_METHOD* X509_LOOKUP_file(void);
     int X509_load_crl_file(X509_LOOKUP*, const char*, int);
     void ERR_clear_error(void);
+    unsigned long ERR_peek_error(void);
     unsigned long ERR_peek_last_error(void);
     const char* ERR_reason_error_string(unsigned long);
     void CRYPTO_free(void*, const char*, int);
@@ -104,6 +107,8 @@ cdef extern from *:
     int SSL_read(SSL*, void*, int) nogil
     int SSL_write(SSL*, const void*, int) nogil
     int SSL_shutdown(SSL*) nogil
+    long SSL_ctrl(SSL*, int, long, void*) nogil
+    int SSL_free_buffers(SSL*) nogil
     int SSL_get_error(const SSL*, int) nogil
     int SSL_has_pending(const SSL*) nogil
     const char* SSL_get_version(const SSL*) nogil
@@ -116,6 +121,7 @@ cdef extern from *:
     X509_LOOKUP_METHOD* X509_LOOKUP_file() nogil
     int X509_load_crl_file(X509_LOOKUP*, const char*, int) nogil
     void ERR_clear_error() nogil
+    unsigned long ERR_peek_error() nogil
     unsigned long ERR_peek_last_error() nogil
     const char* ERR_reason_error_string(unsigned long) nogil
     void CRYPTO_free(void*, const char*, int) nogil
@@ -124,6 +130,7 @@ cdef extern from *:
 cdef enum:
     CTRL_MODE = 33
     CTRL_READ_AHEAD = 41
+    CTRL_CLEAR_MODE = 78
     CTRL_SESSION_CACHE = 44
     CTRL_SET_TICKET_KEYS = 59
     CTRL_DH_AUTO = 118
@@ -147,10 +154,22 @@ cdef uint64_t OP_NO_RENEGOTIATION = 1 << 30
 cdef dict VERSIONS = {"tlsv1": 0x0301, "tlsv1.1": 0x0302, "tlsv1.2": 0x0303, "tlsv1.3": 0x0304}
 
 cdef enum:
-    READ_BUFFER = 65536     # raw bytes of one read; held only while there are any
+    READ_BUFFER = 65536     # raw bytes of one read
+    KEPT = 32
+
+# The connections that were in use lately keep OpenSSL's buffers; the others, thousands perhaps, only while something is
+# in them. Borrowed pointers.
+cdef void* kept[KEPT]
+cdef int oldest = 0
 
 
 TICKET_KEYS = 80            # a name, a key for HMAC-SHA-256, one for AES-256
+
+
+cdef inline void forget_errors() noexcept nogil:
+    """Of calls before: clearing goes through sixteen places, most often for nothing."""
+    if ERR_peek_error():
+        ERR_clear_error()
 
 
 class TlsError(Exception):
@@ -259,6 +278,7 @@ cdef class TlsTransport(Transport):
 
     def __init__(self, int fd, TlsContext context not None):
         self.fd = fd
+        self.place = -1
         self.context = context
         self.ssl = SSL_new(context.ctx)
         if self.ssl == NULL or SSL_set_fd(self.ssl, fd) != 1:
@@ -267,7 +287,25 @@ cdef class TlsTransport(Transport):
         SSL_set_accept_state(self.ssl)
 
     def __dealloc__(self):
+        if self.ssl != NULL and self.place >= 0:
+            self.let_go()
         SSL_free(self.ssl)
+
+    cdef void keep_buffers(self) noexcept:
+        """In place of the one that has kept them longest."""
+        global oldest
+        if kept[oldest] != NULL:
+            (<TlsTransport>kept[oldest]).let_go()
+        kept[oldest] = <void*>self
+        self.place = oldest
+        oldest = (oldest + 1) % KEPT
+        SSL_ctrl(self.ssl, CTRL_CLEAR_MODE, MODE_RELEASE_BUFFERS, NULL)
+
+    cdef void let_go(self) noexcept:
+        kept[self.place] = NULL
+        self.place = -1
+        SSL_ctrl(self.ssl, CTRL_MODE, MODE_RELEASE_BUFFERS, NULL)
+        SSL_free_buffers(self.ssl)  # what is in use is freed when it is empty
 
     cdef ssize_t outcome(self, int result) except -2:
         """What a call that did not succeed means: 0 ended, -1 with errno."""
@@ -298,8 +336,10 @@ cdef class TlsTransport(Transport):
                 return self.outcome(result)
             self.ready = True
             self.stuck = False
+        elif self.place < 0:
+            self.keep_buffers()
         while got < n:
-            ERR_clear_error()
+            forget_errors()
             set_errno(0)
             result = SSL_read(self.ssl, p + got, <int>min(n - got, <size_t>0x40000000))
             if result <= 0:
@@ -320,7 +360,9 @@ cdef class TlsTransport(Transport):
         if not self.ready:
             set_errno(EAGAIN)
             return -1
-        ERR_clear_error()
+        if self.place < 0:
+            self.keep_buffers()
+        forget_errors()
         set_errno(0)
         result = SSL_write(self.ssl, p, <int>min(n, <size_t>0x40000000))
         if result > 0:

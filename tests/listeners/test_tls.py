@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import signal
@@ -164,6 +165,20 @@ def test_client_certificates(tls):
         (row,) = tls.broker.api("GET", "/connections/test").json()
         assert row["username"] == row["peercert"]
         assert "CN=device-7" in row["peercert"]
+
+
+def test_more_connections_than_keep_their_buffers_take_turns(tls):
+    """Thirty-two keep OpenSSL's buffers from one message to the next; those of the others come and go."""
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(tls.open("plain")) for _ in range(40)]
+        for number, sock in enumerate(socks):
+            sock.sendall(CONNECT.replace(b"test", b"t%03d" % number))
+            assert read(sock, 4) == CONNECT_OK
+        for _ in range(3):
+            for sock in socks:
+                sock.sendall(PINGREQ)
+            for sock in socks:
+                assert read(sock, 2) == PINGRESP
 
 
 def mosquitto_pub(tls: Configured, *options: str) -> int:
