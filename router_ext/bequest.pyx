@@ -15,9 +15,10 @@ from router_ext.topic import topic_matches
 def discard(Engine e, Session s not None):
     """The session ends: its subscriptions, queue and window are gone, and it is no longer listed. What it leaves
     of shared subscriptions goes to other members."""
-    s.heirs = [(name.encode(), group.encode()) for name, group, _, _ in e.router.subscriptions(s)
-               if group is not None]
-    e.router.unsubscribe_all(s)
+    s.heirs = e.router.shared(s)
+    e.router.leave(s)
+    if e.router.leaving and e.wake is not None and not e.in_turn:
+        e.wake()
     if e.sessions.get(s.client_id) is s:
         del e.sessions[s.client_id]
     s.backlog = None

@@ -23,6 +23,7 @@ from router_ext.reasons cimport (
     RC_MALFORMED_PACKET, RC_PACKET_TOO_LARGE, RC_PAYLOAD_FORMAT_INVALID, RC_PROTOCOL_ERROR, RC_QOS_NOT_SUPPORTED,
     RC_RECEIVE_MAXIMUM_EXCEEDED, RC_RETAIN_NOT_SUPPORTED, RC_TOPIC_ALIAS_INVALID, RC_TOPIC_NAME_INVALID,
 )
+from router_ext.subscribe cimport see_to
 from router_ext.transport cimport Prelude, Transport, set_errno
 from router_ext.wire cimport flags_valid, frame, shortest
 
@@ -354,9 +355,14 @@ cdef class Channel(Connection):
             else:
                 self.put_packet(b"\xd0\x00")
         elif kind == 8:
-            self.engine.policy.on_subscribe(self, decode_raw(p + header, body, p[0], self.version))
+            if not see_to(self, kind, p + header, body):
+                self.engine.policy.on_subscribe(self, decode_raw(p + header, body, p[0], self.version))
         elif kind == 10:
-            self.engine.policy.on_unsubscribe(self, decode_raw(p + header, body, p[0], self.version))
+            if not see_to(self, kind, p + header, body):
+                self.engine.policy.on_unsubscribe(self, decode_raw(p + header, body, p[0], self.version))
+        elif kind == 14 and body == 0:
+            self.session.will = None  # [MQTT-3.14.4-3]
+            self.shut("normal")
         elif kind == 14:
             self.engine.policy.on_disconnect(self, decode_raw(p + header, body, p[0], self.version))
         elif kind == 15 and self.version == 5:
@@ -452,10 +458,13 @@ cdef class Channel(Connection):
         return 0
 
     cdef int uncork(self) except -1:
+        """CONNACK goes out, and what came behind CONNECT is read: a DISCONNECT among it must not close before that."""
         if not self.engine.journal.is_committed(self.cork_batch):
             return self.engine.journal.wait(self)
         self.corked = self.blocked = False
         self.flush()
+        self.holds &= ~HOLD_VERDICT
+        self.later()
         return self.drained()
 
     def recheck(self):
@@ -576,6 +585,8 @@ cdef class Channel(Connection):
             self.cork_batch = journal.mark()
             journal.wait(self)
         self.put_packet(connack)
+        if self.corked:
+            return
         self.holds &= ~HOLD_VERDICT
         if not self.parsing:
             self.later()

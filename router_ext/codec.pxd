@@ -40,6 +40,6 @@ cdef bint ack_reason_valid(uint8_t packet, uint8_t reason) noexcept nogil
 cdef object decode_raw(const uint8_t* body, size_t n, uint8_t first_byte, uint8_t version)
 cpdef bytes encode(Packet packet, int version)
 cpdef bytes encode_connack(bint session_present, int code, dict properties, int version)
-cpdef bytes encode_suback(int packet_id, list codes, dict properties, int version)
-cpdef bytes encode_unsuback(int packet_id, list codes, dict properties, int version)
+cpdef bytes encode_suback(int packet_id, codes, dict properties, int version)
+cpdef bytes encode_unsuback(int packet_id, codes, dict properties, int version)
 cpdef bytes encode_disconnect(int code, dict properties)

@@ -722,14 +722,14 @@ cpdef bytes encode_connack(bint session_present, int code, dict properties, int 
     return whole(CONNACK << 4, bytes((session_present, code)) + prefixed(properties, CONNACK, version))
 
 
-cpdef bytes encode_suback(int packet_id, list codes, dict properties, int version):
-    """Codes of MQTT 5; a refusal becomes 0x80 for the others, [MQTT-3.9.3-2] of 3.1.1."""
+cpdef bytes encode_suback(int packet_id, codes, dict properties, int version):
+    """`codes` (a list or bytes) of MQTT 5; a refusal becomes 0x80 for the others, [MQTT-3.9.3-2] of 3.1.1."""
     if version != MQTT_5:
         codes = [min(code, 0x80) for code in codes]
     return whole(SUBACK << 4, u16(packet_id) + prefixed(properties, SUBACK, version) + bytes(codes))
 
 
-cpdef bytes encode_unsuback(int packet_id, list codes, dict properties, int version):
+cpdef bytes encode_unsuback(int packet_id, codes, dict properties, int version):
     """`codes` are left out before MQTT 5."""
     if version != MQTT_5:
         return whole(UNSUBACK << 4, u16(packet_id))

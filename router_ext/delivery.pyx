@@ -3,7 +3,7 @@
 from libc.string cimport memcpy
 
 from router_ext.codec cimport put_varint, varint_size
-from router_ext.wire cimport frame
+from router_ext.wire cimport frame, put_u32
 from router_ext.message cimport (
     MSG_HAS_EXPIRY, MSG_RETAIN, MSG_SYS, msg_client, msg_new, msg_payload, msg_props, msg_remaining, msg_topic,
 )
@@ -135,11 +135,3 @@ cdef inline size_t put_u16(uint8_t* dst, uint16_t v) noexcept nogil:
     dst[0] = <uint8_t>(v >> 8)
     dst[1] = <uint8_t>v
     return 2
-
-
-cdef inline size_t put_u32(uint8_t* dst, uint32_t v) noexcept nogil:
-    dst[0] = <uint8_t>(v >> 24)
-    dst[1] = <uint8_t>(v >> 16)
-    dst[2] = <uint8_t>(v >> 8)
-    dst[3] = <uint8_t>v
-    return 4

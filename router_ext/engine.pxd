@@ -37,6 +37,8 @@ cdef class Engine:
     cdef list reports                    # and what they are told at the end of the turn: (point, argument ...)
     cdef uint32_t each_from              # bytes of payload from which on QoS 0 goes out message by message
     cdef public bint acl_hooked          # an ACL source is there
+    cdef public bint subscribe_hooked    # a handler has a say in a SUBSCRIBE, or is told of what comes of it,
+    cdef public bint unsubscribe_hooked  # or of an UNSUBSCRIBE
     cdef public bint shared_dispatch_ack
     cdef public Journal journal          # None when nothing is durable
     cdef public int64_t now              # monotonic ms, of the latest turn

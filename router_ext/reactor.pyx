@@ -155,6 +155,8 @@ cdef class Reactor:
             self.settle()
         finally:
             engine.in_turn = False
+        if engine.router.leaving and engine.router.clear_up():
+            return True
         return len(engine.ready) > 0 or len(engine.reports) > 0
 
     def tick(self, int64_t now):

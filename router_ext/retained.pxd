@@ -27,6 +27,7 @@ cdef class RetainedStore:
 
     cdef int put(self, Msg* msg) except -1
     cdef Msg* find(self, const uint8_t* topic, size_t n) noexcept
+    cdef uint32_t seek(self, const uint8_t* topic_filter, size_t n, bint* found) except? 0
     cdef uint32_t new_record(self, uint32_t node) noexcept
     cdef void forget(self, uint32_t number) noexcept
 

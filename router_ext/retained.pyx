@@ -116,6 +116,16 @@ cdef class RetainedStore:
         cdef uint32_t number = trie_node(&self.trie, node).head if node else 0
         return kept_at(&self.records, number).msg if number else NULL
 
+    cdef uint32_t seek(self, const uint8_t* topic_filter, size_t n, bint* found) except? 0:
+        """Whether a valid filter leads to any message, so that a cursor is worth making; how many nodes were visited."""
+        found[0] = False
+        if self.count == 0:
+            return 0
+        if not trie_select(&self.trie, topic_filter, <uint32_t>n, LOOKS, &self.walk):
+            raise MemoryError
+        found[0] = self.walk.n_found != 0 or self.walk.cut
+        return LOOKS - self.walk.looks
+
     def add(self, Message message not None) -> bool:
         """`put` for a message made in Python: True when the topic had none."""
         return self.put(message.msg) == 1

@@ -5,6 +5,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from router_ext.cache cimport Match, MatchCache
+from router_ext.flag cimport flag
 from router_ext.pool cimport Pool
 from router_ext.share cimport Group, Shares
 from router_ext.subscription cimport (OPT_NO_LOCAL, OPT_QOS, OPT_RETAIN_AS_PUBLISHED, OPT_RETAIN_HANDLING, Recipient,
@@ -18,6 +19,7 @@ cdef class Subscriber:
     cdef uint32_t subscriptions                 # the newest of its list
     cdef readonly uint32_t subscription_count
     cdef uint32_t place                         # where it is in the match being made
+    cdef flag gone                              # it gets nothing any more
     cdef void* home                             # the Router
 
 
@@ -29,11 +31,16 @@ cdef class Router:
     cdef Shares shares
     cdef MatchCache cache
     cdef Walk walk
+    cdef list leaving                           # who is gone, but for the records
     cdef uint64_t seed
     cdef readonly uint64_t generation           # bumped by every change
     cdef readonly uint32_t topic_count          # routes: one for a filter, one for a (filter, group)
     cdef readonly uint32_t subscriber_count     # rows that are not shared
     cdef readonly uint32_t shared_count         # rows that are
+    cdef uint32_t most_topics                   # the highest that they have been,
+    cdef uint32_t most_subscribers
+    cdef uint32_t most_shared
+    cdef uint32_t most_rows                     # and all rows together
 
     # The hot path: what a PUBLISH calls.
     cdef Match* match(self, const uint8_t* topic, size_t n) except NULL
@@ -47,6 +54,9 @@ cdef class Router:
                     const uint8_t* group, size_t n_group) except -1
 
     cdef void release_subscribers(self) noexcept
+    cdef void raise_marks(self) noexcept
+    cpdef bint clear_up(self) except? True
+    cdef void free_shared(self, Subscriber subscriber) noexcept
     cdef uint32_t find_row(self, Subscriber subscriber, uint32_t owner) noexcept
     cdef uint32_t place_owner(self, const uint8_t* topic_filter, size_t n, const uint8_t* group,
                               size_t n_group) noexcept

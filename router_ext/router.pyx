@@ -24,6 +24,7 @@ from router_ext.trie cimport (ROOT, Node, trie_bytes, trie_find, trie_has_below,
                               trie_node, trie_path, trie_place, trie_prune, trie_set_up, trie_tear_down, walk_tear_down)
 
 cdef uint32_t MAX_IDS = 0xFFFF
+cdef uint32_t AT_ONCE = 2000   # subscriptions removed, in half a millisecond
 
 STRATEGIES = ("random", "round_robin", "sticky", "hash")      # in the order of Strategy
 
@@ -55,6 +56,7 @@ cdef class Router:
                 and table_set_up(&self.places) and cache_set_up(&self.cache, self.seed, cache_topics, cache_bytes)):
             raise MemoryError
         self.strategy = strategy
+        self.leaving = []
 
     def __dealloc__(self):
         self.release_subscribers()
@@ -121,9 +123,11 @@ cdef class Router:
         cdef Subscription* row
         while number:
             row = row_at(&self.rows, number)
+            number = row.next
+            if (<Subscriber>row.subscriber).gone:
+                continue
             recipient_set(match.plain + match.n_plain, row)
             match.n_plain += 1
-            number = row.next
 
     cdef bint merge_rows(self, Match* match, uint32_t number) noexcept:
         """Adds the rows of one filter of several: one copy for each subscriber [MQTT-3.3.4-2]."""
@@ -133,6 +137,8 @@ cdef class Router:
             row = row_at(&self.rows, number)
             number = row.next
             subscriber = <Subscriber>row.subscriber
+            if subscriber.gone:
+                continue
             if subscriber.place < match.n_plain and match.plain[subscriber.place].subscriber == row.subscriber:
                 if not self.merge_row(match.plain + subscriber.place, row):
                     return False
@@ -234,6 +240,38 @@ cdef class Router:
             count += 1
         return count
 
+    def leave(self, Subscriber subscriber not None):
+        """It gets nothing from now on, and will not come back. Where it has many subscriptions, they are removed piece by
+        piece, by `clear_up`."""
+        subscriber.gone = True
+        self.generation += 1
+        if subscriber.subscription_count <= AT_ONCE:
+            self.unsubscribe_all(subscriber)
+        else:
+            self.free_shared(subscriber)
+            self.leaving.append(subscriber)
+
+    cdef void free_shared(self, Subscriber subscriber) noexcept:
+        cdef uint32_t number = subscriber.subscriptions if self.shared_count else NO_ROW, earlier
+        while number:
+            earlier = row_at(&self.rows, number).earlier
+            if row_at(&self.rows, number).owner & SHARED:
+                self.free_row(number)
+            number = earlier
+
+    cpdef bint clear_up(self) except? True:
+        """A piece of what those have left who are gone; True while there is more."""
+        cdef uint32_t some = AT_ONCE
+        cdef Subscriber subscriber
+        while self.leaving and some:
+            subscriber = self.leaving[0]
+            while subscriber.home != NULL and some:
+                self.free_row(subscriber.subscriptions)
+                some -= 1
+            if subscriber.home == NULL:
+                del self.leaving[0]
+        return len(self.leaving) > 0
+
     cdef int add(self, const uint8_t* topic_filter, size_t n, Subscriber subscriber, uint8_t opts, uint32_t subid,
                  const uint8_t* group, size_t n_group) except -1:
         """`subscribe` for a filter known to be valid: 1 when it is new, 0 when it replaces one."""
@@ -251,7 +289,14 @@ cdef class Router:
         if self.new_row(subscriber, owner, opts, subid) == NO_ROW:
             self.drop_owner(owner)
             raise MemoryError
+        self.raise_marks()
         return 1
+
+    cdef void raise_marks(self) noexcept:
+        self.most_topics = max(self.most_topics, self.topic_count)
+        self.most_subscribers = max(self.most_subscribers, self.subscriber_count)
+        self.most_shared = max(self.most_shared, self.shared_count)
+        self.most_rows = max(self.most_rows, self.subscriber_count + self.shared_count)
 
     cdef int remove(self, const uint8_t* topic_filter, size_t n, Subscriber subscriber,
                     const uint8_t* group, size_t n_group) except -1:
@@ -443,6 +488,18 @@ cdef class Router:
         rows.reverse()
         return rows
 
+    def shared(self, Subscriber subscriber not None) -> list:
+        """`(filter, group)` of each that is shared, as bytes."""
+        cdef list rows = []
+        cdef uint32_t number = subscriber.subscriptions if subscriber.home == <void*>self and self.shared_count else NO_ROW
+        cdef Group* group
+        while number:
+            if row_at(&self.rows, number).owner & SHARED:
+                group = share_group(&self.shares, row_at(&self.rows, number).owner & ~SHARED)
+                rows.append((trie_path(&self.trie, group.node), group.name[:group.name_len]))
+            number = row_at(&self.rows, number).earlier
+        return rows
+
     def lookup(self, bytes topic_filter not None, Subscriber subscriber not None, bytes group=None):
         """The row of `subscriptions` for one filter, or None."""
         cdef const uint8_t* name = NULL
@@ -487,6 +544,11 @@ cdef class Router:
     def counts(self):
         return Counts(self.topic_count, self.subscriber_count, self.subscriber_count + self.shared_count,
                       self.shared_count)
+
+    @property
+    def most(self):
+        """The highest that each of `counts` has been."""
+        return Counts(self.most_topics, self.most_subscribers, self.most_rows, self.most_shared)
 
     def memory(self) -> int:
         """Bytes held, but for the members of shared groups and for levels of more than 256 bytes."""

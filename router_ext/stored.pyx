@@ -4,10 +4,13 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from router_ext.bequest cimport bequeath
-from router_ext.journal cimport FRAME_COMMITTED, FRAME_FULL, FRAME_PAGE, FRAME_ROOM, Journal, Reply, get_body
+from router_ext.journal cimport (
+    FACT_SUBSCRIPTION, FRAME_COMMITTED, FRAME_FULL, FRAME_PAGE, FRAME_ROOM, Journal, Reply, get_body,
+)
 from router_ext.message cimport Message, Msg, msg_unref, wrap
 from router_ext.router cimport OPT_QOS, Match
 from router_ext.session cimport WAIT_PUBCOMP, Slot
+from router_ext.wire cimport put_u32
 
 cdef enum:
     PAGE = 256              # messages read from the store at a time
@@ -56,6 +59,36 @@ def store_message(Engine e, int table, bytes key not None, Message message not N
     """A message as a row of a small table (FACT_DELAYED)."""
     if e.journal is not None:
         e.journal.put_message(<uint8_t>table, key, <uint32_t>len(key), message.msg)
+
+
+cdef int put_subscription(Engine e, Session s, const uint8_t* topic, size_t n, uint8_t options, uint32_t subid,
+                          bint owed) except -1:
+    """A row of a session's subscriptions, in MessagePack: [options, identifier], and True behind them when retained
+    messages are still on their way: a restart begins with them again. `topic` with its shared group, if any."""
+    cdef uint8_t row[8]
+    if e.journal is None or s.sid == 0:
+        return 0
+    row[0] = 0x93 if owed else 0x92
+    row[1] = options
+    row[2] = 0xCE
+    put_u32(row + 3, subid)
+    row[7] = 0xC3
+    e.journal.awaited += 1
+    return e.journal.put_fact(FACT_SUBSCRIPTION, s.sid, topic, <uint32_t>n, row, 8 if owed else 7)
+
+
+cdef int delete_subscription(Engine e, Session s, const uint8_t* topic, size_t n) except -1:
+    if e.journal is None or s.sid == 0:
+        return 0
+    return e.journal.delete_fact(FACT_SUBSCRIPTION, s.sid, topic, <uint32_t>n)
+
+
+def store_subscription(Engine e, Session s not None, bytes topic not None, uint8_t options, uint32_t subid, bint owed):
+    put_subscription(e, s, topic, len(topic), options, subid, owed)
+
+
+def forget_subscription(Engine e, Session s not None, bytes topic not None):
+    delete_subscription(e, s, topic, len(topic))
 
 
 cdef int page_in(Engine e, Session s) except -1:

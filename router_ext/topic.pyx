@@ -100,6 +100,33 @@ cdef bint filter_valid(const uint8_t* s, size_t n) noexcept nogil:
     return True
 
 
+cdef inline bint is_shared(const uint8_t* s, size_t n) noexcept nogil:
+    return n >= 7 and s[0] == DOLLAR and (memcmp(s, b"$share/", 7) == 0 or memcmp(s, b"$queue/", 7) == 0)
+
+
+cdef bint share_parts(const uint8_t* s, size_t n, Share* out) noexcept nogil:
+    """What `split_share` does; False where that raises."""
+    cdef size_t at, i
+    out.group = NULL
+    out.group_len = 0
+    out.inner = s
+    out.inner_len = n
+    if not is_shared(s, n):
+        return True
+    at = 0 if s[1] == c"q" else 7
+    out.group = s + at
+    out.group_len = level_end(s, at, n) - at
+    at += out.group_len + 1
+    if out.group_len == 0 or at >= n or is_shared(s + at, n - at):
+        return False
+    out.inner = s + at
+    out.inner_len = n - at
+    for i in range(out.group_len):
+        if out.group[i] == PLUS or out.group[i] == HASH:
+            return False
+    return True
+
+
 cdef size_t level_end(const uint8_t* s, size_t at, size_t n) noexcept nogil:
     """Where the level that begins at `at` ends: the next `/`, or `n`."""
     while at < n and s[at] != SLASH:
@@ -187,14 +214,11 @@ def split_share(str topic_filter not None):
     `$share/<group>/<filter>`: a group of at least one character without `/`, `+` and `#`, then a filter that is not
     empty [MQTT-4.8.2-1] [MQTT-4.8.2-2]. `$queue/<filter>` is the group `$queue`. Raises ValueError otherwise, and
     for one shared subscription inside another. The inner filter is for `valid_filter` to judge."""
-    if topic_filter.startswith("$queue/"):
-        group, inner = "$queue", topic_filter[7:]
-    elif topic_filter.startswith("$share/"):
-        group, _, inner = topic_filter[7:].partition("/")
-    else:
+    cdef bytes raw
+    cdef Share share
+    if not topic_filter.startswith(("$share/", "$queue/")):
         return None, topic_filter
-    if not group or "+" in group or "#" in group:
-        raise ValueError(f"not a shared subscription group: {topic_filter!r}")
-    if not inner or inner.startswith(("$share/", "$queue/")):
-        raise ValueError(f"not a shared subscription filter: {topic_filter!r}")
-    return group, inner
+    raw = topic_filter.encode()
+    if not share_parts(raw, len(raw), &share):
+        raise ValueError(f"not a shared subscription: {topic_filter!r}")
+    return share.group[:share.group_len].decode(), share.inner[:share.inner_len].decode()

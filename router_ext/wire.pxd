@@ -46,6 +46,11 @@ cdef inline void put_u16(uint8_t* dst, uint16_t v) noexcept nogil:
     dst[0] = <uint8_t>(v >> 8)
     dst[1] = <uint8_t>(v & 0xFF)
 
+cdef inline size_t put_u32(uint8_t* dst, uint32_t v) noexcept nogil:
+    put_u16(dst, <uint16_t>(v >> 16))
+    put_u16(dst + 2, <uint16_t>(v & 0xFFFF))
+    return 4
+
 cdef inline size_t varint_size(uint32_t v) noexcept nogil:
     return 1 if v < 128 else 2 if v < 16384 else 3 if v < 2097152 else 4
 

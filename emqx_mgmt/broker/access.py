@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from emqx_mgmt.broker.client import Client
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.acl_rules import AclRules
+    from emqx_mgmt.broker.acl_rules import AclRules, Row
     from emqx_mgmt.broker.broker import Broker
     from router_ext.channel import Channel
     from router_ext.zone import Zone
@@ -72,6 +72,10 @@ class Access:
 
         self._broker.verdicts.ask(lambda: self.decide(client, access, name, zone), False, answered)
         return PENDING
+
+    def subscribe_rules(self, channel: Channel) -> list[Row]:
+        """What the routing core decides by where no handler takes part."""
+        return [] if self._rules is None else self._rules.subscribe_rows(channel.context)
 
     def may_subscribe(self, channel: Channel, topic_filter: str) -> bool:
         """For a SUBSCRIBE, whose decision runs where the chain may block."""

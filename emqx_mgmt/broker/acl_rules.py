@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from emqx_mgmt.broker.client import Client
 from emqx_mgmt.settings.acl_file import PUBLISH, SUBSCRIBE, Rule, TopicRule, Who
 from router_ext.topic import topic_matches
+
+# Whether it allows, whether its text stands for itself only, and the text; None: every topic.
+Row = tuple[bool, bool, bytes | None]
 
 
 class AclRules:
@@ -33,6 +37,10 @@ class AclRules:
     def may_subscribe(self, client: Client, topic_filter: str) -> bool | None:
         """The filter asked for is held against the rules' own as if it were a topic."""
         return _verdict(_deciding(self._subscribe, client, topic_filter))
+
+    def subscribe_rows(self, client: Client) -> list[Row]:
+        """The rules about this client, topic by topic: what `may_subscribe` goes by."""
+        return [row for rule in self._subscribe if _is_about(rule.who, client) for row in _rows(rule, client)]
 
     def publish_rule(self, client: Client, topic: str) -> Rule | None:
         """The one that decides; None when no rule matches."""
@@ -65,8 +73,23 @@ def _is_about(who: Who, client: Client) -> bool:
             return all(_is_about(member, client) for member in who.members)
         case "or":
             return any(_is_about(member, client) for member in who.members)
-    address = ipaddress.ip_address(client.peer[0])
-    return who.network is not None and (getattr(address, "ipv4_mapped", None) or address) in who.network
+    return who.network is not None and _address(client.peer[0]) in who.network
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """IPv4 inside IPv6 is taken for what it is."""
+    address = ipaddress.ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _rows(rule: Rule, client: Client) -> Iterator[Row]:
+    if rule.topics is None:
+        yield rule.allow, False, None
+    for topic in rule.topics or ():
+        text = topic.text if topic.literal else _filled(topic.text, client)
+        if text is not None:
+            yield rule.allow, topic.literal, text.encode()
 
 
 def _covers(topics: tuple[TopicRule, ...] | None, client: Client, topic: str) -> bool:

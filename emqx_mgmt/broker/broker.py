@@ -44,6 +44,9 @@ PUBLISH = 3
 DECISION_DEADLINE = 5.0  # seconds a hook may take
 # A connection taken over by its own client is no disconnect to the rest of the system.
 TAKEN_OVER = ("discard", "conflict")
+# Without a handler of these, the routing core sees to SUBSCRIBE and UNSUBSCRIBE itself.
+SUBSCRIBE_POINTS = ("client.subscribe", "client.check_acl", "session.subscribed")
+UNSUBSCRIBE_POINTS = ("client.unsubscribe", "session.unsubscribed")
 
 
 class Broker:
@@ -82,6 +85,9 @@ class Broker:
         self.check_acl = self.access.check_publish
         self.on_subscribe = self.subscribing.on_subscribe
         self.on_unsubscribe = self.subscribing.on_unsubscribe
+        self.on_subscribed = self.subscribing.on_subscribed
+        self.in_pieces = self.subscribing.in_pieces
+        self.subscribe_rules = self.access.subscribe_rules
         self.on_connect = self.connecting.on_connect
         self.on_auth = self.enhanced.on_auth
 
@@ -172,7 +178,8 @@ class Broker:
     # -- what the engine asks and tells ---------------------------------------------------------------
 
     def on_disconnect(self, channel: Channel, packet: Disconnect) -> None:
-        """MQTT 5.0, section 3.14: a normal end deletes the will; the session's expiry may be changed."""
+        """MQTT 5.0, section 3.14: a normal end deletes the will; the session's expiry may be changed. A DISCONNECT that
+        says nothing of both the channel sees to itself."""
         session = channel.session
         expiry = packet.properties.get("session_expiry_interval")
         if expiry is not None:
@@ -277,5 +284,7 @@ class Broker:
         engine = self.engine
         prefixes = self.hooks.prefixes("message.publish")
         engine.hook_publish("" in prefixes, [prefix.encode() for prefix in prefixes if prefix])
+        engine.subscribe_hooked = any(map(self.hooks.any, SUBSCRIBE_POINTS))
+        engine.unsubscribe_hooked = any(map(self.hooks.any, UNSUBSCRIBE_POINTS))
         engine.hook_reports(*map(self.hooks.any, ("message.delivered", "message.dropped", "message.acked")))
         self.access.update()

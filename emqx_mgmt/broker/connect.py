@@ -67,6 +67,9 @@ class Connecting:
 
     def _decide(self, channel: Channel, packet: Connect, client: Client, proven: Proven | None) -> None:
         hooks = self._broker.hooks
+        if proven is None and packet.will is None and not hooks.any("client.authenticate"):
+            self._finish(channel, packet, client, self._anonymous(channel.zone), None)
+            return
         if hooks.may_block("client.authenticate") or (packet.will and hooks.may_block("client.check_acl")):
             self._broker.verdicts.ask(
                 lambda: self._authorise(channel, packet, client, proven), UNDECIDED,
@@ -124,11 +127,11 @@ class Connecting:
         The chain is not asked about a client that has proven who it is."""
         answer = Grant(proven.is_super) if proven else self._broker.hooks.fold("client.authenticate", client)
         if answer is None:
-            if not channel.zone.allow_anonymous:
-                return Refused(reasons.NOT_AUTHORIZED, "nothing decides about it, and allow_anonymous is off")
-            self._broker.engine.metrics.count("auth/mqtt/anonymous")
-        if answer is None or answer is True:
+            answer = self._anonymous(channel.zone)
+        elif answer is True:
             answer = GRANTED
+        if isinstance(answer, Refused):
+            return answer
         if not isinstance(answer, Grant):
             return Refused(reasons.NOT_AUTHORIZED, "authentication says no")
         client.is_super = answer.is_super
@@ -136,6 +139,13 @@ class Connecting:
                 client, ACCESS_PUBLISH, packet.will.topic, channel.zone):
             return Refused(reasons.NOT_AUTHORIZED, "it may not publish to its will's topic")
         return answer
+
+    def _anonymous(self, zone: Zone) -> Grant | Refused:
+        """What is said of a client that nobody has decided about."""
+        if not zone.allow_anonymous:
+            return NOBODY_DECIDES
+        self._broker.engine.metrics.count("auth/mqtt/anonymous")
+        return GRANTED
 
     # -- outcome ------------------------------------------------------------------------------------
 
@@ -160,7 +170,7 @@ class Connecting:
         expiry = expiry_interval(channel.zone, packet)
         before = self._broker.sessions.get(client.client_id)
         stored_before = before is not None and before.is_stored
-        if self._broker.durable.full and (expiry or stored_before):
+        if (expiry or stored_before) and self._broker.durable.full:
             self.refuse(channel, client, Refused(reasons.QUOTA_EXCEEDED, "the message store is full"))
             return
         properties: dict[str, Any] = {}
@@ -227,6 +237,7 @@ class Connecting:
 
 
 GRANTED = Grant()
+NOBODY_DECIDES = Refused(reasons.NOT_AUTHORIZED, "nothing decides about it, and allow_anonymous is off")
 UNDECIDED: Grant | Refused = Refused(reasons.NOT_AUTHORIZED, "the decision failed or took too long")
 # What a CONNACK says when it says nothing (section 3.2.2.3).
 IMPLIED = {

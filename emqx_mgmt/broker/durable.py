@@ -14,7 +14,13 @@ import router_ext.retaining as retaining
 from router_ext.bequest import discard
 from router_ext.packets import Will
 from router_ext.session import Session
-from router_ext.stored import begin_storing, restore_message, restore_session
+from router_ext.stored import (
+    begin_storing,
+    forget_subscription,
+    restore_message,
+    restore_session,
+    store_subscription,
+)
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
@@ -115,8 +121,7 @@ class Durable:
         """With it, whether retained messages are still on their way: a restart begins with them again."""
         if self.journal is not None and session.is_stored:
             key = topic.encode()
-            row = (options, subid, True) if retaining.owes(session, key) else (options, subid)
-            self.journal.put(SUBSCRIPTION, session.number, key, encode(row))
+            store_subscription(self._engine, session, key, options, subid, retaining.owes(session, key))
 
     def afterwards(self, session: Session, call: Callable[[], object]) -> None:
         """Once everything told until now is on disk."""
@@ -126,8 +131,7 @@ class Durable:
             call()
 
     def unsubscribed(self, session: Session, topic: str) -> None:
-        if self.journal is not None and session.is_stored:
-            self.journal.delete(SUBSCRIPTION, session.number, topic.encode())
+        forget_subscription(self._engine, session, topic.encode())
 
     def _put(self, session: Session, left_at: float | None) -> None:
         assert self.journal is not None

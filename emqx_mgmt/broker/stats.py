@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
+    from router_ext.router import Counts
 
 CLIENTS = ("connections", "sessions", "sessions/persistent")
 TABLE = ("topics", "subscribers", "subscriptions", "subscriptions/shared", "routes")
@@ -13,11 +14,12 @@ RETAINED = ("retained",)
 
 
 class Stats:
-    """Marks are raised where their gauges grow: at a connection, at a subscription, and for the rest with each tick."""
+    """Marks are raised where their gauges grow: at a connection, and for retained messages with each tick. Those of the
+    table it keeps itself."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._highest = dict.fromkeys(CLIENTS + TABLE + RETAINED, 0)
+        self._highest = dict.fromkeys(CLIENTS + RETAINED, 0)
 
     def clients_grew(self) -> None:
         """Called with each connection: most of them raise nothing."""
@@ -26,15 +28,15 @@ class Stats:
                 or persistent > highest["sessions/persistent"]):
             self._raise(CLIENTS, (connections, sessions, persistent))
 
-    def table_grew(self) -> None:
-        self._raise(TABLE, self._table())
-
     def rows(self) -> dict[str, int]:
         """`<name>/count` and `<name>/max` for each."""
-        current = self._clients() + self._table() + self._retained()
-        self._raise(CLIENTS + TABLE + RETAINED, current)
-        rows = {f"{name}/count": value for name, value in zip(self._highest, current, strict=True)}
-        rows.update((f"{name}/max", value) for name, value in self._highest.items())
+        clients, retained, router = self._clients(), self._retained(), self._broker.engine.router
+        self._raise(CLIENTS + RETAINED, clients + retained)
+        names = CLIENTS + TABLE + RETAINED
+        highest = self._highest | dict(zip(TABLE, of_table(router.most), strict=True))
+        rows = {f"{name}/count": value
+                for name, value in zip(names, clients + of_table(router.counts) + retained, strict=True)}
+        rows.update((f"{name}/max", highest[name]) for name in names)
         return rows
 
     def _raise(self, names: tuple[str, ...], values: tuple[int, ...]) -> None:
@@ -47,13 +49,13 @@ class Stats:
         broker = self._broker
         return broker.online, len(broker.engine.sessions), broker.sessions_life.persistent
 
-    def _table(self) -> tuple[int, ...]:
-        counts = self._broker.engine.router.counts
-        return counts.topics, counts.subscribers, counts.subscriptions, counts.shared, counts.topics
-
     def _retained(self) -> tuple[int, ...]:
         store = self._broker.engine.retained
         return (0 if store is None else len(store),)
 
     def tick(self) -> None:
         self._raise(RETAINED, self._retained())
+
+
+def of_table(counts: Counts) -> tuple[int, ...]:
+    return counts.topics, counts.subscribers, counts.subscriptions, counts.shared, counts.topics

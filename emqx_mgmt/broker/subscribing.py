@@ -1,4 +1,5 @@
-"""SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0, sections 3.8 to 3.11)."""
+"""SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0, sections 3.8 to 3.11), where handlers have a say; all others are seen to in
+`router_ext/subscribe.pyx`, by the same rules."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from router_ext.channel import Channel
     from router_ext.packets import Subscribe, Unsubscribe
     from router_ext.session import Session
+    from router_ext.subscribe import Request
     from router_ext.zone import Zone
 
 T = TypeVar("T")
@@ -67,6 +69,17 @@ class Subscribing:
         channel.hold()
         gevent.spawn(slowly)
 
+    def in_pieces(self, channel: Channel, request: Request) -> None:
+        """The rest of a packet of many filters, whose beginning the routing core has seen to."""
+        def slowly() -> None:
+            next_round()
+            while request.go_on():
+                next_round()
+            channel.resume()
+
+        channel.hold()
+        gevent.spawn(slowly)
+
     def _decide(self, channel: Channel, packet: Subscribe) -> list[int]:
         """A reason code for each filter; the granted QoS where it may be subscribed."""
         codes = [self._check(channel, topic, flags & QOS) for topic, flags in paced(packet.filters)]
@@ -109,10 +122,15 @@ class Subscribing:
             codes = [code if code <= 2 else FAILURE for code in codes]
         channel.send_after_commit(
             encode_suback(packet.packet_id, codes, explained(channel, codes), channel.proto_ver))
+        self.on_subscribed(channel, denied)
+
+    def on_subscribed(self, channel: Channel, denied: bool) -> None:
+        """Behind SUBACK: what is retained; or the end, where the ACL has `denied` a filter and the zone wants that."""
+        session = channel.session
         if denied and channel.zone.acl_deny_disconnect:
             self._broker.durable.afterwards(session, lambda: channel.close("acl_denied", reasons.NOT_AUTHORIZED))
-            return
-        self.send_retained(session)
+        else:
+            self.send_retained(session)
 
     def _count_refused(self, codes: list[int]) -> None:
         """A SUBSCRIBE of which not everything was granted."""
@@ -149,7 +167,6 @@ class Subscribing:
         new: bool = self._router.subscribe(key, session, options, subid, group.encode() if group else None)
         if group is None:  # nothing for shared ones (section 4.8.2)
             self._owe_retained(session, key, options, subid, new)
-        self._broker.stats_book.table_grew()
         self._broker.durable.subscribed(session, topic, options, subid)
         self._broker.hooks.run("session.subscribed", session, topic, options, new)
 

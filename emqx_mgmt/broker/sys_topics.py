@@ -28,6 +28,9 @@ class SysTopics:
         self._prefix = f"$SYS/brokers/{node}/"
         self._nodes = nodes
         self._started = time.monotonic()
+        self._hooked = False
+        broker.hooks.watch(self._hooks_changed)
+        self._hooks_changed("message.publish")
         self._chores = [Periodic(heartbeat, self.beat), Periodic(interval, self.report)] if interval else []
 
     def start(self) -> None:
@@ -42,7 +45,12 @@ class SysTopics:
     @property
     def wanted(self) -> bool:
         """Whether anybody would get a message below `$SYS`."""
-        return self._broker.router.has_below(b"$SYS") or self._broker.hooks.concerns("message.publish", "$SYS/")
+        return self._hooked or self._broker.router.has_below(b"$SYS")
+
+    def _hooks_changed(self, point: str) -> None:
+        """Asked at each change: `wanted` is asked at each connection."""
+        if point == "message.publish":
+            self._hooked = self._broker.hooks.concerns(point, "$SYS/")
 
     def publish(self, topic: str, payload: str | bytes, qos: int = 0) -> None:
         """An event below this node's part of `$SYS`: a client, an alarm."""

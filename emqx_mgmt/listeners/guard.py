@@ -34,15 +34,12 @@ class Guard:
     per_address: int = 0
     trusted: Sequence[Network] | None = None
     open: Counter[bytes] = field(default_factory=Counter)
+    counts: bool = field(init=False)
+    idle: bool = field(init=False)  # there is nothing to check
 
-    @property
-    def idle(self) -> bool:
-        """There is nothing to check."""
-        return not self.rules and not self.counts and self.trusted is None
-
-    @property
-    def counts(self) -> bool:
-        return self.per_address > 0 and self.trusted is None
+    def __post_init__(self) -> None:
+        self.counts = self.per_address > 0 and self.trusted is None
+        self.idle = not self.rules and not self.counts and self.trusted is None
 
     def refusal(self, address: bytes) -> str | None:
         """Why the connection is refused, as a word to count it by; None when it is not."""

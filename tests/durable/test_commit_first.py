@@ -55,13 +55,16 @@ def test_nothing_leaves_before_the_commit(start_broker: Start):
         keeper.write(0xA2, b"\0\x08\0\4gone")
         late = socket.create_connection(("127.0.0.1", broker.mqtt_port))
         late.sendall(b"\x10\x10\0\4MQTT\4\0\0\0\0\4late")
+        hasty = socket.create_connection(("127.0.0.1", broker.mqtt_port))
+        hasty.sendall(b"\x10\x11\0\4MQTT\4\0\0\0\0\5hasty\xe0\0")    # and goes before it has its CONNACK
         plain = Client(broker.mqtt_port, "plain", clean=True)     # and what is not stored waits for nobody
         plain.subscribe("plain", 1)
         plain.publish("plain", b"", 1, 1)
         assert {plain.receive().kind for _ in range(2)} == {PUBACK, PUBLISH}
-        late.settimeout(QUIET)
-        with pytest.raises(TimeoutError):
-            late.recv(1)
+        for sock in (late, hasty):
+            sock.settimeout(QUIET)
+            with pytest.raises(TimeoutError):
+                sock.recv(1)
         assert [client.receive(QUIET) for client in (publisher, writer)] == [None, None]
         # Of QoS 1 the PUBLISH may go out at once; nothing of what is QoS 2, nor an acknowledgement.
         while (packet := keeper.receive(QUIET)) is not None:
@@ -69,9 +72,12 @@ def test_nothing_leaves_before_the_commit(start_broker: Start):
     assert [publisher.read(PUBACK).pid for _ in range(3)] == [1, 2, 3]
     assert [(packet.kind, packet.pid) for packet in (writer.receive() for _ in range(3))] == [
         (PUBCOMP, 1), (PUBCOMP, 1), (PUBREC, 2)]
-    late.settimeout(10)
-    assert late.recv(4) == b"\x20\2\0\0"
+    for sock in (late, hasty):
+        sock.settimeout(10)
+        assert sock.recv(4) == b"\x20\2\0\0"
+    assert hasty.recv(1) == b""
     late.close()
+    hasty.close()
     rest = [keeper.receive().kind for _ in range(4)]
     assert sorted(rest) == sorted([PUBREL, SUBACK, UNSUBACK, PUBLISH]), rest
 

@@ -12,12 +12,15 @@ import struct
 from collections.abc import Callable, Iterator
 
 from emqx_mgmt.broker import Broker
+from emqx_mgmt.broker.acl_rules import AclRules
+from emqx_mgmt.settings.acl_file import SHIPPED, parse_rules
 from router_ext.channel import Channel
 from router_ext.metrics import Metrics
 from router_ext.reactor import Reactor
+from router_ext.retained import RetainedStore
 from router_ext.zone import Zone
 from tests.mqtt.bench import ADDRESS, Door
-from tests.mqtt.raw import Raw
+from tests.mqtt.raw import Raw, text
 
 # The tool begins a new part whenever the counters are asked for, which nothing else here does.
 mark = Metrics().snapshot
@@ -126,6 +129,28 @@ def connects(version: int = 4) -> tuple[int, Work]:
     return 1, round
 
 
+def filters(number: int = 50) -> tuple[int, Work]:
+    """SUBSCRIBE and then UNSUBSCRIBE, so many filters a packet, under the ACL file that is shipped."""
+    place = Place()
+    place.zone.enable_acl = True
+    place.broker.access.use(AclRules(parse_rules(SHIPPED)))
+    place.broker.engine.retained = RetainedStore()
+    client = place.client("a-client-id")
+    names = [text(f"fleet/{i:07}/+/state/#") for i in range(number)]
+    subscribe = client.frame(0x82, b"\0\1" + b"\0".join(names) + b"\0")
+    unsubscribe = client.frame(0xA2, b"\0\2" + b"".join(names))
+
+    def round() -> None:
+        client.send(subscribe)
+        place.turn()
+        assert client.packet().codes == [0] * number
+        client.send(unsubscribe)
+        place.turn()
+        client.packet()
+
+    return number, round
+
+
 PARTS: dict[str, tuple[int, Callable[[], tuple[int, Work]]]] = {
     "QoS 0, 64 a write": (20, lambda: flow(1, 1, 64)),
     "QoS 0, one a write": (100, lambda: flow(1, 1, 1)),
@@ -136,6 +161,7 @@ PARTS: dict[str, tuple[int, Callable[[], tuple[int, Work]]]] = {
     "QoS 2": (20, lambda: acknowledged(2)),
     "connect": (20, connects),
     "connect, MQTT 5": (20, lambda: connects(5)),
+    "a filter, 50 a packet": (10, filters),
 }
 
 

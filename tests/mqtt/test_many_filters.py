@@ -8,7 +8,7 @@ import struct
 from tests.broker_process import BrokerProcess, wait_until
 from tests.mqtt.raw import PINGRESP, SUBACK, UNSUBACK, Packet, Raw, text
 
-MANY = 20_000
+MANY = 50_000
 
 
 def connected(broker: BrokerProcess, client_id: str) -> Raw:
