@@ -23,7 +23,7 @@ sys.path.insert(0, str(CHECKOUT))
 
 from emqx_mgmt.broker.durable import SessionRow, encode
 from emqx_mgmt.storage.messages.commits import Commits
-from emqx_mgmt.storage.messages.tables import FILE_NAME, JOURNAL_NAME, connect, migrate, sealed
+from emqx_mgmt.storage.messages.tables import FACTS, FILE_NAME, JOURNAL_NAME, PLACE, PLACES, connect, migrate
 from emqx_mgmt.storage.transaction import transaction
 
 BODY = struct.Struct("<qIBBHHII")
@@ -35,10 +35,16 @@ def body(topic: bytes, at: float) -> bytes:
     return BODY.pack(int(at * 1000), 0, 1, 0, len(topic), 0, 0, len(PAYLOAD)) + topic + PAYLOAD
 
 
-def places(sessions: int, messages: int, now: float) -> Iterator[tuple[int, int, int, bytes]]:
+def places(sessions: int, messages: int, now: float) -> Iterator[tuple[int | bytes, ...]]:
     for number in range(1, messages + 1):
         sid = number % sessions + 1
-        yield sid, number, number, sealed(body(b"device/%d" % sid, now))
+        place = (sid, number, number, 0, 1, 0, 0, 0)
+        yield *place, PLACES.close(body(b"device/%d" % sid, now), *place)
+
+
+def facts(table: str, rows: Iterator[tuple[int, bytes, bytes]]) -> Iterator[tuple[int, bytes, bytes]]:
+    for sid, key, value in rows:
+        yield sid, key, FACTS[table].close(value, sid, key)
 
 
 def fill(data_dir: Path, sessions: int, messages: int) -> None:
@@ -48,12 +54,13 @@ def fill(data_dir: Path, sessions: int, messages: int) -> None:
     migrate(connection, data_dir / JOURNAL_NAME)
     now = time.time()
     with transaction(connection):
-        connection.executemany("INSERT INTO session VALUES (?, x'', ?)", (
-            (sid, sealed(encode(SessionRow(f"client-{sid}", None, "external", False, now, 0xFFFFFFFF, now))))
-            for sid in range(1, sessions + 1)))
-        connection.executemany("INSERT INTO subscription VALUES (?, ?, ?)", (
-            (sid, b"device/%d" % sid, sealed(encode((1, 0)))) for sid in range(1, sessions + 1)))
-        connection.executemany("INSERT INTO place VALUES (?, ?, ?, 0, 1, 0, 0, 0, ?)", places(sessions, messages, now))
+        connection.executemany("INSERT INTO session VALUES (?, ?, ?)", facts("session", (
+            (sid, b"", encode(SessionRow(f"client-{sid}", None, "external", False, now, 0xFFFFFFFF, now)))
+            for sid in range(1, sessions + 1))))
+        connection.executemany("INSERT INTO subscription VALUES (?, ?, ?)", facts("subscription", (
+            (sid, b"device/%d" % sid, encode((1, 0))) for sid in range(1, sessions + 1))))
+        connection.executemany(f"INSERT INTO place ({PLACE}, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                               places(sessions, messages, now))
     connection.close()
 
 

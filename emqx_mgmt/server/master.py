@@ -73,7 +73,7 @@ class Master:
         data_dir = Path(self.settings["node.data_dir"])
         self.lock = DataDirLock(data_dir, inherited.pop(LOCK, None))
         migrate(data_dir)
-        check(data_dir)
+        check(data_dir, synced=self.settings["durability"] == "fsync")
         prepare_tls(self.listeners, data_dir, self.settings["node.name"])
         open_listeners(self.listeners, inherited)
         for listener in self.listeners:

@@ -19,8 +19,9 @@ import msgspec
 
 from emqx_mgmt.storage import schema
 from emqx_mgmt.storage.data_dir import sync_directory
-from emqx_mgmt.storage.messages import tables
+from emqx_mgmt.storage.messages import acknowledged, tables
 from emqx_mgmt.storage.messages.process import LOCK_NAME
+from emqx_mgmt.storage.messages.seals import Damaged
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -30,7 +31,10 @@ STAGED_READY = "import.ready"
 
 # In the order in which they are copied: what the journal forgets meanwhile is in the tables then.
 DATABASES: dict[str, int] = {
-    schema.FILE_NAME: len(schema.MIGRATIONS), tables.JOURNAL_NAME: 1, tables.FILE_NAME: len(tables.MIGRATIONS)}
+    schema.FILE_NAME: len(schema.MIGRATIONS),
+    tables.JOURNAL_NAME: tables.JOURNAL_VERSION,
+    tables.FILE_NAME: len(tables.MIGRATIONS),
+}
 
 
 class BackupError(Exception):
@@ -93,7 +97,7 @@ def stage(source: IO[bytes], data_dir: Path) -> None:
                 archive.extract(name, place)
         verify(place)
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, msgspec.MsgspecError, sqlite3.Error,
-            tables.Damaged) as error:
+            Damaged) as error:
         raise BackupError(f"is not a backup that can be read: {error}") from None
     for file in place.iterdir():
         with file.open("rb") as unpacked:
@@ -152,7 +156,7 @@ def put_in_place(data_dir: Path, log: Callable[[str], None]) -> None:
     if not place.is_dir():
         return
     for file in sorted(place.iterdir()):
-        for suffix in ("-wal", "-shm"):
+        for suffix in ("-wal", "-shm", acknowledged.SUFFIX):
             (data_dir / f"{file.name}{suffix}").unlink(missing_ok=True)
         sync_directory(data_dir)  # a log that came back would be copied into the wrong file
         os.replace(file, data_dir / file.name)

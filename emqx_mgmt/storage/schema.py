@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from emqx_mgmt.storage.data_dir import DataDirError
+from emqx_mgmt.storage.wal import LogDamaged, verify_log
 
 FILE_NAME = "management.db"
 
@@ -133,6 +134,7 @@ def migrate(data_dir: Path) -> None:
     """Creates the file or brings it to this version, in one transaction. Raises DataDirError."""
     path = data_dir / FILE_NAME
     try:
+        verify_log(path)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = connect(data_dir)
         try:
@@ -141,7 +143,7 @@ def migrate(data_dir: Path) -> None:
             connection.close()
     except (OSError, sqlite3.OperationalError) as error:
         raise DataDirError(f"Cannot use {path}: {error}", os.EX_OSERR) from None
-    except sqlite3.DatabaseError as error:
+    except (LogDamaged, sqlite3.DatabaseError) as error:
         raise DataDirError(f"The record store {path} is damaged: {error}. Nothing was changed. Restore it from a "
                            "backup (emqx-mgmt data import).", os.EX_DATAERR) from None
 

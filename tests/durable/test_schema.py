@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from zlib import crc32
 
+import pytest
+
+from emqx_mgmt.storage.backup import stage
+from emqx_mgmt.storage.messages import check
 from emqx_mgmt.storage.messages.tables import MIGRATIONS
+from router_ext.journal import TABLES
 from tests.broker_process import BrokerProcess
-from tests.durable.client import PUBACK, Client
+from tests.durable.client import PUBACK, PUBLISH, PUBREC, PUBREL, Client
+from tests.durable.contents import SETTLED, amounts_to, fill
 
 Start = Callable[..., BrokerProcess]
 
+TO_VERSION_2 = f"""
+    UPDATE message SET body = plain(body);
+    UPDATE place SET body = CASE WHEN length(body) > 4 THEN plain(body) END;
+    {"".join(f"UPDATE {table} SET value = plain(value);" for table in TABLES)}
+    ALTER TABLE folded DROP COLUMN seal;
+    CREATE INDEX unused ON message (number) WHERE refs <= 0;
+    PRAGMA user_version = 2;
+"""
 TO_VERSION_1 = f"""
     {MIGRATIONS[0].split(";")[0]};
     {MIGRATIONS[0].split(";")[1]};
@@ -26,17 +42,27 @@ TO_VERSION_1 = f"""
 """
 
 
-def downgrade(data_dir: Path) -> None:
-    """What version 1 would have written: one file, with the journal in it."""
+def plain(sealed: bytes) -> bytes:
+    """With the checksum of the data alone."""
+    return sealed[:-4] + crc32(sealed[:-4]).to_bytes(4, "little")
+
+
+def downgrade(data_dir: Path, version: int) -> None:
+    """What that version would have written; the first had one file, with the journal in it."""
     journal = data_dir / "journal.db"
     with closing(sqlite3.connect(data_dir / "messages.db")) as rows, closing(sqlite3.connect(journal)) as commits:
         first = rows.execute("SELECT number FROM folded").fetchone()[0]
-        rows.executescript(TO_VERSION_1)
-        rows.executemany("INSERT INTO journal VALUES (?, ?)",
-                         commits.execute("SELECT * FROM journal WHERE number >= ?", (first,)))
-        assert rows.execute("SELECT count(*) FROM journal").fetchone()[0] > 0
-        rows.commit()
-    for file in data_dir.glob("journal.db*"):
+        for connection in rows, commits:
+            connection.create_function("plain", 1, plain)
+        commits.executescript("UPDATE journal SET data = plain(data); PRAGMA user_version = 1;")
+        rows.executescript(TO_VERSION_2)
+        if version == 1:
+            rows.executescript(TO_VERSION_1)
+            rows.executemany("INSERT INTO journal VALUES (?, ?)",
+                             commits.execute("SELECT * FROM journal WHERE number >= ?", (first,)))
+            assert rows.execute("SELECT count(*) FROM journal").fetchone()[0] > 0
+            rows.commit()
+    for file in data_dir.glob("journal.db*") if version == 1 else data_dir.glob("journal.db-last"):
         file.unlink()
 
 
@@ -48,7 +74,8 @@ def filled(broker: BrokerProcess, first: int, last: int) -> None:
     publisher.disconnect()
 
 
-def test_version_1(start_broker: Start):
+@pytest.mark.parametrize("version", [1, 2])
+def test_older_version(start_broker: Start, version: int):
     """Rows that were settled and commits that were not are both there."""
     broker = start_broker()
     Client(broker.mqtt_port, "keeper").subscribe("q", 1)
@@ -58,12 +85,48 @@ def test_version_1(start_broker: Start):
     broker.start()
     filled(broker, 20, 40)
     broker.kill9()
-    downgrade(broker.data_dir)
+    downgrade(broker.data_dir, version)
     broker.start()
     keeper = Client(broker.mqtt_port, "keeper")
     assert keeper.present
     for number in range(1, 40):
         assert keeper.read_message().payload == b"%d" % number
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_every_table_of_an_older_version(start_broker: Start, tmp_path: Path, version: int):
+    broker = start_broker()
+    fill(broker)
+    broker.kill9()
+    shutil.copytree(broker.data_dir, tmp_path / "whole", ignore=shutil.ignore_patterns("*.sock"))
+    whole = amounts_to(tmp_path / "whole")
+    downgrade(broker.data_dir, version)
+    check(broker.data_dir, synced=True)
+    assert amounts_to(broker.data_dir) == whole
+    check(broker.data_dir, synced=True)
+
+
+def test_store_written_by_version_2(start_broker: Start, tmp_path: Path):
+    """`version2.zip` is a backup of `contents.fill` that the last broker of that version has made."""
+    broker = start_broker()
+    assert broker.stop() == 0
+    with (Path(__file__).parent / "version2.zip").open("rb") as archive:
+        stage(archive, broker.data_dir)
+    broker.start()
+    keeper = Client(broker.mqtt_port, "keeper")
+    assert keeper.present
+    got: dict[str, list[int]] = {"shared": [], "own/keeper": []}
+    while len(got["shared"]) < 2 * SETTLED:
+        packet = keeper.read(PUBLISH)
+        keeper.ack(PUBACK if packet.qos == 1 else PUBREC, packet.pid)
+        if packet.qos == 1:
+            got[packet.topic].append(int(packet.payload.split()[0]))
+    assert got == {"shared": list(range(1, 2 * SETTLED + 1)), "own/keeper": list(range(1, SETTLED + 1))}
+    held = Client(broker.mqtt_port, "held", version=5, expiry=3600)
+    assert (held.present, held.read(PUBREL).pid) == (True, 1)
+    reader = Client(broker.mqtt_port, "reader", clean=True)
+    reader.subscribe("retained", 1)
+    assert reader.read_message().payload == b"kept"
 
 
 def test_half_a_store(start_broker: Start):

@@ -2,6 +2,7 @@
 
 from emqx_mgmt.storage.messages.link import StoreEnded, StoreLink
 from emqx_mgmt.storage.messages.recovery import Recovered, read_back
-from emqx_mgmt.storage.messages.tables import FILE_NAME, Damaged, check
+from emqx_mgmt.storage.messages.seals import Damaged
+from emqx_mgmt.storage.messages.tables import FILE_NAME, check
 
 __all__ = ["FILE_NAME", "Damaged", "Recovered", "StoreEnded", "StoreLink", "check", "read_back"]

@@ -6,7 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from emqx_mgmt.storage.messages.tables import Damaged, make_private, opened, sealed
+from emqx_mgmt.storage.messages.acknowledged import Acknowledged
+from emqx_mgmt.storage.messages.seals import Damaged
+from emqx_mgmt.storage.messages.tables import JOURNAL, JOURNAL_VERSION, make_private, version_of
 from emqx_mgmt.storage.transaction import transaction
 
 SYNCHRONOUS = {"fsync": "FULL", "async": "NORMAL"}
@@ -14,11 +16,11 @@ COPY_AFTER = 8 << 20    # bytes committed, after which SQLite's log is copied in
 BEGIN_ANEW = 256 << 20  # and after which it begins anew
 FORGET = 4              # commits that one commit forgets at most: all at once would take long
 
-SCHEMA = """
-    CREATE TABLE IF NOT EXISTS journal (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
-    PRAGMA user_version = 1;
-"""
-
+# As in tables.py. Each `data` ends with the checksum of its row, in version 1 with its own.
+MIGRATIONS = [
+    "CREATE TABLE IF NOT EXISTS journal (number INTEGER PRIMARY KEY, data BLOB NOT NULL);",
+    "UPDATE journal SET data = seal_journal(substr(data, 1, length(data) - 4), number);",
+]
 
 # The latest stays: a journal that was ever used is not empty, so that tables that are cannot be taken for new ones.
 FORGET_TO = "DELETE FROM journal WHERE number <= ? AND number < (SELECT max(number) FROM journal)"
@@ -28,9 +30,13 @@ class Commits:
     """One row a commit. The thread that commits has one of these to itself; `LogCopier` is for another."""
 
     def __init__(self, path: Path, durability: str) -> None:
+        self._acknowledged = Acknowledged(path)
+        self._acknowledged.forget()
         make_private(path)
         self._connection = connect(path)
-        self._connection.executescript(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}; {SCHEMA}")
+        self._connection.executescript(f"PRAGMA synchronous = {SYNCHRONOUS[durability]};")
+        migrate(self._connection)
+        self._synced = durability == "fsync"
         self._next = 1
         self._forgotten = 0
 
@@ -38,22 +44,26 @@ class Commits:
         """Commits behind `after`, in order; the next one is to have the number behind the last. Raises Damaged."""
         self._next = after + 1
         self.forget(after)
+        # Without syncs a power cut may have taken the last ones, though they are in the tables: no gap is to be left.
+        self._connection.execute("DELETE FROM journal WHERE number < ?", (after,))
         rows = self._connection.execute("SELECT number, data FROM journal WHERE number > ? ORDER BY number", (after,))
         for number, data in rows:
             if number != self._next:
                 raise Damaged(f"commit {self._next} is missing")
             self._next += 1
-            yield number, opened(data, f"commit {number}")
+            yield number, JOURNAL.open(data, number)
 
     def append(self, data: bytes, done: int) -> int:
         """On disk when it returns, as the number that it returns; some of the commits up to `done` are forgotten with
         it. Raises sqlite3.Error; it can be tried again."""
         forgotten = min(done, self._forgotten + FORGET)
         with transaction(self._connection):
-            self._connection.execute("INSERT INTO journal VALUES (?, ?)", (self._next, sealed(data)))
+            self._connection.execute("INSERT INTO journal VALUES (?, ?)", (self._next, JOURNAL.close(data, self._next)))
             self._delete(forgotten)
         self._forgotten = max(forgotten, self._forgotten)
         self._next += 1
+        if self._synced:
+            self._acknowledged.write(self._next - 1)
         return self._next - 1
 
     def forget(self, done: int) -> None:
@@ -67,6 +77,7 @@ class Commits:
 
     def close(self) -> None:
         self._connection.close()
+        self._acknowledged.close()
 
 
 class LogCopier:
@@ -109,3 +120,12 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
     connection.executescript("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;")
     return connection
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Creates the table or brings it to this version, in one transaction."""
+    version = version_of(connection)
+    if version < JOURNAL_VERSION:
+        connection.create_function("seal_journal", 2, JOURNAL.close, deterministic=True)
+        scripts = "".join(MIGRATIONS[version:])
+        connection.executescript(f"BEGIN; {scripts} PRAGMA user_version = {JOURNAL_VERSION}; COMMIT;")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from emqx_mgmt.storage.messages.tables import FILE_NAME, connect_to_read, opened
+from emqx_mgmt.storage.messages.tables import FACTS, FILE_NAME, connect_to_read
 
 Row = tuple[int, bytes, bytes]
 
@@ -24,7 +24,7 @@ class Recovered:
     def rows(self, table: str) -> Iterator[Row]:
         """In the order of sessions and keys. Raises Damaged."""
         for sid, key, value in self.connection.execute(f"SELECT sid, key, value FROM {table} ORDER BY sid, key"):
-            yield sid, key, opened(value, f"a row of {table}")
+            yield sid, key, FACTS[table].open(value, sid, key)
 
     def messages(self) -> dict[int, tuple[int, int]]:
         """For each session that has any: how many, and how many of them are in flight."""

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import zlib
+import struct
 from contextlib import closing, nullcontext
 from pathlib import Path
 
 from emqx_mgmt.storage.data_dir import DataDirError
+from emqx_mgmt.storage.messages.acknowledged import Acknowledged
+from emqx_mgmt.storage.messages.seals import Damaged, Seal, fact, nothing
 from emqx_mgmt.storage.transaction import transaction
+from emqx_mgmt.storage.wal import LogDamaged, verify_log
+from router_ext.journal import TABLES
 
 FILE_NAME = "messages.db"
 JOURNAL_NAME = "journal.db"
 
 # One script a version, never changed once released; `PRAGMA user_version` counts those that have run.
 #
-# Each `body`, `value` and `data` ends with its CRC-32. `place` is a message's place in a session: waiting when `pid` is
-# 0, else in flight; `received` once PUBREC came. It has the body of a small message that has no other place; others are
-# in `message`, whose `refs` counts their places. `folded` has one row: commits before `number` are in the tables
-# (commits.py has the others), and of that one the first `at` bytes: 0, but where an earlier version has stopped.
+# Each `body`, `value`, `seal` and `data` ends with the checksum of its row (before version 3: of itself alone). `place`
+# is a message's place in a session: waiting when `pid` is 0, else in flight; `received` once PUBREC came. It has the
+# body of a small message that has no other place; others are in `message`, whose `refs` counts their places. `folded`
+# has one row: commits before `number` are in the tables (commits.py has the others), and of that one the first `at`
+# bytes: 0, but where an earlier version has stopped.
 MIGRATIONS = [
     """
     CREATE TABLE journal (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
@@ -47,27 +52,43 @@ MIGRATIONS = [
     ALTER TABLE place ADD COLUMN body BLOB;
     CREATE INDEX unused ON message (number) WHERE refs <= 0;
     """,
+    """
+    DROP INDEX unused;
+    ALTER TABLE folded ADD COLUMN seal BLOB;
+    UPDATE folded SET seal = seal_folded(x'', number, at);
+    UPDATE message SET body = seal_message(substr(body, 1, length(body) - 4), number, refs);
+    UPDATE place SET body = seal_place(coalesce(substr(body, 1, length(body) - 4), x''),
+                                       sid, entry, number, subid, qos, flags, pid, received);
+    """ + "".join(f"UPDATE {table} SET value = seal_{table}(substr(value, 1, length(value) - 4), sid, key);"
+                  for table in TABLES),
 ]
 OWN_JOURNAL = 1     # the version that had it
-# What has a checksum that nothing else would look at before a client needs it.
-CHECKED = {1: [("journal", "data"), ("message", "body")],
-           2: [("message", "body"), ("place", "body")]}
+JOURNAL_VERSION = 2
+
+PLACE = "sid, entry, number, subid, qos, flags, pid, received"
+JOURNAL = Seal("journal", struct.Struct("<Q").pack)
+MESSAGES = Seal("message", struct.Struct("<Qi").pack)
+PLACES = Seal("place", struct.Struct("<QQQIBBHB").pack)
+FOLDED = Seal("folded", struct.Struct("<QQ").pack)
+FACTS = {table: Seal(table, fact) for table in TABLES}
 
 
-class Damaged(Exception):
-    """The file is not what was written; the text says where."""
+def by_itself(table: str) -> Seal:
+    """As it was before: of the data alone."""
+    return Seal(table, nothing, seed=0)
 
 
-def sealed(data: bytes) -> bytes:
-    """With its checksum behind it."""
-    return data + zlib.crc32(data).to_bytes(4, "little")
-
-
-def opened(data: bytes, what: str) -> bytes:
-    """Without its checksum; raises Damaged when that is not right."""
-    if len(data) < 4 or zlib.crc32(data[:-4]) != int.from_bytes(data[-4:], "little"):
-        raise Damaged(f"the checksum of {what} is wrong")
-    return data[:-4]
+# What has a checksum, by the version of the tables: the seal, and the select of the data with what it is bound to.
+OLD_FACTS = [(by_itself(table), f"value FROM {table}") for table in TABLES]
+CHECKED = {
+    1: [(by_itself("journal"), "data FROM journal"), (by_itself("message"), "body FROM message"), *OLD_FACTS],
+    2: [(by_itself("message"), "body FROM message"),
+        (by_itself("place"), "body FROM place WHERE body IS NOT NULL"), *OLD_FACTS],
+    3: [(FOLDED, "seal, number, at FROM folded"), (MESSAGES, "body, number, refs FROM message"),
+        (PLACES, f"body, {PLACE} FROM place"),
+        *((seal, f"value, sid, key FROM {table}") for table, seal in FACTS.items())],
+}
+JOURNALS = {1: by_itself("journal"), JOURNAL_VERSION: JOURNAL}
 
 
 def make_private(path: Path) -> None:
@@ -102,6 +123,8 @@ def migrate(connection: sqlite3.Connection, journal: Path) -> None:
     if version == OWN_JOURNAL:
         to_journal(connection, journal)
     if version < len(MIGRATIONS):
+        for seal in (FOLDED, MESSAGES, PLACES, *FACTS.values()):
+            connection.create_function(f"seal_{seal.table}", -1, seal.close, deterministic=True)
         scripts = "".join(MIGRATIONS[version:])
         connection.executescript(f"BEGIN; {scripts} PRAGMA user_version = {len(MIGRATIONS)}; COMMIT;")
 
@@ -111,31 +134,40 @@ def to_journal(connection: sqlite3.Connection, journal: Path) -> None:
     copy = sqlite3.connect(journal, isolation_level=None)
     try:
         with transaction(copy):
-            copy.executemany("INSERT OR REPLACE INTO journal VALUES (?, ?)",
-                             connection.execute("SELECT number, data FROM journal"))
+            copy.executemany("INSERT OR REPLACE INTO journal VALUES (?, ?)", (
+                (number, JOURNAL.close(data[:-4], number))
+                for number, data in connection.execute("SELECT number, data FROM journal")))
     finally:
         copy.close()
 
 
-def check(data_dir: Path) -> None:
-    """Before anything is served. Raises DataDirError when a file is damaged or not ours; absent ones are right."""
+def check(data_dir: Path, synced: bool) -> None:
+    """Before anything is served. Raises DataDirError when a file is damaged or not ours; absent ones are right.
+
+    `synced`: each commit of the journal was synced, so that no power cut can have taken one."""
     path, journal = data_dir / FILE_NAME, data_dir / JOURNAL_NAME
     if not path.exists() and not journal.exists():
         return
     try:
-        verify(path, journal)
-    except (Damaged, sqlite3.Error) as error:
+        verify_log(path)
+        if synced:
+            verify_log(journal)
+        verify(path, journal, synced)
+    except (Damaged, LogDamaged, sqlite3.Error) as error:
         raise DataDirError(
             f"The message store {path} is damaged: {error}. Nothing was changed. Restore it from a backup "
             f"(emqx-mgmt data import), or move it and {JOURNAL_NAME} away to start without sessions and messages.",
             os.EX_DATAERR) from None
 
 
-def verify(path: Path, journal: Path) -> None:
+def verify(path: Path, journal: Path, synced: bool = False) -> None:
     """Raises Damaged or sqlite3.Error at the first thing that is not as it was written. The journal is read first: a
     broker that runs meanwhile (whose successor asks) forgets commits after they are in the tables."""
+    acknowledged = Acknowledged(journal).read() if synced else 0
     with closing(connect_to_read(journal)) if journal.exists() else nullcontext() as connection:
-        first = None if connection is None else verify_journal(connection)
+        first, last = (None, 0) if connection is None else verify_journal(connection)
+    if journal.exists() and last < acknowledged:
+        raise Damaged(f"commit {acknowledged} is missing in {journal.name}")
     if not path.exists():
         if first is not None:
             raise Damaged(f"it is missing, but {journal.name} is there")
@@ -148,8 +180,8 @@ def verify(path: Path, journal: Path) -> None:
             return
         if not journal.exists() or is_empty(journal):
             raise Damaged(f"its journal {journal.name} is missing")
-        number, _ = connection.execute("SELECT number, at FROM folded").fetchone()
-        if first is not None and first > number:
+        number = connection.execute("SELECT max(number) FROM folded").fetchone()[0]
+        if first is not None and (number is None or first > number):
             raise Damaged(f"commit {number} is missing in {journal.name}")
 
 
@@ -158,33 +190,38 @@ def is_empty(path: Path) -> bool:
         return version_of(connection) == 0
 
 
-def verify_journal(connection: sqlite3.Connection) -> int | None:
-    """The number of its first commit."""
+def verify_journal(connection: sqlite3.Connection) -> tuple[int | None, int]:
+    """The numbers of its first commit and of its last: None and 0 when there are none."""
     quick_check(connection)
-    if version_of(connection) == 0:
-        return None
-    numbers: list[int] = []
+    version = version_of(connection)
+    if version == 0:
+        return None, 0
+    if version not in JOURNALS:
+        raise Damaged(f"{JOURNAL_NAME} was written by a newer version of the broker (schema {version})")
+    first, last = None, 0
     for number, data in connection.execute("SELECT number, data FROM journal ORDER BY number"):
-        opened(data, f"commit {number}")
-        if numbers and number != numbers[-1] + 1:
-            raise Damaged(f"commit {numbers[-1] + 1} is missing")
-        numbers.append(number)
-    return numbers[0] if numbers else None
+        JOURNALS[version].open(data, number)
+        if first is None:
+            first = number
+        elif number != last + 1:
+            raise Damaged(f"commit {last + 1} is missing")
+        last = number
+    return first, last
 
 
 def verify_tables(connection: sqlite3.Connection) -> int:
     """The version of the tables; 0: there are none yet."""
     version = version_of(connection)
-    if version > len(MIGRATIONS):
+    if version and version not in CHECKED:
         raise Damaged(f"it was written by a newer version of the broker (schema {version})")
     quick_check(connection)
     if version == 0:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise Damaged("it is not a message store")
         return 0
-    for table, column in CHECKED[version]:
-        for number, body in connection.execute(f"SELECT number, {column} FROM {table} WHERE {column} IS NOT NULL"):
-            opened(body, f"message {number}")
+    for seal, rows in CHECKED[version]:
+        for row in connection.execute(f"SELECT {rows}"):
+            seal.open(*row)
     return version
 
 

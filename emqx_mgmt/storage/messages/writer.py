@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
-from emqx_mgmt.storage.messages.tables import connect, migrate, opened, sealed
+from emqx_mgmt.storage.messages.tables import FACTS, FOLDED, MESSAGES, PLACE, PLACES, connect, migrate
 from emqx_mgmt.storage.transaction import transaction
 from router_ext.fold import Fold
 from router_ext.journal import TABLES
@@ -16,17 +17,18 @@ from router_ext.journal import TABLES
 ROW = struct.Struct("<QQIHBBBI")
 WAIT_PUBACK, WAIT_PUBREC, WAIT_PUBCOMP = 1, 2, 3
 PACKET_IDS = 65535
+PID = 6                 # its column in a row
 BY_ID = 2
 PAGE_BYTES = 262144
 SMALL = 1024            # bytes of a body that may stand in the row of its place
 RECOVERED_ROWS = 200_000    # at the start they are written when so many wait
 
-Row = tuple[int, int, int, int, int, int, int, bytes | None]
+Row = tuple[Any, ...]   # a place, its sealed body, and where that is elsewhere, the message's `refs` and sealed body
 
-PLACE = "sid, entry, number, subid, qos, flags, pid, received, body"
+THE_PLACE = f"SELECT {PLACE}, body FROM place WHERE sid = ? AND entry = ?"
 ALL_OF = "SELECT entry, number FROM place WHERE sid = ?"
 DROP_OLDEST = f"{ALL_OF} AND pid = 0 ORDER BY entry LIMIT ?"
-ROWS_OF = ("SELECT entry, number, subid, qos, flags, pid, received, coalesce(place.body, message.body)"
+ROWS_OF = (f"SELECT {PLACE}, place.body, refs, message.body"
            " FROM place LEFT JOIN message USING (number) WHERE sid = ? AND ")
 IN_FLIGHT = f"{ROWS_OF} pid != 0 ORDER BY entry"
 QUEUED = f"{ROWS_OF} pid = 0 AND entry > ? ORDER BY entry"
@@ -77,9 +79,11 @@ class Writer:
     def settle(self) -> None:
         """Writes what the fold has. Raises sqlite3.Error; it can be tried again."""
         if self._folded > self.done:
+            next_one = self._folded + 1
             with transaction(self.connection):
                 self._write(self._fold)
-                self.connection.execute("UPDATE folded SET number = ?, at = 0", (self._folded + 1,))
+                self.connection.execute("UPDATE folded SET number = ?, at = 0, seal = ?",
+                                        (next_one, FOLDED.close(b"", next_one, 0)))
             self._fold.clear()
             self.done = self._folded
 
@@ -90,15 +94,15 @@ class Writer:
         alone = {number for number, refs in fold.references.items()
                  if refs == 1 and number in bodies and len(bodies[number]) <= SMALL}
         many("INSERT INTO message VALUES (?, ?, ?)",
-             [(number, refs, sealed(bodies[number])) for number, refs in fold.references.items()
+             [(number, refs, MESSAGES.close(bodies[number], number, refs)) for number, refs in fold.references.items()
               if number in bodies and number not in alone])
         self._refer([(refs, number) for number, refs in fold.references.items() if number not in bodies])
-        many(f"INSERT INTO place ({PLACE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-             [(*place, sealed(bodies[place[2]]) if place[2] in alone else None) for place in places])
-        many("UPDATE place SET pid = ? WHERE sid = ? AND entry = ?",
-             [(pid, sid, entry) for entry, (pid, sid) in fold.sent.items()])
-        many("UPDATE place SET received = 1, number = 0, body = NULL WHERE sid = ? AND entry = ?",
-             [(sid, entry) for entry, sid in fold.received.items()])
+        many(f"INSERT INTO place ({PLACE}, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             [(*place, PLACES.close(bodies[place[2]] if place[2] in alone else b"", *place)) for place in places])
+        for entry, (pid, sid) in fold.sent.items():
+            self._change(sid, entry, pid)
+        for entry, sid in fold.received.items():
+            self._change(sid, entry, None)
         many("DELETE FROM place WHERE sid = ? AND entry = ?", fold.removed)
         for sid, count in fold.dropped.items():
             self._remove(sid, self.connection.execute(DROP_OLDEST, (sid, count)).fetchall())
@@ -106,18 +110,38 @@ class Writer:
         for sid in fold.ended:
             self._end(sid)
 
+    def _change(self, sid: int, entry: int, pid: int | None) -> None:
+        """A stored message was sent as `pid`; None: PUBREC came, and only the packet id is still in use."""
+        for *place, body in self.connection.execute(THE_PLACE, (sid, entry)).fetchall():
+            data = PLACES.open(body, *place)
+            _, _, number, subid, qos, flags, before, received = place
+            changed = (number, subid, qos, flags, pid, received) if pid else (0, subid, qos, flags, before, 1)
+            self.connection.execute(
+                "UPDATE place SET number = ?, pid = ?, received = ?, body = ? WHERE sid = ? AND entry = ?",
+                (changed[0], *changed[4:], PLACES.close(data if pid else b"", sid, entry, *changed), sid, entry))
+
     def _write_facts(self, fold: Fold) -> None:
         for index, table in enumerate(TABLES):
             facts = [(key[1], key[2], value) for key, value in fold.facts.items() if key[0] == index]
+            seal = FACTS[table].close
             self.connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)",
-                                        [(sid, key, sealed(value)) for sid, key, value in facts if value is not None])
+                                        [(sid, key, seal(value, sid, key))
+                                         for sid, key, value in facts if value is not None])
             self.connection.executemany(f"DELETE FROM {table} WHERE sid = ? AND key = ?",
                                         [(sid, key) for sid, key, value in facts if value is None])
 
     def _refer(self, changes: list[tuple[int, int]]) -> None:
         """Places won or lost by messages that are in `message`; those without any are deleted."""
-        self.connection.executemany("UPDATE message SET refs = refs + ? WHERE number = ?", changes)
-        self.connection.execute("DELETE FROM message WHERE refs <= 0")
+        gone, changed = [], []
+        for by, number in changes:
+            for refs, body in self.connection.execute("SELECT refs, body FROM message WHERE number = ?", (number,)):
+                data, now = MESSAGES.open(body, number, refs), refs + by
+                if now > 0:
+                    changed.append((now, MESSAGES.close(data, number, now), number))
+                else:
+                    gone.append((number,))
+        self.connection.executemany("UPDATE message SET refs = ?, body = ? WHERE number = ?", changed)
+        self.connection.executemany("DELETE FROM message WHERE number = ?", gone)
 
     def _share(self, numbers: set[int]) -> None:
         """Bodies that stand in the row of their only place move to `message`: they get another place. It happens when
@@ -127,11 +151,12 @@ class Writer:
             "SELECT 1 FROM message WHERE number = ?", (number,)).fetchone()}
         if alone:
             found = [row for row in self.connection.execute(
-                "SELECT number, body, sid, entry FROM place WHERE body IS NOT NULL AND number BETWEEN ? AND ?",
-                (min(alone), max(alone))) if row[0] in alone]
-            self.connection.executemany("INSERT INTO message VALUES (?, 1, ?)", [row[:2] for row in found])
-            self.connection.executemany("UPDATE place SET body = NULL WHERE sid = ? AND entry = ?",
-                                        [row[2:] for row in found])
+                f"SELECT {PLACE}, body FROM place WHERE number BETWEEN ? AND ?", (min(alone), max(alone)))
+                if row[2] in alone]
+            self.connection.executemany("INSERT INTO message VALUES (?, 1, ?)", [
+                (place[2], MESSAGES.close(PLACES.open(body, *place), place[2], 1)) for *place, body in found])
+            self.connection.executemany("UPDATE place SET body = ? WHERE sid = ? AND entry = ?", [
+                (PLACES.close(b"", *place), *place[:2]) for *place, _ in found])
 
     def _remove(self, sid: int, places: list[tuple[int, int]]) -> None:
         self.connection.executemany("DELETE FROM place WHERE sid = ? AND entry = ?",
@@ -178,14 +203,21 @@ class Writer:
 
 def by_packet_id(rows: list[Row]) -> list[Row]:
     """Ids start anew behind the highest: the first of them is the one behind the longest gap."""
-    rows.sort(key=itemgetter(5))
-    gaps = [(row[5] - before[5]) % PACKET_IDS for before, row in zip(rows[-1:] + rows, rows, strict=False)]
+    rows.sort(key=itemgetter(PID))
+    gaps = [(row[PID] - before[PID]) % PACKET_IDS for before, row in zip(rows[-1:] + rows, rows, strict=False)]
     first = gaps.index(max(gaps)) if gaps else 0
     return rows[first:] + rows[:first]
 
 
+def body_of(row: Row) -> bytes:
+    """Empty once only the packet id is in use. Raises Damaged."""
+    *place, own, refs, shared = row
+    body = PLACES.open(own, *place)
+    return body if shared is None else MESSAGES.open(shared, place[2], refs)
+
+
 def as_row(row: Row) -> bytes:
-    entry, number, subid, qos, flags, pid, received, body = row
-    content = b"" if body is None else opened(body, f"message {number}")
+    _, entry, number, subid, qos, flags, pid, received, *_ = row
+    body = body_of(row)
     state = 0 if pid == 0 else WAIT_PUBCOMP if received else WAIT_PUBREC if qos == 2 else WAIT_PUBACK
-    return ROW.pack(entry, number, subid, pid, qos, flags, state, len(content)) + content
+    return ROW.pack(entry, number, subid, pid, qos, flags, state, len(body)) + body
