@@ -48,6 +48,7 @@ STORE_FULL = "message_store_full"
 REMOVED = ("dropped/queue_full", "dropped/expired", "dropped/session_ended")
 BAN_SWEEP_S = 60.0
 GOODBYE = 0x8B  # Server shutting down (MQTT 5.0, section 2.4)
+ANSWERS_S = 2.0  # for who was accepted and has no CONNACK yet, when the node drains
 
 
 class Node:
@@ -97,6 +98,7 @@ class Node:
         ]
         self.started_at = 0.0
         self.is_draining = False
+        self._answers_until = 0.0
 
     def start(self, listeners: list[Listener]) -> None:
         while not backup.try_to_put_in_place(Path(self.settings["node.data_dir"]), log.warning):
@@ -253,17 +255,27 @@ class Node:
         log_levels.apply(self.settings)
 
     def drain(self) -> None:
-        """No new MQTT connections; those that are open are told to go elsewhere."""
-        self.is_draining = True
+        """No new MQTT connections; those that are open are told to go elsewhere, and those that were accepted in this
+        moment have time to send the CONNECT which is then refused, instead of nothing."""
+        if not self.is_draining:
+            self._answers_until = time.monotonic() + ANSWERS_S
+        self.is_draining = self.broker.connecting.closing = True
         self.events.close()  # a worker that stops waits for answers that go on
         if self.turns is not None:
             for acceptor in list(self.turns.reactor.acceptors):
                 self.turns.reactor.stop_listening(acceptor)
         close_listeners([listener for listener in self.listeners if listener.is_mqtt])
+        while self._say_goodbye(time.monotonic() > self._answers_until):
+            gevent.sleep(0.01)
+
+    def _say_goodbye(self, to_all: bool) -> int:
+        """Closes the connections that have their CONNACK, or all of them; how many are left."""
         for position, channel in enumerate(list(self.broker.engine.channels)):
-            channel.close("shutdown", GOODBYE)
+            if to_all or channel.is_answered:
+                channel.close("shutdown", GOODBYE)
             if position % 500 == 499:
                 next_round()
+        return len(self.broker.engine.channels)
 
     def stop(self) -> None:
         self.sys_topics.stop()

@@ -728,6 +728,11 @@ cdef class Channel(Connection):
         return self.state == OPEN
 
     @property
+    def is_answered(self):
+        """Its CONNACK is on its way: CONNECT came, was decided, and what had to be stored is."""
+        return self.state == OPEN and not self.corked
+
+    @property
     def is_closed(self):
         return self.state == CLOSED
 

@@ -70,6 +70,56 @@ def test_hup_replaces_the_worker_and_refuses_no_connection(start_broker):
     assert "Traceback" not in broker.stderr, broker.stderr
 
 
+CONNECT_3, CONNECT_5 = b"\x10\x0c\0\4MQTT\4\2\0\0\0\0", b"\x10\x0d\0\4MQTT\5\2\0\0\0\0\0"
+
+
+def test_hup_answers_who_was_accepted(start_broker):
+    """A CONNECT that comes when the worker is on its way out gets a CONNACK that says so."""
+    broker = start_broker()
+    old, socks = broker.worker, []
+    for packet in CONNECT_5, CONNECT_3, CONNECT_5:
+        socks.append(socket.create_connection(("127.0.0.1", broker.mqtt_port), timeout=10))
+        if len(socks) == 1:
+            socks[0].sendall(packet)
+            assert socks[0].recv(4)[0] == 0x20
+    wait_until(lambda: listener(broker, "mqtt:tcp", broker.mqtt_port)["current_conns"] == 3)
+    broker.signal(signal.SIGHUP)
+    while b"\xe0\x01\x8b" not in socks[0].recv(100):
+        pass    # what is left of the CONNACK
+    socks[1].sendall(CONNECT_3)
+    socks[2].sendall(CONNECT_5)
+    assert socks[1].recv(100) == b"\x20\2\0\3"
+    assert socks[2].recv(100)[:4] == b"\x20\3\0\x88"
+    new_worker(broker, old)
+    for sock in socks:
+        sock.close()
+
+
+class Greeter(Connector):
+    """Sends CONNECT, and fails when it is not answered with a CONNACK, whatever that says."""
+
+    def run(self) -> None:
+        while not self.done.is_set():
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=20) as sock:
+                    sock.sendall(CONNECT_3)
+                    assert sock.recv(4)[:2] == b"\x20\2", "closed without a CONNACK"
+                self.connected += 1
+            except (OSError, AssertionError) as error:
+                self.failures.append(error)
+
+
+def test_no_connection_ends_without_a_connack(start_broker):
+    broker = start_broker()
+    with Greeter(broker.mqtt_port) as one, Greeter(broker.mqtt_port) as two:
+        for _ in range(int(os.environ.get("HUP_ROUNDS", "3"))):
+            old, before = broker.worker, one.connected
+            wait_until(lambda before=before: one.connected > before + 200)
+            broker.signal(signal.SIGHUP)
+            new_worker(broker, old)
+    assert one.failures + two.failures == []
+
+
 def test_hup_reads_the_settings_again(configured):
     broker, path = configured
     assert "Node before@host" in broker.status().text
