@@ -19,10 +19,12 @@ cdef enum Record:           # first byte of a record; the layouts are in journal
 cdef enum FrameKind:        # on the socket, both ways
     FRAME_BATCH = 1         # records; answered by FRAME_COMMITTED
     FRAME_LOAD              # asks for the next messages of a session
+    FRAME_SETTLE            # asks for rows of everything so far, and to be told: FRAME_SETTLED
     FRAME_COMMITTED = 16    # everything up to that batch is on disk
     FRAME_PAGE
     FRAME_FULL              # the disk takes nothing; the text says why
     FRAME_ROOM              # it does again
+    FRAME_SETTLED = 22
 
 cdef enum:
     FRAME_HEAD = 16         # u32 length of what follows the head, u8 kind, 3 bytes unused, u64 number
@@ -65,6 +67,7 @@ cdef class Journal:
     cdef list waiting                # connections with output that waits for a commit
     cdef list paused                 # connections not read until the store takes more
     cdef list calls                  # (batch, callable)
+    cdef readonly list settling      # callables for each FRAME_SETTLED to come
     cdef readonly dict loading       # sid -> session that waits for a page
 
     cdef uint8_t* room(self, size_t n) except NULL

@@ -18,7 +18,7 @@ buffer, and the store's next answer is the occasion to go on.
 
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy, memmove
+from libc.string cimport memcpy, memmove, memset
 
 from router_ext.message cimport msg_new
 
@@ -87,6 +87,7 @@ cdef class Journal:
         self.waiting = []
         self.paused = []
         self.calls = []
+        self.settling = []
         self.loading = {}
 
     def __dealloc__(self):
@@ -306,6 +307,16 @@ cdef class Journal:
         memcpy(p + 24, &limit, 4)
         self.start = self.used
         return 0
+
+    def settle(self, call):
+        """Calls it once everything appended until now is in the rows of the store."""
+        cdef uint8_t* p
+        self.close_batch()
+        p = self.room(0) - FRAME_HEAD
+        memset(p, 0, FRAME_HEAD)
+        p[4] = FRAME_SETTLE
+        self.start = self.used
+        self.settling.append(call)
 
     cdef int close_batch(self) except -1:
         cdef uint8_t* p = self.buf + self.start

@@ -1,7 +1,10 @@
 """What the management API's list of connections shows of each, read without a Python call an attribute."""
 
+from libc.stdint cimport uint32_t, uint64_t
+
 from router_ext.channel cimport Channel
-from router_ext.session cimport Session
+from router_ext.message cimport wrap
+from router_ext.session cimport Queue, Queued, Session
 
 from router_ext.channel import peer_of
 
@@ -13,6 +16,24 @@ def connected(list sessions not None):
     """Those whose clients are connected, in their order."""
     cdef Session session
     return [session for session in sessions if session.conn is not None]
+
+
+def queued(Session session not None, uint64_t first, uint64_t limit):
+    """[(message, QoS, RETAIN)] of at most `limit` messages that wait in memory, behind the first ones, in the order in
+    which they go out."""
+    cdef list found = []
+    cdef Queue* queue
+    cdef Queued* one
+    cdef uint32_t q, i
+    for q in range(session.n_queues):
+        queue = session.queues + q
+        for i in range(<uint32_t>min(first, <uint64_t>queue.count), queue.count):
+            if <uint64_t>len(found) == limit:
+                return found
+            one = &queue.items[(queue.head + i) & (queue.cap - 1)]
+            found.append((wrap(one.msg), one.qos, bool(one.retain)))
+        first -= min(first, <uint64_t>queue.count)
+    return found
 
 
 def connection_members(Session session not None, str node not None, date_text not None):

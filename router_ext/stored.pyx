@@ -5,7 +5,7 @@ from libc.string cimport memcpy, memset
 
 from router_ext.bequest cimport bequeath
 from router_ext.journal cimport (
-    FACT_SUBSCRIPTION, FRAME_COMMITTED, FRAME_FULL, FRAME_PAGE, FRAME_ROOM, Journal, Reply, get_body,
+    FACT_SUBSCRIPTION, FRAME_COMMITTED, FRAME_FULL, FRAME_PAGE, FRAME_ROOM, FRAME_SETTLED, Journal, Reply, get_body,
 )
 from router_ext.message cimport Message, Msg, msg_unref, wrap
 from router_ext.router cimport OPT_QOS, Match
@@ -119,6 +119,8 @@ cdef int hear_store(Engine e) except -1:
             release = True
         elif reply.kind == FRAME_PAGE:
             take_page(e, &reply)
+        elif reply.kind == FRAME_SETTLED:
+            journal.settling.pop(0)()
         elif reply.kind == FRAME_FULL and not journal.full:
             journal.full = release = True
             journal.policy.store_full(reply.data[:reply.n].decode())

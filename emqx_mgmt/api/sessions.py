@@ -9,6 +9,7 @@ from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import NOT_ONLINE, Refused
 from emqx_mgmt.manage.listing import Page, Paging
+from emqx_mgmt.manage.queued import QueuedMessage
 from emqx_mgmt.manage.rows import SessionRow
 
 
@@ -26,6 +27,14 @@ def lookup_session(cluster: Cluster, clientid: str) -> list[SessionRow]:
 
 def lookup_node_session(cluster: Cluster, node: str, clientid: str) -> list[SessionRow]:
     return cluster.named(node).clients.session(clientid, extended())
+
+
+def list_queued(cluster: Cluster, clientid: str, params: Paging) -> Page:
+    return cluster.here.queued.page(clientid, params)
+
+
+def list_node_queued(cluster: Cluster, node: str, clientid: str, params: Paging) -> Page:
+    return cluster.named(node).queued.page(clientid, params)
 
 
 def clean_session(cluster: Cluster, clientid: str) -> Done:
@@ -92,5 +101,23 @@ ENDPOINTS = (
         "nodes/:node/sessions/:clientid",
         "Lookup a session on the node",
         lookup_node_session,
+    ),
+    Endpoint(
+        "list_queued_messages",
+        "GET",
+        "/sessions/:clientid/messages/",
+        "The messages queued for a client, without their payloads",
+        list_queued,
+        takes=Paged(QueuedMessage),
+        listed=False,
+    ),
+    Endpoint(
+        "list_node_queued_messages",
+        "GET",
+        "nodes/:node/sessions/:clientid/messages/",
+        "The messages queued for a client on a node, without their payloads",
+        list_node_queued,
+        takes=Paged(QueuedMessage),
+        listed=False,
     ),
 )

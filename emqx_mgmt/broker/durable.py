@@ -156,6 +156,15 @@ class Durable:
         self.journal.when_committed(done.set)
         return bool(done.wait(within))
 
+    def settle(self, within: float = 5.0) -> bool:
+        """As `wait`, until it is in the rows of the store, where others may look at it."""
+        if self.journal is None:
+            return True
+        done = Event()
+        self.journal.settle(done.set)
+        self.journal.flush_now()
+        return bool(done.wait(within))
+
     # -- what the store says ----------------------------------------------------------------------------
 
     def store_full(self, text: str) -> None:

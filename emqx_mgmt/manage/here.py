@@ -15,6 +15,7 @@ from emqx_mgmt.manage.clients import Clients
 from emqx_mgmt.manage.configuration import Configuration
 from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges, waiting
 from emqx_mgmt.manage.formats import memory_text
+from emqx_mgmt.manage.queued import QueuedMessages
 from emqx_mgmt.manage.retained import Retained
 from emqx_mgmt.manage.runtime import RELEASE, Runtime
 from emqx_mgmt.manage.slow_subscribers import SlowSubscriberRows
@@ -43,6 +44,7 @@ class ThisNode:
         self._runtime = Runtime()
         self.clients = Clients(node.name, node.broker)
         self.configuration = Configuration(node)
+        self.queued = QueuedMessages(node.broker, Path(node.settings["node.data_dir"]))
         self.retained = Retained(node.broker)
         self.topic_metrics = MeteredRows(node.name, node.topic_metrics, node.store.metered_topics)
         self.slow_subscribers = SlowSubscriberRows(node.name, node.slow_subscribers)

@@ -22,15 +22,17 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from emqx_mgmt.storage.messages.commits import Commits, LogCopier
-from emqx_mgmt.storage.messages.tables import FILE_NAME, JOURNAL_NAME, Damaged
+from emqx_mgmt.storage.messages.seals import Damaged
+from emqx_mgmt.storage.messages.tables import FILE_NAME, JOURNAL_NAME
 from emqx_mgmt.storage.messages.writer import Writer
 
-BATCH, LOAD = 1, 2
-COMMITTED, PAGE, FULL, ROOM, READY, FAILED = range(16, 22)
+BATCH, LOAD, SETTLE = 1, 2, 3
+COMMITTED, PAGE, FULL, ROOM, READY, FAILED, SETTLED = range(16, 23)
 LOCK_NAME = "messages.lock"
 
 AT_ONCE = 1 << 20       # bytes that may go into one commit, but for a larger batch
@@ -40,7 +42,6 @@ FAR_BEHIND = 256 << 20  # bytes committed and not folded: commits wait from here
 PAUSE = 0.25            # seconds between two tries on a full disk
 
 T = TypeVar("T")
-Page = tuple[int, int, int, int]
 
 
 class Gone(Exception):
@@ -99,24 +100,27 @@ class Worker:
 
 
 class Folding(threading.Thread):
-    """Takes commits and requests for pages in their order. `done` is the last commit that is in the rows."""
+    """Takes commits and what is asked in their order. `done` is the last commit that is in the rows."""
 
     def __init__(self, worker: Worker, writer: Writer, log: LogCopier) -> None:
         super().__init__(name="folding")
         self._worker = worker
         self._writer = writer
         self._log = log
-        self._work: queue.SimpleQueue[tuple[int, bytes] | Page | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._given = 0         # bytes, written by the thread that gives
         self._taken = 0         # and by this one
         self.done = writer.done
 
     def give(self, number: int, data: bytes) -> None:
         self._given += len(data)
-        self._work.put((number, data))
+        self._work.put(partial(self._fold, number, data))
 
-    def ask(self, page: Page) -> None:
-        self._work.put(page)
+    def ask_page(self, sid: int, after: int, limit: int, in_flight: int) -> None:
+        self._work.put(partial(self._read, sid, after, limit, in_flight))
+
+    def ask_to_settle(self) -> None:
+        self._work.put(self._settle_and_tell)
 
     def finish(self) -> None:
         """Everything given is in the rows then, if the disk lets it happen."""
@@ -147,10 +151,7 @@ class Folding(threading.Thread):
             if work is None:
                 self._settle()
                 return
-            if len(work) == 2:
-                self._fold(*work)
-            else:
-                self._read(*work)
+            work()
 
     def _fold(self, number: int, data: bytes) -> None:
         self._writer.take(number, data)
@@ -164,6 +165,10 @@ class Folding(threading.Thread):
         page = self._insist(lambda: self._writer.page(sid, after, limit, in_flight))
         self.done = self._writer.done
         self._worker.send(PAGE, sid, page)
+
+    def _settle_and_tell(self) -> None:
+        self._settle()
+        self._worker.send(SETTLED, 0)
 
     def _settle(self) -> None:
         self._insist(self._writer.settle)
@@ -209,8 +214,11 @@ class StoreProcess:
             else:
                 self._commit(batches, last)
                 batches = []
-                after, limit = struct.unpack_from("<QI", content)
-                self._folding.ask((number, after, limit, flag))
+                if kind == LOAD:
+                    after, limit = struct.unpack_from("<QI", content)
+                    self._folding.ask_page(number, after, limit, flag)
+                else:
+                    self._folding.ask_to_settle()
         self._commit(batches, last)
 
     def _commit(self, batches: list[bytes], last: int) -> None:

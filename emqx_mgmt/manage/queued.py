@@ -1,0 +1,81 @@
+"""What is queued for a session, as an operator sees it: of the message store, or of memory where nothing is stored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gevent
+from msgspec import Struct
+
+from emqx_mgmt.broker.about import datetime_text
+from emqx_mgmt.manage.listing import CHUNK, Page, Paging, filtered, in_turns
+from emqx_mgmt.manage.rows import UNDEFINED
+from emqx_mgmt.storage.messages.queued import Queued, look
+from router_ext.shown import queued
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker import Broker
+    from router_ext.message import Message
+    from router_ext.session import Session
+
+
+class QueuedMessage(Struct, gc=False):
+    """`expires_in`: seconds left, of a message that has an expiry interval."""
+
+    topic: str
+    qos: int
+    retain: bool
+    payload_size: int
+    published_at: str
+    expires_in: int | str
+
+
+class QueuedMessages:
+    """Of the sessions of one broker, whose store is in `data_dir`."""
+
+    def __init__(self, broker: Broker, data_dir: Path) -> None:
+        self._broker = broker
+        self._data_dir = data_dir
+
+    def page(self, client_id: str, paging: Paging) -> Page:
+        """Oldest first; of a client without a session there are none."""
+        session = self._broker.sessions.get(client_id)
+        if session is None:
+            return Page([], paging, 0)
+        if paging.where:
+            return filtered(self._rows(session, 0, session.mqueue_len), paging)
+        return Page(list(self._rows(session, paging.first, paging.limit)), paging, session.mqueue_len)
+
+    def _rows(self, session: Session, first: int, limit: int) -> Iterator[QueuedMessage]:
+        if session.is_stored:
+            return self._from_store(session, first, limit)
+        return (of_memory(*one) for one in in_turns(queued(session, first, limit)))
+
+    def _from_store(self, session: Session, first: int, limit: int) -> Iterator[QueuedMessage]:
+        """On a thread, little by little: the queue may be much larger than what is asked for."""
+        pool, after, skip = gevent.get_hub().threadpool, 0, first
+        self._broker.durable.settle()
+        while limit > 0:
+            found = pool.apply(look, (self._data_dir, session.number, after, skip, min(limit, CHUNK)))
+            yield from map(of_store, found)
+            if not found:
+                return
+            after, skip = found[-1].entry, 0
+            limit -= len(found)
+
+
+def of_store(one: Queued) -> QueuedMessage:
+    return row(one.topic, one.qos, one.retain, one.payload_size, time.time() - one.arrived, one.expiry)
+
+
+def of_memory(message: Message, qos: int, retain: bool) -> QueuedMessage:
+    age = time.monotonic() - message.arrived / 1000
+    return row(message.topic, qos, retain, len(message.payload), age, message.expiry)
+
+
+def row(topic: str, qos: int, retain: bool, size: int, age: float, expiry: int | None) -> QueuedMessage:
+    left = UNDEFINED if expiry is None else max(expiry - int(age), 0)
+    return QueuedMessage(topic, qos, retain, size, datetime_text(time.time() - age), left)

@@ -1,0 +1,61 @@
+"""GET /sessions/:clientid/messages/: what is queued, looked at without taking it into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.broker_process import BrokerProcess
+from tests.durable.client import PUBACK, PUBLISH, Client
+
+Start = Callable[..., BrokerProcess]
+
+
+def publish(port: int, first: int, last: int) -> None:
+    publisher = Client(port, "publisher", version=5, clean=True)
+    for number in range(first, last):
+        publisher.publish(f"q/{number}", bytes(number), 1, number, retain=number % 2 == 0)
+        assert publisher.read(PUBACK).reason == 0
+    publisher.disconnect()
+
+
+def listed(broker: BrokerProcess, query: str = "") -> tuple[list[str], dict[str, int]]:
+    body = broker.api("GET", f"sessions/keeper/messages/?{query}").json()
+    return [row["topic"] for row in body["items"]], body["meta"]
+
+
+@pytest.mark.parametrize("durability", ["fsync", "off"])
+def test_pages(start_broker: Start, durability: str):
+    """The latest message too, whether rows of it are written already or not; the same from memory."""
+    broker = start_broker({"EMQX_DURABILITY": durability})
+    Client(broker.mqtt_port, "keeper").subscribe("q/#", 1)
+    Client(broker.mqtt_port, "keeper").disconnect()
+    publish(broker.mqtt_port, 1, 31)
+    topics = [f"q/{number}" for number in range(1, 31)]
+    assert listed(broker) == (topics, {"page": 1, "limit": 10000, "count": 30})
+    assert listed(broker, "_page=2&_limit=7")[0] == topics[7:14]
+    assert listed(broker, "_page=5&_limit=7") == (topics[28:], {"page": 5, "limit": 7, "count": 30})
+    assert listed(broker, "_page=6&_limit=7")[0] == []
+    assert listed(broker, "topic=q/9") == (["q/9"], {"page": 1, "limit": 10000, "count": 1})
+    row = broker.api("GET", "sessions/keeper/messages/").json()["items"][3]
+    assert row.pop("published_at")
+    assert row == {"topic": "q/4", "qos": 1, "retain": False, "payload_size": 4, "expires_in": "undefined"}
+    assert listed(broker)[1]["count"] == 30, "looking takes nothing"
+    (name,) = [node["name"] for node in broker.api("GET", "nodes/").json()]
+    assert broker.api("GET", f"nodes/{name}/sessions/keeper/messages/").json()["meta"]["count"] == 30
+    assert broker.api("GET", "sessions/nobody/messages/").json()["items"] == []
+
+
+def test_of_a_connected_client(start_broker: Start):
+    """What is in flight is not queued any more."""
+    broker = start_broker({"EMQX_ZONE__EXTERNAL__MAX_INFLIGHT": "5"})
+    keeper = Client(broker.mqtt_port, "keeper")
+    keeper.subscribe("q/#", 1)
+    publish(broker.mqtt_port, 1, 21)
+    assert listed(broker)[0] == [f"q/{number}" for number in range(6, 21)]
+    keeper.ack(PUBACK, keeper.read(PUBLISH).pid)
+    for _ in range(4):
+        keeper.read(PUBLISH)
+    assert keeper.read(PUBLISH).topic == "q/6"
+    assert listed(broker)[0] == [f"q/{number}" for number in range(7, 21)]
