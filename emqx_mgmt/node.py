@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -100,7 +101,8 @@ class Node:
         self.is_draining = False
         self._answers_until = 0.0
 
-    def start(self, listeners: list[Listener]) -> None:
+    def start(self, listeners: list[Listener], alive: Callable[[], None]) -> None:
+        """`alive` is called now and then while the loop stands still for long."""
         while not backup.try_to_put_in_place(Path(self.settings["node.data_dir"]), log.warning):
             gevent.sleep(0.05)
         self.store.open()
@@ -115,7 +117,7 @@ class Node:
         self.listeners[:] = listeners
         self.turns = Turns(self.broker)
         self.turns.start()
-        stored = self._open_store(self.turns)
+        stored = self._open_store(self.turns, alive)
         # Before the first client: one of them may be what decides who is let in.
         self.plugins.start()
         unknown = self.plugins.unknown(self.settings.unknown_variables)
@@ -143,7 +145,7 @@ class Node:
                 "Dashboard user %s still has the default password: it is accepted from this machine only", login
             )
 
-    def _open_store(self, turns: Turns) -> Recovered | None:
+    def _open_store(self, turns: Turns, alive: Callable[[], None]) -> Recovered | None:
         """Starts the message store; what it has is restored later. Raises StoreFailed."""
         durability = self.settings["durability"]
         if durability == "off":
@@ -158,7 +160,7 @@ class Node:
         durable = self.broker.durable
         durable.on_lost = store_lost
         durable.on_full = lambda text: gevent.spawn(self._store_full, text)
-        stored = read_back(data_dir)
+        stored = read_back(data_dir, alive)
         durable.attach(journal, stored)
         turns.reactor.listen_to_store()
         return stored

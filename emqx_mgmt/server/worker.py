@@ -169,7 +169,7 @@ class Worker(GeventWorker):
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
         waiting = gevent.spawn(self.notify_while_starting)
-        running_node().start(current().listeners)
+        running_node().start(current().listeners, self.notify)
         waiting.kill()
         tell_open_defaults(current())
 

@@ -29,6 +29,14 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def make_directory(directory: Path) -> None:
+    """With its parents, all of which survive a power cut from here on."""
+    missing = [place for place in (directory, *directory.parents) if not place.exists()]
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for place in missing:
+        sync_directory(place.parent)
+
+
 class DataDirLock:
     """A lock on `<data_dir>/lock`, held until the last process that inherited it has ended, kill -9 included."""
 
@@ -41,7 +49,7 @@ class DataDirLock:
     def _acquire(data_dir: Path) -> int:
         path = data_dir / "lock"
         try:
-            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(data_dir)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise DataDirError(f"Cannot use the data directory {data_dir}: {error.strerror}", os.EX_OSERR) from None

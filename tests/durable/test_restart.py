@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.broker_process import BrokerProcess, wait_until
-from tests.durable.client import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Client
+from tests.durable.client import PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Client
 
 Start = Callable[..., BrokerProcess]
 
@@ -82,6 +82,8 @@ def test_retained_messages_on_their_way(start_broker: Start, how: str):
         assert got.retain
         topics.append(got.topic)
     assert topics[0] == first.topic
+    reader.write(0xC0, b"")
+    reader.read(PINGRESP)   # the last acknowledgement was read
     again(broker, how)
     reader = Client(broker.mqtt_port, "reader")
     got = reader.receive(within=0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,18 +12,25 @@ from emqx_mgmt.storage.messages.tables import FACTS, FILE_NAME, connect_to_read
 Row = tuple[int, bytes, bytes]
 
 
+SOME = 10_000       # rows
+
+
 @dataclass(slots=True)
 class Recovered:
-    """Rows are (session number, key, value)."""
+    """Rows are (session number, key, value). `alive` is called now and then: it may take long."""
 
     connection: sqlite3.Connection
+    alive: Callable[[], None]
     next_sid: int
     next_entry: int
     next_number: int
 
     def rows(self, table: str) -> Iterator[Row]:
         """In the order of sessions and keys. Raises Damaged."""
-        for sid, key, value in self.connection.execute(f"SELECT sid, key, value FROM {table} ORDER BY sid, key"):
+        rows = self.connection.execute(f"SELECT sid, key, value FROM {table} ORDER BY sid, key")
+        for count, (sid, key, value) in enumerate(rows):
+            if count % SOME == 0:
+                self.alive()
             yield sid, key, FACTS[table].open(value, sid, key)
 
     def messages(self) -> dict[int, tuple[int, int]]:
@@ -35,7 +42,7 @@ class Recovered:
         self.connection.close()
 
 
-def read_back(data_dir: Path) -> Recovered:
+def read_back(data_dir: Path, alive: Callable[[], None]) -> Recovered:
     """To be called while the store process is idle: after it is ready, before the first batch."""
     connection = connect_to_read(data_dir / FILE_NAME)
 
@@ -44,4 +51,4 @@ def read_back(data_dir: Path) -> Recovered:
 
     # A body that stands in the row of its place has no row in `message`; its number is taken all the same.
     number = max(highest("number", "message"), highest("number", "place"))
-    return Recovered(connection, highest("sid", "session"), highest("entry", "place"), number)
+    return Recovered(connection, alive, highest("sid", "session"), highest("entry", "place"), number)
