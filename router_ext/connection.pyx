@@ -13,7 +13,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef enum:
     WRITE_THROUGH = 4096    # from this size on bytes go to an idle socket without a copy
-    FLUSH_AT = 65536        # an outbox this full is written at once: its bytes are still in the cache
+    FLUSH_AT = 61440        # an outbox this full is written at once: its bytes are still in the cache, and in one segment
     FLUSH_ALL_AT = 2097152  # so many bytes not yet written end the collecting
     HIGH_WATER = 1048576
     PAUSE_LEAST = 65536     # what a blocked connection may always hold before publishers pause for it

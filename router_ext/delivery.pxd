@@ -1,6 +1,6 @@
 """What one PUBLISH, or a run of them, looks like to each kind of subscriber."""
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.message cimport Msg
 
@@ -15,7 +15,8 @@ cdef struct Delivery:
     const uint8_t* frames       # of a run: its QoS 0 PUBLISH packets as received, alike up to their payloads; else NULL
     size_t frames_len
     size_t payload_at           # where in the body of each the payload begins
-    size_t longest              # the longest of them, bytes
+    size_t longest              # at least as many bytes as any of them takes for a subscriber without identifiers
+    uint64_t number             # tells it from others; each that is handed out gets one
     Msg* msg                    # made when the first subscriber needs it; one reference
     int64_t now                 # ms
     uint32_t count              # messages in the run
@@ -26,6 +27,7 @@ cdef struct Delivery:
     uint16_t client_len
     uint8_t version             # of the frames
     uint8_t qos
+    bint even                   # the frames are equally long
     bint verbatim               # the frames may be passed on as they are, to the same version
     bint retain
     bint has_expiry
@@ -39,6 +41,7 @@ cdef size_t run_bound(Delivery* d, uint32_t nids) noexcept nogil
 cdef size_t put_run(Delivery* d, uint8_t* dst, uint8_t version, uint8_t first_byte, const uint32_t* ids,
                     uint32_t nids) noexcept nogil
 cdef size_t publish_bound(uint16_t topic_len, uint32_t props_len, uint32_t payload_len, uint32_t nids) noexcept nogil
+cdef size_t put_identifiers(uint8_t* dst, const uint32_t* ids, uint32_t nids) noexcept nogil
 cdef size_t put_head(uint8_t* dst, uint8_t version, uint8_t first_byte, const uint8_t* topic, uint16_t topic_len,
                      uint16_t packet_id, uint16_t alias, const uint8_t* props, uint32_t props_len,
                      const uint32_t* ids, uint32_t nids,

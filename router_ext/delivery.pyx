@@ -35,7 +35,7 @@ cdef void delivery_of(Delivery* d, Msg* msg, int64_t now) noexcept nogil:
     d.client_len = msg.client_len
     d.frames = NULL
     d.frames_len = d.longest = d.payload_at = 0
-    d.verbatim = False
+    d.even = d.verbatim = False
     d.msg = msg
     d.now = now
     d.count = 1
@@ -123,12 +123,20 @@ cdef size_t put_head(uint8_t* dst, uint8_t version, uint8_t first_byte, const ui
     if alias:
         dst[at] = PROP_TOPIC_ALIAS
         at += 1 + put_u16(dst + at + 1, alias)
-    for i in range(nids):
-        dst[at] = PROP_SUBSCRIPTION_ID
-        at += 1 + put_varint(dst + at + 1, ids[i])
+    at += put_identifiers(dst + at, ids, nids)
     if props_len:
         memcpy(dst + at, props, props_len)
     return at + props_len
+
+
+cdef size_t put_identifiers(uint8_t* dst, const uint32_t* ids, uint32_t nids) noexcept nogil:
+    """Writes Subscription Identifier properties and returns how many bytes that took."""
+    cdef size_t at = 0
+    cdef uint32_t i
+    for i in range(nids):
+        dst[at] = PROP_SUBSCRIPTION_ID
+        at += 1 + put_varint(dst + at + 1, ids[i])
+    return at
 
 
 cdef inline size_t put_u16(uint8_t* dst, uint16_t v) noexcept nogil:

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.connection cimport Connection, Egress
 from router_ext.delivery cimport Delivery
+from router_ext.flavour cimport FLAVOURS, Flavour
 from router_ext.journal cimport Journal
 from router_ext.message cimport Msg
 from router_ext.metrics cimport Metrics
@@ -44,13 +45,8 @@ cdef class Engine:
     cdef public int64_t now              # monotonic ms, of the latest turn
     cdef size_t spent                    # bytes delivered in the current turn
     cdef uint8_t* inbuf                  # what sockets are read into
-    cdef uint8_t* scratch
-    cdef size_t scratch_cap
-    cdef Delivery* flavour_of            # what the scratch buffer holds: this delivery,
-    cdef uint8_t flavour_version         # for this version, RETAIN flag and subscription identifier
-    cdef uint8_t flavour_retain
-    cdef uint32_t flavour_subid
-    cdef size_t flavour_len
+    cdef Flavour[FLAVOURS] flavours      # the delivery in route() as it was last encoded
+    cdef uint64_t handed_out             # deliveries so far
     cdef list ready                      # channels with bytes to parse in the next turn
     cdef list graveyard                  # closed in this turn; events for them may still be pending
     cdef public object wake              # called when there is work and no turn is running
@@ -61,7 +57,6 @@ cdef class Engine:
     cdef Session gate                    # of the latest route(): its queue is full while it keeps up
     cdef bint shared                     # the delivery goes to the member of a shared group
 
-    cdef uint8_t* scratch_of(self, size_t n) except NULL
     cdef int route(self, Delivery* d, Session publisher) except -1
     cdef int route_watched(self, Delivery* d, Session publisher) except -1
     cdef bint tell_received(self, Delivery* d) except? True
@@ -74,8 +69,6 @@ cdef class Engine:
     cdef int deliver_one(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1
     cdef int deliver_group(self, Delivery* d, Group* group, Session publisher) except -1
     cdef int deliver_member(self, Delivery* d, Group* group, uint64_t who) except -1
-    cdef const uint8_t* flavour(self, Delivery* d, uint8_t version, uint8_t retain, Recipient* r,
-                                size_t* n) except NULL
     cdef size_t packet_size(self, Session s, Msg* msg, uint8_t qos, uint32_t subid) noexcept
     cdef int drop_too_large(self, Session s, Msg* msg) except -1
     cdef int report(self, tuple event) except -1

@@ -5,8 +5,9 @@ from libc.string cimport memcmp, memcpy, memset
 
 from router_ext.connection cimport Connection
 from router_ext.delivery cimport (
-    Delivery, delivery_msg, delivery_next, delivery_of, publish_bound, put_head, put_run, run_bound,
+    Delivery, delivery_msg, delivery_next, delivery_of, publish_bound, put_head, put_identifiers,
 )
+from router_ext.flavour cimport Flavour, flavour, flavours_free
 from router_ext.message cimport (
     MSG_HAS_EXPIRY, MSG_SYS, Message, checked, msg_client, msg_expired, msg_new, msg_payload, msg_props,
     msg_remaining, msg_topic, msg_unref, msg_unstored, wrap,
@@ -21,11 +22,10 @@ from router_ext.router cimport OPT_NO_LOCAL, OPT_QOS, OPT_RETAIN_AS_PUBLISHED, G
 from router_ext.session cimport WAIT_PUBCOMP, WAIT_STORE, Queue, Queued, Slot, Window
 from router_ext.stored cimport page_in
 from router_ext.watch cimport SEEN_ACKED, SEEN_DROPPED, SEEN_QUEUED, SEEN_RECEIVED, SEEN_SENT, Watch, Watches
-from router_ext.wire cimport put_varint, varint_size
+from router_ext.wire cimport varint_size
 
 cdef enum:
     INBUF = 262144
-    PROP_SUBSCRIPTION_ID = 0x0B
     ALIAS_ROOM = 5          # a topic alias, and the lengths that it may make longer
     ACK_PATIENCE = 1000         # ms
     QUEUE_EXCESS = 67108864     # bytes a queue may hold beyond its limit in messages
@@ -62,18 +62,7 @@ cdef class Engine:
 
     def __dealloc__(self):
         free(self.inbuf)
-        free(self.scratch)
-
-    cdef uint8_t* scratch_of(self, size_t n) except NULL:
-        """At least `n` bytes that live until the next call."""
-        if n > self.scratch_cap:
-            free(self.scratch)
-            self.scratch_cap = 0
-            self.scratch = <uint8_t*>malloc(n)
-            if self.scratch == NULL:
-                raise MemoryError
-            self.scratch_cap = n
-        return self.scratch
+        flavours_free(self.flavours)
 
     # -- publishing from Python -----------------------------------------------------------------------------------
 
@@ -296,6 +285,7 @@ cdef class Engine:
     cdef int deliver_now(self, Delivery* d, Recipient* r, Session s, uint8_t retain) except -1:
         """QoS 0 to a connected subscriber: the frames as they came where they fit, else encoded once and copied."""
         cdef Connection conn = s.conn
+        cdef Flavour* encoded
         cdef const uint8_t* bytes
         cdef size_t n
         if conn.slow:
@@ -307,7 +297,11 @@ cdef class Engine:
             bytes = d.frames
             n = d.frames_len
         else:
-            bytes = self.flavour(d, s.version, retain, r, &n)
+            encoded = flavour(self.flavours, d, s.version, retain, r.ids, r.nids)
+            if encoded == NULL:
+                raise MemoryError
+            bytes = encoded.bytes
+            n = encoded.n
         if not s.direct and d.count == 1 and n > s.peer_max_packet:
             return self.drop_too_large(s, checked(delivery_msg(d)))
         conn.put(bytes, n)
@@ -323,34 +317,6 @@ cdef class Engine:
         if conn.outbox.pending > self.egress.pause_at and conn.blocked and <void*>conn != self.speaker:
             self.pause_for = conn
         return 0
-
-    cdef const uint8_t* flavour(self, Delivery* d, uint8_t version, uint8_t retain, Recipient* r,
-                                size_t* n) except NULL:
-        """The delivery as QoS 0 packets of that version; kept in the scratch buffer for the next subscriber alike."""
-        cdef uint32_t subid = r.ids[0] if r.nids else 0
-        cdef bint alike = (self.flavour_of is d and self.flavour_version == version
-                           and self.flavour_retain == retain and self.flavour_subid == subid and r.nids < 2)
-        cdef uint8_t first_byte = 0x30 | retain
-        cdef size_t at
-        cdef uint8_t* out
-        if alike:
-            n[0] = self.flavour_len
-            return self.scratch
-        if d.count == 1:
-            out = self.scratch_of(publish_bound(d.topic_len, d.props_len, d.payload_len, r.nids))
-            at = put_head(out, version, first_byte, d.topic, d.topic_len, 0, 0, d.props, d.props_len, r.ids, r.nids,
-                          d.has_expiry, d.expiry, d.payload_len)
-            memcpy(out + at, d.payload, d.payload_len)
-            at += d.payload_len
-        else:
-            out = self.scratch_of(run_bound(d, r.nids))
-            at = put_run(d, out, version, first_byte, r.ids, r.nids)
-        self.flavour_of = d if r.nids < 2 else NULL
-        self.flavour_version = version
-        self.flavour_retain = retain
-        self.flavour_subid = subid
-        self.flavour_len = n[0] = at
-        return out
 
     cdef int deliver_each(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1:
         """Message by message: what is acknowledged, queued or large."""
@@ -518,7 +484,8 @@ cdef class Engine:
         cdef Recipient* first = self.router.choose(group, who, 0)
         cdef Recipient* r = first
         cdef uint32_t attempt = 0
-        self.flavour_of = NULL
+        self.handed_out += 1
+        d.number = self.handed_out
         if self.shared_dispatch_ack and d.qos:
             while r != NULL and not accepts(<Session>r.subscriber):
                 attempt += 1
@@ -704,7 +671,8 @@ cdef int hand_out(Engine e, Delivery* d, Session publisher) except -1:
     e.speaker = <void*>publisher.conn if publisher is not None else NULL
     e.pause_for = None
     e.gate = None
-    e.flavour_of = NULL
+    e.handed_out += 1
+    d.number = e.handed_out
     if m.n_plain + m.n_groups == 0:
         if not d.sys:
             e.dropped_all(None, d, MESSAGES_DROPPED)
@@ -742,14 +710,11 @@ cdef bint one_by_one(Delivery* d, Recipient* r, Session s) noexcept:
 cdef Msg* with_identifiers(Msg* msg, const uint32_t* ids, uint32_t nids) noexcept nogil:
     """A copy for a subscriber whose overlapping subscriptions have several identifiers [MQTT-3.3.4-4]."""
     cdef uint8_t* props = <uint8_t*>malloc(msg.props_len + 5 * nids)
-    cdef size_t at = 0
-    cdef uint32_t i
+    cdef size_t at
     cdef Msg* copy
     if props == NULL:
         return NULL
-    for i in range(nids):
-        props[at] = PROP_SUBSCRIPTION_ID
-        at += 1 + put_varint(props + at + 1, ids[i])
+    at = put_identifiers(props, ids, nids)
     memcpy(props + at, msg_props(msg), msg.props_len)
     copy = msg_new(msg_topic(msg), msg.topic_len, props, at + msg.props_len, msg_payload(msg), msg.payload_len,
                    msg_client(msg), msg.client_len, msg.qos, msg.flags, msg.expiry, msg.arrived)

@@ -32,8 +32,9 @@ from router_ext.wire cimport frame, shortest
 
 cdef enum:
     RUN_BYTES = 8388608     # output of one run
-    LONGEST_RUN = 65536
+    LONGEST_RUN = 61440     # grown by identifiers it is still one segment of the loopback interface, 65,483 bytes
     SHORTEST_RUN = 2048
+    GROWTH = 3              # from MQTT 3 to 5 a packet gets a property length, and either length may get longer
     PROP_PAYLOAD_FORMAT = 0x01
     ACCESS_PUBLISH = 2
 
@@ -108,7 +109,7 @@ cdef size_t publish_run(Channel c, uint8_t* p, size_t n, size_t header, size_t e
     """QoS 0: the longest run of packets that differ in their payloads only, handed on in one piece."""
     cdef Delivery d
     cdef Match* match
-    cdef size_t limit, longest = end
+    cdef size_t limit, longest = end, added = GROWTH
     cdef uint32_t count = 1
     cdef uint8_t* props
     cdef Verdict verdict = c.check_acl(ACCESS_PUBLISH, first.topic, first.topic_len)
@@ -121,6 +122,9 @@ cdef size_t publish_run(Channel c, uint8_t* p, size_t n, size_t header, size_t e
         return 0
     limit = RUN_BYTES // (match.n_plain + match.n_groups + 1)
     limit = max(<size_t>SHORTEST_RUN, min(<size_t>LONGEST_RUN, limit))
+    if first.topic_alias:  # what goes out has the whole topic
+        added += first.topic_len
+        limit = limit * end // (end + first.topic_len)
     extend_run(c, p, min(n, limit), header, &end, &count, &longest, first)
     c.count_received(3, count)
     count_messages(c, 0, count)
@@ -133,7 +137,8 @@ cdef size_t publish_run(Channel c, uint8_t* p, size_t n, size_t header, size_t e
     d.frames_len = end
     d.payload_at = <size_t>(first.payload - p) - header
     d.verbatim = first.forward_as_is
-    d.longest = longest
+    d.even = longest * count == end
+    d.longest = longest + added
     d.count = count
     d.version = c.version
     props = describe(&d, first)

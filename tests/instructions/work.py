@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from emqx_mgmt.broker import Broker
 from emqx_mgmt.broker.acl_rules import AclRules
@@ -35,7 +36,7 @@ class Place:
     def __init__(self) -> None:
         self.broker = Broker()
         self.reactor = Reactor(self.broker.engine)
-        self.zone = Zone("counted", idle_timeout=0)
+        self.zone = Zone("counted", idle_timeout=0, max_topic_alias=1)
         self.broker.engine.now = NOW
 
     def turn(self) -> None:
@@ -48,10 +49,10 @@ class Place:
         Channel(self.broker.engine, self.zone, theirs.detach(), ADDRESS, Door(), self.reactor.fileno())
         return Raw(ours, version, self.turn)
 
-    def client(self, name: str, subscribe: str = "", qos: int = 0, version: int = 4) -> Raw:
+    def client(self, name: str, subscribe: str = "", qos: int = 0, version: int = 4, **props: Any) -> Raw:
         client = self.open(version).connect(name)
         if subscribe:
-            client.subscribe(subscribe, qos=qos)
+            client.subscribe(subscribe, qos=qos, **props)
         return client
 
 
@@ -67,18 +68,29 @@ def drain(clients: list[Raw]) -> int:
     return got
 
 
-def flow(publishers: int, subscribers: int, batch: int, version: int = 4) -> tuple[int, Work]:
-    """QoS 0: each publisher writes `batch` messages, everybody gets them all."""
+def flow(publishers: int, subscribers: int, batch: int, version: int = 4, described: bool = False) -> tuple[int, Work]:
+    """QoS 0: each publisher writes `batch` messages, everybody gets them all. `described` (MQTT 5): with a topic alias
+    and properties, and each subscription has an identifier of its own."""
     place = Place()
-    readers = [place.client(f"s{i}", "a/topic/of/some/length", version=version) for i in range(subscribers)]
+    topic, props = "a/topic/of/some/length", {"user_property": [("unit", "mV")]} if described else {}
+    readers = [place.client(f"s{i}", topic, version=version, **({"subscription_id": i + 1} if described else {}))
+               for i in range(subscribers)]
     writers = [place.client(f"p{i}", version=version) for i in range(publishers)]
-    data = writers[0].publish_packet("a/topic/of/some/length", PAYLOAD) * batch
+    data = writers[0].publish_packet(topic, PAYLOAD, **props) * batch
+    reach = len(data) * publishers * subscribers
+    if described:
+        for writer in writers:
+            writer.send(writer.publish_packet(topic, PAYLOAD, topic_alias=1))
+        place.turn()
+        drain(readers)
+        data = writers[0].publish_packet("", PAYLOAD, **props, topic_alias=1) * batch
+        reach += 2 * batch * publishers * subscribers  # an identifier below 128
 
     def round() -> None:
         for writer in writers:
             writer.send(data)
         place.turn()
-        assert drain(readers) == len(data) * publishers * subscribers
+        assert drain(readers) == reach
 
     return publishers * batch * subscribers, round
 
@@ -157,6 +169,10 @@ PARTS: dict[str, tuple[int, Callable[[], tuple[int, Work]]]] = {
     "QoS 0, 1 to 100": (5, lambda: flow(1, 100, 1)),
     "QoS 0, 100 to 1": (2, lambda: flow(100, 1, 16)),
     "QoS 0, 64 a write, MQTT 5": (20, lambda: flow(1, 1, 64, 5)),
+    "QoS 0, 1 to 100, 64 a write": (1, lambda: flow(1, 100, 64)),
+    "QoS 0, 1 to 100, 64 a write, MQTT 5 described": (1, lambda: flow(1, 100, 64, 5, True)),
+    "QoS 0, 16 a write": (20, lambda: flow(1, 1, 16)),
+    "QoS 0, 16 a write, MQTT 5 described": (20, lambda: flow(1, 1, 16, 5, True)),
     "QoS 1": (20, lambda: acknowledged(1)),
     "QoS 2": (20, lambda: acknowledged(2)),
     "connect": (20, connects),
