@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.broker_process import wait_until
+from tests.broker_process import BrokerProcess, free_ports, wait_until
 from tests.listeners.secured import CONNECT, CONNECT_OK, PINGREQ, PINGRESP, Secured
 from tests.listeners.transports import frame, upgrade
 
@@ -91,10 +91,59 @@ def test_nonsense_instead_of_a_handshake(secured):
         (upgrade(extra="X: a\0b\r\n"), b"400"),
     ],
 )
-def test_bad_requests_are_answered_and_closed(secured, request_bytes, status):
+def test_bad_requests_are_answered_closed_and_counted(secured, request_bytes, status):
+    reason = "ws_header_too_large" if status == b"431" else "ws_bad_request"
+    before = secured.ended("mqtt:ws", reason)
     with socket.create_connection(("127.0.0.1", secured.ws), timeout=10) as sock:
         sock.sendall(request_bytes)
         assert to_the_end(sock).split()[1] == status
+    wait_until(lambda: secured.ended("mqtt:ws", reason) == before + 1)
+
+
+def test_pages_of_other_origins_are_refused_where_some_are_named(start_broker):
+    (port,) = free_ports(1)
+    broker = start_broker({"EMQX_LISTENER__WS__EXTERNAL": f"127.0.0.1:{port}",
+                           "EMQX_LISTENER__WS__EXTERNAL__ALLOWED_ORIGINS": "https://a.example.org,https://b.example.org"})
+    for origin, status in (("https://a.example.org", b"101"), ("https://b.example.org", b"101"),
+                           ("https://a.example.org.evil.org", b"403"), ("", b"403")):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+            sock.sendall(upgrade(extra=f"Origin: {origin}\r\n" if origin else ""))
+            assert sock.recv(4096).split()[1] == status
+    wait_until(lambda: shutdown_count(broker, port).get("ws_bad_request") == 2)
+
+
+def test_one_address_may_be_kept_from_taking_all_connections(start_broker):
+    broker = start_broker({"EMQX_LISTENER__TCP__EXTERNAL__MAX_CONNECTIONS_PER_ADDRESS": "2"})
+    with contextlib.ExitStack() as stack:
+        def connect(source: str) -> socket.socket:
+            sock = stack.enter_context(socket.create_connection(
+                ("127.0.0.1", broker.mqtt_port), timeout=10, source_address=(source, 0)))
+            sock.sendall(CONNECT.replace(b"test", b"%04x" % sock.getsockname()[1]))
+            return sock
+
+        first, second = connect("127.0.0.2"), connect("127.0.0.2")
+        assert read(first, 4) == read(second, 4) == CONNECT_OK
+        assert not to_the_end(connect("127.0.0.2"))
+        assert read(connect("127.0.0.3"), 4) == CONNECT_OK
+        first.close()
+        wait_until(lambda: read(connect("127.0.0.2"), 4) == CONNECT_OK)
+    assert shutdown_count(broker, broker.mqtt_port)["max_connections_per_address"] >= 1
+
+
+def shutdown_count(broker: BrokerProcess, port: int) -> dict[str, int]:
+    (node,) = broker.api("GET", "/listeners/").json()
+    return next(dict(row["shutdown_count"]) for row in node["listeners"] if row["listen_on"] == f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("name", ["ssl", "wss"])
+def test_nonsense_behind_a_handshake(secured, name):
+    before = secured.ended(f"mqtt:{name}", "tls_error")
+    sock = secured.tls(getattr(secured, name))
+    with socket.socket(fileno=sock.detach()) as plain:
+        plain.settimeout(10)
+        plain.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))  # a record that nobody has encrypted
+        to_the_end(plain)
+    wait_until(lambda: secured.ended(f"mqtt:{name}", "tls_error") == before + 1)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
@@ -271,8 +320,6 @@ def test_a_new_certificate_is_served_and_nobody_is_disconnected(secured):
 
 
 def test_development_keys_are_private(start_broker):
-    from tests.broker_process import free_ports
-
     (port,) = free_ports(1)
     broker = start_broker({"EMQX_LISTENER__SSL__EXTERNAL": f"127.0.0.1:{port}"})
     for name in ("key.pem", "cert.pem"):
@@ -306,3 +353,4 @@ def test_only_trusted_proxies_are_listened_to(start_broker):
                            "EMQX_LISTENER__TCP__EXTERNAL__PROXY_TRUSTED": "192.0.2.0/24"})
     with socket.create_connection(("127.0.0.1", broker.mqtt_port), timeout=10) as sock:
         assert not to_the_end(sock)
+    assert shutdown_count(broker, broker.mqtt_port) == {"proxy_untrusted": 1}

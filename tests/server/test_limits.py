@@ -41,6 +41,7 @@ def test_a_listener_takes_no_more_than_max_connections(start_broker):
         wait_until(lambda: mqtt_rows(broker)[f"127.0.0.1:{broker.mqtt_port}"]["current_conns"] == 2)
         stack.enter_context(socket.create_connection(address))
         wait_until(lambda: mqtt_rows(broker)[f"127.0.0.1:{broker.mqtt_port}"]["current_conns"] == 3)
+        assert mqtt_rows(broker)[f"127.0.0.1:{broker.mqtt_port}"]["shutdown_count"]["max_connections"] == 1
 
 
 def test_descriptors_are_kept_back_for_everything_but_mqtt(start_broker):
