@@ -17,6 +17,8 @@ import psutil
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 READY_WITHIN = 60.0
+CONNECT = b"\x10\x11\0\4MQTT\4\2\0\x3c\0\5ready"
+CONNACK, DISCONNECT = b"\x20\2\0\0", b"\xe0\0"
 Ports = dict[str, int]
 PORTS = ("tcp", "tls", "ws", "wss", "api", "other")
 
@@ -102,11 +104,15 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def wait_for_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait_for_broker(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Until a CONNECT is accepted: a socket may take connections before there is a broker behind it."""
     deadline = time.monotonic() + READY_WITHIN
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), READY_WITHIN) as sock:
+            sock.sendall(CONNECT)
+            if sock.recv(4) == CONNACK:
+                sock.sendall(DISCONNECT)
+                return
         time.sleep(0.05)
     raise RuntimeError(f"no broker on port {port}:\n{log.read_text(errors='replace')[-2000:]}")
 
@@ -131,7 +137,7 @@ def running(broker: Broker, placement: Placement) -> Iterator[RunningBroker]:
             )
         started = RunningBroker(broker.name, process, ports)
         try:
-            wait_for_port(process, ports["tcp"], log)
+            wait_for_broker(process, ports["tcp"], log)
             yield started
         finally:
             started.stop()
