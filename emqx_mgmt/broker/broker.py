@@ -220,7 +220,7 @@ class Broker:
         """Said once per connection: from here on its QoS 0 messages are dropped while its socket stays full."""
         log.warning("%s does not read: QoS 0 messages for it are dropped", channel.client_id)
 
-    def connected(self, channel: Channel) -> None:
+    def connected(self) -> None:
         self.online += 1
         self.stats_book.clients_grew()
 

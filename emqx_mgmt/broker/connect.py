@@ -36,9 +36,11 @@ class Connecting:
         client = None
         try:
             client = self._identify(channel, packet)
-            self._check_mountpoint(channel, client)
+            if channel.zone.mountpoint:
+                self._check_mountpoint(channel, client)
             self._check_banned(channel, client)
-            self._check_will(channel, packet)
+            if packet.will is not None:
+                self._check_will(channel.zone, packet.will)
         except Refused as refused:
             self.refuse(channel, client or packet, refused)
             return
@@ -109,16 +111,14 @@ class Connecting:
                 client.client_id, client.username, client.peer[0], time.time()):
             raise Refused(reasons.BANNED)
 
-    def _check_will(self, channel: Channel, packet: Connect) -> None:
-        if packet.will is None:
-            return
-        if packet.will.qos > channel.zone.max_qos_allowed:
+    def _check_will(self, zone: Zone, will: Will) -> None:
+        if will.qos > zone.max_qos_allowed:
             raise Refused(reasons.QOS_NOT_SUPPORTED)  # [MQTT-3.2.2-12]
-        if packet.will.retain and not channel.zone.retain_available:
+        if will.retain and not zone.retain_available:
             raise Refused(reasons.RETAIN_NOT_SUPPORTED)  # [MQTT-3.2.2-13]
-        if channel.zone.check_payload_format and packet.will.properties.get("payload_format_indicator"):
+        if zone.check_payload_format and will.properties.get("payload_format_indicator"):
             try:
-                packet.will.payload.decode()
+                will.payload.decode()
             except UnicodeDecodeError:
                 raise Refused(reasons.PAYLOAD_FORMAT_INVALID) from None
 
@@ -172,7 +172,7 @@ class Connecting:
             self.refuse(channel, client, Refused(reasons.SERVER_UNAVAILABLE, "the broker is shutting down"))
             return
         expiry = expiry_interval(channel.zone, packet)
-        before = self._broker.sessions.get(client.client_id)
+        before = self._broker.engine.sessions.get(client.client_id)
         stored_before = before is not None and before.is_stored
         if (expiry or stored_before) and self._broker.durable.full:
             self.refuse(channel, client, Refused(reasons.QUOTA_EXCEEDED, "the message store is full"))
@@ -185,10 +185,11 @@ class Connecting:
                 return
         channel.context = client
         session, present = self._broker.sessions_life.open(channel, client.client_id, client.username, expiry)
-        mount = mountpoint(channel.zone, client)
-        session.will = mounted(packet.will, mount)
-        self._broker.durable.will_changed(session)
-        self._broker.connected(channel)
+        mount = mountpoint(channel.zone, client) if channel.zone.mountpoint else None
+        session.will = mounted(packet.will, mount) if packet.will else None
+        if session.is_stored:
+            self._broker.durable.will_changed(session)
+        self._broker.connected()
         channel.accept(
             session,
             encode_connack(present, reasons.SUCCESS, properties, 5) if packet.proto_ver == 5 else CONNACKS[present],
@@ -283,7 +284,7 @@ def mountpoint(zone: Zone, client: Client) -> bytes | None:
     return "/".join(values.get(word, word) for word in zone.mountpoint.split("/")).encode()
 
 
-def mounted(will: Will | None, mount: bytes | None) -> Will | None:
-    if will is None or mount is None:
+def mounted(will: Will, mount: bytes | None) -> Will:
+    if mount is None:
         return will
     return Will(mount.decode() + will.topic, will.payload, will.qos, will.retain, will.properties)

@@ -23,10 +23,10 @@ class Stats:
 
     def clients_grew(self) -> None:
         """Called with each connection: most of them raise nothing."""
-        highest, (connections, sessions, persistent) = self._highest, self._clients()
-        if (connections > highest["connections"] or sessions > highest["sessions"]
-                or persistent > highest["sessions/persistent"]):
-            self._raise(CLIENTS, (connections, sessions, persistent))
+        broker, highest = self._broker, self._highest
+        if (broker.online > highest["connections"] or len(broker.engine.sessions) > highest["sessions"]
+                or broker.sessions_life.persistent > highest["sessions/persistent"]):
+            self._raise(CLIENTS, self._clients())
 
     def rows(self) -> dict[str, int]:
         """`<name>/count` and `<name>/max` for each."""
