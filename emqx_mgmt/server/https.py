@@ -25,7 +25,7 @@ class PacedServer(StreamServer):
     max_accept = 1  # of those that the poller tells of
 
     def __init__(self, listener: Listener, sock: Any, handle: Callable[[Any, Any], None]) -> None:
-        super().__init__(sock, handle=handle, spawn=Pool(listener.max_conns))
+        super().__init__(sock, handle=handle, spawn=Pool(listener.max_conns + 1))  # one to be refused, and counted
         self._listener = listener
         self._tokens = 0.0
         self._refilled = 0.0

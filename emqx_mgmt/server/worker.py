@@ -84,7 +84,8 @@ class Worker(GeventWorker):
         settings = current().settings
         self.cfg.set("limit_request_fields", settings["management.max_headers"])
         self.cfg.set("limit_request_field_size", settings["management.max_header_size"])
-        self.worker_connections = max([row.max_conns for row in current().http], default=1)
+        # One more than are served: to be refused, and counted.
+        self.worker_connections = max([row.max_conns for row in current().http], default=0) + 1
 
     def run(self) -> None:
         self.take_limits()

@@ -332,11 +332,12 @@ def test_connections_beyond_the_rate_wait(tls):
     assert time.monotonic() - began > 1.0
 
 
-def test_https_connections_beyond_the_rate_wait(start_broker, tmp_path):
+def test_https_connections_beyond_the_rate_wait_and_those_beyond_the_limit_are_closed(start_broker, tmp_path):
     made = certificates(tmp_path)
     (port,) = free_ports(1)
     broker = start_broker({"EMQX_MANAGEMENT__LISTENER__HTTPS": f"127.0.0.1:{port}",
                            "EMQX_MANAGEMENT__LISTENER__HTTPS__CERTFILE": made.server,
+                           "EMQX_MANAGEMENT__LISTENER__HTTPS__MAX_CLIENTS": "2",
                            "EMQX_MANAGEMENT__LISTENER__HTTPS__MAX_CONN_RATE": "10"})
     began = time.monotonic()
     for _ in range(15):
@@ -345,9 +346,16 @@ def test_https_connections_beyond_the_rate_wait(start_broker, tmp_path):
             sock.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
     assert time.monotonic() - began >= 1.0
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            stack.enter_context(made.context().wrap_socket(sock, server_hostname="localhost"))
+        assert not stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20)).recv(1)
     (node,) = broker.api("GET", "/listeners/").json()
     (row,) = [row for row in node["listeners"] if row["protocol"] == "https:management"]
-    assert dict(row["shutdown_count"])["max_conn_rate"] > 0
+    counted = dict(row["shutdown_count"])
+    assert counted["max_conn_rate"] > 0
+    assert counted["max_connections"] == 1
 
 
 def test_the_store_process_is_not_told_the_settings(tls):

@@ -106,7 +106,9 @@ def test_the_limits_of_http_requests_are_settings_and_counted(start_broker):
 
 
 def test_http_connections_beyond_max_clients_are_closed(start_broker):
-    broker = start_broker({"EMQX_MANAGEMENT__LISTENER__HTTP__MAX_CLIENTS": "2"})
+    """Also where no listener is allowed more, whose connections the server could do with."""
+    broker = start_broker({"EMQX_MANAGEMENT__LISTENER__HTTP__MAX_CLIENTS": "2",
+                           "EMQX_DASHBOARD__LISTENER__HTTP__MAX_CLIENTS": "2"})
     address = ("127.0.0.1", broker.api_port)
     with socket.create_connection(address) as first, socket.create_connection(address) as second:
         for sock in (first, second):
