@@ -22,6 +22,8 @@ void dial(Conn *c, bool wait) {
     int one = 1;
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (wait ? 0 : SOCK_NONBLOCK), 0);
     if (c->fd < 0) die("socket %u: %s", c->index, strerror(errno));
+    struct timeval patience = {1 + plan.quiet_ms / 100, 0};     /* ten times --quiet: for an answer while it is opened */
+    setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (plan.nodelay) setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (plan.sources > 1) {
         struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001 + c->index % plan.sources)};

@@ -76,7 +76,8 @@ ssize_t get(Conn *c, uint8_t *p, size_t n, int flags) {
 
 static void get_all(Conn *c, uint8_t *p, size_t n) {
     for (ssize_t got; n; p += got, n -= (size_t)got)
-        if ((got = get(c, p, n, 0)) <= 0) die("connection %u was closed", c->index);
+        if ((got = get(c, p, n, 0)) <= 0)
+            die(got < 0 && errno == EAGAIN ? "connection %u: no answer" : "connection %u was closed", c->index);
 }
 
 /* The header of a frame for n bytes whose mask is zero, so that they go as they are.  Returns its length. */

@@ -92,3 +92,12 @@ def test_every_kind_of_wrong_delivery_is_counted_as_what_it_is(
     assert {kind: result[kind] for kind in kinds} == dict.fromkeys(kinds, 0) | wrong
     assert result["received"] == MESSAGES - wrong.get("lost", 0)
     assert result["delivered"] == result["received"] / MESSAGES
+
+
+@pytest.mark.parametrize("transport", [[], ["--ws"], ["--tls"]], ids=["tcp", "ws", "tls"])
+def test_a_broker_that_does_not_answer_is_not_waited_for_for_ever(loadgen: Path, transport: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        arguments = ["--quiet", "50", "--connections", "1", "--port", str(server.getsockname()[1]), *transport]
+        done = subprocess.run([loadgen, "idle", *arguments], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1
+    assert "no TLS" in done.stderr if transport == ["--tls"] else "connection 0: no answer" in done.stderr
