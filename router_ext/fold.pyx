@@ -52,12 +52,14 @@ cdef class Fold:
         return (len(self.references) + len(self.places) + len(self.sent) + len(self.received) + len(self.removed)
                 + len(self.dropped) + len(self.facts) + len(self.ended))
 
-    def feed(self, bytes data not None):
-        """Takes in records. ValueError: these are none."""
+    def feed(self, bytes data not None, size_t at, size_t most):
+        """Takes in records from `at` on, about `most` bytes of them; returns where the next one begins. ValueError:
+        these are none."""
         cdef const uint8_t* p = data
-        cdef size_t n = len(data), at = 0
-        while at < n:
+        cdef size_t n = len(data), end = min(n, at + most)
+        while at < end:
             at += self.record(p + at, n - at)
+        return at
 
     cdef size_t record(self, const uint8_t* p, size_t n) except 0:
         cdef uint8_t kind = p[0]

@@ -66,8 +66,9 @@ class Stored(Protocol):
     next_entry: int
     next_number: int
 
+    messages: dict[int, tuple[int, int]]
+
     def rows(self, table: str) -> Iterator[tuple[int, bytes, bytes]]: ...
-    def messages(self) -> dict[int, tuple[int, int]]: ...
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -223,12 +224,11 @@ class Durable:
         awaiting: dict[int, list[int]] = {}
         for sid, pid, _ in stored.rows("awaiting"):
             awaiting.setdefault(sid, []).append(int.from_bytes(pid, "little"))
-        counts = stored.messages()
         sessions = {}
         for sid, row in rows.items():
             session = Session(row.client_id, zone_of(row.zone), username=row.username, clean_start=row.clean_start,
                               created_at=row.created_at, expiry_interval=row.expiry_interval)
-            count, in_flight = counts.get(sid, (0, 0))
+            count, in_flight = stored.messages.get(sid, (0, 0))
             restore_session(self._engine, session, sid, count, in_flight, awaiting.get(sid, []))
             sessions[sid] = session
             self._broker.sessions_life.persistent += not row.clean_start

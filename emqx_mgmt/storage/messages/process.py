@@ -263,6 +263,7 @@ def lock(data_dir: Path) -> int:
 def main(fd: str, directory: str, durability: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # it ends when its worker does
+    sys.setswitchinterval(0.0005)  # the thread that commits has little to do each time, and all wait for it
     gc.disable()  # the fold holds many small objects and no cycles
     sock = socket.socket(fileno=int(fd))
     data_dir = Path(directory)

@@ -11,19 +11,22 @@ from emqx_mgmt.storage.messages.tables import FACTS, FILE_NAME, connect_to_read
 
 Row = tuple[int, bytes, bytes]
 
-
 SOME = 10_000       # rows
+# In one pass over the largest of the tables.
+PLACES = "SELECT sid, count(*), sum(pid != 0), max(entry), max(number) FROM place GROUP BY sid"
 
 
 @dataclass(slots=True)
 class Recovered:
-    """Rows are (session number, key, value). `alive` is called now and then: it may take long."""
+    """Rows are (session number, key, value). `messages`: for each session that has any, how many, and how many of them
+    are in flight. `alive` is called now and then: it may take long."""
 
     connection: sqlite3.Connection
     alive: Callable[[], None]
     next_sid: int
     next_entry: int
     next_number: int
+    messages: dict[int, tuple[int, int]]
 
     def rows(self, table: str) -> Iterator[Row]:
         """In the order of sessions and keys. Raises Damaged."""
@@ -32,11 +35,6 @@ class Recovered:
             if count % SOME == 0:
                 self.alive()
             yield sid, key, FACTS[table].open(value, sid, key)
-
-    def messages(self) -> dict[int, tuple[int, int]]:
-        """For each session that has any: how many, and how many of them are in flight."""
-        rows = self.connection.execute("SELECT sid, count(*), sum(pid != 0) FROM place GROUP BY sid")
-        return {sid: (count, in_flight) for sid, count, in_flight in rows}
 
     def close(self) -> None:
         self.connection.close()
@@ -47,8 +45,11 @@ def read_back(data_dir: Path, alive: Callable[[], None]) -> Recovered:
     connection = connect_to_read(data_dir / FILE_NAME)
 
     def highest(column: str, table: str) -> int:
-        return int(connection.execute(f"SELECT coalesce(max({column}), 0) + 1 FROM {table}").fetchone()[0])
+        return int(connection.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()[0])
 
     # A body that stands in the row of its place has no row in `message`; its number is taken all the same.
-    number = max(highest("number", "message"), highest("number", "place"))
-    return Recovered(connection, alive, highest("sid", "session"), highest("entry", "place"), number)
+    entry, number, messages = 0, highest("number", "message"), {}
+    for sid, count, in_flight, latest, of_number in connection.execute(PLACES):
+        messages[sid] = (count, in_flight)
+        entry, number = max(entry, latest), max(number, of_number)
+    return Recovered(connection, alive, highest("sid", "session") + 1, entry + 1, number + 1, messages)

@@ -21,6 +21,7 @@ PID = 6                 # its column in a row
 BY_ID = 2
 PAGE_BYTES = 262144
 SMALL = 1024            # bytes of a body that may stand in the row of its place
+SLICE = 32768           # bytes that are folded without a look at who else would run
 RECOVERED_ROWS = 200_000    # at the start they are written when so many wait
 
 Row = tuple[Any, ...]   # a place, its sealed body, and where that is elsewhere, the message's `refs` and sealed body
@@ -61,7 +62,9 @@ class Writer:
         """Folds a commit."""
         if self._folded == self.done:
             self._began = time.monotonic()
-        self._fold.feed(data)
+        at = 0
+        while at < len(data):
+            at = self._fold.feed(data, at, SLICE)
         self._folded = number
 
     @property
