@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
-from contest import PLAIN, ROUTER_ALONE, Results
+from contest import PLAIN, Results
 from generator import Run
 from loads import LOADS, Load
 from peers import OURS
@@ -16,7 +16,7 @@ MEASURES = {"rate": "rate", "p50_us": "p50", "p99_us": "p99", "memory": "bytes",
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """`measure` of the row `row`, divided by that of the row `to` if one is named, against a floor, and a goal if there
+    """`measure` of this broker, divided by that of the row `to` if one is named, against a floor, and a goal if there
     is one. More is better unless `less`."""
 
     load: str
@@ -25,7 +25,6 @@ class Goal:
     measure: str = "rate"
     to: str = ""
     less: bool = False
-    row: str = OURS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +62,9 @@ GOALS = (
       for load in ("paced0", "paced1") for measure, goal in (("p50_us", 0.5), ("p99_us", 0.4))),
     against_mosquitto("connect", 0.8, 1.2),
     Goal("idle", 2048, 1024, "memory", less=True),
-    Goal("filters", 250, 150, "memory", less=True, row=ROUTER_ALONE),
-    Goal("filters", 500_000, 1_000_000, "subscribe_rate", row=ROUTER_ALONE),
-    Goal("filters", 300_000, 600_000, row=ROUTER_ALONE),
+    Goal("filters", 250, 150, "memory", less=True),
+    Goal("filters", 500_000, 1_000_000, "subscribe_rate"),
+    Goal("filters", 300_000, 600_000),
     *(beside_plain(load) for load in LOADS if load.beside),
 )
 
@@ -79,9 +78,9 @@ def verdicts(everything: dict[str, Results]) -> list[Verdict]:
     found = []
     for goal in GOALS:
         results = everything.get(goal.load, {})
-        if not results.get(goal.row) or (goal.to and not results.get(goal.to)):
+        if not results.get(OURS) or (goal.to and not results.get(goal.to)):
             continue
-        figure = middle(results[goal.row], goal.measure)
+        figure = middle(results[OURS], goal.measure)
         if goal.to:
             figure /= middle(results[goal.to], goal.measure)
         found.append(Verdict(goal, figure))

@@ -15,8 +15,9 @@ from router_ext.topic import topic_matches
 def discard(Engine e, Session s not None):
     """The session ends: its subscriptions, queue and window are gone, and it is no longer listed. What it leaves
     of shared subscriptions goes to other members."""
-    s.heirs = e.router.shared(s)
-    e.router.leave(s)
+    s.heirs = e.router.shared(s) if e.router.shared_count else []
+    if s.subscription_count:
+        e.router.leave(s)
     if e.router.leaving and e.wake is not None and not e.in_turn:
         e.wake()
     if e.sessions.get(s.client_id) is s:
@@ -54,7 +55,8 @@ cdef int bequeath(Engine e, Session s) except -1:
             e.forget_place(s, item.entry, item.msg)
             if item.qos and item.shared and s.heirs and not msg_expired(item.msg, e.now):
                 left.append(owner_of(wrap(item.msg), s.heirs, seen))
-    s.drop_window()
+    if w.cap:
+        s.drop_window()
     s.free_queues()
     for found in left:
         if found is not None:

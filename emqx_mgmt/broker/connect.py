@@ -30,9 +30,9 @@ class Connecting:
 
     def on_connect(self, channel: Channel, packet: Connect) -> None:
         """Decides now if nothing has to be waited for, else in a greenlet while the channel is held."""
-        properties = packet.properties
-        channel.explain = properties.get("request_problem_information") == 1
-        channel.max_packet = properties.get("maximum_packet_size", 0)
+        if packet.properties:
+            channel.explain = packet.properties.get("request_problem_information") == 1
+            channel.max_packet = packet.properties.get("maximum_packet_size", 0)
         client = None
         try:
             client = self._identify(channel, packet)
@@ -46,7 +46,7 @@ class Connecting:
             return
         if client.auth_method is not None:
             channel.context = client
-            self._broker.enhanced.begin(channel, client, properties,
+            self._broker.enhanced.begin(channel, client, packet.properties,
                                         lambda outcome: self._proven(channel, packet, client, outcome))
             return
         self._decide(channel, packet, client, None)

@@ -333,6 +333,42 @@ def test_a_subscription_keeps_its_subscriber_and_lets_it_go():
     assert router.recipients(b"t") == []
 
 
+def test_one_who_leaves_gets_nothing_at_once_and_goes_piece_by_piece():
+    """Nobody waits for tens of thousands of subscriptions to be removed; shared ones need another member now."""
+    router, leaver, stays = Router(strategy="sticky"), Client("leaver"), Client("stays")
+    for client in (leaver, stays):
+        router.subscribe(b"both", client, 0)
+        router.subscribe(b"+", client, 0)
+        router.subscribe(b"t", client, 0, 0, b"g")
+    for i in range(10_000):
+        router.subscribe(b"many/%d" % i, leaver, 0)
+    assert len(router.recipients(b"many/7")) == 1
+    router.leave(leaver)
+    assert router.recipients(b"many/7") == []
+    assert {row[0] for topic in (b"both", b"t", b"x") for row in router.recipients(topic)} == {stays}
+    assert {router.pick(b"t", publisher)[0][0] for publisher in range(50)} == {stays}
+    pieces = 0
+    while router.clear_up():
+        pieces += 1
+        assert 0 < leaver.subscription_count < 10_002
+    assert pieces > 3
+    assert router.counts == (3, 2, 3, 1)
+    assert leaver.subscription_count == 0
+    alive = weakref.ref(leaver)
+    del leaver
+    assert alive() is None
+
+
+def test_the_highest_counts_are_kept():
+    router, client = Router(), Client("c")
+    for topic_filter, group in ((b"a", None), (b"b", None), (b"a", b"g"), (b"a", None)):
+        router.subscribe(topic_filter, client, 0, 0, group)
+    router.unsubscribe_all(client)
+    router.subscribe(b"a", client, 0)
+    assert router.counts == (1, 1, 1, 0)
+    assert router.most == (3, 2, 3, 1)
+
+
 def test_a_router_that_goes_lets_its_subscribers_go():
     router, client = Router(), Client("c")
     for i in range(10):
