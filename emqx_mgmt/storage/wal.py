@@ -57,7 +57,7 @@ def has_commits_behind_damage(file: IO[bytes]) -> bool:
         if bad and commit and whole:
             return True
         bad = bad or not whole
-        commit = commit or (bad and whole and is_commit)
+        commit = bad and whole and is_commit
     return False
 
 

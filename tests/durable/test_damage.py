@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from emqx_mgmt.storage import DataDirError, migrate
 from emqx_mgmt.storage.messages import check
+from emqx_mgmt.storage.wal import verify_log
 from tests.broker_process import BrokerProcess
 from tests.durable.contents import amounts_to, fill
 
@@ -131,6 +134,22 @@ def test_damaged_middle(store: Path):
     with pytest.raises(DataDirError, match=r"commits in journal\.db-wal lie behind a part"):
         check(store, synced=True)
     assert path.read_bytes() == data
+
+
+def test_two_power_cuts(tmp_path: Path):
+    """What the first has left of a long commit lies behind what the second has left of a short one."""
+    database, log, frame, begin = tmp_path / "x.db", tmp_path / "x.db-wal", 24 + 4096, 0
+    for rows in (40, 20):
+        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            connection.executescript("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;"
+                                     "CREATE TABLE IF NOT EXISTS t (data BLOB);")
+            begin = begin or log.stat().st_size
+            connection.execute(f"INSERT INTO t VALUES {', '.join(['(randomblob(4000))'] * rows)}")
+            data, pages = bytearray(log.read_bytes()), database.read_bytes()
+        data[begin + frame:begin + 2 * frame] = bytes(frame)
+        log.write_bytes(data)
+        database.write_bytes(pages)
+        verify_log(database)
 
 
 def test_damaged_log_of_the_records(start_broker: Start):
