@@ -109,7 +109,7 @@ cdef int send_backlog(Engine e, Session s) except -1:
                 send_one(e, s, msg, opts, subid)
         s.backlog.pop(0)
         if s.sid:
-            e.policy.on_retained_sent(s, cursor.topic_filter, opts, subid)
+            e.policy.on_retained_sent(s, cursor.topic_filter)
     s.backlog = None
     return 0
 

@@ -1,7 +1,7 @@
 """What the engine has in the message store, and what the store says to it. See journal.pxd for the store's other end."""
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from router_ext.bequest cimport bequeath
 from router_ext.journal cimport (
@@ -66,6 +66,7 @@ cdef int put_subscription(Engine e, Session s, const uint8_t* topic, size_t n, u
     """A row of a session's subscriptions, in MessagePack: [options, identifier], and True behind them when retained
     messages are still on their way: a restart begins with them again. `topic` with its shared group, if any."""
     cdef uint8_t row[8]
+    cdef size_t skip = spare(topic, n)
     if e.journal is None or s.sid == 0:
         return 0
     row[0] = 0x93 if owed else 0x92
@@ -74,13 +75,19 @@ cdef int put_subscription(Engine e, Session s, const uint8_t* topic, size_t n, u
     put_u32(row + 3, subid)
     row[7] = 0xC3
     e.journal.awaited += 1
-    return e.journal.put_fact(FACT_SUBSCRIPTION, s.sid, topic, <uint32_t>n, row, 8 if owed else 7)
+    return e.journal.put_fact(FACT_SUBSCRIPTION, s.sid, topic + skip, <uint32_t>(n - skip), row, 8 if owed else 7)
 
 
 cdef int delete_subscription(Engine e, Session s, const uint8_t* topic, size_t n) except -1:
+    cdef size_t skip = spare(topic, n)
     if e.journal is None or s.sid == 0:
         return 0
-    return e.journal.delete_fact(FACT_SUBSCRIPTION, s.sid, topic, <uint32_t>n)
+    return e.journal.delete_fact(FACT_SUBSCRIPTION, s.sid, topic + skip, <uint32_t>(n - skip))
+
+
+cdef inline size_t spare(const uint8_t* topic, size_t n) noexcept nogil:
+    """Bytes to leave out: `$share/$queue/…` names the same subscription as `$queue/…`, which has one row."""
+    return 7 if n > 14 and memcmp(topic, b"$share/$queue/", 14) == 0 else 0
 
 
 def store_subscription(Engine e, Session s not None, bytes topic not None, uint8_t options, uint32_t subid, bint owed):

@@ -201,8 +201,10 @@ class Broker:
         for point, *args in reports:
             self.hooks.run(point, *args)
 
-    def on_retained_sent(self, session: Session, topic_filter: bytes, options: int, subid: int) -> None:
-        self.durable.subscribed(session, topic_filter.decode(), options, subid)
+    def on_retained_sent(self, session: Session, topic_filter: bytes) -> None:
+        """The subscription may have been replaced by one with other options meanwhile."""
+        topic, _, options, subid = self.router.lookup(topic_filter, session)
+        self.durable.subscribed(session, topic, options, subid)
 
     def on_awaiting_rel(self, channel: Channel) -> None:
         log.warning("%s has more than %d QoS 2 messages waiting for its PUBREL",

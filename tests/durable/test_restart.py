@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.broker_process import BrokerProcess, wait_until
-from tests.durable.client import PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Client
+from tests.durable.client import PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, Client
 
 Start = Callable[..., BrokerProcess]
 
@@ -88,6 +88,38 @@ def test_retained_messages_on_their_way(start_broker: Start, how: str):
     reader = Client(broker.mqtt_port, "reader")
     got = reader.receive(within=0.5)
     assert got is None or how == "kill"
+
+
+def test_replaced_while_retained_messages_are_on_their_way(start_broker: Start):
+    """[MQTT-3.8.4-3] The options are those of the latest SUBSCRIBE."""
+    broker = start_broker({"EMQX_ZONE__EXTERNAL__MAX_INFLIGHT": "1"})
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    for i in (1, 2):
+        publisher.publish(f"kept/{i}", b"x", 1, i, retain=True)
+        publisher.read(PUBACK)
+    reader = Client(broker.mqtt_port, "reader", version=5, expiry=3600)
+    reader.subscribe("kept/+", 1)
+    first = reader.read(PUBLISH)
+    reader.write(0x82, b"\0\2\0\0\6kept/+\x20")     # QoS 0, no retained messages
+    reader.read(SUBACK)
+    reader.ack(PUBACK, first.pid)
+    reader.read_message()
+    reader.write(0xC0, b"")
+    reader.read(PINGRESP)
+    again(broker, "stop")
+    assert [row["qos"] for row in broker.api("GET", "subscriptions/reader").json()] == [0]
+
+
+def test_two_names_of_one_shared_subscription(start_broker: Start):
+    """`$queue/a` is the group `$queue`, which `$share/$queue/a` names as well."""
+    broker = start_broker()
+    for name, first, then in (("1", "$queue/a", "$share/$queue/a"), ("2", "$share/$queue/a", "$queue/a")):
+        member = Client(broker.mqtt_port, name)
+        member.subscribe(first, 1)
+        member.unsubscribe(then)
+        assert broker.api("GET", f"subscriptions/{name}").json() == []
+    again(broker, "kill")
+    assert [broker.api("GET", f"subscriptions/{name}").json() for name in "12"] == [[], []]
 
 
 def test_queued_messages_in_order(start_broker: Start, how: str):
