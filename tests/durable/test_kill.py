@@ -139,3 +139,30 @@ def judge(subscriber: Subscriber, publisher: Publisher, seed: int) -> None:
     else:
         first = list(dict.fromkeys(subscriber.got))
         assert first == sorted(first), f"{where}: out of order"
+
+
+def test_async_loses_the_end_only(start_broker: Callable[..., BrokerProcess]):
+    """`durability = async` acknowledges before: a crash takes the latest, nothing that lies before what is kept. The
+    store can be gone on with in the other mode."""
+    broker = start_broker({"EMQX_DURABILITY": "async"})
+    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
+    Client(broker.mqtt_port, "keeper").disconnect()
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    for number in range(1, 301):
+        publisher.publish("q", b"%d" % number, 1, number)
+        publisher.read(PUBACK)
+    broker.kill9()
+    broker.env["EMQX_DURABILITY"] = "fsync"
+    broker.start()
+    keeper = Subscriber("keeper", 1)
+    keeper.run(broker.mqtt_port, threading.Event(), quiet=1.0)
+    assert keeper.got == list(range(1, len(keeper.got) + 1))
+
+
+def test_off_touches_no_store(start_broker: Callable[..., BrokerProcess]):
+    broker = start_broker({"EMQX_DURABILITY": "off"})
+    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
+    broker.kill9()
+    assert not [file.name for file in broker.data_dir.iterdir() if file.name.startswith(("messages", "journal"))]
+    broker.start()
+    assert not Client(broker.mqtt_port, "keeper").present
