@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ class Writer:
         many("INSERT INTO message VALUES (?, ?, ?)",
              [(number, refs, MESSAGES.close(bodies[number], number, refs)) for number, refs in fold.references.items()
               if number in bodies and number not in alone])
-        self._refer([(refs, number) for number, refs in fold.references.items() if number not in bodies])
+        self._refer({number: refs for number, refs in fold.references.items() if number not in bodies})
         many(f"INSERT INTO place ({PLACE}, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
              [(*place, PLACES.close(bodies[place[2]] if place[2] in alone else b"", *place)) for place in places])
         for entry, (pid, sid) in fold.sent.items():
@@ -133,10 +134,10 @@ class Writer:
             self.connection.executemany(f"DELETE FROM {table} WHERE sid = ? AND key = ?",
                                         [(sid, key) for sid, key, value in facts if value is None])
 
-    def _refer(self, changes: list[tuple[int, int]]) -> None:
+    def _refer(self, changes: Mapping[int, int]) -> None:
         """Places won or lost by messages that are in `message`; those without any are deleted."""
         gone, changed = [], []
-        for by, number in changes:
+        for number, by in changes.items():
             for refs, body in self.connection.execute("SELECT refs, body FROM message WHERE number = ?", (number,)):
                 data, now = MESSAGES.open(body, number, refs), refs + by
                 if now > 0:
@@ -164,7 +165,8 @@ class Writer:
     def _remove(self, sid: int, places: list[tuple[int, int]]) -> None:
         self.connection.executemany("DELETE FROM place WHERE sid = ? AND entry = ?",
                                     [(sid, entry) for entry, _ in places])
-        self._refer([(-1, number) for _, number in places if number])
+        lost = Counter(number for _, number in places if number)
+        self._refer({number: -count for number, count in lost.items()})
 
     def _end(self, sid: int) -> None:
         """A session goes with everything in it. Its number is not used again."""
