@@ -20,8 +20,9 @@ import requests
 CHECKOUT = Path(__file__).resolve().parent.parent
 APP = ("tester", "tester-secret")
 READY_WITHIN = 60.0
-# Below those that the system gives to outgoing connections, one of which could take a port before the broker does.
-PORTS = range(10_000, 32_768)
+# Below those that the system gives to outgoing connections, one of which could take a port before the broker does, and
+# not those of the other processes of this run.
+PORTS = range(10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 32_768, 8)
 CHANCE = random.SystemRandom()  # in no one's hands: a seed that some test sets would give two brokers one port
 
 

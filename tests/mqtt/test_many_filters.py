@@ -9,6 +9,7 @@ from tests.broker_process import BrokerProcess, wait_until
 from tests.mqtt.raw import PINGRESP, SUBACK, UNSUBACK, Packet, Raw, text
 
 MANY = 50_000
+SOME = 3     # on a busy machine the client is seldom on; one or two would be answered before and behind it all
 
 
 def connected(broker: BrokerProcess, client_id: str) -> Raw:
@@ -39,13 +40,13 @@ def test_others_have_their_turn(broker: BrokerProcess):
     reader.send(subscribe_packet(reader, names) + reader.publish_packet("many/9", b"mine", 0))
     suback, pings = pings_until(reader, other)
     assert (suback.kind, suback.codes) == (SUBACK, [1] * MANY)
-    assert pings > 10
+    assert pings > SOME
     assert {(packet.topic, packet.payload, packet.retain) for packet in (reader.message(), reader.message())} == {
         ("many/7", b"kept", True), ("many/9", b"mine", False)}
     reader.send(reader.frame(0xA2, struct.pack("!H", 2) + b"".join(text(name) for name in names)) + b"\xc0\0")
     unsuback, pings = pings_until(reader, other)
     assert unsuback.kind == UNSUBACK
-    assert pings > 10
+    assert pings > SOME
     reader.expect(PINGRESP)
     other.publish("many/7", b"", 1, retain=True)
     reader.silent()
