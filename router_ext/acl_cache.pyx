@@ -3,13 +3,15 @@
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memmove
 
+from router_ext.table cimport hash_bytes
+
 cdef enum:
     FIRST = 2       # entries: most clients publish to one topic and subscribe to another
 
 
 cdef AclEntry* acl_find(AclCache* cache, uint8_t access, const uint8_t* topic, size_t n, int64_t now) noexcept nogil:
     """The verdict in force, or NULL; one that has expired is dropped."""
-    cdef uint32_t hashed = fnv(topic, n), i
+    cdef uint32_t hashed = <uint32_t>hash_bytes(0, 0, topic, n), i
     cdef AclEntry* entry
     for i in range(cache.count):
         entry = cache.entries + i
@@ -26,7 +28,7 @@ cdef int acl_put(AclCache* cache, uint32_t limit, uint8_t access, const uint8_t*
     """Adds a verdict that is not there; with `limit` of them the oldest makes room. -1 when memory is out."""
     cdef uint8_t* copy
     cdef AclEntry* grown
-    cdef uint32_t cap
+    cdef uint32_t cap, hashed
     if limit == 0:
         return 0
     while cache.count >= limit:
@@ -38,11 +40,12 @@ cdef int acl_put(AclCache* cache, uint32_t limit, uint8_t access, const uint8_t*
             return -1
         cache.entries = grown
         cache.cap = cap
+    hashed = <uint32_t>hash_bytes(0, 0, topic, n)
     copy = <uint8_t*>malloc(n + 1)
     if copy == NULL:
         return -1
     memcpy(copy, topic, n)
-    cache.entries[cache.count] = AclEntry(copy, fnv(topic, n), <uint16_t>n, access, allowed, expires)
+    cache.entries[cache.count] = AclEntry(copy, hashed, <uint16_t>n, access, allowed, expires)
     cache.count += 1
     return 0
 
@@ -76,11 +79,3 @@ cdef void drop(AclCache* cache, uint32_t i) noexcept nogil:
     free(cache.entries[i].topic)
     cache.count -= 1
     memmove(cache.entries + i, cache.entries + i + 1, (cache.count - i) * sizeof(AclEntry))
-
-
-cdef uint32_t fnv(const uint8_t* p, size_t n) noexcept nogil:
-    cdef uint32_t h = 2166136261
-    cdef size_t i
-    for i in range(n):
-        h = (h ^ p[i]) * 16777619
-    return h

@@ -147,7 +147,8 @@ cdef class Reactor:
         cdef Engine engine = self.engine
         engine.now = engine.egress.now = now
         engine.egress.turn += 1
-        del engine.graveyard[:]
+        if engine.graveyard:
+            engine.graveyard.clear()
         engine.in_turn = True
         try:
             self.run_ready()

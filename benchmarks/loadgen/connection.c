@@ -25,6 +25,7 @@ void dial(Conn *c, bool wait) {
     struct timeval patience = {1 + plan.quiet_ms / 100, 0};     /* ten times --quiet: for an answer while it is opened */
     setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (plan.nodelay) setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(c->fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);     /* BBR, where it is the default, paces by timers */
     if (plan.sources > 1) {
         struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001 + c->index % plan.sources)};
         setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);

@@ -95,6 +95,23 @@ def flow(publishers: int, subscribers: int, batch: int, version: int = 4, descri
     return publishers * batch * subscribers, round
 
 
+def pairs(number: int) -> tuple[int, Work]:
+    """QoS 0: each publisher has a topic and a subscriber of its own, and writes one message."""
+    place = Place()
+    topics = [f"a/topic/of/some/{i}" for i in range(number)]
+    readers = [place.client(f"s{i}", topic) for i, topic in enumerate(topics)]
+    writers = [place.client(f"p{i}") for i in range(number)]
+    packets = [writer.publish_packet(topic, PAYLOAD) for writer, topic in zip(writers, topics, strict=True)]
+
+    def round() -> None:
+        for writer, packet in zip(writers, packets, strict=True):
+            writer.send(packet)
+        place.turn()
+        assert drain(readers) == sum(map(len, packets))
+
+    return number, round
+
+
 def acknowledged(qos: int, batch: int = 32) -> tuple[int, Work]:
     """QoS 1 or 2 from one to one; both clients take part in all of the exchange."""
     place = Place()
@@ -171,6 +188,7 @@ PARTS: dict[str, tuple[int, Callable[[], tuple[int, Work]]]] = {
     "QoS 0, 64 a write, MQTT 5": (20, lambda: flow(1, 1, 64, 5)),
     "QoS 0, 1 to 100, 64 a write": (1, lambda: flow(1, 100, 64)),
     "QoS 0, 1 to 100, 64 a write, MQTT 5 described": (1, lambda: flow(1, 100, 64, 5, True)),
+    "QoS 0, 100 pairs, one a write": (2, lambda: pairs(100)),
     "QoS 0, 16 a write": (20, lambda: flow(1, 1, 16)),
     "QoS 0, 16 a write, MQTT 5 described": (20, lambda: flow(1, 1, 16, 5, True)),
     "QoS 1": (20, lambda: acknowledged(1)),
