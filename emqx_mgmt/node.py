@@ -49,7 +49,7 @@ STORE_FULL = "message_store_full"
 REMOVED = ("dropped/queue_full", "dropped/expired", "dropped/session_ended")
 BAN_SWEEP_S = 60.0
 GOODBYE = 0x8B  # Server shutting down (MQTT 5.0, section 2.4)
-ANSWERS_S = 2.0  # for who was accepted and has no CONNACK yet, when the node drains
+ANSWERS_S = 3.0  # for who was accepted and has no CONNACK yet, when the node drains
 
 
 class Node:
