@@ -257,11 +257,11 @@ class Node:
         log_levels.apply(self.settings)
 
     def drain(self) -> None:
-        """No new MQTT connections; those that are open are told to go elsewhere, and those that were accepted in this
-        moment have time to send the CONNECT which is then refused, instead of nothing."""
+        """No new MQTT connections; those that are open are told to go elsewhere. Those that were just accepted have
+        time to send their CONNECT, and are served first: none is refused."""
         if not self.is_draining:
             self._answers_until = time.monotonic() + ANSWERS_S
-        self.is_draining = self.broker.connecting.closing = True
+        self.is_draining = True
         self.events.close()  # a worker that stops waits for answers that go on
         if self.turns is not None:
             for acceptor in list(self.turns.reactor.acceptors):

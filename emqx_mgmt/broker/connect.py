@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 class Connecting:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self.closing = False    # who asks now is told to come again
 
     def on_connect(self, channel: Channel, packet: Connect) -> None:
         """Decides now if nothing has to be waited for, else in a greenlet while the channel is held."""
@@ -167,9 +166,6 @@ class Connecting:
             return
         if isinstance(answer, Refused):
             self.refuse(channel, client, answer)
-            return
-        if self.closing:
-            self.refuse(channel, client, Refused(reasons.SERVER_UNAVAILABLE, "the broker is shutting down"))
             return
         expiry = expiry_interval(channel.zone, packet)
         before = self._broker.engine.sessions.get(client.client_id)
