@@ -478,8 +478,6 @@ cdef class Channel(Connection):
             self.engine.metrics.v[SENT[first_byte >> 4]] += 1
         return 0
 
-    # -- acknowledgements from the client -----------------------------------------------------------------------------------
-
     # -- access control -----------------------------------------------------------------------------------------------------
 
     cdef Verdict check_acl(self, uint8_t access, const uint8_t* topic, size_t n) except? DENY:
