@@ -28,7 +28,8 @@ class Broker:
     """`command` gets (ports by use, scratch directory) and returns the command line. `missing` says why it cannot run,
     in a few words, or None; `install` is a command that may change that. `versions` are the protocol levels it speaks,
     `ports` what it listens on. A `slow` one is measured under the loads of the main table only. `with_acl` is its
-    command with 100 rules in force; `scraped` is the path of its Prometheus text on the port `api`."""
+    command with 100 rules in force, `prompt` the one for latency, where small writes are not to wait for each other;
+    `scraped` is the path of its Prometheus text on the port `api`."""
 
     name: str
     command: Callable[[Ports, Path], list[str]]
@@ -39,6 +40,7 @@ class Broker:
     ports: tuple[str, ...] = ("tcp",)
     slow: bool = False
     with_acl: Callable[[Ports, Path], list[str]] | None = None
+    prompt: Callable[[Ports, Path], list[str]] | None = None
     scraped: str = ""
 
 

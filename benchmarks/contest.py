@@ -40,7 +40,7 @@ class Entry:
 def entries(load: Load, brokers: list[Broker]) -> list[Entry]:
     """Which brokers can do it, and each of them without the condition where that is what it is compared with."""
     able = [broker for broker in brokers if can(broker, load)]
-    rows = [Entry(broker.name, under(load.condition, broker), load) for broker in able]
+    rows = [Entry(broker.name, under(load, broker), load) for broker in able]
     if load.beside:
         rows += [Entry(broker.name + PLAIN, broker, BY_NAME[load.beside]) for broker in able]
     return rows
@@ -57,9 +57,11 @@ def can(broker: Broker, load: Load) -> bool:
     return fits[load.condition] and spoken and not (broker.slow and load.group != "main")
 
 
-def under(condition: Condition, broker: Broker) -> Broker:
-    if condition is Condition.ACL and broker.with_acl:
+def under(load: Load, broker: Broker) -> Broker:
+    if load.condition is Condition.ACL and broker.with_acl:
         return replace(broker, command=broker.with_acl)
+    if load.kind is Kind.LATENCY and broker.prompt:
+        return replace(broker, command=broker.prompt)
     return broker
 
 

@@ -110,6 +110,10 @@ def mosquitto_command_with_acl(ports: Ports, directory: Path) -> list[str]:
     return mosquitto_command(ports, directory, more="acl_file {directory}/acl\n")
 
 
+def mosquitto_command_prompt(ports: Ports, directory: Path) -> list[str]:
+    return mosquitto_command(ports, directory, more="set_tcp_nodelay true\n")
+
+
 def mosquitto_version() -> str:
     output = subprocess.run([mosquitto_program(), "-h"], capture_output=True, text=True, check=False).stdout
     return output.split("\n", 1)[0].removeprefix("mosquitto version ")
@@ -209,6 +213,7 @@ BROKERS = {
             missing=lambda: None if os.path.exists(mosquitto_program()) else "apt-get install mosquitto",
             install=("apt-get", "install", "-q", "-y", "--no-install-recommends", "mosquitto"),
             versions=(4, 5), ports=("tcp", "tls", "ws", "wss"), with_acl=mosquitto_command_with_acl,
+            prompt=mosquitto_command_prompt,
         ),
         Broker(
             "rumqttd", rumqttd_command, lambda: "in iotcore " + importlib.metadata.version("iotcore"),
