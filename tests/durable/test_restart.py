@@ -11,6 +11,9 @@ from tests.durable.client import PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUB
 
 Start = Callable[..., BrokerProcess]
 
+PRIORITIES = {"EMQX_ZONE__EXTERNAL__MQUEUE_PRIORITIES": "high=2,low=1"}
+TWO_OF_EACH = PRIORITIES | {"EMQX_ZONE__EXTERNAL__MAX_MQUEUE_LEN": "2"}
+
 
 def again(broker: BrokerProcess, how: str) -> BrokerProcess:
     """The same broker after a power cut, or after a stop."""
@@ -19,6 +22,14 @@ def again(broker: BrokerProcess, how: str) -> BrokerProcess:
     else:
         assert broker.stop() == 0, broker.stderr
     return broker.start()
+
+
+def subscribed_to_both(broker: BrokerProcess, client_id: str) -> Client:
+    """A client with a session, subscribed to a topic of either priority."""
+    client = Client(broker.mqtt_port, client_id)
+    client.subscribe("high", 1)
+    client.subscribe("low", 1)
+    return client
 
 
 @pytest.fixture(params=["kill", "stop"])
@@ -148,12 +159,8 @@ def test_queued_messages_in_order(start_broker: Start, how: str):
 
 def test_each_priority_has_its_own_limit(start_broker: Start):
     """`max_mqueue_len` and `mqueue_priorities` of an absent client, and the order of priorities over a restart."""
-    broker = start_broker({"EMQX_ZONE__EXTERNAL__MQUEUE_PRIORITIES": "high=2,low=1",
-                           "EMQX_ZONE__EXTERNAL__MAX_MQUEUE_LEN": "2"})
-    absent = Client(broker.mqtt_port, "absent")
-    absent.subscribe("high", 1)
-    absent.subscribe("low", 1)
-    absent.disconnect()
+    broker = start_broker(TWO_OF_EACH)
+    subscribed_to_both(broker, "absent").disconnect()
     publisher = Client(broker.mqtt_port, "publisher", clean=True)
     for pid, (topic, payload) in enumerate([(topic, payload) for payload in (b"1", b"2", b"3")
                                             for topic in ("low", "high")], 1):
@@ -319,11 +326,8 @@ def test_retained_message_whose_first_place_is_gone(start_broker: Start):
 
 def test_order_in_flight_with_priorities(start_broker: Start):
     """[MQTT-4.4.0-1] Unacknowledged messages are sent again in the order of their sending, not of their coming."""
-    broker = start_broker({"EMQX_ZONE__EXTERNAL__MQUEUE_PRIORITIES": "high=2,low=1",
-                           "EMQX_ZONE__EXTERNAL__MAX_INFLIGHT": "3"})
-    reader = Client(broker.mqtt_port, "reader")
-    reader.subscribe("high", 1)
-    reader.subscribe("low", 1)
+    broker = start_broker(PRIORITIES | {"EMQX_ZONE__EXTERNAL__MAX_INFLIGHT": "3"})
+    reader = subscribed_to_both(broker, "reader")
     publisher = Client(broker.mqtt_port, "publisher", clean=True)
     for pid, topic in enumerate(["low"] * 6 + ["high"] * 2, 1):
         publisher.publish(topic, b"%d" % pid, 1, pid)
@@ -340,12 +344,8 @@ def test_order_in_flight_with_priorities(start_broker: Start):
 
 
 def test_each_priority_has_its_own_limit_after_a_restart(start_broker: Start):
-    broker = start_broker({"EMQX_ZONE__EXTERNAL__MQUEUE_PRIORITIES": "high=2,low=1",
-                           "EMQX_ZONE__EXTERNAL__MAX_MQUEUE_LEN": "2"})
-    absent = Client(broker.mqtt_port, "absent")
-    absent.subscribe("high", 1)
-    absent.subscribe("low", 1)
-    absent.disconnect()
+    broker = start_broker(TWO_OF_EACH)
+    subscribed_to_both(broker, "absent").disconnect()
     for number, topic in enumerate(("low", "high"), 1):
         publisher = Client(broker.mqtt_port, "publisher", clean=True)
         for pid in (1, 2):
