@@ -60,25 +60,17 @@ class Subscribing:
         """Now, or where there are many filters in a greenlet, with the channel held."""
         if len(packet.filters) <= AT_ONCE:
             work()
-            return
-
-        def slowly() -> None:
-            work()
-            channel.resume()
-
-        channel.hold()
-        gevent.spawn(slowly)
+        else:
+            while_held(channel, work)
 
     def in_pieces(self, channel: Channel, request: Request) -> None:
         """The rest of a packet of many filters, whose beginning the routing core has seen to."""
-        def slowly() -> None:
+        def go_on() -> None:
             next_round()
             while request.go_on():
                 next_round()
-            channel.resume()
 
-        channel.hold()
-        gevent.spawn(slowly)
+        while_held(channel, go_on)
 
     def _decide(self, channel: Channel, packet: Subscribe) -> list[int]:
         """A reason code for each filter; the granted QoS where it may be subscribed."""
@@ -201,6 +193,16 @@ class Subscribing:
         self._broker.durable.unsubscribed(session, topic)
         self._broker.hooks.run("session.unsubscribed", session, topic)
         return True
+
+
+def while_held(channel: Channel, work: Callable[[], None]) -> None:
+    """Has a greenlet do it, with the channel held until then."""
+    def slowly() -> None:
+        work()
+        channel.resume()
+
+    channel.hold()
+    gevent.spawn(slowly)
 
 
 def paced(rows: Sequence[T]) -> Iterator[T]:
