@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import logging
 import socket
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gevent
 from gevent import subprocess
 
+from emqx_mgmt.storage.messages.frames import ANSWER, FAILED, FULL, READY
 from emqx_mgmt.storage.processes import command, environment
 
 if TYPE_CHECKING:
     from router_ext.journal import Journal
 
-FULL, ROOM, READY, FAILED = range(18, 22)
 log = logging.getLogger(__name__)
 
-HEAD = struct.Struct("<IB3xQ")
 BUFFER = 4 << 20    # bytes the kernel holds while the store is in a commit
 
 
@@ -55,7 +53,7 @@ class StoreLink:
 
     def _hear_ready(self, sock: socket.socket) -> None:
         while True:
-            length, kind, _ = HEAD.unpack(self._receive(sock, HEAD.size))
+            length, kind, _ = ANSWER.unpack(self._receive(sock, ANSWER.size))
             text = self._receive(sock, length).decode()
             if kind == READY:
                 return

@@ -27,12 +27,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from emqx_mgmt.storage.messages.commits import Commits, LogCopier
+from emqx_mgmt.storage.messages.frames import (
+    ANSWER,
+    BATCH,
+    COMMITTED,
+    FAILED,
+    FULL,
+    LOAD,
+    PAGE,
+    READY,
+    ROOM,
+    SETTLED,
+)
 from emqx_mgmt.storage.messages.seals import Damaged
 from emqx_mgmt.storage.messages.tables import FILE_NAME, JOURNAL_NAME
 from emqx_mgmt.storage.messages.writer import Writer
 
-BATCH, LOAD, SETTLE = 1, 2, 3
-COMMITTED, PAGE, FULL, ROOM, READY, FAILED, SETTLED = range(16, 23)
 LOCK_NAME = "messages.lock"
 
 AT_ONCE = 1 << 20       # bytes that may go into one commit, but for a larger batch
@@ -67,7 +77,7 @@ class Worker:
 
     def send(self, kind: int, number: int, content: bytes = b"") -> None:
         with self._sending:
-            self._sock.sendall(struct.pack("<IB3xQ", len(content), kind, number) + content)
+            self._sock.sendall(ANSWER.pack(len(content), kind, number) + content)
 
     def is_gone(self) -> bool:
         """Nobody is left to be answered, though what came before may not have been read yet."""

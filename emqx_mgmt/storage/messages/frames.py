@@ -1,0 +1,10 @@
+"""Frames between the worker and the store process, kind by kind; `router_ext/journal.pxd` says what each is for."""
+
+from __future__ import annotations
+
+import struct
+
+BATCH, LOAD, SETTLE = 1, 2, 3
+COMMITTED, PAGE, FULL, ROOM, READY, FAILED, SETTLED = range(16, 23)
+
+ANSWER = struct.Struct("<IB3xQ")    # bytes behind this head, the kind, a number
