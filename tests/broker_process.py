@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,19 @@ APP = ("tester", "tester-secret")
 READY_WITHIN = 60.0
 # Below those that the system gives to outgoing connections, one of which could take a port before the broker does, and
 # not those of the other processes of this run.
-PORTS = range(10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 32_768, 8)
-CHANCE = random.SystemRandom()  # in no one's hands: a seed that some test sets would give two brokers one port
+OWN = range(10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 32_768, 8)
+PORTS = cycle(random.SystemRandom().sample(OWN, len(OWN)))
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, all different."""
+    """Ports nobody listens on, all different, and none that was given lately: who asked for it may not listen yet."""
     found: list[int] = []
-    for port in CHANCE.sample(PORTS, 100 * count):
+    while len(found) < count:
+        port = next(PORTS)
         with contextlib.suppress(OSError), socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(("", port))
             found.append(port)
-        if len(found) == count:
-            break
     return found
 
 
