@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from emqx_mgmt.storage.data_dir import DataDirError
+from emqx_mgmt.storage.integrity import legible, quick_check
 from emqx_mgmt.storage.wal import LogDamaged, verify_log
 
 FILE_NAME = "management.db"
@@ -136,11 +138,8 @@ def migrate(data_dir: Path) -> None:
     try:
         verify_log(path)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = connect(data_dir)
-        try:
+        with legible(), closing(connect(data_dir)) as connection:
             run_migrations(connection, path)
-        finally:
-            connection.close()
     except (OSError, sqlite3.OperationalError) as error:
         raise DataDirError(f"Cannot use {path}: {error}", os.EX_OSERR) from None
     except (LogDamaged, sqlite3.DatabaseError) as error:
@@ -149,9 +148,7 @@ def migrate(data_dir: Path) -> None:
 
 
 def run_migrations(connection: sqlite3.Connection, path: Path) -> None:
-    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise sqlite3.DatabaseError(found)
+    quick_check(connection)
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
         raise DataDirError(f"{path} was written by a newer version of the broker (schema {version})", os.EX_CONFIG)

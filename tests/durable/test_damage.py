@@ -91,6 +91,25 @@ def test_random_damage(store: Path, tmp_path: Path):
     assert told > DAMAGES // 10
 
 
+@pytest.mark.parametrize("store", ["stopped"], indirect=True)
+def test_schema_that_is_no_text(store: Path):
+    """SQLite quotes it when it says what is wrong."""
+    file = store / "messages.db"
+    data = file.read_bytes()
+    assert data.count(b"CREATE TABLE retained (") == 1
+    file.write_bytes(data.replace(b"CREATE TABLE retained (", b"CREATE TABLE retained \x9e"))
+    assert complaint(store) == os.EX_DATAERR
+
+
+def test_records_with_a_schema_that_is_no_text(tmp_path: Path):
+    migrate(tmp_path)
+    file = tmp_path / "management.db"
+    file.write_bytes(file.read_bytes().replace(b"CREATE TABLE audit (", b"CREATE TABLE audit \x9e"))
+    with pytest.raises(DataDirError, match="is damaged: malformed database schema") as raised:
+        migrate(tmp_path)
+    assert raised.value.code == os.EX_DATAERR
+
+
 def complaint(data_dir: Path) -> int | None:
     """The exit code of the start."""
     try:

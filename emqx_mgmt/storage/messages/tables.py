@@ -9,6 +9,7 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 
 from emqx_mgmt.storage.data_dir import DataDirError
+from emqx_mgmt.storage.integrity import legible, quick_check
 from emqx_mgmt.storage.messages.acknowledged import Acknowledged
 from emqx_mgmt.storage.messages.seals import Damaged, Seal, fact, nothing
 from emqx_mgmt.storage.transaction import transaction
@@ -152,7 +153,8 @@ def check(data_dir: Path, synced: bool) -> None:
         verify_log(path)
         if synced:
             verify_log(journal)
-        verify(path, journal, synced)
+        with legible():
+            verify(path, journal, synced)
     except (Damaged, LogDamaged, sqlite3.Error) as error:
         raise DataDirError(
             f"The message store {path} is damaged: {error}. Nothing was changed. Restore it from a backup "
@@ -222,9 +224,3 @@ def verify_tables(connection: sqlite3.Connection) -> int:
     for seal, rows in CHECKED[version]:
         seal.verify(connection.execute(f"SELECT {rows}"))
     return version
-
-
-def quick_check(connection: sqlite3.Connection) -> None:
-    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise Damaged(found)
