@@ -136,9 +136,12 @@ def test_an_outbox_beyond_its_limit_takes_no_more_qos0(start_broker: Callable[..
 def test_outboxes_beyond_their_limit_together_take_no_more_qos0(start_broker: Callable[..., BrokerProcess]) -> None:
     broker = start_broker({"EMQX_MQTT__MAX_TOTAL_OUTBOX_SIZE": "1MB"})
     with ExitStack() as stack:
-        for number in range(3):
-            flood_itself(stack.enter_context(Client(broker.mqtt_port, receive_buffer=4096)), f"stalled-{number}")
+        stalled = {f"stalled-{n}": stack.enter_context(Client(broker.mqtt_port, receive_buffer=4096)) for n in range(3)}
+        for name, client in stalled.items():
+            flood_itself(client, name)
         wait_until(lambda: metrics(broker)["connections/slow/outboxes_full"] > 0, 10)
+        for name, client in stalled.items():  # the floods may have been read before they were judged
+            client.publish(name, b"x")
         wait_until(lambda: metrics(broker)["dropped/slow_subscriber"] > 0, 10)
         assert metrics(broker)["connections/slow/outbox_full"] == 0
         other = stack.enter_context(Client(broker.mqtt_port))
