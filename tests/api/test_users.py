@@ -113,7 +113,7 @@ def test_guessing_is_slowed_and_a_poller_is_not(start_broker: Any) -> None:
     began = time.monotonic()
     assert dash(broker, "GET", "brokers").status_code == 200
     assert broker.api("GET", "brokers").status_code == 200
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 0.9  # the next guess would have waited for a second
 
 
 def test_users_survive_kill_9(start_broker: Any) -> None:
