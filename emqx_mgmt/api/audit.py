@@ -18,7 +18,7 @@ from emqx_mgmt.broker.about import datetime_text
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.listing import Page, Paging, page_of
 from emqx_mgmt.plugins.config import MASK
-from emqx_mgmt.storage import Application
+from emqx_mgmt.storage import Application, StoreUnusable
 from emqx_mgmt.storage.audit import Change
 
 if TYPE_CHECKING:
@@ -66,8 +66,10 @@ def install(app: flask.Flask, node: Node) -> None:
             return response
         try:
             node.store.audit.add(change_of(endpoint, response), kept)
+        # What was done is done: an answer that says otherwise would be worse.
+        except StoreUnusable as error:
+            log.error("%s %s is not in the audit record: %s", endpoint.method, flask.request.path, error)
         except Exception:
-            # What was done is done: an answer that says otherwise would be worse.
             log.exception("%s %s is not in the audit record", endpoint.method, flask.request.path)
         return response
 

@@ -1,7 +1,7 @@
 """Turns every error into its response; the only place that does.
 
-Three families: the caller's mistakes (`ParameterError`), refusals by the management functions (`Refused`,
-`Unknown`), and our own bugs, which are logged and answered `Internal Error`.
+Four families: the caller's mistakes (`ParameterError`), refusals by the management functions (`Refused`, `Unknown`),
+a disk that does not take a change (`StoreUnusable`), and our own bugs, which are logged and answered `Internal Error`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from emqx_mgmt.manage.errors import (
     Refused,
     Unknown,
 )
+from emqx_mgmt.storage import StoreUnusable
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def install(app: flask.Flask) -> None:
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(MqttRefused, _mqtt_refused)
     app.register_error_handler(ConfigRefused, _config_refused)
+    app.register_error_handler(StoreUnusable, _store_unusable)
     app.register_error_handler(Unknown, not_found)
     app.register_error_handler(NotFound, not_found)
     app.register_error_handler(MethodNotAllowed, not_found)
@@ -96,6 +98,11 @@ def _mqtt_refused(error: MqttRefused) -> flask.Response:
 
 def _config_refused(error: ConfigRefused) -> flask.Response:
     return render.failure(500, error.code, error.message, {"code": error.code})
+
+
+def _store_unusable(error: StoreUnusable) -> flask.Response:
+    log.error("%s %s failed: %s", flask.request.method, flask.request.path, error)
+    return render.failure(500, UNKNOWN_ERROR, str(error), {"message": str(error)})
 
 
 def _too_large(error: RequestEntityTooLarge) -> flask.Response:

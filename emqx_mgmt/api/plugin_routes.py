@@ -27,6 +27,7 @@ from emqx_mgmt.plugins import Refused as PluginSaysNo
 from emqx_mgmt.plugins.config import MASK
 from emqx_mgmt.plugins.host import Host
 from emqx_mgmt.plugins.plugin import METHODS, shape_of
+from emqx_mgmt.storage import StoreUnusable
 
 log = logging.getLogger(__name__)
 
@@ -91,13 +92,15 @@ def _names_alone(_cluster: Cluster, given: dict[str, Any], **_path: str) -> dict
 
 
 def _refusing(call: Callable[..., Any]) -> Callable[..., Any]:
-    """A refusal is an answer, and no fault of the plugin; a result that is no JSON is one."""
+    """A refusal is an answer, and no fault of the plugin, nor is a full disk; a result that is no JSON is one."""
 
     def answer(**named: Any) -> Raw | Refused | None:
         try:
             result = call(**named)
         except PluginSaysNo as refused:
             return Refused(str(refused.message), int(refused.code))
+        except StoreUnusable as error:
+            return Refused(str(error))
         return None if result is None else Raw(msgspec.json.encode(result))
 
     return answer

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.manage import rows
-from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ONLINE, MqttRefused
+from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ON_DISK, NOT_ONLINE, MqttRefused, Refused
 from emqx_mgmt.manage.explain import Explanation, explain
 from emqx_mgmt.manage.listing import GLANCES, Page, Paging, filtered, in_turns, page_of
 from router_ext.shown import connected
@@ -61,7 +61,8 @@ class Clients:
         return sum(self.kick(session.client_id) for session in self._sessions_of(username))
 
     def delete_session(self, client_id: str) -> str:
-        """`deleted`, `not_found` or, when its client is connected, `running_session`."""
+        """`deleted`, `not_found` or, when its client is connected, `running_session`. Raises Refused when the disk does
+        not take it in time."""
         broker = self._broker
         session = broker.sessions.get(client_id)
         if session is None:
@@ -69,7 +70,8 @@ class Clients:
         if session.channel is not None:
             return "running_session"
         broker.sessions_life.end(session, "deleted")
-        broker.durable.wait()
+        if not broker.durable.wait():
+            raise Refused(NOT_ON_DISK)
         return "deleted"
 
     def kick(self, client_id: str) -> bool:
@@ -136,7 +138,7 @@ class Clients:
         before = durable.awaited
         yield
         if durable.awaited != before and not durable.wait():
-            raise MqttRefused("message_store_full")
+            raise MqttRefused(NOT_ON_DISK)
 
     def subscribe(self, client_id: str, topics: list[str], qos: int) -> None:
         """Raises MqttRefused when the client has no session here or no topic is a valid filter."""

@@ -10,6 +10,8 @@ NOT_JSON = 109
 NOT_ONLINE = 112
 BAD_TOPIC = 115
 
+NOT_ON_DISK = "it is done, but not on disk: the message store takes nothing (alarm message_store_full)"
+
 
 class Unknown(LookupError):
     """A node, application or plugin of this name does not exist: for the caller the path does not exist."""

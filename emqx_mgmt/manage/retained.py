@@ -13,7 +13,7 @@ from msgspec import Struct
 import router_ext.retaining as retaining
 from emqx_mgmt.broker.about import datetime_text
 from emqx_mgmt.broker.rounds import next_round
-from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.manage.errors import NOT_ON_DISK, Refused
 from emqx_mgmt.manage.listing import CHUNK, Page, Paging, filtered, in_turns
 from emqx_mgmt.manage.rows import UNDEFINED
 from router_ext.codec import decode_properties
@@ -72,7 +72,7 @@ class Retained:
     def delete(self, topic_filter: str) -> int:
         """Removes what a valid filter matches, or one topic; how many there were. No subscriber is told.
 
-        Returns when it is on disk.
+        Returns when it is on disk. Raises Refused when the disk does not take it in time.
         """
         store: RetainedStore | None = self._engine.retained
         if store is None:
@@ -82,7 +82,8 @@ class Retained:
         while not cursor.done:
             deleted += sum(retaining.delete(self._engine, message.topic.encode()) for message in cursor.take(CHUNK))
             next_round()
-        self._durable.wait(COMMIT_WITHIN)
+        if not self._durable.wait(COMMIT_WITHIN):
+            raise Refused(NOT_ON_DISK)
         return deleted
 
 

@@ -204,7 +204,7 @@ class Plugins:
         try:
             self._store.plugins.set_loaded(name, None if (name in self._configured) == loaded else loaded)
         except sqlite3.Error as error:
-            raise PluginRefused(f"cannot be stored: {error}") from error
+            raise PluginRefused(str(error)) from error
 
     # -- settings -------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from emqx_mgmt.storage.data_dir import DataDirError, DataDirLock
 from emqx_mgmt.storage.metered_topics import MeteredTopics
 from emqx_mgmt.storage.schema import migrate
 from emqx_mgmt.storage.scram_users import ScramUser, ScramUsers
-from emqx_mgmt.storage.store import Store
+from emqx_mgmt.storage.store import Store, StoreUnusable
 from emqx_mgmt.storage.users import PUBLIC_PASSWORD, User, Users
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "ScramUser",
     "ScramUsers",
     "Store",
+    "StoreUnusable",
     "User",
     "Users",
     "migrate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store
 
 KEPT = 1000
+
+log = logging.getLogger(__name__)
 
 
 class AlarmHistory:
@@ -28,7 +31,11 @@ class AlarmHistory:
         ]
 
     def add(self, alarm: Alarm, cleared_at: int) -> None:
-        self._store.run(insert, alarm, cleared_at)
+        """As far as the disk takes it: a full one may be what the alarm was about."""
+        try:
+            self._store.run(insert, alarm, cleared_at)
+        except sqlite3.Error as error:
+            log.warning("The alarm %s is not in the history: %s", alarm.id, error)
 
 
 def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:

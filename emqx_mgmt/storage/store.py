@@ -17,12 +17,22 @@ from emqx_mgmt.storage.config_changes import ConfigChanges
 from emqx_mgmt.storage.metered_topics import MeteredTopics
 from emqx_mgmt.storage.plugin_records import PluginRecords
 from emqx_mgmt.storage.rate_history import RateHistory
-from emqx_mgmt.storage.schema import connect, migrate
+from emqx_mgmt.storage.schema import FILE_NAME, connect, migrate
 from emqx_mgmt.storage.scram_users import ScramUsers
 from emqx_mgmt.storage.users import Users
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# Errors of the disk, the file and its locks; others are mistakes of ours, or of a plugin's.
+UNUSABLE = frozenset({
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB,
+})
+
+
+class StoreUnusable(sqlite3.DatabaseError):
+    """Nothing was changed, because of the disk or the file; the text is a sentence that says which file and why."""
 
 
 class Store:
@@ -65,12 +75,21 @@ class Store:
         self._pool = self._connection = None
 
     def run(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls `work(connection, ...)` on the store's thread and waits for it without holding up the loop."""
+        """Calls `work(connection, ...)` on the store's thread and waits for it without holding up the loop. Raises what
+        it does, and StoreUnusable."""
         assert self._pool is not None, "the store is not open"
         result, error = self._pool.apply(_outcome, (work, self._connection, *args), kwargs)
-        if error is not None:
-            raise error
-        return result
+        if error is None:
+            return result
+        if isinstance(error, sqlite3.Error) and code_of(error) in UNUSABLE:
+            path = self._data_dir / FILE_NAME
+            raise StoreUnusable(f"The record store {path} cannot be used: {error}") from error
+        raise error
+
+
+def code_of(error: sqlite3.Error) -> int:
+    """SQLite's primary result code (https://sqlite.org/rescode.html); 0: the error is Python's."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _outcome(

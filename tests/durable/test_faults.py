@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import resource
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -28,22 +31,25 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+def fill_up(disk: Path) -> Path:
+    """Takes the last byte of it with a file."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return filler
+
+
 def test_full_disk(start_broker: Start, small_disk: Path):
     """Publishers are told with 0x97, or before MQTT 5 not acknowledged; the broker stays, and recovers."""
     broker = start_broker({"EMQX_NODE__DATA_DIR": str(small_disk / "data")})
     Client(broker.mqtt_port, "keeper").subscribe("q", 1)
     Client(broker.mqtt_port, "keeper").disconnect()
-    filler = small_disk / "filler"
     five = Client(broker.mqtt_port, "five", version=5, clean=True)
     old = Client(broker.mqtt_port, "old", clean=True)
     five.publish("q", b"first", 1, 1)
     assert five.read(PUBACK).reason == 0
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            pass
+    filler = fill_up(small_disk)
     reasons = []
     for pid in range(2, 12):
         five.publish("q", bytes(20000), 1, pid)
@@ -70,6 +76,86 @@ def test_full_disk(start_broker: Start, small_disk: Path):
     assert got[0] == b"first"
     assert len([payload for payload in got if len(payload) == 20000]) >= taken
     assert got[-2] == b"waits"
+
+
+NODE = "nodes/emqx@127.0.0.1"
+OLD, NEW = {"password": "secret"}, {"password": "another"}
+# One row of each kind, in the order in which they are made.
+RECORDS = [
+    ("POST", "users/", {"username": "old", "tags": ""} | OLD),
+    ("POST", "apps/", {"app_id": "old", "name": "old"}),
+    ("POST", "banned/", {"who": "old", "as": "username"}),
+    ("POST", "scram_users/", {"username": "old"} | OLD),
+    ("POST", "topic_metrics/", {"topic": "old"}),
+    ("PUT", f"{NODE}/plugins/emqx_auth_username/load", None),
+    ("POST", "auth_username", {"username": "old"} | OLD),
+    ("PUT", "configs/emqx", {"key": "mqtt.mqueue.max_length", "value": "77"}),
+]
+CHANGES = [
+    ("POST", "users/", {"username": "new", "tags": ""} | NEW),
+    ("PUT", "users/old", {"tags": "viewer"}),
+    ("PUT", "change_pwd/old", {"old_pwd": "secret", "new_pwd": "another"}),
+    ("DELETE", "users/old", None),
+    ("POST", "apps/", {"app_id": "new", "name": "new"}),
+    ("PUT", "apps/old", {"name": "new"}),
+    ("POST", "apps/old/secret", None),
+    ("DELETE", "apps/old", None),
+    ("POST", "banned/", {"who": "new", "as": "username"}),
+    ("DELETE", "banned/old?as=username", None),
+    ("POST", "scram_users/", {"username": "new"} | NEW),
+    ("PUT", "scram_users/old", {"is_superuser": True} | NEW),
+    ("DELETE", "scram_users/old", None),
+    ("POST", "topic_metrics/", {"topic": "new"}),
+    ("DELETE", "topic_metrics/old", None),
+    ("POST", "auth_username", {"username": "new"} | NEW),
+    ("PUT", "auth_username/old", NEW),
+    ("DELETE", "auth_username/old", None),
+    ("PUT", f"{NODE}/plugins/emqx_auth_clientid/load", None),
+    ("PUT", f"{NODE}/plugins/emqx_auth_username/unload", None),
+    ("PUT", "configs/emqx", {"key": "mqtt.mqueue.max_length", "value": "78"}),
+    ("PUT", "configs/emqx_retainer", {"key": "retainer.max_payload_size", "value": "1KB"}),
+    ("PUT", f"{NODE}/plugin_configs/emqx_retainer", {"retainer.max_payload_size": "1KB"}),
+    ("DELETE", "configs/emqx?key=mqtt.mqueue.max_length", None),
+]
+SENTENCE = r"The record store \S+/management\.db cannot be used: (database or disk is full|disk I/O error)"
+READ = ["users/", "apps/", "banned/", "scram_users/", "auth_username", f"{NODE}/plugins/", f"{NODE}/configs/"]
+
+
+def records(broker: BrokerProcess) -> list[str]:
+    metered = [row["topic"] for row in broker.api("GET", "topic_metrics/").json()["items"]]
+    login = broker.api("POST", "auth", json={"username": "old"} | OLD).text
+    return [broker.api("GET", path).text for path in READ] + [*metered, login]
+
+
+@pytest.fixture(params=["full", "broken"])
+def bad_disk(request: pytest.FixtureRequest, start_broker: Start) -> tuple[BrokerProcess, Callable[[], object]]:
+    """A broker with records whose disk takes no more, and what mends that."""
+    place = request.getfixturevalue("small_disk") / "data" if request.param == "full" else None
+    broker = start_broker({"EMQX_NODE__DATA_DIR": str(place)} if place else {})
+    for method, path, body in RECORDS:
+        assert broker.api(method, path, json=body).ok
+    if place:
+        return broker, fill_up(place.parent).unlink
+    worker, unlimited = broker.worker, (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    worker.rlimit(psutil.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))     # each write is an error
+    return broker, lambda: worker.rlimit(psutil.RLIMIT_FSIZE, unlimited)
+
+
+def test_records_on_a_bad_disk(bad_disk: tuple[BrokerProcess, Callable[[], object]]):
+    """A change that cannot be stored is answered with what and where, and is not made; once it can be, it is."""
+    broker, mend = bad_disk
+    before = records(broker)
+    for method, path, body in CHANGES:
+        answer = broker.api(method, path, json=body)
+        assert (answer.status_code, list(answer.json())) == (500, ["message"]), (method, path)
+        assert re.fullmatch(SENTENCE, answer.json()["message"]), (method, path)
+    assert records(broker) == before
+    code = broker.api("POST", "users/?_style=envelope", json={"username": "new", "tags": ""} | NEW).json()["code"]
+    assert code == 102
+    mend()
+    for method, path, body in CHANGES:
+        answer = broker.api(method, path, json=body)
+        assert answer.ok, (method, path, answer.text)
 
 
 def fill(broker: BrokerProcess) -> Path:
