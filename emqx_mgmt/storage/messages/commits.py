@@ -13,7 +13,8 @@ from emqx_mgmt.storage.transaction import transaction
 
 SYNCHRONOUS = {"fsync": "FULL", "async": "NORMAL"}
 COPY_AFTER = 8 << 20    # bytes committed, after which SQLite's log is copied into the file,
-BEGIN_ANEW = 256 << 20  # and after which it begins anew
+BEGIN_ANEW = 256 << 20  # and of the log, after which it begins anew
+WHOLE_PAGES = 16 << 10  # bytes of the log that a commit takes beside its own: pages that it shares with others
 FORGET = 4              # commits that one commit forgets at most: all at once would take long
 
 # As in tables.py. Each `data` ends with the checksum of its row, in version 1 with its own.
@@ -89,8 +90,9 @@ class LogCopier:
         self._length = 0
 
     def grew(self, n: int) -> None:
+        """By a commit of `n` bytes."""
         self._to_copy += n
-        self._length += n
+        self._length += n + WHOLE_PAGES
 
     def look(self) -> None:
         """Copies little by little, which is in nobody's way. For the log to begin anew a commit may have to wait while
@@ -105,9 +107,8 @@ class LogCopier:
 
     def shrink(self) -> None:
         """Gives back what the log has of the disk."""
-        if self._length:
-            self._to_copy = self._length = 0
-            self._copy("TRUNCATE")
+        self._copy("TRUNCATE")
+        self._to_copy = self._length = 0
 
     def _copy(self, how: str) -> None:
         self._connection.execute(f"PRAGMA wal_checkpoint({how})").fetchall()

@@ -286,8 +286,12 @@ def main(fd: str, directory: str, durability: str) -> None:
         writer.recover(commits.rows(writer.done))
         return commits, writer
 
+    def give_back() -> None:
+        with contextlib.closing(LogCopier(journal)) as log:
+            log.shrink()
+
     try:
-        commits, writer = worker.insist(recovered, lambda: None)
+        commits, writer = worker.insist(recovered, give_back)
     except (Gone, BrokenPipeError, ConnectionResetError):
         return
     except (Damaged, ValueError, OSError, sqlite3.Error) as error:
