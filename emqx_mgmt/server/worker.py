@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, WeakSet
 
 import gevent
+from gunicorn import http as gunicorn_http
 from gunicorn import util
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.ggevent import GeventWorker
@@ -24,6 +25,7 @@ from emqx_mgmt.server.control import ControlServer
 from emqx_mgmt.server.https import HttpsServer
 from emqx_mgmt.server.log import BOUNDED, PERIOD_S
 from emqx_mgmt.server.master import Master, current
+from emqx_mgmt.server.parser import FairParser
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +91,7 @@ class Worker(GeventWorker):
 
     def run(self) -> None:
         self.take_limits()
+        gunicorn_http.RequestParser = FairParser
         http, https = current().http, current().https
         self.rows = {row.sock.getsockname()[:2]: row for row in http if row.sock}
         self.row_of: WeakKeyDictionary[Any, Listener] = WeakKeyDictionary()  # by greenlet; none for the control socket

@@ -1,0 +1,74 @@
+"""gunicorn's parser of HTTP requests, so that nobody's bytes keep the loop from everybody else.
+
+A socket of gevent's gives up control only where it has to wait. A client that sends faster than it is read, whatever it
+sends, would be the only one served; so others have their turn before each read and each further request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gevent.lock import Semaphore
+from gunicorn.http.message import Request
+from gunicorn.http.parser import RequestParser
+from gunicorn.http.unreader import SocketUnreader
+
+from emqx_mgmt.broker.rounds import next_round
+
+# Read and thrown away of a body that was refused: whoever is still sending sees the answer after that only.
+DRAINED = 1 << 24
+STEP = 1 << 18
+
+_turn = Semaphore()
+
+
+def take_turn() -> None:
+    """One client a round of the loop, however many are ready."""
+    with _turn:
+        next_round()
+
+
+class FairUnreader(SocketUnreader):
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        take_turn()
+        data: bytes = super().chunk(size_hint)
+        return data
+
+
+class FairRequest(Request):
+    max_buffer_headers: int
+
+    def parse(self, unreader: Any) -> Any:
+        """All headers together may have as much as eight of the longest kind: memory is taken before anybody is asked
+        who he is."""
+        self.max_buffer_headers = min(self.max_buffer_headers, 8 * (self.limit_request_field_size + 2))
+        return super().parse(unreader)
+
+    def read_into(self, unreader: Any, buf: bytearray, stop: bool = False) -> None:
+        """gunicorn looks through all of an incomplete head again after each piece, which takes the square of its length
+        when it comes byte by byte. Here a piece is as long as all before it, 64 KiB at most, or ends the head."""
+        enough = len(buf) + min(len(buf), 1 << 16)
+        while True:
+            searched = max(0, len(buf) - 3)
+            super().read_into(unreader, buf, stop)
+            if len(buf) >= enough or buf.find(b"\r\n\r\n", searched) >= 0:
+                return
+
+
+class FairParser(RequestParser):
+    mesg_class = FairRequest
+
+    def __init__(self, cfg: Any, source: Any, source_addr: Any) -> None:
+        super().__init__(cfg, source, source_addr)
+        self.unreader = FairUnreader(source)
+
+    def __next__(self) -> Any:
+        if self.unreader.buf.tell():
+            take_turn()  # the next request came with the one before
+        return super().__next__()
+
+    def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:
+        """Reads what the application did not; False where the connection has to end."""
+        if not self.mesg or self.mesg.body.failed:
+            return not self.mesg
+        return any(not self.mesg.body.read(STEP) for _ in range(DRAINED // STEP))
