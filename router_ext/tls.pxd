@@ -23,6 +23,7 @@ cdef class TlsTransport(Transport):
     cdef SSL* ssl
     cdef TlsContext context
     cdef int place                      # among those that keep their buffers, -1 for none
+    cdef int steps                      # of handshakes and changes of keys in the read going on
     cdef void keep_buffers(self) noexcept
     cdef void let_go(self) noexcept
     cdef ssize_t outcome(self, int result) except -2

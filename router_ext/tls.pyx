@@ -20,6 +20,7 @@ cdef extern from *:
     typedef struct x509_lookup_method_st X509_LOOKUP_METHOD;
     typedef struct stack_st_X509_NAME X509_NAMES;
     typedef unsigned int (*psk_callback)(SSL*, const char*, unsigned char*, unsigned int);
+    typedef void (*info_callback)(const SSL*, int, int);
 
     const SSL_METHOD* TLS_server_method(void);
     SSL_CTX* SSL_CTX_new(const SSL_METHOD*);
@@ -41,6 +42,7 @@ cdef extern from *:
     void SSL_CTX_set_verify(SSL_CTX*, int, void*);
     X509_STORE* SSL_CTX_get_cert_store(const SSL_CTX*);
     void SSL_CTX_set_psk_server_callback(SSL_CTX*, psk_callback);
+    void SSL_CTX_set_info_callback(SSL_CTX*, info_callback);
     SSL* SSL_new(SSL_CTX*);
     void SSL_free(SSL*);
     int SSL_set_fd(SSL*, int);
@@ -51,6 +53,7 @@ cdef extern from *:
     int SSL_read(SSL*, void*, int);
     int SSL_write(SSL*, const void*, int);
     int SSL_shutdown(SSL*);
+    void SSL_set_shutdown(SSL*, int);
     long SSL_ctrl(SSL*, int, long, void*);
     int SSL_free_buffers(SSL*);
     int SSL_get_error(const SSL*, int);
@@ -77,6 +80,7 @@ cdef extern from *:
     ctypedef struct X509_LOOKUP_METHOD
     ctypedef struct X509_NAMES
     ctypedef unsigned int (*psk_callback)(SSL*, const char*, unsigned char*, unsigned int) noexcept
+    ctypedef void (*info_callback)(const SSL*, int, int) noexcept
     const SSL_METHOD* TLS_server_method() nogil
     SSL_CTX* SSL_CTX_new(const SSL_METHOD*) nogil
     void SSL_CTX_free(SSL_CTX*) nogil
@@ -97,6 +101,7 @@ cdef extern from *:
     void SSL_CTX_set_verify(SSL_CTX*, int, void*) nogil
     X509_STORE* SSL_CTX_get_cert_store(const SSL_CTX*) nogil
     void SSL_CTX_set_psk_server_callback(SSL_CTX*, psk_callback) nogil
+    void SSL_CTX_set_info_callback(SSL_CTX*, info_callback) nogil
     SSL* SSL_new(SSL_CTX*) nogil
     void SSL_free(SSL*) nogil
     int SSL_set_fd(SSL*, int) nogil
@@ -104,9 +109,10 @@ cdef extern from *:
     void* SSL_get_ex_data(const SSL*, int) nogil
     void SSL_set_accept_state(SSL*) nogil
     int SSL_do_handshake(SSL*)          # may call `psk_key`
-    int SSL_read(SSL*, void*, int) nogil
-    int SSL_write(SSL*, const void*, int) nogil
-    int SSL_shutdown(SSL*) nogil
+    int SSL_read(SSL*, void*, int)      # may call `count_step`, as others may that shake hands or change keys
+    int SSL_write(SSL*, const void*, int)
+    int SSL_shutdown(SSL*)
+    void SSL_set_shutdown(SSL*, int)
     long SSL_ctrl(SSL*, int, long, void*) nogil
     int SSL_free_buffers(SSL*) nogil
     int SSL_get_error(const SSL*, int) nogil
@@ -145,6 +151,7 @@ cdef enum:
     ERROR_WANT_WRITE = 3
     ERROR_SYSCALL = 5
     ERROR_CLOSED = 6
+    RECEIVED_SHUTDOWN = 2
     PEM = 1
     CRL_CHECK = 0x4
     CRL_CHECK_ALL = 0x8
@@ -156,6 +163,7 @@ cdef dict VERSIONS = {"tlsv1": 0x0301, "tlsv1.1": 0x0302, "tlsv1.2": 0x0303, "tl
 cdef enum:
     READ_BUFFER = 65536     # raw bytes of one read
     KEPT = 32
+    MOST_STEPS = 100        # in one read; a handshake has some twenty
 
 # The connections that were in use lately keep OpenSSL's buffers; the others, thousands perhaps, only while something is
 # in them. Borrowed pointers.
@@ -221,6 +229,7 @@ cdef class TlsContext:
         SSL_CTX_ctrl(self.ctx, CTRL_SESSION_CACHE, 0, NULL)  # tickets keep the state at the client
         SSL_CTX_ctrl(self.ctx, CTRL_DH_AUTO, 1, NULL)
         SSL_CTX_set_session_id_context(self.ctx, b"mqtt", 4)
+        SSL_CTX_set_info_callback(self.ctx, count_step)
         SSL_CTX_set_options(self.ctx, OP_NO_RENEGOTIATION | (OP_SERVER_PREFERENCE if server_preference else 0))
 
     def use_tickets(self, bint tickets, bytes keys):
@@ -263,10 +272,18 @@ cdef class TlsContext:
             X509_STORE_set_flags(store, CRL_CHECK | CRL_CHECK_ALL)
 
 
+cdef void count_step(const SSL* ssl, int where, int result) noexcept:
+    """TLS 1.3 lets a client change keys as often as it likes, and OpenSSL reads on as long as it does: here that ends."""
+    cdef TlsTransport transport = <TlsTransport>SSL_get_ex_data(ssl, 0)
+    transport.steps += 1
+    if transport.steps > MOST_STEPS:
+        SSL_set_shutdown(transport.ssl, RECEIVED_SHUTDOWN)
+
+
 cdef unsigned int psk_key(SSL* ssl, const char* identity, unsigned char* key, unsigned int room) noexcept:
     """OpenSSL asks for the key of an identity; 0: there is none."""
-    cdef TlsContext context = <TlsContext>SSL_get_ex_data(ssl, 0)
-    cdef bytes found = context.psk.get(<bytes>identity)
+    cdef TlsTransport transport = <TlsTransport>SSL_get_ex_data(ssl, 0)
+    cdef bytes found = transport.context.psk.get(<bytes>identity)
     if found is None or <size_t>len(found) > room:
         return 0
     memcpy(key, <const char*>found, len(found))
@@ -283,7 +300,7 @@ cdef class TlsTransport(Transport):
         self.ssl = SSL_new(context.ctx)
         if self.ssl == NULL or SSL_set_fd(self.ssl, fd) != 1:
             raise MemoryError
-        SSL_set_ex_data(self.ssl, 0, <void*>context)
+        SSL_set_ex_data(self.ssl, 0, <void*>self)
         SSL_set_accept_state(self.ssl)
 
     def __dealloc__(self):
@@ -310,6 +327,8 @@ cdef class TlsTransport(Transport):
     cdef ssize_t outcome(self, int result) except -2:
         """What a call that did not succeed means: 0 ended, -1 with errno."""
         cdef int error, system = errno
+        if self.steps > MOST_STEPS:
+            return self.fail("tls_error")
         error = SSL_get_error(self.ssl, result)
         self.more = False
         self.stuck = error == ERROR_WANT_WRITE
@@ -328,6 +347,8 @@ cdef class TlsTransport(Transport):
     cdef ssize_t receive(self, uint8_t* p, size_t n, int64_t now) except -2:
         cdef size_t got = 0
         cdef int result
+        if self.steps <= MOST_STEPS:
+            self.steps = 0
         if not self.ready:
             ERR_clear_error()
             set_errno(0)

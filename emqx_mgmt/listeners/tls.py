@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from emqx_mgmt.settings import Settings
 from router_ext.tls import TICKET_KEYS, TlsContext, TlsError
@@ -16,6 +18,7 @@ PYTHON_VERSIONS = {
     "tlsv1.2": ssl.TLSVersion.TLSv1_2,
     "tlsv1.3": ssl.TLSVersion.TLSv1_3,
 }
+HANDSHAKE, KEY_UPDATE = 22, 24  # RFC 8446, 5.1 and 4
 Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -92,7 +95,15 @@ class TlsOptions:
             context.verify_mode = ssl.CERT_REQUIRED if self.require else ssl.CERT_OPTIONAL
         assert self.certfile is not None
         context.load_cert_chain(self.certfile, self.keyfile, self.password or b"")
+        context._msg_callback = hang_up_on_new_keys  # type: ignore[attr-defined]
         return context
+
+
+def hang_up_on_new_keys(conn: Any, direction: str, version: int, content: int, kind: int | None, data: bytes) -> None:
+    """TLS 1.3 lets a client change keys as often as it likes, and OpenSSL reads on as long as it does, while the loop
+    stands still. Requests are too short to need that once."""
+    if direction == "read" and (content, kind) == (HANDSHAKE, KEY_UPDATE):
+        conn._sock.shutdown(socket.SHUT_RDWR)
 
 
 def stamp_of(path: str) -> tuple[int, int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ctypes
 import os
 import socket
 import struct
@@ -283,6 +284,27 @@ def test_half_a_handshake_with_https_is_cut_off_and_counted(secured):
         sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
         assert not to_the_end(sock)
     wait_until(lambda: secured.ended("https:management", "handshake_timeout") == before + 1)
+
+
+def changes_of_keys(sock: socket.socket, most: int) -> int:
+    """How often a client of TLS 1.3 may ask for new keys before its connection ends."""
+    lib = ctypes.CDLL("libssl.so.3")
+    for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
+        getattr(lib, name).restype = ctypes.c_void_p
+    ssl = ctypes.c_void_p(lib.SSL_new(ctypes.c_void_p(lib.SSL_CTX_new(ctypes.c_void_p(lib.TLS_client_method())))))
+    assert lib.SSL_set_fd(ssl, sock.fileno()) == 1
+    assert lib.SSL_connect(ssl) == 1
+    return next((n for n in range(most) if not lib.SSL_key_update(ssl, 0) or lib.SSL_do_handshake(ssl) != 1), most)
+
+
+@pytest.mark.parametrize("name", ["ssl", "https"])
+def test_new_keys_without_end_are_refused(secured, name):
+    """OpenSSL would read on, and nobody else be served, as long as they come (RFC 8446, 4.6.3)."""
+    before = secured.ended("mqtt:ssl", "tls_error")
+    with socket.create_connection(("127.0.0.1", getattr(secured, name))) as sock:
+        assert changes_of_keys(sock, 20_000) < 20_000
+    if name == "ssl":
+        wait_until(lambda: secured.ended("mqtt:ssl", "tls_error") == before + 1)
 
 
 def test_http_where_tls_is_spoken(secured):
