@@ -2,8 +2,8 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, ECONNRESET, EINTR, EPIPE, ETIMEDOUT, errno
-from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcpy, memmove, memset
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
 
 from router_ext.acks cimport acknowledgement, put_after_commit, release_acks, release_committed, withheld
 from router_ext.alias cimport AliasTable
@@ -42,6 +42,8 @@ cdef bytes V4_MAPPED = bytes(10) + b"\xff\xff"
 
 cdef enum:
     INBUF = 262144          # Engine.inbuf
+    LONG = 32768            # from so many bytes on the beginning of a packet stays in the inbox, and the rest goes behind it
+    AHEAD = 8               # times what is there: the most that is taken for a packet before it has come
     TURN_BYTES = 4194304    # output of one channel's turn
     ACCESS_PUBLISH = 2
 
@@ -121,31 +123,38 @@ cdef class Channel(Connection):
         return 0
 
     cdef int readable(self) except -1:
-        """Reads once and parses what is there."""
-        cdef uint8_t* into = self.engine.inbuf
-        cdef size_t room = INBUF
+        """Reads once and parses what is there. Of a long packet the rest is read as well, as far as it has come: it is
+        handed on while its bytes are in the cache."""
+        cdef uint8_t* into
+        cdef size_t room
         cdef ssize_t n
-        if self.holds or self.state == CLOSED:
-            return 0
-        if self.inbox_len > INBUF // 2:
-            room = self.grow_inbox()
-            into = self.inbox
-        elif self.inbox_len:
-            memcpy(into, self.inbox + self.inbox_head, self.inbox_len)
-            room -= self.inbox_len
-        if self.transport is None:
-            n = recv(self.fd, into + self.inbox_len, room, MSG_DONTWAIT)
-        else:
-            n = self.receive(into + self.inbox_len, room)
-        if n <= 0:
-            return self.recv_failed(n)
-        if self.state == OPEN:  # before that, a byte now and then buys no time
-            self.heard = self.engine.now
-        self.recv_oct += <size_t>n
-        self.recv_cnt += 1
-        self.engine.metrics.v[<int>BYTES_RECEIVED] += <size_t>n
-        self.inbox_len += <size_t>n
-        return self.consume(into)
+        while self.holds == 0 and self.state != CLOSED:
+            into = self.engine.inbuf
+            room = INBUF
+            if self.inbox_len >= LONG:
+                room = self.room_for_rest()
+                into = self.inbox + self.inbox_head
+                if room == 0:  # whole packets, a hold having been lifted
+                    return self.consume(into)
+            elif self.inbox_len:
+                memcpy(into, self.inbox + self.inbox_head, self.inbox_len)
+                room -= self.inbox_len
+            if self.transport is None:
+                n = recv(self.fd, into + self.inbox_len, room, MSG_DONTWAIT)
+            else:
+                n = self.receive(into + self.inbox_len, room)
+            if n <= 0:
+                return self.recv_failed(n)
+            if self.state == OPEN:  # before that, a byte now and then buys no time
+                self.heard = self.engine.now
+            self.recv_oct += <size_t>n
+            self.recv_cnt += 1
+            self.engine.metrics.v[<int>BYTES_RECEIVED] += <size_t>n
+            self.inbox_len += <size_t>n
+            self.consume(into)
+            if <size_t>n < room or self.inbox_len < LONG:
+                break
+        return 0
 
     cdef ssize_t receive(self, uint8_t* p, size_t room) except -2:
         """`recv` through the transport, with what its handshakes bring about."""
@@ -186,21 +195,28 @@ cdef class Channel(Connection):
             self.shut(SOCKET_ERRORS.get(errno, "socket_error"))
         return 0
 
-    cdef size_t grow_inbox(self) except 0:
-        """Room behind the bytes in the inbox, which then begin at its start."""
-        cdef size_t cap = self.inbox_cap
-        cdef uint8_t* grown
-        if self.inbox_head:
-            memmove(self.inbox, self.inbox + self.inbox_head, self.inbox_len)
-            self.inbox_head = 0
-        if cap - self.inbox_len < INBUF // 4:
-            cap = 2 * self.inbox_len
-            grown = <uint8_t*>realloc(self.inbox, cap)
-            if grown == NULL:
-                raise MemoryError
-            self.inbox = grown
-            self.inbox_cap = cap
-        return self.inbox_cap - self.inbox_len
+    cdef size_t room_for_rest(self) except? 0:
+        """How many bytes to read behind those in the inbox: no more than what its first packet lacks, so that nothing
+        has to be moved about. 0: it lacks nothing."""
+        cdef size_t whole = packet_size(self.inbox + self.inbox_head, self.inbox_len)
+        if whole <= self.inbox_len:
+            return 0
+        if self.inbox_head + self.inbox_len == self.inbox_cap:
+            self.move_inbox(block_for(whole, self.inbox_len))
+        return min(whole, self.inbox_cap - self.inbox_head) - self.inbox_len
+
+    cdef int move_inbox(self, size_t cap) except -1:
+        """To a block of `cap` bytes."""
+        cdef uint8_t* block = <uint8_t*>malloc(cap)
+        if block == NULL:
+            raise MemoryError
+        if self.inbox_len:
+            memcpy(block, self.inbox + self.inbox_head, self.inbox_len)
+        free(self.inbox)
+        self.inbox = block
+        self.inbox_head = 0
+        self.inbox_cap = <uint32_t>cap
+        return 0
 
     def feed(self, const uint8_t[::1] data):
         """Bytes that came by another way than the socket."""
@@ -217,17 +233,8 @@ cdef class Channel(Connection):
 
     cdef int keep(self, const uint8_t* p, size_t n) except -1:
         """Appends bytes to the inbox."""
-        cdef uint8_t* grown
         if self.inbox_head + self.inbox_len + n > self.inbox_cap:
-            grown = <uint8_t*>malloc(self.inbox_len + n)
-            if grown == NULL:
-                raise MemoryError
-            if self.inbox_len:
-                memcpy(grown, self.inbox + self.inbox_head, self.inbox_len)
-            free(self.inbox)
-            self.inbox = grown
-            self.inbox_head = 0
-            self.inbox_cap = self.inbox_len + n
+            self.move_inbox(self.inbox_len + n if self.inbox_len else block_for(packet_size(p, n), n))
         memcpy(self.inbox + self.inbox_head + self.inbox_len, p, n)
         self.inbox_len += n
         return 0
@@ -746,6 +753,18 @@ cdef class Channel(Connection):
     def is_shaken(self):
         """The handshakes of TLS and WebSocket are over, if there are any."""
         return self.transport is None or bool(self.transport.ready)
+
+
+cdef size_t packet_size(const uint8_t* p, size_t n) noexcept nogil:
+    """Bytes of the packet that begins at `p`; 0 when `n` bytes do not tell."""
+    cdef size_t header = 0, body = 0
+    return header + body if frame(p, n, &header, &body) == 1 else 0
+
+
+cdef size_t block_for(size_t whole, size_t n) noexcept nogil:
+    """How much to take for a packet of `whole` bytes, `n` of which are there. A client that only says that it will be
+    long gets little."""
+    return min(whole, AHEAD * n) if n >= LONG and whole > n else n
 
 
 def peer_of(bytes raw not None):

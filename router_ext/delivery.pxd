@@ -17,6 +17,7 @@ cdef struct Delivery:
     size_t payload_at           # where in the body of each the payload begins
     size_t longest              # at least as many bytes as any of them takes for a subscriber without identifiers
     uint64_t number             # tells it from others; each that is handed out gets one
+    uint8_t* block              # what the payload lies in, where the message may keep that; else NULL
     Msg* msg                    # made when the first subscriber needs it; one reference
     int64_t now                 # ms
     uint32_t count              # messages in the run

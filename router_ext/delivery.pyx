@@ -15,11 +15,20 @@ cdef enum:
 
 
 cdef Msg* delivery_msg(Delivery* d) noexcept nogil:
-    """The message of a delivery of one, made at the first call; NULL when memory is out."""
-    if d.msg == NULL:
-        d.msg = msg_new(d.topic, d.topic_len, d.props, d.props_len, d.payload, d.payload_len, d.client, d.client_len,
-                        d.qos, (MSG_RETAIN if d.retain else 0) | (MSG_HAS_EXPIRY if d.has_expiry else 0)
-                        | (MSG_SYS if d.sys else 0), d.expiry, d.now)
+    """The message of a delivery of one, made at the first call; NULL when memory is out. From then on it owns `block`."""
+    cdef const uint8_t* payload = d.payload
+    cdef size_t n = d.payload_len
+    if d.msg != NULL:
+        return d.msg
+    if d.block != NULL:
+        payload = <const uint8_t*>&d.block
+        n = sizeof(d.block)
+    d.msg = msg_new(d.topic, d.topic_len, d.props, d.props_len, payload, n, d.client, d.client_len,
+                    d.qos, (MSG_RETAIN if d.retain else 0) | (MSG_HAS_EXPIRY if d.has_expiry else 0)
+                    | (MSG_SYS if d.sys else 0), d.expiry, d.now)
+    if d.block != NULL and d.msg != NULL:
+        d.msg.payload_len = d.payload_len
+        d.msg.lead = <uint16_t>(d.payload - d.block)
     return d.msg
 
 
@@ -34,6 +43,7 @@ cdef void delivery_of(Delivery* d, Msg* msg, int64_t now) noexcept nogil:
     d.client = msg_client(msg)
     d.client_len = msg.client_len
     d.frames = NULL
+    d.block = NULL
     d.frames_len = d.longest = d.payload_at = 0
     d.even = d.verbatim = False
     d.msg = msg

@@ -17,6 +17,7 @@ from router_ext.metrics cimport (
     AWAITING_REL_EXCEEDED, DROPPED_ACL, MESSAGES_RECEIVED, PUBLISH_ERROR, PUBLISHERS_PAUSED, QOS0_RECEIVED,
     QOS2_DROPPED,
 )
+from router_ext.outbox cimport LARGE_PAYLOAD
 from router_ext.properties cimport Property, forwardable, next_property
 from router_ext.reasons cimport (
     RC_MALFORMED_PACKET, RC_NO_MATCHING_SUBSCRIBERS, RC_NOT_AUTHORIZED, RC_PACKET_ID_IN_USE, RC_PAYLOAD_FORMAT_INVALID,
@@ -34,6 +35,7 @@ cdef enum:
     RUN_BYTES = 8388608     # output of one run
     LONGEST_RUN = 61440     # grown by identifiers it is still one segment of the loopback interface, 65,483 bytes
     SHORTEST_RUN = 2048
+    LONGEST_LEAD = 4096     # bytes before a large payload that are kept with it
     GROWTH = 3              # from MQTT 3 to 5 a packet gets a property length, and either length may get longer
     PROP_PAYLOAD_FORMAT = 0x01
     ACCESS_PUBLISH = 2
@@ -105,6 +107,25 @@ cdef bint over_rate(Channel c) except? True:
     return True
 
 
+cdef inline uint8_t* block_of(Channel c, Publish* packet) noexcept:
+    """The inbox, if a large payload is all that is left of it: the message may keep that and need not copy it."""
+    cdef const uint8_t* payload = packet.payload
+    if packet.payload_len < LARGE_PAYLOAD or c.inbox == NULL or payload > c.inbox + LONGEST_LEAD:
+        return NULL
+    return c.inbox if payload + packet.payload_len == c.inbox + c.inbox_cap else NULL
+
+
+cdef inline void end_delivery(Channel c, Delivery* d, uint8_t* props) noexcept:
+    """Lets go of what it was made of, which may be the inbox."""
+    free(props)
+    if d.msg == NULL:
+        return
+    if d.block != NULL:
+        c.inbox = NULL
+        c.inbox_head = c.inbox_len = c.inbox_cap = 0
+    msg_unref(d.msg)
+
+
 cdef size_t publish_run(Channel c, uint8_t* p, size_t n, size_t header, size_t end, Publish* first) except? 0:
     """QoS 0: the longest run of packets that differ in their payloads only, handed on in one piece."""
     cdef Delivery d
@@ -142,12 +163,11 @@ cdef size_t publish_run(Channel c, uint8_t* p, size_t n, size_t header, size_t e
     d.count = count
     d.version = c.version
     props = describe(&d, first)
+    d.block = block_of(c, first)
     try:
         hand_on(c, &d)
     finally:
-        if d.msg != NULL:
-            msg_unref(d.msg)
-        free(props)
+        end_delivery(c, &d, props)
     return end
 
 
@@ -345,6 +365,7 @@ cdef int forward(Channel c, Publish* packet) except -1:
     d.count = 1
     d.now = c.engine.now
     props = describe(&d, packet)
+    d.block = block_of(c, packet)
     try:
         if c.engine.hooked(d.topic, d.topic_len):
             return forward_hooked(c, &d)
@@ -352,9 +373,7 @@ cdef int forward(Channel c, Publish* packet) except -1:
             keep(c.engine, &d)
         return hand_on(c, &d)
     finally:
-        if d.msg != NULL:
-            msg_unref(d.msg)
-        free(props)
+        end_delivery(c, &d, props)
 
 
 cdef int forward_hooked(Channel c, Delivery* d) except -1:

@@ -20,7 +20,7 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove, memset
 
-from router_ext.message cimport msg_new
+from router_ext.message cimport msg_client, msg_new, msg_payload
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t recv(int fd, void* buf, size_t n, int flags)
@@ -43,7 +43,7 @@ cdef size_t body_size(Msg* msg) noexcept nogil:
 
 cdef size_t put_body(uint8_t* dst, Msg* msg, int64_t wall_offset) noexcept nogil:
     cdef int64_t arrived = msg.arrived + wall_offset
-    cdef size_t n = body_size(msg) - BODY_HEAD
+    cdef size_t before = msg.topic_len + <size_t>msg.props_len
     memcpy(dst, &arrived, 8)
     memcpy(dst + 8, &msg.expiry, 4)
     dst[12] = msg.qos
@@ -52,8 +52,11 @@ cdef size_t put_body(uint8_t* dst, Msg* msg, int64_t wall_offset) noexcept nogil
     memcpy(dst + 16, &msg.client_len, 2)
     memcpy(dst + 18, &msg.props_len, 4)
     memcpy(dst + 22, &msg.payload_len, 4)
-    memcpy(dst + BODY_HEAD, msg.data, n)
-    return BODY_HEAD + n
+    dst += BODY_HEAD
+    memcpy(dst, msg.data, before)
+    memcpy(dst + before, msg_payload(msg), msg.payload_len)
+    memcpy(dst + before + msg.payload_len, msg_client(msg), msg.client_len)
+    return body_size(msg)
 
 
 cdef Msg* get_body(const uint8_t* p, size_t n, int64_t wall_offset) noexcept nogil:

@@ -1,6 +1,8 @@
-"""An application message as the routing core keeps it: one allocation, counted references, no Python object."""
+"""An application message as the routing core keeps it: one allocation (a long payload may have the block that it was
+received into), counted references, no Python object."""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 cdef enum:
     MSG_RETAIN = 1       # the publisher's RETAIN flag
@@ -19,6 +21,7 @@ cdef struct Msg:
     uint16_t client_len
     uint8_t qos
     uint8_t flags
+    uint16_t lead          # 0, or the payload lies in a block of its own, behind so many bytes; `data` has the address
     uint8_t data[1]        # topic, properties, payload, client id
 
 cdef inline uint8_t* msg_topic(Msg* m) noexcept nogil:
@@ -28,10 +31,18 @@ cdef inline uint8_t* msg_props(Msg* m) noexcept nogil:
     return m.data + m.topic_len
 
 cdef inline uint8_t* msg_payload(Msg* m) noexcept nogil:
-    return m.data + m.topic_len + m.props_len
+    cdef uint8_t* block
+    if m.lead == 0:
+        return m.data + m.topic_len + m.props_len
+    memcpy(&block, m.data + m.topic_len + m.props_len, sizeof(block))
+    return block + m.lead
+
+cdef inline size_t msg_inline(Msg* m) noexcept nogil:
+    """What `data` has in the payload's place, in bytes."""
+    return m.payload_len if m.lead == 0 else sizeof(uint8_t*)
 
 cdef inline uint8_t* msg_client(Msg* m) noexcept nogil:
-    return m.data + m.topic_len + m.props_len + m.payload_len
+    return m.data + m.topic_len + m.props_len + msg_inline(m)
 
 cdef inline Msg* msg_ref(Msg* m) noexcept nogil:
     m.refs += 1

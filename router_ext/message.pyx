@@ -54,6 +54,7 @@ cdef Msg* msg_new(const uint8_t* topic, size_t topic_len, const uint8_t* props, 
                   uint8_t qos, uint8_t flags, uint32_t expiry, int64_t arrived) noexcept nogil:
     """A message with one reference, owned by the caller; NULL when memory is out."""
     cdef Msg* m = <Msg*>block_take(msg_size(topic_len, props_len, payload_len, client_len))
+    cdef uint8_t* at
     if m == NULL:
         return NULL
     m.refs = 1
@@ -67,13 +68,18 @@ cdef Msg* msg_new(const uint8_t* topic, size_t topic_len, const uint8_t* props, 
     m.arrived = arrived
     m.qos = qos
     m.flags = flags
-    memcpy(msg_topic(m), topic, topic_len)
+    m.lead = 0
+    at = m.data
+    memcpy(at, topic, topic_len)
+    at += topic_len
     if props_len:
-        memcpy(msg_props(m), props, props_len)
+        memcpy(at, props, props_len)
+        at += props_len
     if payload_len:
-        memcpy(msg_payload(m), payload, payload_len)
+        memcpy(at, payload, payload_len)
+        at += payload_len
     if client_len:
-        memcpy(msg_client(m), client, client_len)
+        memcpy(at, client, client_len)
     return m
 
 
@@ -89,7 +95,9 @@ cdef Msg* msg_unstored(Msg* m) noexcept nogil:
 cdef void msg_unref(Msg* m) noexcept nogil:
     m.refs -= 1
     if m.refs == 0:
-        block_give(m, msg_size(m.topic_len, m.props_len, m.payload_len, m.client_len))
+        if m.lead:
+            free(msg_payload(m) - m.lead)
+        block_give(m, msg_size(m.topic_len, m.props_len, msg_inline(m), m.client_len))
 
 
 cdef Message wrap(Msg* m):

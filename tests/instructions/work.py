@@ -112,6 +112,24 @@ def pairs(number: int) -> tuple[int, Work]:
     return number, round
 
 
+def long_payload() -> tuple[int, Work]:
+    """QoS 0: 1 MB in one message; most of what is counted is copying."""
+    place = Place()
+    reader, writer = place.client("s", "a/topic/of/some/length"), place.client("p")
+    writer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # whatever the machine has set
+    packet = writer.publish_packet("a/topic/of/some/length", bytes(1_000_000))
+
+    def round() -> None:
+        writer.send(packet)
+        got = 0
+        while got < len(packet):
+            place.turn()
+            got += drain([reader])
+        assert got == len(packet)
+
+    return 1, round
+
+
 def acknowledged(qos: int, batch: int = 32) -> tuple[int, Work]:
     """QoS 1 or 2 from one to one; both clients take part in all of the exchange."""
     place = Place()
@@ -191,6 +209,7 @@ PARTS: dict[str, tuple[int, Callable[[], tuple[int, Work]]]] = {
     "QoS 0, 100 pairs, one a write": (2, lambda: pairs(100)),
     "QoS 0, 16 a write": (20, lambda: flow(1, 1, 16)),
     "QoS 0, 16 a write, MQTT 5 described": (20, lambda: flow(1, 1, 16, 5, True)),
+    "QoS 0, 1 MB": (2, long_payload),
     "QoS 1": (20, lambda: acknowledged(1)),
     "QoS 2": (20, lambda: acknowledged(2)),
     "connect": (20, connects),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.listeners.transports import frame, upgrade
+from tests.mqtt.bench import Bench
 from tests.mqtt.chunks import Outcome, outcome
 from tests.mqtt.raw import PUBACK, PUBREC, Raw, decoded, text
 
@@ -93,3 +96,62 @@ def test_websocket_frames_cut_at_any_one_place(version: int):
     for place in range(head - 5, len(framed(WHOLE[version])), 3):
         assert over_web(version, [place]) == whole, place
     assert over_web(version, range(len(framed(WHOLE[version])))) == whole
+
+
+# -- packets longer than one read
+
+LENGTHS = (16_384, 33_000, 70_000, 262_144, 600_000)
+PAYLOADS = [random.Random(length).randbytes(length) for length in LENGTHS]
+
+
+def long_packets(version: int) -> list[bytes]:
+    """Of every QoS, one of them retained, with short ones between."""
+    raw = Raw.__new__(Raw)
+    raw.version = version
+    said = [raw.connect_packet("talker")]
+    for number, payload in enumerate(PAYLOADS):
+        qos = number % 3
+        said += [raw.publish_packet(f"long/{number}", payload, qos, pid=qos and number, retain=number == 3),
+                 raw.frame(0x62, number.to_bytes(2, "big")) if qos == 2 else b"\xc0\0",
+                 raw.publish_packet("short", b"s")]
+    return [*said, b"\xe0\0"]
+
+
+def cuts_of(packets: list[bytes], seed: int) -> list[int]:
+    """Beside the ends of packets, and anywhere."""
+    chance = random.Random(seed)
+    ends = [sum(map(len, packets[:number])) for number in range(1, len(packets))]
+    near = [end + chance.choice((-40_000, -1, 0, 1, 3, 33_000)) for end in ends]
+    anywhere = [chance.randrange(ends[-1]) for _ in range(4)]
+    return [cut for cut in chance.sample(near, 5) + anywhere if 0 < cut < ends[-1]]
+
+
+@pytest.mark.parametrize("web", [False, True], ids=["tcp", "websocket"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_long_packets(version: int, web: bool):
+    packets = long_packets(version)
+    data = framed(b"".join(packets)) if web else b"".join(packets)
+    whole = outcome(data, web=web)
+    assert whole.ended == ["normal"]
+    assert [whole.heard.count(payload) for payload in PAYLOADS] == [1] * len(PAYLOADS)
+    assert whole.heard.count(b"short") == len(PAYLOADS)
+    for seed in range(6):
+        cuts = cuts_of(packets, seed)
+        assert outcome(data, cuts, web=web) == whole, cuts
+
+
+def test_a_long_payload_that_is_kept_stays_as_it_came():
+    """Retained, and queued for a client that is away, while others are received after it."""
+    bench = Bench()
+    away = bench.client("away", 5, clean=False, session_expiry=60)
+    away.subscribe("kept/#", qos=1)
+    bench.gone(away)
+    talker = bench.client("talker")
+    for number, payload in enumerate(PAYLOADS):
+        assert talker.publish(f"kept/{number}", payload, 1, retain=True) == 0
+    later, back = bench.client("later"), bench.client("away", clean=False)
+    later.subscribe("kept/#")
+    for client in (later, back):
+        came = [client.packet() for _ in PAYLOADS]
+        assert sorted((packet.topic, packet.payload) for packet in came) == sorted(
+            (f"kept/{number}", payload) for number, payload in enumerate(PAYLOADS))
