@@ -139,6 +139,7 @@ cdef enum:
     CTRL_CLEAR_MODE = 78
     CTRL_SESSION_CACHE = 44
     CTRL_SET_TICKET_KEYS = 59
+    CTRL_SET_GROUPS = 92
     CTRL_DH_AUTO = 118
     CTRL_MIN_VERSION = 123
     CTRL_MAX_VERSION = 124
@@ -171,6 +172,8 @@ cdef void* kept[KEPT]
 cdef int oldest = 0
 
 
+# OpenSSL's own without finite fields, the largest of which costs the server 140 ms a handshake, and a client nothing.
+cdef bytes GROUPS = b"X25519:P-256:X448:P-521:P-384"
 TICKET_KEYS = 80            # a name, a key for HMAC-SHA-256, one for AES-256
 
 
@@ -228,6 +231,7 @@ cdef class TlsContext:
         SSL_CTX_set_default_read_buffer_len(self.ctx, READ_BUFFER)
         SSL_CTX_ctrl(self.ctx, CTRL_SESSION_CACHE, 0, NULL)  # tickets keep the state at the client
         SSL_CTX_ctrl(self.ctx, CTRL_DH_AUTO, 1, NULL)
+        SSL_CTX_ctrl(self.ctx, CTRL_SET_GROUPS, 0, <void*><char*>GROUPS)
         SSL_CTX_set_session_id_context(self.ctx, b"mqtt", 4)
         SSL_CTX_set_info_callback(self.ctx, count_step)
         SSL_CTX_set_options(self.ctx, OP_NO_RENEGOTIATION | (OP_SERVER_PREFERENCE if server_preference else 0))

@@ -18,6 +18,10 @@ PYTHON_VERSIONS = {
     "tlsv1.2": ssl.TLSVersion.TLSv1_2,
     "tlsv1.3": ssl.TLSVersion.TLSv1_3,
 }
+# OpenSSL's without those that a key stolen later opens, without finite fields (slow for the server), and without SHA-1.
+CIPHERS = "DEFAULT:!kRSA:!kDHE:!kRSAPSK:!kDHEPSK:!SHA1"
+# Python can choose one, and by default there are finite fields that cost the server 140 ms a handshake.
+HTTPS_GROUP = "prime256v1"
 HANDSHAKE, KEY_UPDATE = 22, 24  # RFC 8446, 5.1 and 4
 Stamp = tuple[tuple[int, int, int] | None, ...]
 
@@ -74,7 +78,7 @@ class TlsOptions:
             verify=self.verify,
             require=self.require,
             versions=self.versions,
-            ciphers=self.ciphers,
+            ciphers=self.ciphers or CIPHERS,
             ciphersuites=self.ciphersuites,
             server_preference=self.server_preference,
             tickets=self.tickets,
@@ -87,6 +91,7 @@ class TlsOptions:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         versions = sorted(PYTHON_VERSIONS[version] for version in self.versions)
         context.minimum_version, context.maximum_version = versions[0], versions[-1]
+        context.set_ecdh_curve(HTTPS_GROUP)
         if self.ciphers:
             context.set_ciphers(self.ciphers)
         if self.cafile:

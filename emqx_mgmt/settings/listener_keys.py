@@ -60,7 +60,8 @@ def tls_keys(prefix: str) -> list[Key]:
             "Whether a client is asked for a certificate."),
         Key(f"{prefix}.fail_if_no_peer_cert", FLAG, "false", "Whether a client must have one."),
         Key(f"{prefix}.tls_versions", TLS_VERSIONS, "tlsv1.2,tlsv1.3", "The protocol versions spoken."),
-        Key(f"{prefix}.ciphers", STRING, "", "Ciphers up to TLS 1.2, as OpenSSL writes them; empty for its defaults."),
+        Key(f"{prefix}.ciphers", STRING, "",
+            "Ciphers up to TLS 1.2, as OpenSSL writes them; empty for those with forward secrecy and without SHA-1."),
     ]
 
 

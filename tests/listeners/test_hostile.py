@@ -286,25 +286,45 @@ def test_half_a_handshake_with_https_is_cut_off_and_counted(secured):
     wait_until(lambda: secured.ended("https:management", "handshake_timeout") == before + 1)
 
 
-def changes_of_keys(sock: socket.socket, most: int) -> int:
-    """How often a client of TLS 1.3 may ask for new keys before its connection ends."""
+class OpenSSLClient:
+    """What Python's own module cannot ask for: groups of a key exchange, and new keys in the middle."""
+
     lib = ctypes.CDLL("libssl.so.3")
     for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
         getattr(lib, name).restype = ctypes.c_void_p
-    ssl = ctypes.c_void_p(lib.SSL_new(ctypes.c_void_p(lib.SSL_CTX_new(ctypes.c_void_p(lib.TLS_client_method())))))
-    assert lib.SSL_set_fd(ssl, sock.fileno()) == 1
-    assert lib.SSL_connect(ssl) == 1
-    return next((n for n in range(most) if not lib.SSL_key_update(ssl, 0) or lib.SSL_do_handshake(ssl) != 1), most)
+    SET_GROUPS = 92
+
+    def __init__(self, sock: socket.socket, groups: bytes = b"P-256") -> None:
+        context = ctypes.c_void_p(self.lib.SSL_CTX_new(ctypes.c_void_p(self.lib.TLS_client_method())))
+        assert self.lib.SSL_CTX_ctrl(context, self.SET_GROUPS, ctypes.c_long(0), groups) == 1
+        self.ssl = ctypes.c_void_p(self.lib.SSL_new(context))
+        assert self.lib.SSL_set_fd(self.ssl, sock.fileno()) == 1
+
+    def connects(self) -> bool:
+        return bool(self.lib.SSL_connect(self.ssl) == 1)
+
+    def changes_keys(self) -> bool:
+        return bool(self.lib.SSL_key_update(self.ssl, 0) == 1 and self.lib.SSL_do_handshake(self.ssl) == 1)
+
+
+@pytest.mark.parametrize("name", ["ssl", "wss", "https"])
+def test_new_keys_without_end_are_refused(secured, name):
+    """OpenSSL would read on, and nobody else be served, as long as they come (RFC 8446, 4.6.3)."""
+    before = secured.ended(f"mqtt:{name}", "tls_error") if name != "https" else 0
+    with socket.create_connection(("127.0.0.1", getattr(secured, name))) as sock:
+        client = OpenSSLClient(sock)
+        assert client.connects()
+        assert not all(client.changes_keys() for _ in range(20_000))
+    if name != "https":
+        wait_until(lambda: secured.ended(f"mqtt:{name}", "tls_error") == before + 1)
 
 
 @pytest.mark.parametrize("name", ["ssl", "https"])
-def test_new_keys_without_end_are_refused(secured, name):
-    """OpenSSL would read on, and nobody else be served, as long as they come (RFC 8446, 4.6.3)."""
-    before = secured.ended("mqtt:ssl", "tls_error")
+@pytest.mark.parametrize(("groups", "accepted"), [(b"ffdhe8192", False), (b"ffdhe2048", False), (b"P-256", True)])
+def test_a_handshake_cannot_be_made_expensive(secured, name, groups, accepted):
+    """The largest finite field takes the server 140 ms, and a client that sends the same key each time nothing."""
     with socket.create_connection(("127.0.0.1", getattr(secured, name))) as sock:
-        assert changes_of_keys(sock, 20_000) < 20_000
-    if name == "ssl":
-        wait_until(lambda: secured.ended("mqtt:ssl", "tls_error") == before + 1)
+        assert OpenSSLClient(sock, groups).connects() is accepted
 
 
 def test_http_where_tls_is_spoken(secured):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
@@ -153,6 +154,32 @@ def test_versions_and_ciphers(tls):
     assert not tls.admits("old", only(ssl.TLSVersion.TLSv1_3, tls.context()))
     assert not tls.admits("suite", only(ssl.TLSVersion.TLSv1_2, tls.context()))
     wait_until(lambda: tls.ended("plain", "handshake_failed") == before + 1)
+
+
+def test_ciphers_without_forward_secrecy_or_with_sha1_are_to_be_asked_for(start_broker, tmp_path):
+    (port,) = free_ports(1)
+    server = trustme.CA(key_type=trustme.KeyType.RSA).issue_cert("localhost", key_type=trustme.KeyType.RSA)
+    server.private_key_and_cert_chain_pem.write_to_path(tmp_path / "rsa.pem")
+    start_broker({"EMQX_LISTENER__SSL__EXTERNAL": f"127.0.0.1:{port}",
+                  "EMQX_LISTENER__SSL__EXTERNAL__CERTFILE": str(tmp_path / "rsa.pem")})
+
+    def agreed(ciphers: str) -> str | None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(ciphers)
+        with (
+            contextlib.suppress(ssl.SSLError),
+            socket.create_connection(("127.0.0.1", port), timeout=10) as sock,
+            context.wrap_socket(sock) as secured,
+        ):
+            return secured.cipher()[0]
+        return None
+
+    assert agreed("AES256-GCM-SHA384") is None
+    assert agreed("DHE-RSA-AES256-GCM-SHA384") is None
+    assert agreed("ECDHE-RSA-AES256-SHA") is None
+    assert agreed("ECDHE-RSA-AES128-GCM-SHA256") == "ECDHE-RSA-AES128-GCM-SHA256"
 
 
 def test_client_certificates(tls):
