@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+CONTROL = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")  # what no header may have (RFC 9110, section 5.5)
+AUTHORITY = re.compile(r"^https?://[^/?]*", re.IGNORECASE)  # of a target in absolute form (RFC 9112, section 3.2.2)
 
 
 def answer(status: str, *headers: str) -> bytes:
@@ -30,9 +33,12 @@ def respond(request: bytes, path: str, origins: frozenset[str] | None) -> tuple[
     headers = read_headers(rest)
     if len(words) != 3 or words[0] != "GET" or words[2] != "HTTP/1.1" or headers is None or not one_host(headers):
         return False, BAD_REQUEST
-    if words[1].partition("?")[0] != path:
+    if AUTHORITY.sub("", words[1]).partition("?")[0] != path:
         return False, NOT_FOUND
     if "websocket" not in tokens(headers, "upgrade") or "upgrade" not in tokens(headers, "connection"):
+        return False, BAD_REQUEST
+    # What one takes for a body and another for frames is a way to smuggle requests past a proxy.
+    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
         return False, BAD_REQUEST
     if headers.get("sec-websocket-version") != "13":
         return False, OTHER_VERSION
@@ -53,7 +59,7 @@ def read_headers(lines: list[str]) -> dict[str, str] | None:
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip() or set(line) & {"\n", "\r", "\0"}:
+        if not colon or not name or name != name.strip() or CONTROL.search(line):
             return None
         name = name.lower()
         headers[name] = f"{headers[name]},{value.strip()}" if name in headers else value.strip()

@@ -90,6 +90,9 @@ def test_nonsense_instead_of_a_handshake(secured):
         (b"x" * 9000, b"431"),
         (upgrade(extra="Host: y\r\n"), b"400"),
         (upgrade(extra="X: a\0b\r\n"), b"400"),
+        (upgrade(protocol="mqtt\x0b"), b"400"),
+        (upgrade(extra="Content-Length: 5\r\n") + b"hello", b"400"),
+        (upgrade(extra="Transfer-Encoding: chunked\r\n") + b"0\r\n\r\n", b"400"),
     ],
 )
 def test_bad_requests_are_answered_closed_and_counted(secured, request_bytes, status):
@@ -210,6 +213,13 @@ def test_a_close_frame_is_answered(web, said, answered):
     """RFC 6455, 5.5.1 and 7.4: with its code; 1002 for one that nobody may send, 1007 for a reason not in UTF-8."""
     web.sendall(frame(CLOSE, said))
     assert to_the_end(web) == bytes([CLOSE, len(answered)]) + answered
+
+
+def test_the_target_may_name_the_host(secured):
+    """RFC 9112, 3.2.2, and RFC 6455, 4.2.1."""
+    with socket.create_connection(("127.0.0.1", secured.ws), timeout=10) as sock:
+        sock.sendall(upgrade(path="http://broker.example.org:8083/mqtt?a=b"))
+        assert sock.recv(4096).startswith(b"HTTP/1.1 101 ")
 
 
 def test_no_extension_is_agreed_to(secured):
