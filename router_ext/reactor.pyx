@@ -44,6 +44,8 @@ cdef extern from "<unistd.h>" nogil:
 cdef enum:
     EVENTS = 256
     ACCEPTS = 64            # of one listener in one turn
+    IPV4_SIZE = 16          # bytes of an IPv4 socket address,
+    IPV4_USED = 8           # and of family, port and host in it: the rest is padding, and connections keep theirs
 
 
 cdef class Acceptor:
@@ -243,7 +245,7 @@ cdef class Reactor:
                 elif errno == EINTR or errno == ECONNABORTED:
                     continue
                 return 0
-            peer = (<uint8_t*>&address)[:length]
+            peer = (<uint8_t*>&address)[:IPV4_USED if length == IPV4_SIZE else length]
             if not a.listener.admit(peer):
                 close(fd)
                 continue

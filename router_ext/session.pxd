@@ -66,6 +66,7 @@ cdef struct Awaiting:
     uint32_t count
 
 cdef class Session(Subscriber):
+    # Ordered so that no room is lost between fields.
     cdef readonly str client_id
     cdef public str username
     cdef readonly Zone zone          # of the listener of the current or last connection
@@ -76,9 +77,11 @@ cdef class Session(Subscriber):
     cdef flag traced                 # what becomes of messages for it is told
     cdef flag stalled                # it acknowledged nothing while publishers waited; see Engine.look_at_gate
     cdef flag paging                 # a page is on its way from the message store
+    cdef uint16_t n_queues
     cdef public uint32_t expiry_interval
     cdef uint32_t peer_max_packet    # 0: no limit
     cdef readonly uint32_t max_inflight
+    cdef uint32_t queued
     cdef public double created_at    # unix seconds
     cdef public object will          # what to publish if the connection ends badly; kept by the broker
     cdef public uint64_t hash        # of the client id, for shared subscriptions
@@ -90,8 +93,6 @@ cdef class Session(Subscriber):
     cdef readonly uint64_t mqueue_dropped
     cdef Window window
     cdef Queue* queues               # by falling priority
-    cdef uint32_t n_queues
-    cdef uint32_t queued
     cdef uint32_t queued_qos0
     cdef uint32_t stored             # messages that only the store has; they come behind those queued here
     cdef uint32_t stored_in_flight   # of those, how many have a packet id
