@@ -32,23 +32,30 @@ class Connecting:
         if packet.properties:
             channel.explain = packet.properties.get("request_problem_information") == 1
             channel.max_packet = packet.properties.get("maximum_packet_size", 0)
+        zone: Zone = channel.zone
         client = None
         try:
-            client = self._identify(channel, packet)
-            if channel.zone.mountpoint:
-                self._check_mountpoint(channel, client)
-            self._check_banned(channel, client)
+            client = self._identify(channel, zone, packet)
+            if zone.mountpoint:
+                self._check_mountpoint(zone, client)
+            self._check_banned(zone, client)
             if packet.will is not None:
-                self._check_will(channel.zone, packet.will)
+                self._check_will(zone, packet.will)
         except Refused as refused:
             self.refuse(channel, client or packet, refused)
             return
         if client.auth_method is not None:
-            channel.context = client
-            self._broker.enhanced.begin(channel, client, packet.properties,
-                                        lambda outcome: self._proven(channel, packet, client, outcome))
-            return
-        self._decide(channel, packet, client, None)
+            self._converse(channel, packet, client)
+        elif packet.will is None and not self._broker.hooks.any("client.authenticate"):
+            self._finish(channel, packet, client, self._anonymous(zone), None)
+        else:
+            self._decide(channel, packet, client, None)
+
+    def _converse(self, channel: Channel, packet: Connect, client: Client) -> None:
+        """Not a part of `on_connect`: names that a lambda holds would cost every CONNECT there."""
+        channel.context = client
+        self._broker.enhanced.begin(channel, client, packet.properties,
+                                    lambda outcome: self._proven(channel, packet, client, outcome))
 
     def _proven(self, channel: Channel, packet: Connect, client: Client, outcome: Proven | Refused) -> None:
         """The end of an enhanced authentication. The user it names is the connection's; CONNECT may name no other."""
@@ -59,9 +66,10 @@ class Connecting:
             self.refuse(channel, client, Refused(reasons.NOT_AUTHORIZED, "it names another user than it has proven"))
             return
         client.username = outcome.username
+        zone: Zone = channel.zone
         try:
-            self._check_mountpoint(channel, client)
-            self._check_banned(channel, client)
+            self._check_mountpoint(zone, client)
+            self._check_banned(zone, client)
         except Refused as refused:
             self.refuse(channel, client, refused)
             return
@@ -69,9 +77,6 @@ class Connecting:
 
     def _decide(self, channel: Channel, packet: Connect, client: Client, proven: Proven | None) -> None:
         hooks = self._broker.hooks
-        if proven is None and packet.will is None and not hooks.any("client.authenticate"):
-            self._finish(channel, packet, client, self._anonymous(channel.zone), None)
-            return
         if hooks.may_block("client.authenticate") or (packet.will and hooks.may_block("client.check_acl")):
             self._broker.verdicts.ask(
                 lambda: self._authorise(channel, packet, client, proven), UNDECIDED,
@@ -82,9 +87,8 @@ class Connecting:
 
     # -- checks -------------------------------------------------------------------------------------
 
-    def _identify(self, channel: Channel, packet: Connect) -> Client:
+    def _identify(self, channel: Channel, zone: Zone, packet: Connect) -> Client:
         """The client id: as sent, the user name where the zone says so, or one of the broker's own."""
-        zone: Zone = channel.zone
         client_id = packet.client_id
         username = channel.listener.identify(channel) or packet.username
         if zone.use_username_as_clientid and username:
@@ -99,14 +103,14 @@ class Connecting:
         return Client(client_id, username, channel.address, zone.name, packet.proto_ver,
                       password=packet.password, auth_method=packet.properties.get("authentication_method"))
 
-    def _check_mountpoint(self, channel: Channel, client: Client) -> None:
-        mount = mountpoint(channel.zone, client)
+    def _check_mountpoint(self, zone: Zone, client: Client) -> None:
+        mount = mountpoint(zone, client)
         if mount is not None and not valid_name(mount):
             raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID)  # a wildcard in it would reach below other mountpoints
 
-    def _check_banned(self, channel: Channel, client: Client) -> None:
+    def _check_banned(self, zone: Zone, client: Client) -> None:
         banned = self._broker.banned
-        if channel.zone.enable_ban and banned and banned.check(
+        if zone.enable_ban and banned and banned.check(
                 client.client_id, client.username, client.peer[0], time.time()):
             raise Refused(reasons.BANNED)
 
@@ -167,45 +171,45 @@ class Connecting:
         if isinstance(answer, Refused):
             self.refuse(channel, client, answer)
             return
-        expiry = expiry_interval(channel.zone, packet)
-        before = self._broker.engine.sessions.get(client.client_id)
+        broker, zone, will, said = self._broker, channel.zone, packet.will, packet.properties
+        expiry = expiry_interval(zone, packet)
+        before = broker.engine.sessions.get(client.client_id)
         stored_before = before is not None and before.is_stored
-        if (expiry or stored_before) and self._broker.durable.full:
+        if (expiry or stored_before) and broker.durable.full:
             self.refuse(channel, client, Refused(reasons.QUOTA_EXCEEDED, "the message store is full"))
             return
         properties: dict[str, Any] = {}
         if packet.proto_ver == 5:
-            properties = fitting(self._properties(channel.zone, packet, client, expiry, proven), channel.max_packet)
+            properties = fitting(self._properties(zone, packet, client, expiry, proven), channel.max_packet)
             if 0 < channel.max_packet < len(encode_connack(False, reasons.SUCCESS, properties, 5)):
                 self.refuse(channel, client, Refused(reasons.PACKET_TOO_LARGE, "it takes no packet as long as CONNACK"))
                 return
         channel.context = client
-        session, present = self._broker.sessions_life.open(channel, client.client_id, client.username, expiry)
-        mount = mountpoint(channel.zone, client) if channel.zone.mountpoint else None
-        session.will = mounted(packet.will, mount) if packet.will else None
+        session, present = broker.sessions_life.open(channel, client.client_id, client.username, expiry)
+        mount = mountpoint(zone, client) if zone.mountpoint else None
+        session.will = mounted(will, mount) if will else None
         if session.is_stored:
-            self._broker.durable.will_changed(session)
-        self._broker.connected()
+            broker.durable.will_changed(session)
+        broker.connected()
         channel.accept(
             session,
             encode_connack(present, reasons.SUCCESS, properties, 5) if packet.proto_ver == 5 else CONNACKS[present],
             connected_at=time.time(),
-            silence_limit=silence_limit(channel.zone, packet),
-            receive_max=packet.properties.get("receive_maximum", 0),
-            alias_max=channel.zone.max_topic_alias,
-            peer_alias_max=packet.properties.get("topic_alias_maximum", 0),
+            silence_limit=silence_limit(zone, packet),
+            receive_max=said.get("receive_maximum", 0),
+            alias_max=zone.max_topic_alias,
+            peer_alias_max=said.get("topic_alias_maximum", 0),
             mount=mount,
-            will_topic=packet.will.topic if packet.will else None,
+            will_topic=will.topic if will else None,
             is_super=answer.is_super,
             stored=session.is_stored or stored_before,
         )
-        hooks = self._broker.hooks
         if present:
-            hooks.run("session.resumed", session)
-            self._broker.engine.resume(session)
+            broker.hooks.run("session.resumed", session)
+            broker.engine.resume(session)
         else:
-            hooks.run("session.created", session)
-        hooks.run("client.connected", client, channel)
+            broker.hooks.run("session.created", session)
+        broker.hooks.run("client.connected", client, channel)
 
     def _properties(self, zone: Zone, packet: Connect, client: Client, expiry: int,
                     proven: Proven | None) -> dict[str, Any]:

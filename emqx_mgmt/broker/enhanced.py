@@ -66,7 +66,8 @@ class Enhanced:
         self._advance(channel, client, dialogue, properties.get("authentication_data"))
 
     def forget(self, channel: Channel) -> None:
-        self._dialogues.pop(channel, None)
+        if self._dialogues:
+            self._dialogues.pop(channel, None)
 
     def on_auth(self, channel: Channel, packet: Auth) -> None:
         dialogue = self._dialogues.get(channel)
