@@ -27,17 +27,9 @@ cdef Withheld withheld(Channel c):
 
 
 cdef int acknowledge(Channel c, uint8_t first_byte, uint16_t pid, uint8_t code, uint64_t batch) except -1:
-    """PUBACK, PUBREC or PUBCOMP, in arrival order [MQTT-4.6.0-2] [MQTT-4.6.0-3]; withheld while a subscriber that
-    the message went to has a full queue, and until `batch` is on disk."""
+    """PUBACK, PUBREC or PUBCOMP, in arrival order [MQTT-4.6.0-2] [MQTT-4.6.0-3]; after what `withhold` holds back, and
+    after `batch` is on disk."""
     cdef Withheld w = c.withheld
-    if c.engine.gate is not None and c.engine.gate is not c.session:
-        w = withheld(c)
-        if w.gates is None:
-            w.gates = []
-        if c.engine.gate not in w.gates:
-            w.gates.append(c.engine.gate)
-            wait_for(c, c.engine.gate)
-        c.engine.gate = None
     if batch and c.engine.journal.is_committed(batch):
         batch = 0
     if batch:
@@ -48,6 +40,20 @@ cdef int acknowledge(Channel c, uint8_t first_byte, uint16_t pid, uint8_t code, 
             return c.violation(RC_RECEIVE_MAXIMUM_EXCEEDED)
         return ring_put(&w.acks, Deferred(batch, pid, first_byte, code))
     return put_ack(c, first_byte, pid, code)
+
+
+cdef int withhold(Channel c, Session gate) except -1:
+    """What is acknowledged from now on waits until the full queue of `gate` has room; nobody waits for himself."""
+    cdef Withheld w
+    if gate is c.session:
+        return 0
+    w = withheld(c)
+    if w.gates is None:
+        w.gates = []
+    if gate not in w.gates:
+        w.gates.append(gate)
+        wait_for(c, gate)
+    return 0
 
 
 cdef int wait_for(Channel c, Session gate) except -1:

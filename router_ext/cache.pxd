@@ -11,6 +11,7 @@ cdef struct Match:
     Group** groups                 # deliver to one member each
     uint32_t n_plain
     uint32_t n_groups
+    uint32_t n_ids                 # subscription identifiers of all in `plain`
 
 cdef struct Remembered:
     Match match

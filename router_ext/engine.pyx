@@ -491,7 +491,7 @@ cdef class Engine:
                 attempt += 1
                 r = self.router.choose(group, who, attempt)
         if r == NULL:
-            r = self.router.choose(group, who, 0)
+            r = first
         if r == NULL:
             return 0
         self.shared = True

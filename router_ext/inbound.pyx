@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
-from router_ext.acks cimport acknowledge, release_id
+from router_ext.acks cimport acknowledge, release_id, withhold
 from router_ext.channel cimport DENY, HOLD_OUTPUT, HOLD_RATE, HOLD_STORE, PENDING, Channel, Verdict
 from router_ext.codec cimport Publish, parse_publish
 from router_ext.connection cimport Connection
@@ -36,7 +36,8 @@ cdef enum:
     LONGEST_RUN = 61440     # grown by identifiers it is still one segment of the loopback interface, 65,483 bytes
     SHORTEST_RUN = 2048
     LONGEST_LEAD = 4096     # bytes before a large payload that are kept with it
-    GROWTH = 3              # from MQTT 3 to 5 a packet gets a property length, and either length may get longer
+    GROWTH = 7              # from MQTT 3 to 5 a packet gets a property length, up to 4 bytes; the other may get 3 longer
+    LONGEST_IDENTIFIER = 5  # with the byte that says what it is
     PROP_PAYLOAD_FORMAT = 0x01
     ACCESS_PUBLISH = 2
 
@@ -141,7 +142,7 @@ cdef size_t publish_run(Channel c, uint8_t* p, size_t n, size_t header, size_t e
     if match.n_plain == 1 and blocked_ahead(c, match):
         c.count_received(3, 1)
         return 0
-    limit = RUN_BYTES // (match.n_plain + match.n_groups + 1)
+    limit = RUN_BYTES * end // ((match.n_plain + match.n_groups + 1) * end + LONGEST_IDENTIFIER * match.n_ids)
     limit = max(<size_t>SHORTEST_RUN, min(<size_t>LONGEST_RUN, limit))
     if first.topic_alias:  # what goes out has the whole topic
         added += first.topic_len
@@ -187,7 +188,7 @@ cdef int extend_run(Channel c, const uint8_t* p, size_t n, size_t header, size_t
             break
         if at + header + body > n or body < named or memcmp(p + at + header, name, named) != 0:
             break
-        if c.version == 5 and not shortest(header, body):
+        if header + body > c.zone.max_packet_size or (c.version == 5 and not shortest(header, body)):
             break
         at += header + body
         count[0] += 1
@@ -198,7 +199,8 @@ cdef int extend_run(Channel c, const uint8_t* p, size_t n, size_t header, size_t
 
 
 cdef int hand_on(Channel c, Delivery* d) except -1:
-    """Routes for this client; returns how many it reached. Holds the channel when a reader's socket is full."""
+    """Routes for this client; returns how many it reached. Holds the channel when a reader's socket is full, and
+    acknowledgements when a reader's queue is."""
     cdef int reached
     d.now = c.engine.now
     d.sys = d.topic_len > 5 and memcmp(d.topic, b"$SYS/", 5) == 0
@@ -206,6 +208,8 @@ cdef int hand_on(Channel c, Delivery* d) except -1:
     reached = c.engine.route(d, c.session)
     if c.engine.pause_for is not None:
         pause(c, c.engine.pause_for)
+    if d.qos and c.engine.gate is not None:
+        withhold(c, c.engine.gate)
     return reached
 
 

@@ -66,9 +66,9 @@ cdef inline bint msg_expired(Msg* m, int64_t now) noexcept nogil:
     return (m.flags & MSG_HAS_EXPIRY) != 0 and now - m.arrived >= <int64_t>m.expiry * 1000
 
 cdef inline uint32_t msg_remaining(Msg* m, int64_t now) noexcept nogil:
-    """[MQTT-3.3.2-6] The received interval less the whole seconds spent waiting here; at least 1."""
+    """[MQTT-3.3.2-6] The received interval less the whole seconds spent waiting here, of which 1 is left at least."""
     cdef int64_t waited = (now - m.arrived) // 1000
-    return <uint32_t>(m.expiry - waited) if waited < m.expiry else 1
+    return <uint32_t>(m.expiry - waited) if waited < m.expiry else m.expiry != 0
 
 cdef class Message:
     """A Python view that holds one reference."""

@@ -128,6 +128,7 @@ cdef class Router:
                 continue
             recipient_set(match.plain + match.n_plain, row)
             match.n_plain += 1
+            match.n_ids += row.subid != 0
 
     cdef bint merge_rows(self, Match* match, uint32_t number) noexcept:
         """Adds the rows of one filter of several: one copy for each subscriber [MQTT-3.3.4-2]."""
@@ -139,6 +140,7 @@ cdef class Router:
             subscriber = <Subscriber>row.subscriber
             if subscriber.gone:
                 continue
+            match.n_ids += row.subid != 0
             if subscriber.place < match.n_plain and match.plain[subscriber.place].subscriber == row.subscriber:
                 if not self.merge_row(match.plain + subscriber.place, row):
                     return False

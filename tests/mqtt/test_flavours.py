@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.mqtt.bench import Bench
-from tests.mqtt.raw import PUBLISH, Packet, Raw
+from tests.mqtt.raw import PUBLISH, SUBACK, Packet, Raw, text
 
 FILTERS = ("#", "a/#", "a/+", "+/#")
 RETAIN_AS_PUBLISHED = 8
@@ -148,3 +150,42 @@ def test_a_run_whose_topic_travels_as_an_alias_fits_the_subscriber() -> None:
     check([Reader(5, [1], limit=limit) for limit in range(108, 140)], [Write(5, topic, [10] * 5, alias=True)])
     check([Reader(5, [0], limit=limit) for limit in range(120, 150)],
           [Write(4, "a/b", [size] * 5) for size in (110, 121)])
+
+
+DEEP = "/".join("a" * 12)
+WIDEST = 268_435_455
+
+
+def overlapping(bench: Bench, name: str, count: int, **options: Any) -> Raw:
+    """A client with so many subscriptions to DEEP, their identifiers as long as they get."""
+    client = bench.client(name, **options)
+    filters = itertools.islice(itertools.product("a+", repeat=12), count)
+    pid = client.next_pid()
+    client.send(client.frame(0x82, struct.pack("!H", pid) + client.props({"subscription_id": WIDEST})
+                             + b"".join(text("/".join(levels)) + b"\0" for levels in filters)))
+    client.answer(SUBACK, pid)
+    return client
+
+
+def test_thousands_of_identifiers_fit_the_subscriber() -> None:
+    """[MQTT-3.1.2-24] Either length of a packet from MQTT 3 takes three bytes on its way."""
+    bench, count = Bench(), 3_300
+    writer = bench.client("writer", 4)
+    size = len(writer.publish_packet(DEEP, b"x")) + 3 + 2 + 5 * count
+    readers = [overlapping(bench, f"reader{less}", count, maximum_packet_size=size - less) for less in range(3)]
+    writer.send(writer.publish_packet(DEEP, b"x") * 2)
+    bench.turn()
+    for reader, expected in zip(readers, (2, 0, 0), strict=True):
+        got = received(reader, {})
+        assert [packet.props["subscription_id"] for packet in got] == [[WIDEST] * count] * expected
+
+
+def test_a_run_stays_small_where_identifiers_make_it_long() -> None:
+    """2,000 messages of 28 bytes in one write become 40 MB for a subscriber, who reads nothing: no more is made of them
+    than may wait for his socket."""
+    bench = Bench()
+    reader, writer = overlapping(bench, "reader", 4_096), bench.client("writer", 4)
+    writer.send(writer.publish_packet(DEEP, b"x") * 2_000)
+    bench.turn()
+    assert 0 < bench.broker.sessions["reader"].channel.send_pend < 20_000_000
+    reader.drop()

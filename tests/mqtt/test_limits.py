@@ -285,6 +285,18 @@ def test_a_packet_above_the_servers_maximum_ends_the_connection():
     client.closed()
 
 
+def test_a_packet_above_the_servers_maximum_does_not_pass_behind_others_alike():
+    """[MQTT-3.2.2-15] However the packets of a topic are divided into writes."""
+    bench = Bench(max_packet_size=100)
+    reader, writer = bench.client("reader"), bench.client("writer")
+    reader.subscribe("t")
+    writer.send(b"".join(writer.publish_packet("t", b"x" * n) for n in (1, 94, 95, 2)))  # 95: 101 bytes
+    assert [len(reader.message().payload) for _ in range(2)] == [1, 94]
+    reader.silent()
+    writer.expect(DISCONNECT, code=0x95)
+    writer.closed()
+
+
 # -- Topic Alias --------------------------------------------------------------------------------------
 
 

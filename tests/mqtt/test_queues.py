@@ -177,6 +177,19 @@ def test_other_publishers_and_topics_go_on():
     assert other.message().payload == b"behind"  # its socket is read all the same
 
 
+def test_who_fills_no_queue_does_not_wait():
+    """What came from elsewhere has filled it; this client's exchange led to nobody."""
+    bench = Bench(max_inflight=1, max_mqueue_len=1)
+    reader, writer = bench.client("reader"), bench.client("writer")
+    reader.subscribe("t", qos=1)
+    writer.send(writer.publish_packet("nobody", b"", 2, pid=9))
+    writer.expect(PUBREC, pid=9)
+    for payload in numbers(4):
+        bench.broker.publish("t", payload, qos=1)
+    writer.send(writer.publish_packet("nobody", b"", 2, pid=9, dup=True))
+    writer.expect(PUBREC, pid=9)
+
+
 def test_acknowledgements_leave_in_the_order_of_arrival():
     """[MQTT-4.6.0-2] [MQTT-4.6.0-3]"""
     bench = Bench(max_inflight=1, max_mqueue_len=1)

@@ -128,6 +128,17 @@ def test_dispatch_ack_passes_over_members_who_are_away():
     assert sum(counted(waiting)) == 1
 
 
+def test_dispatch_ack_keeps_turns_while_nobody_is_there():
+    bench = Bench(strategy="round_robin")
+    bench.engine.shared_dispatch_ack = True
+    for client in members(bench, 2, session_expiry=100):
+        bench.gone(client)
+    writer = bench.client("writer")
+    for _ in range(6):
+        writer.publish("t", b"", 1)
+    assert [bench.broker.sessions[f"member{number}"].mqueue_len for number in (0, 1)] == [3, 3]
+
+
 def test_without_dispatch_ack_members_who_are_away_have_their_turn():
     bench = Bench(strategy="round_robin")
     here, away = members(bench, 2, session_expiry=100)

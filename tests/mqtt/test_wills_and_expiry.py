@@ -115,6 +115,19 @@ def test_the_remaining_time_is_passed_on():
     assert bench.broker.metrics()["messages/expired"] == 1
 
 
+@pytest.mark.parametrize("qos", [0, 1])
+def test_an_interval_of_nothing_is_passed_on(qos: int):
+    """[MQTT-3.3.2-6] Who is there gets it at once, who is away never."""
+    bench = Bench()
+    reader, absent = (bench.client(name, session_expiry=1000) for name in ("reader", "absent"))
+    for client in (reader, absent):
+        client.subscribe("t", qos=qos)
+    bench.gone(absent)
+    bench.client("writer").publish("t", b"now", qos, message_expiry=0)
+    assert reader.message().props == {"message_expiry": 0}
+    bench.client("absent", clean=False).silent()
+
+
 def test_what_was_not_sent_in_time_is_not_sent():
     """[MQTT-3.3.2-5] Also behind a full window."""
     bench = Bench(max_inflight=1)
