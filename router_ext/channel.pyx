@@ -43,7 +43,7 @@ cdef bytes V4_MAPPED = bytes(10) + b"\xff\xff"
 cdef enum:
     INBUF = 262144          # Engine.inbuf
     LONG = 32768            # from so many bytes on the beginning of a packet stays in the inbox, and the rest goes behind it
-    AHEAD = 8               # times what is there: the most that is taken for a packet before it has come
+    AHEAD = 32              # times what is there: the most that is taken for a packet before it has come
     TURN_BYTES = 4194304    # output of one channel's turn
     ACCESS_PUBLISH = 2
 
@@ -762,8 +762,8 @@ cdef size_t packet_size(const uint8_t* p, size_t n) noexcept nogil:
 
 
 cdef size_t block_for(size_t whole, size_t n) noexcept nogil:
-    """How much to take for a packet of `whole` bytes, `n` of which are there. A client that only says that it will be
-    long gets little."""
+    """How much to take for a packet of `whole` bytes, `n` of which are there. Who only says that it will be long gets
+    little; and what was never written to takes no memory."""
     return min(whole, AHEAD * n) if n >= LONG and whole > n else n
 
 
