@@ -344,8 +344,8 @@ cdef int begin_qos2(Channel c, Publish* packet) except -1:
 
 
 cdef bint store_takes(Channel c, Publish* packet, Journal journal) except? True:
-    """The store's disk is full, or it is far behind. What would have to be stored is not read and not acknowledged until
-    that is over; MQTT 5, which knows a refusal, is told 0x97 when the disk is full."""
+    """The store's disk is full or nearly so, or it is far behind. What would have to be stored is not read and not
+    acknowledged until that is over; MQTT 5, which knows a refusal, is told 0x97 because of the disk."""
     cdef bint in_doubt = packet.qos == 2 and c.session.sid != 0
     if packet.qos == 0 and not (packet.retain and journal.behind()):
         return True
@@ -353,7 +353,7 @@ cdef bint store_takes(Channel c, Publish* packet, Journal journal) except? True:
         return True
     if not in_doubt and not must_store(c.engine, packet.topic, packet.topic_len, packet.retain):
         return True
-    if c.version == 5 and packet.qos and journal.full:
+    if c.version == 5 and packet.qos and journal.short:
         acknowledge(c, 0x40 if packet.qos == 1 else 0x50, packet.packet_id, RC_QUOTA_EXCEEDED, 0)
     else:
         c.holds |= HOLD_STORE

@@ -23,8 +23,9 @@ cdef enum FrameKind:        # on the socket, both ways
     FRAME_COMMITTED = 16    # everything up to that batch is on disk
     FRAME_PAGE
     FRAME_FULL              # the disk takes nothing; the text says why
-    FRAME_ROOM              # it does again
+    FRAME_ROOM              # it does again, for everybody
     FRAME_SETTLED = 22
+    FRAME_SHORT             # what is left of the disk is for those who fetch messages; the text says how much
 
 cdef enum:
     FRAME_HEAD = 16         # u32 length of what follows the head, u8 kind, 3 bytes unused, u64 number
@@ -47,6 +48,7 @@ cdef class Journal:
     cdef int fd
     cdef readonly bint waits         # acknowledgements wait for the commit
     cdef readonly bint full          # the store's disk takes nothing
+    cdef readonly bint short         # it takes nothing from publishers
     cdef readonly uint64_t committed  # every batch up to this one is on disk
     cdef readonly uint64_t batch     # the open batch: records go into it
     cdef readonly uint64_t awaited   # records appended that somebody waits for

@@ -110,7 +110,7 @@ cdef class Journal:
         return self.used - self.sent > FAR_BEHIND
 
     cdef bint takes_more(self) noexcept:
-        return not self.full and not self.behind()
+        return not self.short and not self.behind()
 
     cdef int wait(self, Connection c) except -1:
         """`c.on_commit()` is called after each commit until it finds nothing to wait for."""

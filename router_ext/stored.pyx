@@ -5,7 +5,8 @@ from libc.string cimport memcmp, memcpy, memset
 
 from router_ext.bequest cimport bequeath
 from router_ext.journal cimport (
-    FACT_SUBSCRIPTION, FRAME_COMMITTED, FRAME_FULL, FRAME_PAGE, FRAME_ROOM, FRAME_SETTLED, Journal, Reply, get_body,
+    FACT_SUBSCRIPTION, FRAME_COMMITTED, FRAME_FULL, FRAME_PAGE, FRAME_ROOM, FRAME_SETTLED, FRAME_SHORT, Journal, Reply,
+    get_body,
 )
 from router_ext.message cimport Message, Msg, msg_unref, wrap
 from router_ext.router cimport OPT_QOS, Match
@@ -128,11 +129,12 @@ cdef int hear_store(Engine e) except -1:
             take_page(e, &reply)
         elif reply.kind == FRAME_SETTLED:
             journal.settling.pop(0)()
-        elif reply.kind == FRAME_FULL and not journal.full:
-            journal.full = release = True
+        elif reply.kind == FRAME_FULL or reply.kind == FRAME_SHORT:
+            journal.full = reply.kind == FRAME_FULL
+            journal.short = release = True
             journal.policy.store_full(reply.data[:reply.n].decode())
         elif reply.kind == FRAME_ROOM:
-            journal.full = False
+            journal.full = journal.short = False
             release = True
             journal.policy.store_has_room()
     if release:

@@ -175,7 +175,8 @@ class Connecting:
         expiry = expiry_interval(zone, packet)
         before = broker.engine.sessions.get(client.client_id)
         stored_before = before is not None and before.is_stored
-        if (expiry or stored_before) and broker.durable.full:
+        durable = broker.durable
+        if durable.full if stored_before else expiry and durable.short:
             self.refuse(channel, client, Refused(reasons.QUOTA_EXCEEDED, "the message store is full"))
             return
         properties: dict[str, Any] = {}

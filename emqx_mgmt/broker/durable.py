@@ -94,6 +94,11 @@ class Durable:
         return self.journal is not None and self.journal.full
 
     @property
+    def short(self) -> bool:
+        """What is left of the disk is for those who fetch what is stored."""
+        return self.journal is not None and self.journal.short
+
+    @property
     def awaited(self) -> int:
         """Rises with everything that somebody may be waiting for."""
         return 0 if self.journal is None else self.journal.awaited

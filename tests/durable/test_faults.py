@@ -60,7 +60,7 @@ def test_full_disk(start_broker: Start, small_disk: Path):
     assert old.receive(within=1) is None
     five.publish("other", b"not stored", 1, 20)
     assert five.read(PUBACK).reason in (0, 0x10)
-    assert Client(broker.mqtt_port, "keeper", version=5, expiry=60).code == QUOTA_EXCEEDED
+    assert Client(broker.mqtt_port, "stranger", version=5, expiry=60).code == QUOTA_EXCEEDED
     assert "message_store_full" in broker.api("GET", "alarms/").text
     filler.unlink()
     assert old.read(PUBACK).pid == 1
@@ -76,6 +76,28 @@ def test_full_disk(start_broker: Start, small_disk: Path):
     assert got[0] == b"first"
     assert len([payload for payload in got if len(payload) == 20000]) >= taken
     assert got[-2] == b"waits"
+
+
+def test_disk_that_the_broker_filled(start_broker: Start, small_disk: Path):
+    """Space returns when subscribers fetch what takes it: they are served while publishers are refused."""
+    broker = start_broker({"EMQX_NODE__DATA_DIR": str(small_disk / "data"), "EMQX_ZONE__EXTERNAL__MAX_MQUEUE_LEN": "0"})
+    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
+    Client(broker.mqtt_port, "keeper").disconnect()
+    publisher, taken = Client(broker.mqtt_port, "publisher", version=5, clean=True), 0
+    publisher.publish("q", b"0" * 1000, 1, 1)
+    while publisher.read(PUBACK).reason == 0:
+        taken += 1
+        publisher.publish("q", b"%d" % taken * 1000, 1, taken % 65535 + 1)
+    assert "message_store_full" in broker.api("GET", "alarms/").text
+    assert Client(broker.mqtt_port, "stranger", version=5, expiry=60).code == QUOTA_EXCEEDED
+    keeper = Client(broker.mqtt_port, "keeper")
+    assert (keeper.code, keeper.present) == (0, True)
+    for number in range(taken):
+        assert keeper.read_message().payload.startswith(b"%d" % number)
+    wait_until(lambda: "message_store_full" not in broker.api("GET", "alarms/").text, 20, "the end of the alarm")
+    publisher.publish("q", b"again", 1, 1)
+    assert publisher.read(PUBACK).reason == 0
+    assert keeper.read_message().payload.endswith(b"again")
 
 
 NODE = "nodes/emqx@127.0.0.1"

@@ -1,4 +1,4 @@
-"""SQLite's log of the journal takes no more of the disk than it should."""
+"""What the store has of the disk and does not need is given back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from emqx_mgmt.storage.messages import commits as of_commits
 from emqx_mgmt.storage.messages.commits import Commits, LogCopier
+from emqx_mgmt.storage.messages.writer import Writer
 
 SMALL = bytes(100)
 LONGEST = 1 << 20
@@ -41,3 +42,18 @@ def test_giving_back_is_tried_again(tmp_path: Path):
             assert log.stat().st_size > 0
         copier.shrink()
         assert log.stat().st_size == 0
+
+
+def test_unused_pages(tmp_path: Path):
+    """Those of messages that were fetched, a good piece of them each time."""
+    with closing(Writer(tmp_path / "messages.db", tmp_path / "journal.db")) as writer:
+        execute = writer.connection.execute
+
+        def pages() -> int:
+            return int(execute("PRAGMA page_count").fetchone()[0])
+
+        execute(f"INSERT INTO message VALUES {', '.join(['(NULL, 1, randomblob(4000))'] * 1000)}")
+        execute("DELETE FROM message")
+        before = pages()
+        writer.tidy_up()
+        assert pages() <= before - 200

@@ -38,7 +38,9 @@ from emqx_mgmt.storage.messages.frames import (
     READY,
     ROOM,
     SETTLED,
+    SHORT,
 )
+from emqx_mgmt.storage.messages.reserve import Reserve
 from emqx_mgmt.storage.messages.seals import Damaged
 from emqx_mgmt.storage.messages.tables import FILE_NAME, JOURNAL_NAME
 from emqx_mgmt.storage.messages.writer import Writer
@@ -64,7 +66,10 @@ class Worker:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._sending = threading.Lock()
+        self._telling = threading.Lock()
         self._stuck: set[str] = set()
+        self._short = ""
+        self._told = ROOM
 
     def receive(self, within: float) -> bytes:
         """What is there, up to AT_ONCE; empty when nothing came in time. Raises Gone."""
@@ -93,9 +98,9 @@ class Worker:
             try:
                 result = action()
             except sqlite3.OperationalError as error:
-                if not self._stuck:
-                    self.send(FULL, 0, str(error).encode())
-                self._stuck.add(name)
+                with self._telling:
+                    self._stuck.add(name)
+                    self._tell(str(error))
                 time.sleep(PAUSE)
                 if self.is_gone():
                     raise Gone from None
@@ -103,10 +108,32 @@ class Worker:
                     shrink()
                 continue
             if name in self._stuck:
-                self._stuck.remove(name)
-                if not self._stuck:
-                    self.send(ROOM, 0)
+                with self._telling:
+                    self._stuck.remove(name)
+                    self._tell(self._short)
             return result
+
+    @property
+    def is_stuck(self) -> bool:
+        """Something insists."""
+        return bool(self._stuck)
+
+    @property
+    def is_short(self) -> bool:
+        return bool(self._short)
+
+    def be_short(self, text: str) -> None:
+        """What is left of the disk is not for publishers; with an empty text it is."""
+        if text != self._short:
+            with self._telling:
+                self._short = text
+                self._tell(text)
+
+    def _tell(self, text: str) -> None:
+        kind = FULL if self._stuck else SHORT if self._short else ROOM
+        if kind != self._told:
+            self._told = kind
+            self.send(kind, 0, text.encode())
 
 
 class Folding(threading.Thread):
@@ -119,7 +146,8 @@ class Folding(threading.Thread):
         self._log = log
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._given = 0         # bytes, written by the thread that gives
-        self._taken = 0         # and by this one
+        self._taken = 0         # and by this one,
+        self._settled = 0       # as far as they are in the rows
         self.done = writer.done
 
     def give(self, number: int, data: bytes) -> None:
@@ -132,6 +160,14 @@ class Folding(threading.Thread):
     def ask_to_settle(self) -> None:
         self._work.put(self._settle_and_tell)
 
+    def give_back(self) -> None:
+        """Has everything written that is pending, and what logs and unused pages have of the disk given back. Returns
+        when that is done, or cannot be."""
+        done = threading.Event()
+        self._work.put(partial(self._give_back, done))
+        while not done.wait(PAUSE) and self.is_alive() and not self._worker.is_stuck:
+            pass
+
     def finish(self) -> None:
         """Everything given is in the rows then, if the disk lets it happen."""
         self._work.put(None)
@@ -140,6 +176,11 @@ class Folding(threading.Thread):
     @property
     def behind(self) -> int:
         return self._given - self._taken
+
+    @property
+    def pending(self) -> int:
+        """Bytes that are not in the rows."""
+        return self._given - self._settled
 
     def run(self) -> None:
         try:
@@ -156,7 +197,7 @@ class Folding(threading.Thread):
             try:
                 work = self._work.get(timeout=OLD_ROWS / 4)
             except queue.Empty:
-                self._writer.idle() if not self._writer.age else self._settle()
+                self._settle() if self._writer.age else self._tidy_up()
                 continue
             if work is None:
                 self._settle()
@@ -173,7 +214,7 @@ class Folding(threading.Thread):
 
     def _read(self, sid: int, after: int, limit: int, in_flight: int) -> None:
         page = self._insist(lambda: self._writer.page(sid, after, limit, in_flight))
-        self.done = self._writer.done
+        self._note()
         self._worker.send(PAGE, sid, page)
 
     def _settle_and_tell(self) -> None:
@@ -182,7 +223,25 @@ class Folding(threading.Thread):
 
     def _settle(self) -> None:
         self._insist(self._writer.settle)
+        self._note()
+
+    def _note(self) -> None:
+        """What is in the rows now."""
         self.done = self._writer.done
+        if not self._writer.age:
+            self._settled = self._taken
+
+    def _tidy_up(self) -> None:
+        with contextlib.suppress(sqlite3.OperationalError):     # a full disk: nothing has to be tidied
+            self._writer.tidy_up()
+
+    def _give_back(self, done: threading.Event) -> None:
+        self._settle()
+        self._tidy_up()
+        for shrink in (self._writer.shrink, self._log.shrink):
+            with contextlib.suppress(sqlite3.OperationalError):
+                shrink()
+        done.set()
 
     def _insist(self, action: Callable[[], T]) -> T:
         return self._worker.insist(action, self._writer.shrink)
@@ -191,11 +250,13 @@ class Folding(threading.Thread):
 class StoreProcess:
     """The thread that commits."""
 
-    def __init__(self, worker: Worker, commits: Commits, folding: Folding, log: LogCopier) -> None:
+    def __init__(self, worker: Worker, commits: Commits, folding: Folding, log: LogCopier, reserve: Reserve) -> None:
         self._worker = worker
         self._commits = commits
         self._folding = folding
         self._log = log
+        self._reserve = reserve
+        self._gave_back = 0.0   # monotonic seconds
         self._buffer = bytearray()
 
     def run(self) -> None:
@@ -209,6 +270,7 @@ class StoreProcess:
                     self._work()
                 else:
                     self._insist(lambda: self._commits.forget(self._folding.done))
+                    self._spare_the_disk()
         except (Gone, BrokenPipeError, ConnectionResetError):
             pass
         self._folding.finish()
@@ -240,6 +302,17 @@ class StoreProcess:
         self._folding.give(number, data)
         while self._folding.behind > FAR_BEHIND and self._folding.is_alive():
             time.sleep(PAUSE / 100)
+        self._spare_the_disk()
+
+    def _spare_the_disk(self) -> None:
+        """Publishers are told when the reserve is begun, unless giving back what is not needed is all that is wanted.
+        That is tried again now and then."""
+        text = self._reserve.begun(self._folding.pending)
+        if text and (not self._worker.is_short or time.monotonic() - self._gave_back > PAUSE):
+            self._folding.give_back()
+            self._gave_back = time.monotonic()
+            text = self._reserve.begun(self._folding.pending)
+        self._worker.be_short(text)
 
     def _insist(self, action: Callable[[], T]) -> T:
         return self._worker.insist(action, self._log.shrink)
@@ -298,7 +371,7 @@ def main(fd: str, directory: str, durability: str) -> None:
         worker.send(FAILED, 0, str(error).encode())
         return
     log = LogCopier(journal)
-    StoreProcess(worker, commits, Folding(worker, writer, log), log).run()
+    StoreProcess(worker, commits, Folding(worker, writer, log), log, Reserve(data_dir)).run()
 
 
 if __name__ == "__main__":

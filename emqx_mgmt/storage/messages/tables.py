@@ -105,7 +105,7 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.executescript(
         "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
         "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000; PRAGMA cache_size = -65536;"
-        "PRAGMA journal_size_limit = 67108864;")
+        "PRAGMA journal_size_limit = 67108864; PRAGMA secure_delete = OFF;")
     return connection
 
 

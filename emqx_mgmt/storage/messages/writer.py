@@ -194,9 +194,10 @@ class Writer:
         rows = self.connection.execute(IN_FLIGHT, (sid,)).fetchall()
         return by_packet_id(rows) if by_id else rows
 
-    def idle(self) -> None:
-        """A moment without work: gives back pages that are not used any more."""
-        self.connection.execute("PRAGMA incremental_vacuum(256)").fetchall()
+    def tidy_up(self) -> None:
+        """Gives back pages that are not used any more, some of them. As a script: a statement whose rows have no
+        columns is left after the first of them, which is one page."""
+        self.connection.executescript("PRAGMA incremental_vacuum(256);")
 
     def shrink(self) -> None:
         """Gives back what SQLite's log has of the disk."""
