@@ -298,7 +298,7 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
         if code >= 0x80 and packet.qos == 2 and c.version == 5:
             release_id(c, packet.packet_id)  # [MQTT-4.3.3-9] the exchange ends with PUBREC
         if journal is not None and journal.awaited != awaited:
-            batch = journal.batch
+            batch = journal.mark()
         acknowledge(c, 0x40 if packet.qos == 1 else 0x50, packet.packet_id, code, batch)
     elif code == RC_PAYLOAD_FORMAT_INVALID:
         c.violation(code)

@@ -51,7 +51,7 @@ cdef class Journal:
     cdef readonly bint short         # it takes nothing from publishers
     cdef readonly uint64_t committed  # every batch up to this one is on disk
     cdef readonly uint64_t batch     # the open batch: records go into it
-    cdef readonly uint64_t awaited   # records appended that somebody waits for
+    cdef readonly uint64_t awaited   # rises with each record that somebody waits for
     cdef public int64_t wall_offset  # ms to add to the loop's time for wall time
     cdef public uint64_t next_sid
     cdef public uint64_t next_entry

@@ -16,11 +16,15 @@ cdef enum:
 cdef int keep(Engine e, Delivery* d) except -1:
     """Stores or, with an empty payload, removes the topic's retained message [MQTT-3.3.1-5] [MQTT-3.3.1-6]."""
     cdef Msg* msg
+    cdef bint removed
     if e.retained is None:
         return 0
     if d.payload_len == 0:
-        if e.retained.delete(d.topic[:d.topic_len]) and e.journal is not None and not d.sys:
+        removed = e.retained.delete(d.topic[:d.topic_len])
+        if removed and e.journal is not None and not d.sys:
             e.journal.delete_fact(FACT_RETAINED, 0, d.topic, d.topic_len)
+        elif e.journal is not None:
+            e.journal.awaited += 1  # it may have been removed a moment ago, and be on disk still
         e.metrics.v[<int>MESSAGES_RETAINED] = len(e.retained)
         return 0
     if (e.max_retained_payload and d.payload_len > e.max_retained_payload) or (

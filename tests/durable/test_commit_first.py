@@ -42,11 +42,15 @@ def test_nothing_leaves_before_the_commit(start_broker: Start):
     writer.publish("q/2", b"", 2, 1)
     writer.read(PUBREC)
     arrived = keeper.read(PUBLISH)
-    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    publisher, other = Client(broker.mqtt_port, "publisher", clean=True), Client(broker.mqtt_port, "other", clean=True)
+    publisher.publish("kept", b"retained", 1, 4, retain=True)
+    publisher.read(PUBACK)
     with standing_still(broker):
         publisher.publish("q/1", b"for a stored session", 1, 1)
         publisher.publish("nobody", b"retained", 1, 2, retain=True)
         publisher.publish("$delayed/60/nobody", b"delayed", 1, 3)
+        publisher.publish("kept", b"", 1, 4, retain=True)
+        other.publish("kept", b"", 1, 1, retain=True)       # what is removed already may be on disk still
         writer.ack(PUBREL, 1)
         writer.ack(PUBREL, 1)           # as a client does that had no PUBCOMP
         writer.publish("q/2", b"its id is stored", 2, 2)
@@ -65,11 +69,12 @@ def test_nothing_leaves_before_the_commit(start_broker: Start):
             sock.settimeout(QUIET)
             with pytest.raises(TimeoutError):
                 sock.recv(1)
-        assert [client.receive(QUIET) for client in (publisher, writer)] == [None, None]
+        assert [client.receive(QUIET) for client in (publisher, other, writer)] == [None, None, None]
         # Of QoS 1 the PUBLISH may go out at once; nothing of what is QoS 2, nor an acknowledgement.
         while (packet := keeper.receive(QUIET)) is not None:
             assert (packet.kind, packet.qos) == (PUBLISH, 1), packet
-    assert [publisher.read(PUBACK).pid for _ in range(3)] == [1, 2, 3]
+    assert [publisher.read(PUBACK).pid for _ in range(4)] == [1, 2, 3, 4]
+    assert other.read(PUBACK).pid == 1
     assert [(packet.kind, packet.pid) for packet in (writer.receive() for _ in range(3))] == [
         (PUBCOMP, 1), (PUBCOMP, 1), (PUBREC, 2)]
     for sock in (late, hasty):
