@@ -44,7 +44,9 @@ cdef enum:
     INBUF = 262144          # Engine.inbuf
     LONG = 32768            # from so many bytes on the beginning of a packet stays in the inbox, and the rest goes behind it
     AHEAD = 32              # times what is there: the most that is taken for a packet before it has come
-    TURN_BYTES = 4194304    # output of one channel's turn
+    TURN_BYTES = 4194304    # output of one channel's turn, where
+    EACH = 512              # a packet counts for so many bytes at least, and
+    FILTERED = 16384        # SUBSCRIBE and UNSUBSCRIBE for more
     ACCESS_PUBLISH = 2
 
 # The counter of each packet type, by the high half of its first byte, received and sent.
@@ -323,6 +325,7 @@ cdef class Channel(Connection):
                 return STOP_CLOSED
             if header + body > n - pos:
                 break
+            self.engine.spent += EACH
             if p[pos] & 0xF0 == 0x30 and self.state == OPEN:
                 taken = publish(self, p + pos, n - pos, header, body)
             else:
@@ -362,9 +365,11 @@ cdef class Channel(Connection):
             else:
                 self.put_packet(b"\xd0\x00")
         elif kind == 8:
+            self.engine.spent += FILTERED
             if not see_to(self, kind, p + header, body):
                 self.engine.policy.on_subscribe(self, decode_raw(p + header, body, p[0], self.version))
         elif kind == 10:
+            self.engine.spent += FILTERED
             if not see_to(self, kind, p + header, body):
                 self.engine.policy.on_unsubscribe(self, decode_raw(p + header, body, p[0], self.version))
         elif kind == 14 and body == 0:

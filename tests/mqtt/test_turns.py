@@ -7,6 +7,7 @@ import select
 import socket
 
 import gevent
+import pytest
 
 from emqx_mgmt.broker import Broker
 from router_ext.channel import Channel
@@ -37,6 +38,28 @@ def test_a_turn_comes_before_all_else_that_the_loop_woke_up_for():
     engine.now = 0
     gevent.sleep(0.02)
     assert engine.now == 0
+
+
+@pytest.mark.parametrize(
+    ("packet", "many", "answer"),
+    [
+        (b"\xc0\x00", 20_000, b"\xd0\x00"),
+        (b"\x82\x08\x00\x01\x00\x03a/b\x00", 1_000, b"\x90\x03\x00\x01\x00"),
+        (b"\xa2\x07\x00\x01\x00\x03a/b", 1_000, b"\xb0\x02\x00\x01"),
+    ],
+)
+def test_many_small_packets_of_one_client_are_more_than_a_turn(packet, many, answer):
+    """Or else a client that sends nothing but PINGREQ or SUBSCRIBE would keep all others waiting."""
+    bench = Bench()
+    client = bench.client("a", version=4)
+    client.sock.sendall(packet * many)
+    bench.reactor.turn(bench.now)
+    answers = client.sock.recv(1 << 18)
+    assert 0 < len(answers) // len(answer) < many // 2
+    bench.turn()
+    while len(answers) < many * len(answer):
+        answers += client.sock.recv(1 << 18)
+    assert answers == answer * many
 
 
 def test_a_closed_connection_is_not_polled_while_a_child_process_has_its_descriptor() -> None:
