@@ -169,17 +169,20 @@ def test_paho_through_broken_connections(paho_client, broker: BrokerProcess, qos
     reader.subscribe(f"shaken/{qos}", options=SubscribeOptions(qos=qos))
     writer = paho_client(f"shaken-writer-{qos}", clean=False)
     writer.client.reconnect_delay_set(0.05, 0.1)
+    sent = [writer.client.publish(f"shaken/{qos}", b"%d" % number, qos) for number in range(300)]
     done = threading.Event()
 
     def shake() -> None:
-        while not done.wait(0.1):
-            for name in ("reader", "writer"):
+        """Who is back is kicked: where two of its connections in turn end before CONNACK, paho sends messages again
+        that it has sent PUBREL for."""
+        while not done.wait(0.05):
+            for client, name in (reader, "reader"), (writer, "writer"):
                 broker.api("DELETE", f"connections/shaken-{name}-{qos}")
+                client.connected.get(timeout=WITHIN)
 
     shaking = threading.Thread(target=shake)
     shaking.start()
     try:
-        sent = [writer.client.publish(f"shaken/{qos}", b"%d" % number, qos) for number in range(300)]
         wait_until(lambda: sum(info.is_published() for info in sent) > 200, 40, "most of the messages")
     finally:
         done.set()
