@@ -13,6 +13,11 @@ from dataclasses import dataclass
 
 ITERATIONS = 4096
 SALT_LENGTH = 16
+# Both messages of a client, in bytes. They come before anybody is known, and each is looked at on the loop.
+LONGEST_MESSAGE = 2048
+# Characters of a name or a password, as typed and as prepared: SASLprep takes microseconds for each of them, and the
+# square of their number where combining marks have to be sorted.
+LONGEST_TEXT = 256
 
 
 class ScramError(Exception):
@@ -101,6 +106,8 @@ def read_first(message: bytes) -> FirstMessage:
 
 
 def decoded(message: bytes) -> str:
+    if len(message) > LONGEST_MESSAGE:
+        raise ScramError(f"longer than {LONGEST_MESSAGE} bytes")
     try:
         text = message.decode()
     except UnicodeDecodeError:
@@ -145,10 +152,15 @@ PROHIBITED = (
 
 
 def saslprep(text: str) -> str:
-    """RFC 4013: equal names and passwords look equal whatever they were typed with. Raises ValueError."""
+    """RFC 4013: equal names and passwords look equal whatever they were typed with. Raises ValueError for what it
+    forbids, and for more than LONGEST_TEXT characters."""
+    check_length(text)
+    if text.isascii() and text.isprintable() and text:
+        return text  # nothing of it is mapped or prohibited
     mapped = "".join(" " if stringprep.in_table_c12(letter) else letter for letter in text
                      if not stringprep.in_table_b1(letter))
     prepared = unicodedata.normalize("NFKC", mapped)
+    check_length(prepared)  # a ligature may become eighteen letters
     if not prepared:
         raise ValueError("nothing is left of it by SASLprep")
     if any(prohibited(letter) for letter in prepared for prohibited in PROHIBITED):
@@ -158,3 +170,8 @@ def saslprep(text: str) -> str:
         if not ends or any(map(stringprep.in_table_d2, prepared)):
             raise ValueError("mixes directions of writing")
     return prepared
+
+
+def check_length(text: str) -> None:
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"has more than {LONGEST_TEXT} characters")

@@ -6,11 +6,20 @@ import base64
 import hashlib
 import hmac
 import itertools
+import time
 
 import gevent.event
 import pytest
 
 from emqx_mgmt.broker.enhanced import HOOK, AuthenticationFailed, Challenge, Proven
+from emqx_mgmt.broker.scram import (
+    LONGEST_MESSAGE,
+    LONGEST_TEXT,
+    Exchange,
+    ScramError,
+    read_first,
+    verifier_of,
+)
 from router_ext.codec import encode
 from router_ext.packets import Auth, Connect
 from tests.broker_process import BrokerProcess
@@ -158,6 +167,29 @@ def test_malformed_first_message(client, data):
     answer = client.connect(next(NAMES), authentication_method=METHOD, authentication_data=data)
     assert (type(answer).__name__, answer.reason_code) == ("Connack", 0x87), answer
     client.assert_closed()
+
+
+@pytest.mark.parametrize("name", ["é" * 30_000, "a" + "\u0301\u0316" * 15_000, "a" * 60_000])
+def test_a_long_name_is_refused_before_it_is_looked_at(name):
+    """SASLprep of such a name takes seconds of the loop; nobody is known yet."""
+    began = time.process_time()
+    for message in (f"n,,n={name},r=x", f"n,a={name},n=ada,r=x", f"n,,n=ada,r={name}"):
+        with pytest.raises(ScramError):
+            read_first(message.encode())
+    assert time.process_time() - began < 0.05
+
+
+def test_the_longest_name():
+    assert read_first(b"n,,n=" + b"a" * LONGEST_TEXT + b",r=x").username == "a" * LONGEST_TEXT
+    for name in ("a" * (LONGEST_TEXT + 1), "\ufdfa" * (LONGEST_TEXT // 18 + 1)):  # which becomes eighteen letters
+        with pytest.raises(ScramError):
+            read_first(f"n,,n={name},r=x".encode())
+
+
+def test_a_final_message_may_be_no_longer():
+    exchange = Exchange(read_first(b"n,,n=ada,r=x"), verifier_of("secret"))
+    with pytest.raises(ScramError, match="longer"):
+        exchange.final(b"c=biws,r=" + b"x" * LONGEST_MESSAGE + b",p=")
 
 
 @pytest.mark.parametrize("spoil", [
