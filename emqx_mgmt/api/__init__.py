@@ -47,7 +47,7 @@ from emqx_mgmt.api import (
     users,
 )
 from emqx_mgmt.api.endpoint import blueprint
-from emqx_mgmt.api.paths import PathSegments, Segment
+from emqx_mgmt.api.paths import ApiRequest, PathSegments, Segment
 from emqx_mgmt.manage import Cluster
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ RESOURCES = (
 
 def build(node: Node) -> Flask:
     app = Flask("emqx_mgmt", static_folder=None)
+    app.request_class = ApiRequest
     app.config["MAX_CONTENT_LENGTH"] = node.settings["management.max_body_size"]
     app.config["BODY_TIMEOUT"] = node.settings["management.body_timeout"]
     app.config["MAX_ROW_LIMIT"] = node.settings["management.max_row_limit"]

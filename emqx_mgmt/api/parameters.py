@@ -6,7 +6,6 @@ import re
 import typing
 from collections.abc import Callable
 from typing import Any, Literal
-from urllib.parse import unquote_to_bytes
 
 import gevent
 import msgspec
@@ -16,8 +15,9 @@ from msgspec import Struct
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 
 from emqx_mgmt.api.errors import BadParameter, MalformedBody, MissingParameter
-from emqx_mgmt.api.paths import MALFORMED
+from emqx_mgmt.api.paths import MALFORMED, MOST_PARAMETERS, TOO_MANY
 from emqx_mgmt.api.style import SELECTORS
+from router_ext.percent import percent_decoded
 
 MAX_DEPTH = 64
 
@@ -33,8 +33,10 @@ def given() -> dict[str, Any]:
     """
     if MALFORMED in request.environ:
         raise BadParameter("path", "is not valid UTF-8")
+    if TOO_MANY in request.environ:
+        raise BadParameter("query", f"has more than {MOST_PARAMETERS} parameters")
     try:
-        unquote_to_bytes(request.query_string).decode()
+        percent_decoded(request.query_string).decode()
     except UnicodeDecodeError:
         raise BadParameter("query", "is not valid UTF-8") from None
     found: dict[str, Any] = {name: value for name, value in request.args.items() if name not in SELECTORS}

@@ -8,18 +8,29 @@ means itself, in the query too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, unquote_to_bytes
+from urllib.parse import quote
 
+from flask import Request
+from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.routing import BaseConverter
+from werkzeug.utils import cached_property
+
+from router_ext.percent import percent_decoded
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-PRINTABLE = bytes(range(0x21, 0x7F))
-# Set in the environ of a request whose path does not decode to UTF-8.
+# Set in the environ of a request whose path does not decode to UTF-8, or whose query has too many members.
 MALFORMED = "emqx_mgmt.malformed_path"
+TOO_MANY = "emqx_mgmt.too_many_parameters"
+# More than any route has, and than any caller needs: each is a step of Python before anybody is known.
+MOST_SEGMENTS = 32
+MOST_PARAMETERS = 1000
+
+_SLASHES = re.compile(rb"//+")
 
 
 class PathSegments:
@@ -29,24 +40,44 @@ class PathSegments:
         self._app = app
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        segments = [unquote_to_bytes(segment) for segment in _ascii(_raw_path(environ)).split("/") if segment]
+        segments = [percent_decoded(segment) for segment in _segments(_raw_path(environ))]
         texts = [segment.decode(errors="replace") for segment in segments]
         if any(text.encode() != segment for text, segment in zip(texts, segments, strict=True)):
             environ[MALFORMED] = True
         escaped = [_escape(text) for text in texts]
         environ["PATH_INFO"] = ("/" + "/".join(escaped)).encode().decode("latin-1")
-        environ["QUERY_STRING"] = _ascii(environ.get("QUERY_STRING", ""))
+        if environ.get("QUERY_STRING", "").count("&") >= MOST_PARAMETERS:
+            environ["QUERY_STRING"] = ""
+            environ[TOO_MANY] = True
         return self._app(environ, start_response)
+
+
+class ApiRequest(Request):
+    """A request whose query is decoded in one pass."""
+
+    @cached_property
+    def args(self) -> ImmutableMultiDict[str, str]:
+        members = (member.partition(b"=") for member in self.query_string.split(b"&") if member)
+        return ImmutableMultiDict([(_text(name), _text(value)) for name, _, value in members])
 
 
 class Segment(BaseConverter):
     """One path segment, any text."""
 
     def to_python(self, value: str) -> str:
-        return unquote(value)
+        return percent_decoded(value.encode()).decode()
 
     def to_url(self, value: str) -> str:
         return quote(value, safe="")
+
+
+def _text(encoded: bytes) -> str:
+    return percent_decoded(encoded.replace(b"+", b" ")).decode(errors="replace")
+
+
+def _segments(path: str) -> list[bytes]:
+    """As they came, a character for each byte. More than MOST_SEGMENTS are no route: the last is what remains."""
+    return [segment for segment in _SLASHES.sub(b"/", path.encode("latin-1")).split(b"/", MOST_SEGMENTS) if segment]
 
 
 def _raw_path(environ: WSGIEnvironment) -> str:
@@ -58,11 +89,6 @@ def _raw_path(environ: WSGIEnvironment) -> str:
         return path
     # Absolute form, `http://host/path` (RFC 9112 section 3.2.2).
     return "/" + path.partition("://")[2].partition("/")[2]
-
-
-def _ascii(text: str) -> str:
-    """WSGI's text with what is beyond ASCII escaped: a character for each byte."""
-    return text if text.isascii() else quote(text, safe=PRINTABLE, encoding="latin-1")
 
 
 def _escape(segment: str) -> str:

@@ -155,6 +155,17 @@ def test_queries_that_are_not_utf_8(broker: BrokerProcess, style: str) -> None:
         assert_refused(answer, style, "query")
 
 
+@pytest.mark.parametrize("style", ["bare", "envelope"])
+def test_a_query_of_thousands_of_parameters(broker: BrokerProcess, style: str) -> None:
+    answer = broker.api("GET", "routes?" + "a=1&" * 2000, headers={"X-API-Style": style})
+    assert_refused(answer, style, "query")
+
+
+def test_a_path_of_thousands_of_segments_is_none(broker: BrokerProcess) -> None:
+    assert broker.api("GET", "routes/" + "a/" * 2000).status_code == 404
+    assert broker.api("GET", "/" * 2000 + "routes").status_code == 200
+
+
 def test_a_body_without_a_length_is_limited_too(broker: BrokerProcess) -> None:
     pieces = (b" " * 65536 for _ in range(20))
     answer = broker.api("POST", "mqtt/publish", data=pieces)

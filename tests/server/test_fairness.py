@@ -17,12 +17,23 @@ from emqx_mgmt.server.request_line import LONGEST_REQUEST_LINE
 
 CONNECT = bytes.fromhex("100e00044d5154540402003c00") + b"\x0266"
 POST = b"POST /api/v3/mqtt/publish HTTP/1.1\r\nHost: x\r\n"  # without credentials
+AS_LONG_AS_MAY_BE = LONGEST_REQUEST_LINE - 100
+
+
+def line(target: bytes) -> bytes:
+    return b"GET /" + target[:AS_LONG_AS_MAY_BE] + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
 FLOODS = {
     "a body": (POST + b"Content-Length: 1000000000000\r\n\r\n", b"x" * (1 << 20)),
     "a chunk": (POST + b"Transfer-Encoding: chunked\r\n\r\nffffffffff\r\n", b"x" * (1 << 20)),
     "small chunks": (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 50_000),
     "requests": (b"", b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n" * 5_000),
     "refused requests": (b"", b"GET /api/v3/brokers/ HTTP/1.1\r\nHost: x\r\n\r\n" * 5_000),
+    "lines of escapes": (b"", line(b"%" * AS_LONG_AS_MAY_BE)),
+    "lines of slashes": (b"", line(b"a/" * AS_LONG_AS_MAY_BE)),
+    "lines of parameters": (b"", line(b"?" + b"a&" * AS_LONG_AS_MAY_BE)),
+    "lines beyond ASCII": (b"", line(b"\xc3\xa9" * AS_LONG_AS_MAY_BE)),
 }
 
 
