@@ -65,6 +65,7 @@ class Node:
             ban=lambda ban: gevent.spawn(self.store.bans.put, ban),
             response_topic_prefix=settings["mqtt.response_topic_prefix"],
             shared_strategy=settings["broker.shared_subscription_strategy"],
+            decision_deadline=settings["plugins.hook_deadline"],
         )
         self.broker.engine.egress.limit(settings["mqtt.max_outbox_size"], settings["mqtt.max_total_outbox_size"])
         self.broker.engine.shared_dispatch_ack = settings["broker.shared_dispatch_ack_enabled"]

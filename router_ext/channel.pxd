@@ -28,6 +28,7 @@ cdef enum Verdict:
     ALLOW = 1
     PENDING = 2
     UNKNOWN = 3
+    UNAVAILABLE = 4     # nobody can decide at present: denied, and asked about again the next time
 
 cdef enum Stop:         # why parsing stopped
     STOP_NEED_MORE = 0

@@ -35,6 +35,18 @@ cdef extern from "<sys/socket.h>" nogil:
     ssize_t recv(int fd, void* buf, size_t n, int flags)
     enum: MSG_DONTWAIT
 
+cdef extern from "<sys/ioctl.h>" nogil:
+    int ioctl(int fd, unsigned long request, ...)
+    enum: FIONREAD
+
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    int poll(pollfd* fds, unsigned long n, int timeout)
+    enum: POLLRDHUP, POLLHUP, POLLERR
+
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
 
@@ -48,6 +60,7 @@ cdef enum:
     EACH = 512              # a packet counts for so many bytes at least, and
     FILTERED = 16384        # SUBSCRIBE and UNSUBSCRIBE for more
     ACCESS_PUBLISH = 2
+    FAREWELL = 64           # bytes: a last word of TLS or WebSocket, close_notify or a close frame, is shorter
 
 # The counter of each packet type, by the high half of its first byte, received and sent.
 cdef int[16] RECEIVED = [
@@ -493,7 +506,7 @@ cdef class Channel(Connection):
     # -- access control -----------------------------------------------------------------------------------------------------
 
     cdef Verdict check_acl(self, uint8_t access, const uint8_t* topic, size_t n) except? DENY:
-        """ALLOW, DENY, or PENDING with the channel held until `resume(verdict)`."""
+        """ALLOW, DENY, UNAVAILABLE, or PENDING with the channel held until `resume(verdict)`."""
         cdef uint8_t answer = self.verdict
         cdef AclEntry* entry
         if not self.acl or not self.engine.acl_hooked:
@@ -507,7 +520,7 @@ cdef class Channel(Connection):
         answer = self.engine.policy.check_acl(self, access, topic[:n])
         if answer == PENDING:
             self.holds |= HOLD_VERDICT
-        else:
+        elif answer != UNAVAILABLE:
             self.remember_acl(access, topic, n, answer == ALLOW)
         return <Verdict>answer
 
@@ -541,13 +554,14 @@ cdef class Channel(Connection):
         self.watch()
 
     def resume(self, verdict=None, int access=ACCESS_PUBLISH, bytes topic=None):
-        """The decision is there. For an ACL check: `verdict` True or False, remembered for `topic` if it is given."""
+        """The decision is there. For an ACL check: `verdict` ALLOW, DENY or UNAVAILABLE. The first two are remembered for
+        `topic`."""
         if self.state == CLOSED:
             return
         if verdict is not None:
-            self.verdict = ALLOW if verdict else DENY
-            if topic is not None:
-                self.remember_acl(<uint8_t>access, topic, len(topic), verdict)
+            self.verdict = verdict
+            if self.verdict != UNAVAILABLE:
+                self.remember_acl(<uint8_t>access, topic, len(topic), self.verdict == ALLOW)
         self.holds &= ~HOLD_VERDICT
         if not self.parsing:
             self.later()
@@ -749,6 +763,23 @@ cdef class Channel(Connection):
     @property
     def is_held(self):
         return self.holds != 0
+
+    @property
+    def is_gone(self):
+        """The channel is closed, or its client has hung up, which a held channel does not read. One that has sent more
+        before it ended its half of the connection wants that to be seen to."""
+        cdef pollfd peer
+        cdef int unread = 0
+        if self.state == CLOSED:
+            return True
+        peer = pollfd(self.fd, POLLRDHUP, 0)
+        if self.fd < 0 or poll(&peer, 1, 0) <= 0:
+            return False
+        if peer.revents & (POLLHUP | POLLERR):  # both halves have ended, or it was reset
+            return True
+        if self.inbox_len or ioctl(self.fd, FIONREAD, &unread) < 0:
+            return False
+        return unread == 0 if self.transport is None else not self.transport.more and unread < FAREWELL
 
     def peer_certificate(self):
         """The client's certificate in DER, or None."""

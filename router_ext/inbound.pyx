@@ -7,22 +7,24 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
 from router_ext.acks cimport acknowledge, release_id, withhold
-from router_ext.channel cimport DENY, HOLD_OUTPUT, HOLD_RATE, HOLD_STORE, PENDING, Channel, Verdict
+from router_ext.channel cimport (
+    ALLOW, DENY, HOLD_OUTPUT, HOLD_RATE, HOLD_STORE, PENDING, UNAVAILABLE, Channel, Verdict,
+)
 from router_ext.codec cimport Publish, parse_publish
 from router_ext.connection cimport Connection
 from router_ext.delivery cimport Delivery, delivery_msg, delivery_of
 from router_ext.journal cimport Journal
 from router_ext.message cimport Message, msg_unref, wrap
 from router_ext.metrics cimport (
-    AWAITING_REL_EXCEEDED, DROPPED_ACL, MESSAGES_RECEIVED, PUBLISH_ERROR, PUBLISHERS_PAUSED, QOS0_RECEIVED,
-    QOS2_DROPPED,
+    ACL_UNAVAILABLE, AWAITING_REL_EXCEEDED, DROPPED_ACL, MESSAGES_RECEIVED, PUBLISH_ERROR, PUBLISHERS_PAUSED,
+    QOS0_RECEIVED, QOS2_DROPPED,
 )
 from router_ext.outbox cimport LARGE_PAYLOAD
 from router_ext.properties cimport Property, forwardable, next_property
 from router_ext.reasons cimport (
     RC_MALFORMED_PACKET, RC_NO_MATCHING_SUBSCRIBERS, RC_NOT_AUTHORIZED, RC_PACKET_ID_IN_USE, RC_PAYLOAD_FORMAT_INVALID,
     RC_PROTOCOL_ERROR, RC_QOS_NOT_SUPPORTED, RC_QUOTA_EXCEEDED, RC_RECEIVE_MAXIMUM_EXCEEDED, RC_RETAIN_NOT_SUPPORTED,
-    RC_SUCCESS, RC_TOPIC_ALIAS_INVALID, RC_TOPIC_NAME_INVALID,
+    RC_SUCCESS, RC_TOPIC_ALIAS_INVALID, RC_TOPIC_NAME_INVALID, RC_UNSPECIFIED_ERROR,
 )
 from router_ext.retaining cimport keep
 from router_ext.router cimport Match
@@ -154,6 +156,9 @@ cdef size_t publish_run(Channel c, uint8_t* p, size_t n, size_t header, size_t e
         c.engine.metrics.v[<int>DROPPED_ACL] += count
         denied(c, first)
         return end
+    if verdict == UNAVAILABLE:
+        c.engine.metrics.v[<int>ACL_UNAVAILABLE] += count
+        return end
     memset(&d, 0, sizeof(d))
     d.frames = p
     d.frames_len = end
@@ -268,7 +273,7 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
     verdict = c.check_acl(ACCESS_PUBLISH, packet.topic, packet.topic_len)
     if verdict == PENDING:
         return False
-    if journal is not None and verdict != DENY and not journal.takes_more() and not store_takes(c, packet, journal):
+    if journal is not None and verdict == ALLOW and not journal.takes_more() and not store_takes(c, packet, journal):
         return not c.holds & HOLD_STORE
     if c.mount is not None:
         if len(c.mount) + packet.topic_len > 0xFFFF:
@@ -287,6 +292,9 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
     if verdict == DENY:
         c.engine.metrics.v[<int>DROPPED_ACL] += 1
         code = RC_NOT_AUTHORIZED
+    elif verdict == UNAVAILABLE:
+        c.engine.metrics.v[<int>ACL_UNAVAILABLE] += 1
+        code = RC_UNSPECIFIED_ERROR
     elif deep:
         code = RC_TOPIC_NAME_INVALID
     elif c.zone.check_payload_format and not payload_as_said(packet):

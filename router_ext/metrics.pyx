@@ -18,11 +18,12 @@ NAMES = (
 
 EXTENDED = (
     "dropped/queue_full", "dropped/slow_subscriber", "dropped/too_large", "dropped/qos0_offline",
-    "dropped/expired", "dropped/acl_denied", "dropped/session_ended", "publishers/paused", "awaiting_rel/exceeded",
-    "retained/refused", "connections/slow/stalled", "connections/slow/outbox_full", "connections/slow/outboxes_full",
+    "dropped/expired", "dropped/acl_denied", "dropped/session_ended", "acl/unavailable", "publishers/paused",
+    "awaiting_rel/exceeded", "retained/refused", "connections/slow/stalled", "connections/slow/outbox_full", "connections/slow/outboxes_full",
 )
-"""This broker's own: why messages were lost or not retained, how often a publisher was paused, QoS 2 messages of MQTT 3
-beyond `max_awaiting_rel`, and how often a connection became slow for which reason."""
+"""This broker's own: why messages were lost or not retained, messages and filters refused because no ACL decision could be
+had, how often a publisher was paused, QoS 2 messages of MQTT 3 beyond `max_awaiting_rel`, and how often a connection became
+slow for which reason."""
 
 LATER = (
     "packets/connack/error", "packets/connack/auth_error", "packets/publish/error",

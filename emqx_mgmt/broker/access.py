@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emqx_mgmt.broker.client import Client
+from emqx_mgmt.broker.client import Client, Unavailable
+from emqx_mgmt.broker.hooks import HandlerFailed
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.acl_rules import AclRules, Row
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 SUBSCRIBE = 1
 PUBLISH = 2
 # What the routing core understands.
-DENY, ALLOW, PENDING = 0, 1, 2
+DENY, ALLOW, PENDING, UNAVAILABLE = 0, 1, 2, 4
 
 
 class Access:
-    """`access` is SUBSCRIBE or PUBLISH."""
+    """`access` is SUBSCRIBE or PUBLISH. A verdict is ALLOW, DENY, or UNAVAILABLE where a handler fails, is late or
+    cannot decide: that is a denial as well, but is not remembered, for it says nothing about the client."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -36,13 +38,19 @@ class Access:
         may_refuse = self._rules is not None and not self._rules.lets_all_publish
         self._broker.engine.acl_hooked = hooked or may_refuse
 
-    def decide(self, client: Client, access: int, topic: str, zone: Zone) -> bool:
-        """Asks the chain; may switch greenlets if a handler blocks."""
-        answer = self._broker.hooks.fold("client.check_acl", client, access, topic)
+    def decide(self, client: Client, access: int, topic: str, zone: Zone) -> int:
+        """The chain's verdict; may switch greenlets if a handler blocks."""
+        try:
+            answer = self._broker.hooks.fold("client.check_acl", client, access, topic)
+        except HandlerFailed:
+            return UNAVAILABLE
+        if isinstance(answer, Unavailable):
+            return UNAVAILABLE
         if answer is None and self._rules is not None:
             asked = self._rules.may_publish if access == PUBLISH else self._rules.may_subscribe
             answer = asked(client, topic)
-        return zone.acl_nomatch_allow if answer is None else bool(answer)
+        allowed = zone.acl_nomatch_allow if answer is None else answer
+        return ALLOW if allowed else DENY
 
     def explain(self, client: Client, access: int, topic: str, zone: Zone) -> tuple[bool, str]:
         """What the chain says, asked anew, and who of it says so; may switch greenlets if a handler blocks."""
@@ -50,7 +58,12 @@ class Access:
             return True, f"enable_acl is off in zone {zone.name}"
         if client.is_super:
             return True, "super user"
-        answer = self._broker.hooks.fold("client.check_acl", client, access, topic)
+        try:
+            answer = self._broker.hooks.fold("client.check_acl", client, access, topic)
+        except HandlerFailed as failed:
+            return False, str(failed)
+        if isinstance(answer, Unavailable):
+            return False, f"a plugin or module cannot decide: {answer.why}"
         if answer is not None:
             return bool(answer), "a plugin or module"
         rules = self._rules
@@ -65,25 +78,27 @@ class Access:
         """A verdict the cache did not have. PENDING: the channel is held until the chain has answered."""
         client, zone, name = channel.context, channel.zone, topic.decode()
         if not self._broker.hooks.may_block("client.check_acl"):
-            return ALLOW if self._broker.guard(lambda: self.decide(client, access, name, zone), False) else DENY
+            return self._broker.guard(lambda: self.decide(client, access, name, zone), UNAVAILABLE)
 
-        def answered(allowed: bool) -> None:
-            channel.resume(allowed, access, topic)
+        def answered(verdict: int) -> None:
+            channel.resume(verdict, access, topic)
 
-        self._broker.verdicts.ask(lambda: self.decide(client, access, name, zone), False, answered)
+        self._broker.verdicts.ask(lambda: self.decide(client, access, name, zone), UNAVAILABLE, answered)
         return PENDING
 
     def subscribe_rules(self, channel: Channel) -> list[Row]:
         """What the routing core decides by where no handler takes part."""
         return [] if self._rules is None else self._rules.subscribe_rows(channel.context)
 
-    def may_subscribe(self, channel: Channel, topic_filter: str) -> bool:
-        """For a SUBSCRIBE, whose decision runs where the chain may block."""
+    def check_subscribe(self, channel: Channel, topic_filter: str) -> int:
+        """The verdict for a SUBSCRIBE, whose decision runs where the chain may block."""
         if not channel.zone.enable_acl or channel.is_super:
-            return True
+            return ALLOW
         key = topic_filter.encode()
         cached = channel.cached_verdict(SUBSCRIBE, key)
-        if cached is None:
-            cached = self.decide(channel.context, SUBSCRIBE, topic_filter, channel.zone)
-            channel.cache_verdict(SUBSCRIBE, key, cached)
-        return bool(cached)
+        if cached is not None:
+            return ALLOW if cached else DENY
+        verdict = self.decide(channel.context, SUBSCRIBE, topic_filter, channel.zone)
+        if verdict != UNAVAILABLE:
+            channel.cache_verdict(SUBSCRIBE, key, verdict == ALLOW)
+        return verdict

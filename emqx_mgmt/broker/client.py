@@ -32,3 +32,11 @@ class Grant:
     """An authentication handler's yes with a super-user flag; plain True grants without it."""
 
     is_super: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class Unavailable:
+    """A handler's answer when it cannot decide at present, its database being unreachable, say: it ends the chain, and
+    the client is refused as long as that lasts. `why` is for the log."""
+
+    why: str

@@ -7,10 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.broker import reasons
+from emqx_mgmt.broker.access import ALLOW, UNAVAILABLE
 from emqx_mgmt.broker.access import PUBLISH as ACCESS_PUBLISH
-from emqx_mgmt.broker.client import Client, Grant
+from emqx_mgmt.broker.client import Client, Grant, Unavailable
 from emqx_mgmt.broker.enhanced import Proven
-from emqx_mgmt.broker.refused import Refused
+from emqx_mgmt.broker.refused import UNDECIDED, Refused
 from emqx_mgmt.broker.sessions import NEVER
 from router_ext.codec import encode_connack
 from router_ext.packets import Will
@@ -77,13 +78,14 @@ class Connecting:
 
     def _decide(self, channel: Channel, packet: Connect, client: Client, proven: Proven | None) -> None:
         hooks = self._broker.hooks
+        otherwise: Grant | Refused = UNDECIDED
         if hooks.may_block("client.authenticate") or (packet.will and hooks.may_block("client.check_acl")):
             self._broker.verdicts.ask(
-                lambda: self._authorise(channel, packet, client, proven), UNDECIDED,
+                lambda: self._authorise(channel, packet, client, proven), otherwise,
                 lambda answer: self._finish(channel, packet, client, answer, proven))
             return
         self._finish(channel, packet, client, self._broker.guard(
-            lambda: self._authorise(channel, packet, client, proven), UNDECIDED), proven)
+            lambda: self._authorise(channel, packet, client, proven), otherwise), proven)
 
     # -- checks -------------------------------------------------------------------------------------
 
@@ -136,12 +138,17 @@ class Connecting:
             answer = GRANTED
         if isinstance(answer, Refused):
             return answer
+        if isinstance(answer, Unavailable):
+            return Refused(reasons.SERVER_UNAVAILABLE, f"authentication cannot decide: {answer.why}")
         if not isinstance(answer, Grant):
             return Refused(reasons.NOT_AUTHORIZED, "authentication says no")
         client.is_super = answer.is_super
-        if packet.will and channel.zone.enable_acl and not client.is_super and not self._broker.access.decide(
-                client, ACCESS_PUBLISH, packet.will.topic, channel.zone):
-            return Refused(reasons.NOT_AUTHORIZED, "it may not publish to its will's topic")
+        if packet.will and channel.zone.enable_acl and not client.is_super:
+            verdict = self._broker.access.decide(client, ACCESS_PUBLISH, packet.will.topic, channel.zone)
+            if verdict == UNAVAILABLE:
+                return Refused(reasons.SERVER_UNAVAILABLE, "nobody can decide about its will's topic")
+            if verdict != ALLOW:
+                return Refused(reasons.NOT_AUTHORIZED, "it may not publish to its will's topic")
         return answer
 
     def _anonymous(self, zone: Zone) -> Grant | Refused:
@@ -244,7 +251,6 @@ class Connecting:
 
 GRANTED = Grant()
 NOBODY_DECIDES = Refused(reasons.NOT_AUTHORIZED, "nothing decides about it, and allow_anonymous is off")
-UNDECIDED: Grant | Refused = Refused(reasons.NOT_AUTHORIZED, "the decision failed or took too long")
 # What a CONNACK says when it says nothing (section 3.2.2.3).
 IMPLIED = {
     "topic_alias_maximum": 0, "retain_available": 1, "wildcard_subscription_available": 1,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from emqx_mgmt.broker import reasons
-from emqx_mgmt.broker.refused import Refused
+from emqx_mgmt.broker.refused import UNDECIDED, Refused
 from router_ext.codec import encode
 from router_ext.packets import Auth
 
@@ -98,7 +98,7 @@ class Enhanced:
                 self.forget(channel)
                 dialogue.then(answer)
 
-        otherwise: Challenge | Proven | Refused = Refused(reasons.NOT_AUTHORIZED)
+        otherwise: Challenge | Proven | Refused = UNDECIDED
         if self._broker.hooks.may_block(HOOK):
             channel.hold()
             self._broker.verdicts.ask(question, otherwise, answered)
@@ -125,6 +125,8 @@ class Enhanced:
             channel.resume()
         else:
             code = outcome.code if isinstance(outcome, Refused) else reasons.NOT_AUTHORIZED
+            if code == reasons.SERVER_UNAVAILABLE:
+                code = reasons.UNSPECIFIED_ERROR  # DISCONNECT has no such code (table 2.6)
             channel.close("reauthentication_failed", code)  # [MQTT-4.12.1-2]
 
     def _send(self, channel: Channel, code: int, method: str, data: bytes | None) -> None:

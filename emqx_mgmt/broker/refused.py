@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from emqx_mgmt.broker import reasons
+
 
 @dataclass(slots=True)
 class Refused(Exception):
@@ -11,3 +13,6 @@ class Refused(Exception):
 
     code: int
     why: str = ""
+
+
+UNDECIDED = Refused(reasons.SERVER_UNAVAILABLE, "the decision failed or took too long")

@@ -10,6 +10,7 @@ import gevent
 
 import router_ext.retaining as retaining
 from emqx_mgmt.broker import reasons
+from emqx_mgmt.broker.access import ALLOW, UNAVAILABLE
 from emqx_mgmt.broker.rounds import next_round
 from router_ext.codec import encode_suback, encode_unsuback
 from router_ext.topic import levels, split_share, valid_filter
@@ -43,7 +44,7 @@ class Subscribing:
         hooks = self._broker.hooks
         if not hooks.may_block("client.check_acl") and not hooks.may_block("client.subscribe"):
             self._see_to(channel, packet, lambda: self._subscribe(
-                channel, packet, self._broker.guard(lambda: self._decide(channel, packet), refused(packet))))
+                channel, packet, self._broker.guard(lambda: self._decide(channel, packet), undecided(packet))))
             return
 
         def decided(codes: list[int]) -> None:
@@ -51,7 +52,7 @@ class Subscribing:
             channel.resume()
 
         channel.hold()
-        self._broker.verdicts.ask(lambda: self._decide(channel, packet), refused(packet), decided)
+        self._broker.verdicts.ask(lambda: self._decide(channel, packet), undecided(packet), decided)
 
     def on_unsubscribe(self, channel: Channel, packet: Unsubscribe) -> None:
         self._see_to(channel, packet, lambda: self._unsubscribe(channel, packet))
@@ -90,8 +91,9 @@ class Subscribing:
             return reasons.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
         if not zone.wildcard_subscription and ("+" in topic_filter or "#" in topic_filter):
             return reasons.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED
-        if not self._broker.access.may_subscribe(channel, topic_filter):
-            return reasons.NOT_AUTHORIZED
+        verdict = self._broker.access.check_subscribe(channel, topic_filter)
+        if verdict != ALLOW:
+            return reasons.UNSPECIFIED_ERROR if verdict == UNAVAILABLE else reasons.NOT_AUTHORIZED
         return min(qos, zone.max_qos_allowed)
 
     def _subscribe(self, channel: Channel, packet: Subscribe, codes: list[int]) -> None:
@@ -126,9 +128,11 @@ class Subscribing:
 
     def _count_refused(self, codes: list[int]) -> None:
         """A SUBSCRIBE of which not everything was granted."""
-        self._broker.engine.metrics.count("packets/subscribe/error")
+        metrics = self._broker.engine.metrics
+        metrics.count("packets/subscribe/error")
+        metrics.count("acl/unavailable", codes.count(reasons.UNSPECIFIED_ERROR))
         if reasons.NOT_AUTHORIZED in codes:
-            self._broker.engine.metrics.count("packets/subscribe/auth_error")
+            metrics.count("packets/subscribe/auth_error")
 
     def _unsubscribe(self, channel: Channel, packet: Unsubscribe) -> None:
         """[MQTT-3.10.4-5] Always answered, also when nothing was subscribed."""
@@ -215,6 +219,10 @@ def paced(rows: Sequence[T]) -> Iterator[T]:
 
 def refused(packet: Subscribe) -> list[int]:
     return [reasons.NOT_AUTHORIZED] * len(packet.filters)
+
+
+def undecided(packet: Subscribe) -> list[int]:
+    return [reasons.UNSPECIFIED_ERROR] * len(packet.filters)
 
 
 def explained(channel: Channel, codes: list[int]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from emqx_mgmt.broker.client import Grant
+from emqx_mgmt.broker.client import Grant, Unavailable
 from router_ext.message import Message
 
 Answers = Callable[[Any, Sequence[Any]], bool]
@@ -28,8 +28,8 @@ def _is_code(code: Any) -> bool:
 
 # By the point of the hook; at all others nobody asks.
 ANSWERS: dict[str, Answers] = {
-    "client.authenticate": one_of(bool, Grant),
-    "client.check_acl": one_of(bool),
+    "client.authenticate": one_of(bool, Grant, Unavailable),
+    "client.check_acl": one_of(bool, Unavailable),
     "client.subscribe": codes,
     "message.publish": one_of(Message),
 }

@@ -109,7 +109,8 @@ GLOBAL = [
     Key("plugins.loaded", WORDS, "emqx_delayed_publish,emqx_management,emqx_recon,emqx_retainer",
         "The plugins to load at the start, but for those loaded or unloaded over REST since."),
     Key("plugins.etc_dir", STRING, "etc/plugins", "Where the plugins' own files are, each <plugin>.conf."),
-    Key("plugins.hook_deadline", DURATION_KIND, "5s", "How long a plugin may take to decide; then it is a no."),
+    Key("plugins.hook_deadline", DURATION_KIND, "5s",
+        "How long a plugin may take to decide; then the client is refused as if the server were unavailable."),
     Key("plugins.processor_limit", DURATION_KIND, "1s",
         "How long a plugin may hold the processor without a pause; then it is interrupted."),
 ]

@@ -14,7 +14,7 @@ CONNECTION = {
 SESSION = {"mqueue_bytes", "publishers_waiting", "send_pend", "is_slow"}
 METRICS = {
     "dropped/queue_full", "dropped/slow_subscriber", "dropped/too_large", "dropped/qos0_offline", "dropped/expired",
-    "dropped/acl_denied", "publishers/paused",
+    "dropped/acl_denied", "acl/unavailable", "publishers/paused",
 }  # fmt: skip
 STATS = {"connections/blocked/count", "connections/slow/count", "publishers/paused/count", "outboxes/bytes"}
 NODE = "nodes/emqx@127.0.0.1"

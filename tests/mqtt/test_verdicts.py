@@ -7,6 +7,7 @@ from __future__ import annotations
 import gevent
 import pytest
 
+from emqx_mgmt.broker.client import Unavailable
 from tests.mqtt.bench import Bench
 from tests.mqtt.raw import CONNACK, PUBACK, PUBCOMP, PUBREC, SUBACK, Raw
 
@@ -106,22 +107,75 @@ def test_an_acl_check_in_the_middle_of_a_batch(answer: bool):
     assert slow.asked == ["asked"]  # and then it is remembered
 
 
-def test_a_deadline_denies():
+def fails(*_asked: object) -> bool:
+    raise OSError("the database is away")
+
+
+def is_late(*_asked: object) -> bool:
+    gevent.sleep(60)
+    return True
+
+
+def cannot(*_asked: object) -> Unavailable:
+    return Unavailable("the database is away")
+
+
+NO_ANSWERS = [(fails, True), (fails, False), (is_late, True), (cannot, True), (cannot, False)]
+
+
+@pytest.mark.parametrize(("version", "code"), [(3, 3), (4, 3), (5, 0x88)])
+@pytest.mark.parametrize(("handler", "blocking"), NO_ANSWERS)
+def test_an_authentication_without_an_answer_is_server_unavailable(handler, blocking: bool, version: int, code: int):
+    """[MQTT-3.1.4-2], table 3.1 of 3.1.1: the client did nothing wrong and may come again with the same password."""
     bench = Bench()
     bench.broker.verdicts.deadline = 0.05
-    bench.broker.hooks.add("client.authenticate", lambda _client: gevent.sleep(60) or True, blocking=True)
-    bench.open().connect("client", code=0x87).closed()
-    assert bench.broker.verdicts.late == 1
+    bench.broker.hooks.add("client.authenticate", handler, blocking=blocking)
+    bench.open(version).connect("client", code=code).closed()
+    assert bench.broker.verdicts.late == (handler is is_late)
 
 
-def test_a_hook_that_fails_denies():
-    bench = Bench()
+@pytest.mark.parametrize("asked", ["authentication", "ACL"])
+def test_no_answer_ends_the_chain(asked: str):
+    """What the next handler would say does not count: it may be one that knows nobody and lets everybody in."""
+    bench = Bench(enable_acl=True)
+    point = "client.authenticate" if asked == "authentication" else "client.check_acl"
+    bench.broker.hooks.add(point, lambda *_asked: True)
+    bench.broker.hooks.add(point, cannot)  # the latest is asked first
+    if asked == "authentication":
+        bench.open().connect("client", code=0x88).closed()
+    else:
+        assert bench.client("client").publish("t", qos=1) == 0x80
 
-    def fails(_client: object) -> bool:
-        raise OSError("the database is away")
 
-    bench.broker.hooks.add("client.authenticate", fails, blocking=True)
-    bench.open().connect("client", code=0x87).closed()
+@pytest.mark.parametrize(("handler", "blocking"), NO_ANSWERS)
+def test_a_missing_acl_verdict_denies_and_is_not_remembered(handler, blocking: bool):
+    """One failed look-up must not deny for as long as verdicts are cached: the next packet is asked about again."""
+    bench = Bench(enable_acl=True, enable_acl_cache=True, acl_cache_max_size=10, acl_cache_ttl=60_000,
+                  acl_deny_disconnect=True, max_qos_allowed=2)
+    bench.broker.verdicts.deadline = 0.05
+    client, reader = bench.client("client"), bench.client("reader")
+    reader.subscribe("#")
+    bench.broker.hooks.add("client.check_acl", handler, blocking=blocking)
+    assert client.publish("t", b"no", 1) == 0x80
+    client.send(client.publish_packet("t", b"no"))
+    assert client.publish("t", b"no", 2) == 0x80
+    assert client.subscribe("t") == [0x80]
+    assert bench.engine.metrics.extended()["acl/unavailable"] == 4
+    assert bench.engine.metrics.extended()["dropped/acl_denied"] == 0
+    bench.broker.hooks.remove("client.check_acl", handler)
+    bench.broker.hooks.add("client.check_acl", lambda *_asked: True, blocking=blocking)
+    assert client.publish("t", b"yes", 1) == 0
+    assert client.subscribe("t") == [0]
+    assert reader.message().payload == b"yes"
+
+
+@pytest.mark.parametrize(("version", "code"), [(4, 3), (5, 0x88)])
+@pytest.mark.parametrize(("handler", "blocking"), NO_ANSWERS)
+def test_a_will_that_nobody_can_decide_about_is_server_unavailable(handler, blocking: bool, version: int, code: int):
+    bench = Bench(enable_acl=True)
+    bench.broker.verdicts.deadline = 0.05
+    bench.broker.hooks.add("client.check_acl", handler, blocking=blocking)
+    bench.open(version).connect("client", will=("t", b"", 0, False), code=code).closed()
 
 
 def test_a_client_that_leaves_while_it_is_decided():
