@@ -17,6 +17,7 @@ from flask import request
 from msgspec import Struct
 
 from emqx_mgmt.api.errors import BadParameter
+from emqx_mgmt.broker.about import moment_text
 from emqx_mgmt.manage.listing import Test
 from router_ext.topic import topic_matches, valid_filter
 
@@ -25,6 +26,8 @@ ALIASES = {"clientid": "client_id", "ip_address": "ipaddress"}
 # Fields that show a date as text; a bound may also be unix seconds.
 DATES = ("at", "connected_at", "created_at", "published_at")
 DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
+LAST_YEAR = 9999
+DATES_ONLY = f"must be unix seconds or YYYY-MM-DD HH:MM:SS, up to the year {LAST_YEAR}"
 MATCH = "_match_topic"
 
 
@@ -88,10 +91,14 @@ def _date(name: str, value: str) -> str:
     """The text as rows have it: texts of dates are ordered as the dates are."""
     try:
         if value.isascii() and value.isdecimal():
-            return time.strftime(DATE_FORMAT, time.localtime(int(value)))
-        return time.strftime(DATE_FORMAT, time.strptime(value.replace("T", " "), DATE_FORMAT))
+            moment = time.localtime(int(value))
+        else:
+            moment = time.strptime(value.replace("T", " "), DATE_FORMAT)
     except (ValueError, OverflowError, OSError):
-        raise BadParameter(name, "must be unix seconds or YYYY-MM-DD HH:MM:SS") from None
+        raise BadParameter(name, DATES_ONLY) from None
+    if moment.tm_year > LAST_YEAR:
+        raise BadParameter(name, DATES_ONLY)
+    return moment_text(moment)
 
 
 def _match(value: Any) -> Test:

@@ -141,9 +141,10 @@ def _check_text(name: str, text: str) -> None:
 
 
 def _from_base64(payload: Any) -> bytes:
+    """Encoders break lines: `base64` at 76 characters, MIME (RFC 2045 section 6.8) and PEM likewise."""
     try:
-        return base64.b64decode(payload, validate=True)
-    except (TypeError, ValueError):
+        return base64.b64decode("".join(payload.split()), validate=True)
+    except (AttributeError, ValueError):
         raise BadParameter("payload", "must be base64") from None
 
 

@@ -15,7 +15,8 @@ from emqx_mgmt.api.filters import conditions
 from emqx_mgmt.manage.listing import Paging
 
 # Longer numbers mean nothing here and cost to read.
-_INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
+LONGEST = 15
+_INTEGER = re.compile(rf"-?[0-9]{{1,{LONGEST}}}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,5 +40,5 @@ def paging(given: dict[str, Any]) -> Paging:
 def _integer(given: dict[str, Any], name: str, default: int) -> int:
     value = given.get(name, default)
     if isinstance(value, bool) or not _INTEGER.fullmatch(str(value)):
-        raise BadParameter(name, "must be an integer")
+        raise BadParameter(name, f"must be an integer of at most {LONGEST} digits")
     return int(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import typing
 from collections.abc import Callable
@@ -23,6 +24,8 @@ MAX_DEPTH = 64
 
 _MISSING = re.compile(r"missing required field `([^`]*)`")
 _UNKNOWN = re.compile(r"unknown field|invalid enum value", re.IGNORECASE)
+_FORM = re.compile(rb"[\w.~+%*\[\]-]+=")
+_MULTIPART = re.compile(rb"--[^\r\n]+\r?\nContent-Disposition:", re.IGNORECASE)
 _PATH = re.compile(r" - at `\$\.?([^`]*)`")
 
 
@@ -83,17 +86,35 @@ def _json() -> Any:
         raise RequestEntityTooLarge
     if len(raw) < (request.content_length or 0):
         raise MalformedBody("the body is shorter than its Content-Length")
+    raw = raw.removeprefix(codecs.BOM_UTF8)  # RFC 8259 section 8.1
     if not raw.strip():
         return {}
     try:
         body = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise MalformedBody("the body is not valid JSON") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedBody(_instead_of_json(raw, str(error))) from None
     except RecursionError:
         raise MalformedBody("the body is nested too deeply") from None
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
         raise MalformedBody("the body is nested too deeply")
     return body
+
+
+def _instead_of_json(raw: bytes, reason: str) -> str:
+    """What a body is that is no JSON, by its bytes: its Content-Type says little, `curl -d` gives that of a form to
+    whatever it sends."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "the body is UTF-16: send JSON as UTF-8"
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        return f"the body is not UTF-8, at byte {error.start} (it may be Latin-1): send JSON as UTF-8"
+    if _FORM.match(raw):
+        return "the body is a form (name=value): send a JSON object"
+    if _MULTIPART.match(raw):
+        return "the body is a form of several parts (multipart/form-data): send a JSON object"
+    reason = reason.removeprefix("JSON is malformed: ")
+    return f"the body is not valid JSON: {reason[0].lower()}{reason[1:]}"
 
 
 def _depth(value: Any) -> int:
@@ -118,8 +139,7 @@ def _refusal(text: str, to: type[Struct]) -> BadParameter | MissingParameter:
     at = _PATH.search(text)
     reason = _PATH.sub("", text)
     if _UNKNOWN.search(reason):
-        words = _words(_type_at(to, at[1] if at else ""))
-        reason += f": must be one of {', '.join(words)}" if words else ""
+        reason = reason.replace("enum value", "value") + _allowed(_type_at(to, at[1] if at else ""))
     return BadParameter(at[1] if at else "body", reason[0].lower() + reason[1:])
 
 
@@ -130,6 +150,14 @@ def _type_at(kind: Any, path: str) -> Any:
         kind = next((field.type for field in members if field.encode_name == name), None)
         kind = next(filter(_is_struct, (kind, *typing.get_args(kind))), kind)
     return kind
+
+
+def _allowed(kind: Any) -> str:
+    """What a value of this type may be, where that can be listed."""
+    words = _words(kind)
+    if any(int in (part, getattr(part, "__origin__", None)) for part in typing.get_args(kind)):  # of Annotated[int, …]
+        return f": must be {' or '.join(['an integer', *words])}"
+    return f": must be one of {', '.join(words)}" if words else ""
 
 
 def _words(kind: Any) -> list[str]:

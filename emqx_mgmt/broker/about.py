@@ -16,7 +16,12 @@ def datetime_text(unix: float) -> str:
 
 @lru_cache(maxsize=65536)
 def _second_text(unix: int) -> str:
-    year, month, day, hour, minute, second = time.localtime(unix)[:6]
+    return moment_text(time.localtime(unix))
+
+
+def moment_text(moment: time.struct_time) -> str:
+    """Four digits for the year, whatever it is: these texts are ordered as the moments are up to the year 9999."""
+    year, month, day, hour, minute, second = moment[:6]
     return f"{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
 
 

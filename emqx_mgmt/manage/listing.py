@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
@@ -31,7 +32,9 @@ class Paging(Struct, frozen=True):
 
     @property
     def first(self) -> int:
-        return (max(self.page, 1) - 1) * self.limit
+        """How many rows come before the page. A page beyond every table stays countable: islice, SQLite and C take no
+        more than 63 bits, of the sum with `limit` too."""
+        return min((max(self.page, 1) - 1) * self.limit, sys.maxsize - self.limit)
 
 
 class Page(Struct):

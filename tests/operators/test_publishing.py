@@ -88,6 +88,8 @@ def test_a_batch_is_an_array(broker: BrokerProcess, body: str) -> None:
         ({"payload": "5", "payload_encoding": "json"}, b'"5"'),
         ({"payload": base64.b64encode(bytes(range(256))).decode(), "payload_encoding": "base64"}, bytes(range(256))),
         ({"payload": "", "payload_encoding": "base64"}, b""),
+        ({"payload": base64.encodebytes(bytes(range(256))).decode(), "payload_encoding": "base64"}, bytes(range(256))),
+        ({"payload": " aGk\r\n=\n", "payload_encoding": "base64"}, b"hi"),
     ],
 )
 def test_payloads(broker: BrokerProcess, listener: Listener5, members: dict[str, Any], payload: bytes) -> None:
