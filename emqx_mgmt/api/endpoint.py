@@ -9,7 +9,6 @@ from typing import Any
 
 import flask
 from msgspec import Struct
-from werkzeug.exceptions import NotFound
 
 from emqx_mgmt.api import access, parameters
 from emqx_mgmt.api.render import respond
@@ -100,8 +99,6 @@ def view_of(endpoint: Endpoint) -> Callable[..., flask.Response]:
     assert handler is not None
 
     def view(**path: str) -> flask.Response:
-        if flask.request.method != endpoint.method:
-            raise NotFound  # Werkzeug routes HEAD as GET; the v3 API has no HEAD.
         cluster: Cluster = flask.current_app.extensions["cluster"]
         flask.g.endpoint = endpoint
         access.demand(endpoint)

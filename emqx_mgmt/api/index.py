@@ -17,7 +17,7 @@ def blueprint(endpoints: Callable[[], Iterable[Endpoint]]) -> flask.Blueprint:
 
     @index.route(PREFIX, methods=["GET", "POST", "PUT", "DELETE"], provide_automatic_options=False)
     def list_endpoints() -> flask.Response:
-        if flask.request.method != "GET":
+        if flask.request.method not in ("GET", "HEAD"):
             return errors.text(400, "Bad Request")
         listed = sorted((endpoint for endpoint in endpoints() if endpoint.listed), key=lambda one: one.descr)
         return respond([

@@ -11,7 +11,7 @@ blueprint = flask.Blueprint("status", __name__)
 
 @blueprint.route("/status", methods=["GET", "POST", "PUT", "DELETE"], provide_automatic_options=False)
 def show() -> flask.Response:
-    if flask.request.method != "GET":
+    if flask.request.method not in ("GET", "HEAD"):
         return errors.text(400, "Not found.")
     here = flask.current_app.extensions["cluster"].here
     state = "running" if here.is_running else "not_running"

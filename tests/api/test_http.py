@@ -61,8 +61,22 @@ def test_unknown_paths_and_methods_look_alike(broker: BrokerProcess, method: str
     assert answer.headers["Content-Type"] == "text/plain"
 
 
-def test_head_is_not_served(broker: BrokerProcess) -> None:
-    assert raw(broker, "HEAD", "/api/v3/brokers").status_code == 404
+@pytest.mark.parametrize("path", ["/api/v3/", "/api/v3/apps", "/api/v3/routes?_limit=1", "/api/v3/apps?_style=xml",
+                                  "/api/v3/nothing", "/api/v3/recon/memory", "/status", "/api-spec.json"])
+def test_head_is_get_without_a_body(broker: BrokerProcess, path: str) -> None:
+    """RFC 9110, section 9.3.2."""
+    head, get = raw(broker, "HEAD", path), raw(broker, "GET", path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    for name in ("Content-Type", "Content-Length", "Content-Encoding"):
+        assert head.headers.get(name) == get.headers.get(name), name
+
+
+def test_head_needs_credentials_and_leaves_no_stream_open(broker: BrokerProcess) -> None:
+    assert requests.head(f"{broker.base_url}/api/v3/brokers", timeout=5).status_code == 401
+    for _ in range(20):  # more than one application may have at a time
+        answer = raw(broker, "HEAD", "/api/v3/events")
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/event-stream")
+    assert raw(broker, "HEAD", "/api/v3/mqtt/publish").status_code == 404
 
 
 def basic(text: str) -> str:
