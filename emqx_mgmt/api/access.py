@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import flask
@@ -23,15 +24,32 @@ GUARDED = frozenset({"audit"})
 
 
 def demand(endpoint: Endpoint) -> None:
-    """Raises Forbidden for an application that may not use the endpoint. Users of the dashboard may use all."""
-    caller = flask.g.get("caller")
+    """Raises Forbidden for a caller that may not use the endpoint."""
+    reason = refusal(flask.g.get("caller"), endpoint)
+    if reason is not None:
+        raise Forbidden(reason)
+
+
+def lasting() -> Callable[[], bool]:
+    """Whether the caller of this request might still make it: for an answer that goes on, while credentials, roles and
+    scopes change."""
+    endpoint, again = flask.g.endpoint, flask.g.again
+
+    def may() -> bool:
+        caller = again()
+        return caller is not None and refusal(caller, endpoint) is None
+
+    return may
+
+
+def refusal(caller: object, endpoint: Endpoint) -> str | None:
+    """Why an application may not use the endpoint; None when it may. Users of the dashboard may use all."""
     if not isinstance(caller, Application) or endpoint.public:
-        return
+        return None
     if caller.scopes is not None and endpoint.scope not in caller.scopes:
-        raise Forbidden(f"the application is not for {endpoint.scope}")
+        return f"the application is not for {endpoint.scope}"
     needed = role_for(endpoint)
-    if RANK[caller.role] < RANK[needed]:
-        raise Forbidden(f"needs the role {needed}")
+    return None if RANK[caller.role] >= RANK[needed] else f"needs the role {needed}"
 
 
 def role_for(endpoint: Endpoint) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import ipaddress
 import pwd
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import flask
 from flask_httpauth import HTTPBasicAuth
 
+from emqx_mgmt.api.credentials import credentials_of
 from emqx_mgmt.api.endpoint import PREFIX
 from emqx_mgmt.api.throttle import Throttle
 from emqx_mgmt.listeners.control import user_of
@@ -40,6 +42,17 @@ class Local:
     username: str
 
 
+Caller = Application | User
+
+
+def whose() -> tuple[str, str]:
+    """Who makes the request: what the name is of (`application`, `user` or `local`), and the name."""
+    caller = flask.g.get("caller")
+    if isinstance(caller, Application):
+        return "application", caller.app_id
+    return "local" if isinstance(caller, Local) else "user", caller.username if caller is not None else ""
+
+
 def install(app: flask.Flask, node: Node) -> None:
     logins = Logins(node)
     app.extensions["logins"] = logins
@@ -47,17 +60,19 @@ def install(app: flask.Flask, node: Node) -> None:
     basic.verify_password(logins.caller)
 
     def ask() -> flask.Response | None:
-        flask.g.caller = _local()
-        if flask.g.caller is not None:
+        local = flask.g.caller = _local()
+        if local is not None:
+            flask.g.again = lambda: local
             return None
-        given = flask.request.authorization
+        given = credentials_of(flask.request.headers.get("Authorization", ""))
         # Flask-HTTPAuth's own reading of the header takes any scheme for Basic.
-        caller = basic.authenticate(given, None) if given is not None and given.type == "basic" else None
-        if not caller:
+        caller = basic.authenticate(given, None) if given is not None else None
+        if given is None or not caller:
             return refusal()
-        if isinstance(caller, User) and given is not None and is_public_abroad(given.password or ""):
+        if isinstance(caller, User) and is_public_abroad(given.password or ""):
             return refusal(f"{UNAUTHORIZED}: {STILL_PUBLIC}")
         flask.g.caller = caller
+        flask.g.again = logins.renewal(caller, given.password or "")
         return None
 
     app.extensions["ask_credentials"] = ask
@@ -102,6 +117,13 @@ class Logins:
         else:
             self._throttle.succeeded(_peer())
         return user
+
+    def renewal(self, caller: Caller, password: str) -> Callable[[], Caller | None]:
+        """Says again and again who the caller of a request is now: None once the credentials no longer count."""
+        if isinstance(caller, Application):
+            return lambda: self._store.applications.verify(caller.app_id, password)
+        users, before = self._store.users, self._store.users.version(caller.username)
+        return lambda: users.get(caller.username) if users.version(caller.username) == before else None
 
 
 def origin() -> str:

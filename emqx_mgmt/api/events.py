@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from emqx_mgmt.api import access
+from emqx_mgmt.api.auth import whose
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import BadParameter
 from emqx_mgmt.api.render import EventStream
@@ -23,9 +25,9 @@ def listen(cluster: Cluster, params: Wanted) -> EventStream:
     if not kinds <= set(KINDS):
         raise BadParameter("types", f"must be some of {', '.join(KINDS)}")
     try:
-        return EventStream(cluster.here.listen(kinds))
-    except TooMany:
-        raise Refused("too_many_listeners") from None
+        return EventStream(cluster.here.listen(kinds, whose()), access.lasting())
+    except TooMany as error:
+        raise Refused(str(error)) from None
 
 
 ENDPOINTS = (

@@ -8,6 +8,7 @@ has them, with dots. `style.py` chooses.
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,13 +20,14 @@ from emqx_mgmt.broker.rounds import next_round
 from emqx_mgmt.manage.listing import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from emqx_mgmt.broker.listening import Listening
 
-# Seconds without an event after which a comment is sent.
-HEARTBEAT_S = 10.0
+# How often it is asked whether a stream may go on, and after how many times without an event a comment is sent.
+CHECK_S, HEARTBEAT = 1.0, 10
 COMMENT = b":\n\n"
+TCP_ESTABLISHED = 1  # of the states in <netinet/tcp.h>
 
 # Rows in one piece of a long list: encoding, hashing or sending it takes some tenths of a millisecond.
 PIECE = 500
@@ -47,13 +49,23 @@ class Code:
     code: int = 0
 
 
+def has_hung_up(sock: socket.socket | None) -> bool:
+    """Whether the peer has closed its side of a TCP connection. Writing would show it only at the second attempt, and a
+    stream without events would hold its place until then."""
+    if sock is None or sock.family == socket.AF_UNIX:
+        return False
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != TCP_ESTABLISHED
+
+
 class EventStream:
-    """Server-sent events, for as long as both sides want; the same in both styles.
+    """Server-sent events, for as long as both sides want and the caller may have them; the same in both styles.
 
     An iterator of pieces for WSGI: its `close` does its work also when nothing was taken, as a generator's does not."""
 
-    def __init__(self, listening: Listening) -> None:
+    def __init__(self, listening: Listening, may_go_on: Callable[[], bool]) -> None:
         self._listening = listening
+        self._may_go_on = may_go_on
+        self._socket = flask.request.environ.get("gunicorn.socket")
         self._begun = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -64,10 +76,13 @@ class EventStream:
         if not self._begun:
             self._begun = True
             return COMMENT
-        news = self._listening.take(HEARTBEAT_S)
-        if news is None:
-            raise StopIteration
-        return news or COMMENT
+        for _ in range(HEARTBEAT):
+            news = self._listening.take(CHECK_S)
+            if news is None or not self._may_go_on() or has_hung_up(self._socket):
+                raise StopIteration
+            if news:
+                return news
+        return COMMENT
 
     def close(self) -> None:
         self._listening.end()

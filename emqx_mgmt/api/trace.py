@@ -6,6 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from emqx_mgmt.api import access
+from emqx_mgmt.api.auth import whose
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import BadParameter
 from emqx_mgmt.api.render import EventStream
@@ -30,9 +32,11 @@ def trace(cluster: Cluster, params: Wanted) -> EventStream:
     if params.topic is not None and not valid_filter(params.topic):
         raise BadParameter("topic", "must be a valid topic or topic filter")
     try:
-        return EventStream(cluster.here.trace(params.client_id, params.topic or "", params.seconds, params.max_bytes))
-    except TooMany:
-        raise Refused("too_many_listeners") from None
+        running = cluster.here.trace(
+            params.client_id, params.topic or "", whose(), params.seconds, params.max_bytes)
+        return EventStream(running, access.lasting())
+    except TooMany as error:
+        raise Refused(str(error)) from None
 
 
 ENDPOINTS = (

@@ -6,13 +6,13 @@ While nobody listens no hook is set, and a client that comes costs nothing for t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
-from emqx_mgmt.broker.listening import Listening
+from emqx_mgmt.broker.listening import Listening, Owner
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.alarms import Alarm
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KINDS = ("connected", "refused", "disconnected", "subscribed", "unsubscribed", "denied", "alarm_raised",
          "alarm_cleared", "rates")
-MOST_LISTENERS = 64
+MOST_LISTENERS, MOST_OF_ONE = 64, 16
 
 
 class Connected(Struct):
@@ -99,7 +99,16 @@ def piece_of(kind: str, news: Struct) -> bytes:
 
 
 class TooMany(Exception):
-    """As many listen as may."""
+    """As many listen as may, or as may of one owner. The text is for the caller."""
+
+
+def demand_room(listening: Iterable[Listening], owner: Owner, most: int, most_of_one: int) -> None:
+    """For one more of this owner; one owner never takes all places. Raises TooMany."""
+    owners = [one.owner for one in listening]
+    if len(owners) >= most:
+        raise TooMany("too_many_listeners")
+    if owners.count(owner) >= most_of_one:
+        raise TooMany(f"one application or user may have no more than {most_of_one} of these streams at a time")
 
 
 class Events:
@@ -119,16 +128,15 @@ class Events:
             "session.unsubscribed": self._unsubscribed,
         }
 
-    def listen(self, kinds: frozenset[str]) -> Listening:
+    def listen(self, kinds: frozenset[str], owner: Owner) -> Listening:
         """Raises TooMany."""
-        listening = Listening(self.left)
+        listening = Listening(owner, self.left)
         self.tell_to(listening, lambda kind, _news: kind in kinds)
         return listening
 
     def tell_to(self, listening: Listening, wants: Wants) -> None:
         """Until it calls `left`. Raises TooMany."""
-        if len(self._listeners) >= MOST_LISTENERS:
-            raise TooMany
+        demand_room(self._listeners, listening.owner, MOST_LISTENERS, MOST_OF_ONE)
         if not self._listeners:
             for point, handler in self._points.items():
                 self._hooks.add(point, handler)

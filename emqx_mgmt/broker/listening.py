@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 from gevent.event import Event
 
+# Who listens: what the name is of, and the name.
+Owner = tuple[str, str]
+
 MOST_WAITING = 4096
 MOST_BYTES = 1 << 20
 
@@ -15,7 +18,8 @@ class Listening:
     """`left()` is called once when it is over. One that is told more than it takes is dropped at once, with what waits
     for it: telling never waits for anybody."""
 
-    def __init__(self, left: Callable[[Listening], None]) -> None:
+    def __init__(self, owner: Owner, left: Callable[[Listening], None]) -> None:
+        self.owner = owner
         self._left = left
         self._waiting: deque[bytes] = deque()
         self._bytes = 0

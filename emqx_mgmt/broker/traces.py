@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from emqx_mgmt.broker.events import Events, TooMany, piece_of
-from emqx_mgmt.broker.listening import Listening
+from emqx_mgmt.broker.events import Events, demand_room, piece_of
+from emqx_mgmt.broker.listening import Listening, Owner
 from router_ext.topic import topic_matches
 from router_ext.watch import Watch
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from router_ext.message import Message
     from router_ext.session import Session
 
-MOST_TRACES = 8
+MOST_TRACES, MOST_OF_ONE = 8, 4
 # Events told of messages in a period, of all traces together: a few percent of a core.
 ROOM, PERIOD_S = 100, 0.1
 # What a trace of a client tells besides its messages.
@@ -81,8 +81,10 @@ class Subject(Struct, frozen=True):
 class Trace(Listening):
     """Ends after `most_bytes`, with an event that says so."""
 
-    def __init__(self, subject: Subject, node: str, most_bytes: int, left: Callable[[Listening], None]) -> None:
-        super().__init__(left)
+    def __init__(
+        self, subject: Subject, owner: Owner, node: str, most_bytes: int, left: Callable[[Listening], None]
+    ) -> None:
+        super().__init__(owner, left)
         self.subject = subject
         self.watch = Watch(subject.topic, traced=True) if subject.client_id is None else None
         self._node = node
@@ -108,11 +110,10 @@ class Traces:
         self._skipped = 0
         self._next_room: Timer | None = None
 
-    def start(self, subject: Subject, seconds: int, most_bytes: int) -> Trace:
+    def start(self, subject: Subject, owner: Owner, seconds: int, most_bytes: int) -> Trace:
         """Raises TooMany."""
-        if len(self._running) >= MOST_TRACES:
-            raise TooMany
-        trace = Trace(subject, self._events.node, most_bytes, self._left)
+        demand_room(self._running, owner, MOST_TRACES, MOST_OF_ONE)
+        trace = Trace(subject, owner, self._events.node, most_bytes, self._left)
         self._events.tell_to(trace, subject.concerns)
         if not self._running:
             self._broker.hooks.add("message.traced", self._seen)

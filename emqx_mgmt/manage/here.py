@@ -24,7 +24,7 @@ from emqx_mgmt.storage.rate_history import MINUTE, SECOND
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.alarms import Alarm
-    from emqx_mgmt.broker.listening import Listening
+    from emqx_mgmt.broker.listening import Listening, Owner
     from emqx_mgmt.broker.rates import Sample
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.node import Node
@@ -182,13 +182,13 @@ class ThisNode:
 
     # -- what happens, and what happened ----------------------------------------------------------
 
-    def listen(self, kinds: frozenset[str]) -> Listening:
+    def listen(self, kinds: frozenset[str], owner: Owner) -> Listening:
         """Raises TooMany."""
-        return self._node.events.listen(kinds)
+        return self._node.events.listen(kinds, owner)
 
-    def trace(self, client_id: str | None, topic: str, seconds: int, most_bytes: int) -> Listening:
+    def trace(self, client_id: str | None, topic: str, owner: Owner, seconds: int, most_bytes: int) -> Listening:
         """Of a client, or without one of a topic or topic filter. Raises TooMany."""
-        return self._node.traces.start(Subject(client_id, topic), seconds, most_bytes)
+        return self._node.traces.start(Subject(client_id, topic), owner, seconds, most_bytes)
 
     def rates_by_second(self, first: int, last: int) -> list[Sample]:
         return self._node.store.rate_history.between(SECOND, first, last)

@@ -66,6 +66,10 @@ class Users:
     def get(self, username: str) -> User | None:
         return self._records.get(username)
 
+    def version(self, username: str) -> str | None:
+        """Another one after each change of the password; None for an unknown name."""
+        return self._hashes.get(username)
+
     def remembered(self, username: str, password: str) -> User | None:
         """The user, when these credentials were verified before and nothing changed since. Does not switch."""
         stored = self._logins.get(self._login(username, password))

@@ -115,6 +115,17 @@ def test_scheme_is_case_insensitive(broker: BrokerProcess) -> None:
     assert answer.status_code == 200
 
 
+def test_credentials_that_are_not_ascii(broker: BrokerProcess) -> None:
+    """RFC 7617, section 2: clients encode them as UTF-8 or, as Python's `requests` does, as Latin-1."""
+    broker.api("POST", "users", json={"username": "jörg", "password": "größe"})
+    for encoding in ("utf-8", "latin-1"):
+        given = ("jörg".encode(encoding), "größe".encode(encoding))
+        assert broker.api("GET", "brokers", auth=given, port=broker.dash_port).status_code == 200
+    assert broker.api("GET", "brokers", auth=("jörg", "größe"), port=broker.dash_port).status_code == 200
+    assert broker.api("GET", "brokers", auth=("jörg", "grösse"), port=broker.dash_port).status_code == 401
+    broker.api("DELETE", "users/jörg")
+
+
 def test_application_credentials_do_not_open_the_dashboard(broker: BrokerProcess) -> None:
     assert broker.api("GET", "brokers", port=broker.dash_port).status_code == 401
 

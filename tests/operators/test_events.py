@@ -23,8 +23,9 @@ TOPIC = "long/" + "x" * 4000
 class Listener:
     """`GET /events` over a socket of its own; `next` gives one event."""
 
-    def __init__(self, broker: BrokerProcess, query: str = "") -> None:
-        self.answer = requests.get(f"{broker.base_url}/api/v3/events{query}", auth=APP, stream=True, timeout=30)
+    def __init__(self, broker: BrokerProcess, query: str = "", auth: tuple[str, str] = APP, port: int = 0) -> None:
+        url = f"http://127.0.0.1:{port or broker.api_port}/api/v3/{query or 'events'}"
+        self.answer = requests.get(url, auth=auth, stream=True, timeout=30)
         self.lines = self.answer.iter_lines()
 
     def next(self) -> Event:
@@ -50,7 +51,7 @@ def listening(broker: BrokerProcess, query: str = "") -> Iterator[Listener]:
 
 
 def test_what_clients_do_is_told_in_order(broker: BrokerProcess) -> None:
-    with listening(broker, "?types=connected,disconnected,subscribed,unsubscribed") as listener:
+    with listening(broker, "events?types=connected,disconnected,subscribed,unsubscribed") as listener:
         assert listener.answer.headers["Content-Type"] == "text/event-stream"
         assert listener.answer.headers["Cache-Control"] == "no-store"
         client = Client(broker, "told", username="joe", keepalive=77)
@@ -72,7 +73,7 @@ def test_what_clients_do_is_told_in_order(broker: BrokerProcess) -> None:
 
 
 def test_rates_are_what_was_published(broker: BrokerProcess) -> None:
-    with listening(broker, "?types=rates") as listener:
+    with listening(broker, "events?types=rates") as listener:
         client = Client(broker, "rated")
         try:
             seen: list[dict[str, Any]] = []
@@ -94,14 +95,64 @@ def test_credentials_and_parameters(broker: BrokerProcess, style: str) -> None:
     assert answer.json()["message"].startswith("bad parameter types: must be some of connected, ")
 
 
-def test_one_listener_more_than_may_is_refused_until_one_leaves(broker: BrokerProcess) -> None:
-    listeners = [Listener(broker, "?types=alarm_raised") for _ in range(64)]
+def application(broker: BrokerProcess, app_id: str, **members: Any) -> tuple[str, str]:
+    return app_id, broker.api("POST", "apps", json={"app_id": app_id, "name": app_id, **members}).json()["secret"]
+
+
+def test_listeners_are_few_and_one_caller_cannot_take_all_places(broker: BrokerProcess) -> None:
+    callers = [application(broker, f"viewer{number}", role="viewer") for number in range(4)]
+    listeners: list[Listener] = []
     try:
+        for caller in callers:
+            listeners += [Listener(broker, "events?types=alarm_raised", caller) for _ in range(16)]
+            if len(listeners) == 16:
+                refused = broker.api("GET", "events", auth=caller)
+                assert (refused.status_code, refused.json()) == (500, {
+                    "message": "one application or user may have no more than 16 of these streams at a time"})
         refused = broker.api("GET", "events")
         assert (refused.status_code, refused.json()) == (500, {"message": "too_many_listeners"})
     finally:
         for listener in listeners:
             listener.close()
+    wait_until(lambda: broker.api("HEAD", "events").status_code == 200, 5, "the end of those who hung up")
+
+
+CHANGES: dict[str, tuple[str, str, Any]] = {
+    "deleted": ("DELETE", "apps/{}", None),
+    "disabled": ("PUT", "apps/{}", {"status": False}),
+    "expired": ("PUT", "apps/{}", {"expired": 1}),
+    "another secret": ("POST", "apps/{}/secret", None),
+    "other scopes": ("PUT", "apps/{}", {"scopes": ["mqtt"]}),
+}
+
+
+@pytest.mark.parametrize("stream", ["events", "trace?topic=a"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_stream_ends_with_the_credentials_of_its_caller(broker: BrokerProcess, stream: str, change: str) -> None:
+    """Also one on which nothing happens."""
+    caller = application(broker, "passing")
+    with closing(Listener(broker, stream, caller)) as listener:
+        assert next(listener.lines) == b":"
+        method, path, body = CHANGES[change]
+        assert broker.api("PUT", "apps/passing", json={"name": "renamed"}).status_code == 200  # changes nothing
+        assert broker.api(method, path.format("passing"), json=body).status_code == 200
+        wait_until(lambda: next(listener.lines, None) is None, 20, "the end of the stream")
+    broker.api("DELETE", "apps/passing")
+
+
+@pytest.mark.parametrize(("method", "path", "body"), [
+    ("DELETE", "users/passing", None),
+    ("PUT", "change_pwd/passing", {"old_pwd": "old", "new_pwd": "new"}),
+])
+def test_a_stream_ends_with_the_user(broker: BrokerProcess, method: str, path: str, body: Any) -> None:
+    broker.api("POST", "users", json={"username": "passing", "password": "old"})
+    with closing(Listener(broker, "events?types=connected", ("passing", "old"), broker.dash_port)) as listener:
+        assert next(listener.lines) == b":"
+        assert broker.api(method, path, json=body).status_code == 200
+        client = Client(broker, "unseen")
+        assert [line for line in listener.lines if line] == []
+        client.close()
+    broker.api("DELETE", "users/passing")
 
 
 def test_alarms(start_broker: Callable[..., BrokerProcess]) -> None:
@@ -110,7 +161,7 @@ def test_alarms(start_broker: Callable[..., BrokerProcess]) -> None:
         "EMQX_MONITOR__CHECK_INTERVAL": "100ms", "EMQX_LISTENER__TCP__EXTERNAL__MAX_CONNECTIONS": "2",
         "EMQX_LISTENER__TCP__INTERNAL": "off",
     })
-    with listening(broker, "?types=alarm_raised,alarm_cleared") as listener:
+    with listening(broker, "events?types=alarm_raised,alarm_cleared") as listener:
         clients = [Client(broker, f"full{number}") for number in range(2)]
         while (event := listener.next())[1]["id"] != "too_many_connections":
             pass
@@ -144,7 +195,7 @@ def test_a_listener_that_stops_reading_is_dropped_and_nobody_else_notices(
     stalled.sendall(f"GET /api/v3/events HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {credentials}\r\n\r\n".encode())
     assert stalled.recv(12) == b"HTTP/1.1 200"
     try:
-        with listening(broker, "?types=unsubscribed") as listener:
+        with listening(broker, "events?types=unsubscribed") as listener:
             for round_ in range(8):
                 subscribe_many(broker, 200)
                 told = [listener.next()[1]["topic"] for _ in range(200)]

@@ -20,8 +20,8 @@ from tests.broker_process import APP, BrokerProcess, wait_until
 class Trace:
     """The events of a trace, in order, as (name, data)."""
 
-    def __init__(self, broker: BrokerProcess, **query: Any) -> None:
-        self.answer = requests.get(f"{broker.base_url}/api/v3/trace", params=query, auth=APP, stream=True, timeout=30)
+    def __init__(self, broker: BrokerProcess, auth: tuple[str, str] = APP, **query: Any) -> None:
+        self.answer = requests.get(f"{broker.base_url}/api/v3/trace", params=query, auth=auth, stream=True, timeout=30)
         assert self.answer.status_code == 200
         self.events = self._events()
         self.lines = self.answer.iter_lines(chunk_size=1)
@@ -130,10 +130,20 @@ def test_a_flood_is_skipped_in_part_and_others_do_not_notice(broker: BrokerProce
     bystander.close()
 
 
-def test_traces_are_few(broker: BrokerProcess) -> None:
-    """Those of earlier tests end when the broker next writes to them: after ten seconds, if nothing happens."""
-    traces = [wait_until(lambda: granted(broker), 40, "an earlier trace ending") for _ in range(8)]
+def test_traces_are_few_and_one_caller_cannot_take_all(broker: BrokerProcess) -> None:
+    """Those of earlier tests end within a second or two of their clients."""
+    members = {"name": "viewer", "role": "viewer"}
+    callers = [(app_id, broker.api("POST", "apps", json={"app_id": app_id, **members}).json()["secret"])
+               for app_id in ("first", "second")]
+    traces: list[Trace] = []
     try:
+        for caller in callers:
+            for _ in range(4):
+                traces.append(wait_until(lambda who=caller: granted(broker, who), 10, "an earlier trace ending"))
+            if len(traces) == 4:
+                refused = broker.api("GET", "trace?topic=few", auth=caller)
+                assert (refused.status_code, refused.json()) == (500, {
+                    "message": "one application or user may have no more than 4 of these streams at a time"})
         refused = broker.api("GET", "trace?topic=few")
         assert (refused.status_code, refused.json()) == (500, {"message": "too_many_listeners"})
     finally:
@@ -141,9 +151,9 @@ def test_traces_are_few(broker: BrokerProcess) -> None:
             trace.close()
 
 
-def granted(broker: BrokerProcess) -> Trace | None:
+def granted(broker: BrokerProcess, auth: tuple[str, str]) -> Trace | None:
     try:
-        return Trace(broker, topic="few")
+        return Trace(broker, auth, topic="few")
     except AssertionError:
         return None
 
