@@ -11,14 +11,14 @@ import flask
 import msgspec
 from msgspec import Struct
 
-from emqx_mgmt.api.auth import Local, origin
+from emqx_mgmt.api.auth import origin, whose
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.broker.about import datetime_text
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.listing import Page, Paging, page_of
 from emqx_mgmt.plugins.config import MASK
-from emqx_mgmt.storage import Application, StoreUnusable
+from emqx_mgmt.storage import StoreUnusable
 from emqx_mgmt.storage.audit import Change
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ def install(app: flask.Flask, node: Node) -> None:
 
 
 def change_of(endpoint: Endpoint, response: flask.Response) -> Change:
-    caller = flask.g.get("caller")
-    kind = "application" if isinstance(caller, Application) else "local" if isinstance(caller, Local) else "user"
-    who = caller.app_id if isinstance(caller, Application) else caller.username if caller is not None else ""
+    kind, who = whose()
     params = msgspec.json.encode(shown(endpoint, flask.g.get("params", {}))).decode()
     return Change(
         int(time.time()),
@@ -99,14 +97,18 @@ def result_of(endpoint: Endpoint, response: flask.Response) -> str:
 
 
 def shown(endpoint: Endpoint, given: Any) -> Any:
-    """What was given, but for secrets: masked by the endpoint, which knows its own, and by their names."""
-    if endpoint.conceals is not None and isinstance(given, dict):
+    """What was given, but for secrets: masked by the endpoint, which knows its own, and by their names. What the
+    endpoint does not take is not shown: nobody knows what it is, a payload for one."""
+    if isinstance(given, list):
+        return [shown(endpoint, row) for row in given]
+    if not isinstance(given, dict):
+        return None
+    if endpoint.conceals is not None:
         cluster: Cluster = flask.current_app.extensions["cluster"]
-        given = endpoint.conceals(cluster, given, **(flask.request.view_args or {}))
-    elif isinstance(endpoint.takes, type) and issubclass(endpoint.takes, Struct) and isinstance(given, dict):
-        declared = {field.encode_name for field in msgspec.structs.fields(endpoint.takes)}
-        given = {name: value for name, value in given.items() if name in declared}
-    return masked(given)
+        return masked(endpoint.conceals(cluster, given, **(flask.request.view_args or {})))
+    taken = endpoint.shape
+    declared = {field.encode_name for field in msgspec.structs.fields(taken)} if taken is not None else set()
+    return masked({name: value for name, value in given.items() if name in declared})
 
 
 def masked(value: Any) -> Any:

@@ -176,6 +176,7 @@ ENDPOINTS = (
         takes=Publish,
         batch=True,
         listed=False,
+        audited=False,
     ),
     Endpoint(
         "mqtt_subscribe_batch",
