@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import flask
 
+from emqx_mgmt.api.style import HEADER as STYLE_HEADER
+
 if TYPE_CHECKING:
     from emqx_mgmt.node import Node
 
@@ -17,8 +19,11 @@ SECURITY = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-METHODS = "GET, POST, PUT, DELETE"
-HEADERS = "Authorization, Content-Type"
+METHODS = "GET, HEAD, POST, PUT, DELETE"
+# All that this API reads of a request and that a browser sends only where it is allowed; and what a page may read of an
+# answer beyond what every page may.
+HEADERS = f"Authorization, Content-Type, If-None-Match, {STYLE_HEADER}"
+EXPOSED = "ETag"
 ANY = "*"
 
 
@@ -53,3 +58,4 @@ def allow(response: flask.Response, given: str | None) -> None:
         response.headers["Access-Control-Allow-Origin"] = given
         response.headers["Access-Control-Allow-Methods"] = METHODS
         response.headers["Access-Control-Allow-Headers"] = HEADERS
+        response.headers["Access-Control-Expose-Headers"] = EXPOSED

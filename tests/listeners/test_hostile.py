@@ -353,6 +353,11 @@ def test_browsers_are_told(secured):
     assert answer.headers["Access-Control-Allow-Origin"] == "https://console.example.org"
     stranger = requests.get(url, headers={"Origin": "https://evil.example.org"}, timeout=10)
     assert "Access-Control-Allow-Origin" not in stranger.headers
+    asked = {"Origin": "https://console.example.org", "Access-Control-Request-Method": "PUT"}
+    preflight = requests.options(url, headers=asked, timeout=10)
+    allowed = preflight.headers["Access-Control-Allow-Headers"].split(", ")
+    assert {"Authorization", "Content-Type", "If-None-Match", "X-API-Style"} == set(allowed)
+    assert preflight.headers["Access-Control-Expose-Headers"] == "ETag"
 
 
 def test_a_new_certificate_is_served_and_nobody_is_disconnected(secured):
