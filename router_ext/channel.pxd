@@ -57,6 +57,7 @@ cdef class Channel(Connection):
     cdef readonly flag clean_start
     cdef readonly flag is_bridge
     cdef readonly flag is_super
+    cdef readonly flag relayed           # something passed the connection on: the client is no program on this machine
     cdef public flag explain             # reason strings are wanted (MQTT 5, Request Problem Information 1)
     cdef flag acl                        # zone.enable_acl, and not a super-user
     cdef flag warned                     # that the client passed max_awaiting_rel

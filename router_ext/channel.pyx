@@ -25,6 +25,7 @@ from router_ext.reasons cimport (
 )
 from router_ext.subscribe cimport see_to
 from router_ext.transport cimport Prelude, Transport, set_errno
+from router_ext.websocket cimport WebSocketTransport
 from router_ext.wire cimport flags_valid, frame, shortest
 
 from socket import AF_INET, AF_INET6, inet_ntop
@@ -196,9 +197,14 @@ cdef class Channel(Connection):
             self.transport = prelude.following
             if prelude.address is not None:
                 self.address = prelude.address
+            self.relayed = True
             if self.transport is not None:
                 self.silence_limit = self.listener.handshake_timeout
             self.later()
+        elif isinstance(self.transport, WebSocketTransport):
+            address, relayed = (<WebSocketTransport>self.transport).take_source(self.address)
+            self.address = address
+            self.relayed = self.relayed or relayed
         return 0
 
     cdef int recv_failed(self, ssize_t n) except -1:

@@ -24,34 +24,35 @@ NOT_FOUND = answer("404 Not Found")
 OTHER_VERSION = answer("426 Upgrade Required", "Sec-WebSocket-Version: 13")
 
 
-def respond(request: bytes, path: str, origins: frozenset[str] | None) -> tuple[bool, bytes]:
-    """Whether the request, without the empty line at its end, opens a WebSocket, and what to answer.
+def respond(request: bytes, path: str, origins: frozenset[str] | None) -> tuple[dict[str, str] | None, bytes]:
+    """The headers of a request that opens a WebSocket, None where it does not, and what to answer. `request` is without
+    the empty line at its end.
 
     `origins` None: a page of any origin may connect."""
     line, *rest = request.decode("latin-1").split("\r\n")
     words = line.split(" ")
     headers = read_headers(rest)
     if len(words) != 3 or words[0] != "GET" or words[2] != "HTTP/1.1" or headers is None or not one_host(headers):
-        return False, BAD_REQUEST
+        return None, BAD_REQUEST
     if AUTHORITY.sub("", words[1]).partition("?")[0] != path:
-        return False, NOT_FOUND
+        return None, NOT_FOUND
     if "websocket" not in tokens(headers, "upgrade") or "upgrade" not in tokens(headers, "connection"):
-        return False, BAD_REQUEST
+        return None, BAD_REQUEST
     # What one takes for a body and another for frames is a way to smuggle requests past a proxy.
     if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-        return False, BAD_REQUEST
+        return None, BAD_REQUEST
     if headers.get("sec-websocket-version") != "13":
-        return False, OTHER_VERSION
+        return None, OTHER_VERSION
     if origins is not None and headers.get("origin") not in origins:
-        return False, FORBIDDEN
+        return None, FORBIDDEN
     key = headers.get("sec-websocket-key", "")
     offered = [token.strip() for token in headers.get("sec-websocket-protocol", "").split(",")]
     chosen = "mqtt" if "mqtt" in offered else next((token for token in offered if token.startswith("mqtt")), None)
     # [MQTT-6.0.0-4] The name selected is mqtt, before those of older clients (mqttv3.1). A client that names no
     # subprotocol at all is let in; one that names only others is not.
     if not is_key(key) or (chosen is None and offered != [""]):
-        return False, BAD_REQUEST
-    return True, switching(key, chosen)
+        return None, BAD_REQUEST
+    return headers, switching(key, chosen)
 
 
 def read_headers(lines: list[str]) -> dict[str, str] | None:

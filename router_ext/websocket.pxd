@@ -14,11 +14,13 @@ cdef class WebSocketLimits:
     cdef readonly uint32_t max_header       # bytes of the HTTP request
     cdef readonly uint64_t max_frame        # bytes of one frame
     cdef readonly uint32_t control_rate     # control and empty frames a second
+    cdef object source_of                   # (headers, peer) -> the client's socket address, and whether it is remote
 
 cdef class WebSocketTransport(Transport):
     cdef readonly Transport below
     cdef WebSocketLimits limits
     cdef bytearray request                  # the HTTP request so far; None once answered
+    cdef dict headers                       # of the request that was accepted, until take_source
     cdef bint ended                         # the peer's CLOSE was seen, or it broke the rules:
     cdef bytes farewell                     # the payload of the CLOSE that answers
     # reading
@@ -41,6 +43,7 @@ cdef class WebSocketTransport(Transport):
     cdef bytes answer                       # a control frame, or the HTTP answer, that has to go between frames
 
     cdef ssize_t upgrade(self, uint8_t* p, size_t n, int64_t now) except -2
+    cdef tuple take_source(self, bytes peer)
     cdef ssize_t unframe(self, uint8_t* p, size_t n, int64_t now) except -2
     cdef int header_size(self) noexcept
     cdef int open_frame(self, int64_t now) except -1

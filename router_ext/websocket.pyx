@@ -31,15 +31,17 @@ cdef uint8_t[LARGEST_FRAME + HEAD] scratch
 
 
 cdef class WebSocketLimits:
-    """`origins` None or empty: any page may connect."""
+    """`origins` None or empty: any page may connect. `source_of(headers, peer)` returns the client's socket address and
+    whether it is no program on this machine; without it both are taken from the connection."""
 
     def __init__(self, str path="/mqtt", *, origins=None, uint32_t max_header=8192, uint64_t max_frame=1 << 24,
-                 uint32_t control_rate=100):
+                 uint32_t control_rate=100, source_of=None):
         self.path = path
         self.origins = frozenset(origins) if origins else None
         self.max_header = max_header
         self.max_frame = max_frame
         self.control_rate = control_rate
+        self.source_of = source_of
 
 
 cdef void unmask(uint8_t* dst, const uint8_t* src, size_t n, const uint8_t* mask, uint8_t at) noexcept nogil:
@@ -104,15 +106,20 @@ cdef class WebSocketTransport(Transport):
             self.answer = TOO_LARGE
             self.send_answer()
             return self.fail("ws_header_too_large")
-        accepted, self.answer = respond(bytes(self.request[:end]), self.limits.path, self.limits.origins)
+        self.headers, self.answer = respond(bytes(self.request[:end]), self.limits.path, self.limits.origins)
         rest = <size_t>(len(self.request) - end - 4)
         self.request = None
         self.send_answer()
-        if not accepted:
+        if self.headers is None:
             return self.fail("ws_bad_request")
         self.ready = True
         memmove(p, p + n - rest, rest)
         return self.unframe(p, rest, now) if rest else 0
+
+    cdef tuple take_source(self, bytes peer):
+        """What `source_of` says of the request, which is forgotten."""
+        headers, self.headers = self.headers, None
+        return (peer, False) if self.limits.source_of is None else self.limits.source_of(headers, peer)
 
     cdef ssize_t unframe(self, uint8_t* p, size_t n, int64_t now) except -2:
         """Leaves the payloads of data frames at `p` and returns their length; -1 when the peer breaks the rules. What

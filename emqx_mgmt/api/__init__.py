@@ -36,6 +36,7 @@ from emqx_mgmt.api import (
     scram_users,
     sessions,
     slow_subscribers,
+    source,
     stats,
     status,
     style,
@@ -109,7 +110,8 @@ def build(node: Node) -> Flask:
     app.register_blueprint(status.blueprint)
     app.register_blueprint(monitoring.blueprint(node, cluster))
 
-    browsers.install(app, node)  # first: a preflight carries no credentials
+    source.install(app, node)
+    browsers.install(app, node)  # before credentials: a preflight carries no credentials
     auth.install(app, node)
     style.install(app, node)
     errors.install(app)

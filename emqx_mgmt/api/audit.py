@@ -11,7 +11,8 @@ import flask
 import msgspec
 from msgspec import Struct
 
-from emqx_mgmt.api.auth import origin, whose
+from emqx_mgmt.api import source
+from emqx_mgmt.api.auth import whose
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.broker.about import datetime_text
@@ -81,7 +82,7 @@ def change_of(endpoint: Endpoint, response: flask.Response) -> Change:
         int(time.time()),
         who,
         kind,
-        origin(),
+        source.address(),
         endpoint.name,
         endpoint.method,
         flask.request.path[:LONGEST_TEXT],

@@ -6,9 +6,7 @@ public is exempt.
 
 from __future__ import annotations
 
-import ipaddress
 import pwd
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 import flask
 from flask_httpauth import HTTPBasicAuth
 
+from emqx_mgmt.api import source
 from emqx_mgmt.api.credentials import credentials_of
 from emqx_mgmt.api.endpoint import PREFIX
 from emqx_mgmt.api.throttle import Throttle
@@ -102,20 +101,20 @@ class Logins:
             return self.user(name, password)
         application = self._store.applications.verify(name, password)
         if application is None:
-            self._throttle.failed(_peer())
-            self._throttle.wait(_peer())
+            self._throttle.failed(source.address())
+            self._throttle.wait(source.address())
         return application
 
     def user(self, name: str, password: str) -> User | None:
         user = self._store.users.remembered(name, password)
         if user is not None:
             return user
-        self._throttle.wait(_peer())
+        self._throttle.wait(source.address())
         user = self._store.users.verify(name, password)
         if user is None:
-            self._throttle.failed(_peer())
+            self._throttle.failed(source.address())
         else:
-            self._throttle.succeeded(_peer())
+            self._throttle.succeeded(source.address())
         return user
 
     def renewal(self, caller: Caller, password: str) -> Callable[[], Caller | None]:
@@ -126,20 +125,9 @@ class Logins:
         return lambda: users.get(caller.username) if users.version(caller.username) == before else None
 
 
-def origin() -> str:
-    """Where the request comes from: an address, or `local` for the control socket."""
-    return "local" if _control_socket() is not None else _peer()
-
-
 def is_public_abroad(password: str) -> bool:
-    """The well-known password, from another machine or through a proxy that says it is one."""
-    return password == PUBLIC_PASSWORD and not asked_from_here()
-
-
-def asked_from_here() -> bool:
-    """From this machine, and not through a proxy that says it is one."""
-    headers = flask.request.headers
-    return _is_loopback(_peer()) and "Forwarded" not in headers and "X-Forwarded-For" not in headers
+    """The well-known password, from another machine or through a proxy."""
+    return password == PUBLIC_PASSWORD and not source.is_this_machine()
 
 
 def refusal(text: str = UNAUTHORIZED) -> flask.Response:
@@ -148,14 +136,8 @@ def refusal(text: str = UNAUTHORIZED) -> flask.Response:
     return flask.Response(text, 401, headers, content_type="text/plain")
 
 
-def _control_socket() -> socket.socket | None:
-    """The connection, if it is one of the control socket: the only one that is no TCP."""
-    sock: socket.socket | None = flask.request.environ.get("gunicorn.socket")
-    return sock if sock is not None and sock.family == socket.AF_UNIX else None
-
-
 def _local() -> Local | None:
-    sock = _control_socket()
+    sock = source.control_socket()
     if sock is None:
         return None
     uid = user_of(sock)
@@ -163,19 +145,6 @@ def _local() -> Local | None:
         return Local(pwd.getpwuid(uid).pw_name)
     except KeyError:
         return Local(str(uid))
-
-
-def _peer() -> str:
-    return str(flask.request.environ.get("REMOTE_ADDR", ""))
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        peer = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(peer, "ipv4_mapped", None)
-    return bool((mapped or peer).is_loopback)
 
 
 def _is_guarded(path: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import flask
 from werkzeug.exceptions import NotFound
 
-from emqx_mgmt.api import auth, errors
+from emqx_mgmt.api import auth, errors, source
 from emqx_mgmt.manage.exposition import CONTENT_TYPE, exposition
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def blueprint(node: Node, cluster: Cluster) -> flask.Blueprint:
 
     @monitoring.get("/metrics", provide_automatic_options=False)
     def metrics() -> flask.Response:
-        if settings["management.metrics.from"] == LOOPBACK and not auth.asked_from_here():
+        if settings["management.metrics.from"] == LOOPBACK and not source.is_this_machine():
             raise NotFound
         if settings["management.metrics.auth"]:
             refused = auth.demand()

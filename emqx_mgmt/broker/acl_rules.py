@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from emqx_mgmt.broker.client import Client
-from emqx_mgmt.settings.acl_file import PUBLISH, SUBSCRIBE, Rule, TopicRule, Who
+from emqx_mgmt.settings.acl_file import PUBLISH, SUBSCRIBE, Network, Rule, TopicRule, Who
 from router_ext.topic import topic_matches
 
 # Whether it allows, whether its text stands for itself only, and the text; None: every topic.
@@ -40,7 +40,7 @@ class AclRules:
 
     def subscribe_rows(self, client: Client) -> list[Row]:
         """The rules about this client, topic by topic: what `may_subscribe` goes by."""
-        return [row for rule in self._subscribe if _is_about(rule.who, client) for row in _rows(rule, client)]
+        return [row for rule in self._subscribe if _is_about(rule, rule.who, client) for row in _rows(rule, client)]
 
     def publish_rule(self, client: Client, topic: str) -> Rule | None:
         """The one that decides; None when no rule matches."""
@@ -52,7 +52,7 @@ class AclRules:
 
 def _deciding(rules: list[Rule], client: Client, topic: str) -> Rule | None:
     for rule in rules:
-        if _is_about(rule.who, client) and _covers(rule.topics, client, topic):
+        if _is_about(rule, rule.who, client) and _covers(rule.topics, client, topic):
             return rule
     return None
 
@@ -61,7 +61,8 @@ def _verdict(rule: Rule | None) -> bool | None:
     return None if rule is None else rule.allow
 
 
-def _is_about(who: Who, client: Client) -> bool:
+def _is_about(rule: Rule, who: Who, client: Client) -> bool:
+    """`who` is the rule's, or a member of it."""
     match who.kind:
         case "all":
             return True
@@ -70,10 +71,18 @@ def _is_about(who: Who, client: Client) -> bool:
         case "client":
             return who.name is None or client.client_id == who.name
         case "and":
-            return all(_is_about(member, client) for member in who.members)
+            return all(_is_about(rule, member, client) for member in who.members)
         case "or":
-            return any(_is_about(member, client) for member in who.members)
-    return who.network is not None and _address(client.peer[0]) in who.network
+            return any(_is_about(rule, member, client) for member in who.members)
+    return who.network is not None and _comes_from(who.network, client, rule.allow)
+
+
+def _comes_from(network: Network, client: Client, allows: bool) -> bool:
+    """What is allowed to this machine is not allowed to a connection that a proxy passed on; what is denied to it, is
+    denied to that connection too."""
+    if allows and client.relayed and network.is_loopback:
+        return False
+    return _address(client.peer[0]) in network
 
 
 @lru_cache(maxsize=1024)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from router_ext.channel import peer_of
 
@@ -19,12 +20,21 @@ class Client:
     is_super: bool = False
     password: bytes | None = None
     auth_method: str | None = None  # of enhanced authentication (MQTT 5)
+    relayed: ClassVar[bool] = False
 
     @property
     def peer(self) -> tuple[str, int]:
         """Address text and port."""
         peer: tuple[str, int] = peer_of(self.address)
         return peer
+
+
+class RelayedClient(Client):
+    """One whose connection a proxy passed on: a loopback address is not its own. A class, since a field would take
+    memory for each client."""
+
+    __slots__ = ()
+    relayed: ClassVar[bool] = True
 
 
 @dataclass(slots=True, frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.access import ALLOW, UNAVAILABLE
 from emqx_mgmt.broker.access import PUBLISH as ACCESS_PUBLISH
-from emqx_mgmt.broker.client import Client, Grant, Unavailable
+from emqx_mgmt.broker.client import Client, Grant, RelayedClient, Unavailable
 from emqx_mgmt.broker.enhanced import Proven
 from emqx_mgmt.broker.refused import UNDECIDED, Refused
 from emqx_mgmt.broker.sessions import NEVER
@@ -102,8 +102,9 @@ class Connecting:
             client_id = f"auto-{secrets.token_hex(12)}"
         elif len(client_id.encode()) > zone.max_clientid_len:
             raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID)
-        return Client(client_id, username, channel.address, zone.name, packet.proto_ver,
-                      password=packet.password, auth_method=packet.properties.get("authentication_method"))
+        kind = RelayedClient if channel.relayed else Client
+        return kind(client_id, username, channel.address, zone.name, packet.proto_ver,
+                    password=packet.password, auth_method=packet.properties.get("authentication_method"))
 
     def _check_mountpoint(self, zone: Zone, client: Client) -> None:
         mount = mountpoint(zone, client)

@@ -25,14 +25,20 @@ def within(address: Address, network: Network) -> bool:
     return address.version == network.version and address in network
 
 
+def is_one_of(address: Address, networks: Sequence[Network]) -> bool:
+    return any(within(address, network) for network in networks)
+
+
 @dataclass(slots=True)
 class Guard:
-    """`trusted` None: clients connect directly. Behind proxies `per_address` says nothing about clients, and is not
-    looked at."""
+    """`trusted` are the only ones that may connect, for others in the PROXY protocol; None: clients connect directly.
+    `relays` may connect for others as well, whom they name in a header of HTTP. `per_address` says nothing about the
+    clients of either, and is not looked at for them."""
 
     rules: Sequence[AccessRule] = ()
     per_address: int = 0
     trusted: Sequence[Network] | None = None
+    relays: Sequence[Network] = ()
     open: Counter[bytes] = field(default_factory=Counter)
     counts: bool = field(init=False)
     idle: bool = field(init=False)  # there is nothing to check
@@ -46,10 +52,10 @@ class Guard:
         at = host(address)
         ip = ipaddress.ip_address(at)
         if self.trusted is not None:
-            return None if any(within(ip, network) for network in self.trusted) else "proxy_untrusted"
+            return None if is_one_of(ip, self.trusted) else "proxy_untrusted"
         if not self.allows(ip):
             return "access_denied"
-        if self.counts and self.open[at] >= self.per_address:
+        if self.counts and self.open[at] >= self.per_address and not is_one_of(ip, self.relays):
             return "max_connections_per_address"
         return None
 

@@ -1,10 +1,15 @@
-"""The header of the PROXY protocol, versions 1 and 2, in which a proxy names the client it connects for."""
+"""What a proxy says of the client it connects for, as socket addresses: the header of the PROXY protocol, versions 1
+and 2, and the headers of the HTTP request that opens a WebSocket."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
 import struct
+from collections.abc import Callable
+
+from emqx_mgmt.listeners.forwarded import Headers, Proxies, source_of
+from emqx_mgmt.listeners.guard import host
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 LONGEST_V1 = 107
@@ -64,3 +69,14 @@ def socket_address(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int)
     if ip.version == 4:
         return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + ip.packed + bytes(8)
     return struct.pack("=H", socket.AF_INET6) + struct.pack("!H", port) + bytes(4) + ip.packed + bytes(4)
+
+
+def socket_source(proxies: Proxies) -> Callable[[Headers, bytes], tuple[bytes, bool]]:
+    """For WebSocketLimits: the client's socket address, and whether it is no program on this machine."""
+
+    def of(headers: Headers, peer: bytes) -> tuple[bytes, bool]:
+        (port,) = struct.unpack_from("!H", peer, 2)  # in both kinds of address
+        source = source_of(ipaddress.ip_address(host(peer)), port, headers, proxies)
+        return (socket_address(source.address, source.port) if source.believed else peer), not source.local
+
+    return of

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from emqx_mgmt.listeners.certificate import development_directory
 from emqx_mgmt.listeners.descriptors import connection_budget
+from emqx_mgmt.listeners.forwarded import Proxies
 from emqx_mgmt.listeners.guard import Guard
 from emqx_mgmt.listeners.listener import Listener
+from emqx_mgmt.listeners.proxy import socket_source
 from emqx_mgmt.listeners.tls import tls_options
 from emqx_mgmt.settings import Settings
 from emqx_mgmt.settings.table import SHIPPED
@@ -65,20 +67,24 @@ def listener(settings: Settings, protocol: str, name: str, key: str) -> Listener
         made.max_conn_rate = settings[f"{key}.max_conn_rate"]
     if made.is_mqtt:
         made.zone = settings[f"{key}.zone"]
-        made.guard = guard(settings, key)
+        made.guard = guard(settings, key, made)
         made.handshake_timeout = int(settings[f"{key}.handshake_timeout"] * 1000)
     else:
-        made.guard = Guard(per_address=settings[f"{key}.max_clients_per_address"])
+        made.guard = Guard(
+            per_address=settings[f"{key}.max_clients_per_address"], relays=settings["management.proxy_trusted"]
+        )
     return made
 
 
-def guard(settings: Settings, key: str) -> Guard:
+def guard(settings: Settings, key: str, made: Listener) -> Guard:
     numbers = sorted(settings.words(f"{key}.access", ()), key=lambda word: (len(word), word))
     rules = [settings[f"{key}.access.{number}"] for number in numbers]
+    trusted = settings[f"{key}.proxy_trusted"]
     return Guard(
         rules=[rule for rule in rules if rule is not None],
         per_address=settings[f"{key}.max_connections_per_address"],
-        trusted=settings[f"{key}.proxy_trusted"] if settings[f"{key}.proxy_protocol"] else None,
+        trusted=trusted if settings[f"{key}.proxy_protocol"] else None,
+        relays=trusted if made.websocket is not None and settings[f"{key}.proxy_address_header"] else (),
     )
 
 
@@ -89,6 +95,10 @@ def websocket(settings: Settings, key: str) -> WebSocketLimits:
         max_header=settings[f"{key}.max_header_size"],
         max_frame=settings[f"{key}.max_frame_size"],
         control_rate=settings[f"{key}.max_control_rate"],
+        source_of=socket_source(Proxies(
+            settings[f"{key}.proxy_trusted"], settings[f"{key}.proxy_address_header"],
+            settings[f"{key}.proxy_port_header"],
+        )),
     )
 
 

@@ -33,6 +33,11 @@ timeout = 30
 graceful_timeout = 15
 keepalive = 1  # only that there is such a thing: how long is the worker's to say
 
+# gunicorn believes no header that a proxy may have set; management.proxy_trusted names the proxies that are believed.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+
 limit_request_line = LONGEST_REQUEST_LINE
 
 

@@ -43,7 +43,8 @@ def mqtt_keys(protocol: str, doc: str, *, endpoint: dict[str, str], acceptors: s
         key("access.$n", ACCESS, "",
             "allow or deny, and a network or all; the first rule that fits decides, and without one it is allow."),
         key("proxy_protocol", FLAG, "off", "A proxy connects, and says for whom (PROXY protocol 1 or 2)."),
-        key("proxy_trusted", NETWORKS, "127.0.0.0/8,::1/128", "The proxies that are believed; others are refused."),
+        key("proxy_trusted", NETWORKS, "127.0.0.0/8,::1/128",
+            "The proxies that are believed; with proxy_protocol all others are refused."),
         key("zone", ZONE_NAME, "external", "The zone of its connections."),
         key("backlog", integer(1), "1024", "Connections the kernel holds until they are accepted."),
     ]
@@ -85,6 +86,9 @@ def websocket_keys(protocol: str) -> list[Key]:
     return [
         Key(f"{prefix}.mqtt_path", STRING, "/mqtt", "The path of the HTTP request."),
         Key(f"{prefix}.allowed_origins", WORDS, "", "Pages whose scripts may connect, by Origin; empty for all."),
+        Key(f"{prefix}.proxy_address_header", STRING, "",
+            "The header of HTTP in which those of proxy_trusted name the client's address; empty: none does."),
+        Key(f"{prefix}.proxy_port_header", STRING, "", "The header in which they name its port; empty: none does."),
         Key(f"{prefix}.max_header_size", BYTESIZE, "8KB", "The largest HTTP request accepted."),
         Key(f"{prefix}.max_frame_size", BYTESIZE, "16MB", "The largest frame accepted."),
         Key(f"{prefix}.max_control_rate", integer(1), "100", "The most ping, pong and empty frames in a second."),

@@ -11,9 +11,9 @@ from tests.listeners.secured import Secured
 TRANSPORTS = ("tcp", "ssl", "ws", "wss")
 
 
-def upgrade(path: str = "/mqtt", protocol: str = "mqtt", extra: str = "") -> bytes:
+def upgrade(path: str = "/mqtt", protocol: str = "mqtt", extra: str = "", host: str = "x") -> bytes:
     return (
-        f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         f"Sec-WebSocket-Protocol: {protocol}\r\n{extra}\r\n"
     ).encode()
@@ -34,11 +34,11 @@ def frame(first: int, payload: bytes = b"", mask: bytes = b"\x37\xfa\x21\x3d") -
 class WebSocket:
     """The payloads of binary frames as a stream of bytes, over a socket or a TLS connection."""
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, **request: str) -> None:
         self.sock = sock
         self.buffer = bytearray()
         self.left = 0  # of the frame begun
-        sock.sendall(upgrade())
+        sock.sendall(upgrade(**request))
         while b"\r\n\r\n" not in self.buffer:
             self._more()
         head, _, rest = bytes(self.buffer).partition(b"\r\n\r\n")
