@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 import sqlite3
 import string
@@ -16,6 +17,8 @@ from gevent.lock import BoundedSemaphore
 
 if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store
+
+log = logging.getLogger(__name__)
 
 SECRET_LENGTH = 52
 ALPHABET = string.ascii_letters + string.digits
@@ -110,12 +113,14 @@ class Applications:
             self._digests.pop(app_id, None)
 
     def bootstrap(self, given: tuple[str, str] | None) -> None:
-        """The application of `management.bootstrap_app`, else a random one for an empty table, shown once."""
+        """Makes the application of `management.bootstrap_app` where there is none of its id, else a random one for an
+        empty table, shown once. An application that is there is not touched: its secret may have been rotated since."""
         if given:
             app_id, secret = given
-            with self._writing:
-                record = self._records.get(app_id) or Application(app_id, app_id, "Application user")
-                self._change_secret(record, secret)
+            added = self.add(Application(app_id, app_id, "Application user"), secret)
+            if added is None and not self._is(app_id, secret):
+                log.warning("The secret of management.bootstrap_app differs from the stored secret of the application "
+                            "%r: the stored one counts. Take the setting away, or rotate the secret.", app_id)
         elif not self._records:
             created = self.add(Application("admin", "admin", "Created at the first start"))
             print(
@@ -123,6 +128,10 @@ class Applications:
                 file=sys.stderr,
                 flush=True,
             )
+
+    def _is(self, app_id: str, secret: str) -> bool:
+        """Whether this is the application's current secret."""
+        return hmac.compare_digest(self._digest(secret), self._digests[app_id].digest)
 
     def _digest(self, secret: str) -> bytes:
         return hmac.digest(self._key, secret.encode(), hashlib.sha256)

@@ -253,6 +253,24 @@ def test_a_secret_is_rotated_with_an_overlap(secured: BrokerProcess):
     assert works(fourth)
 
 
+def test_a_rotated_secret_of_the_bootstrap_application_outlives_restarts(start_broker: Any):
+    """The setting makes an application that is not there, and touches none that is."""
+    broker: BrokerProcess = start_broker()
+    kept = {"name": "kept", "role": "operator", "scopes": ["brokers", "apps"]}
+    rotated = broker.api("POST", f"apps/{APP[0]}/secret").json()["secret"]
+    assert broker.api("PUT", f"apps/{APP[0]}", auth=(APP[0], rotated), json=kept).json() == "ok"
+    broker.kill9()
+    broker.start()
+    assert broker.api("GET", "brokers").status_code == 401
+    shown = broker.api("GET", f"apps/{APP[0]}", auth=(APP[0], rotated)).json()
+    assert {name: shown[name] for name in kept} == kept
+    lines = [line for line in broker.stderr.splitlines() if "management.bootstrap_app" in line]
+    assert len(lines) == 1
+    assert "'tester': the stored one counts" in lines[0]
+    assert APP[1] not in broker.stderr
+    assert rotated not in broker.stderr
+
+
 # -- the log --------------------------------------------------------------------------------------------
 
 
