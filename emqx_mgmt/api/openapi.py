@@ -75,6 +75,7 @@ def document(endpoints: Iterable[Endpoint], envelope: bool) -> Schema:
     return {
         "openapi": "3.1.0",
         "info": {"title": "EMQ X 3.0 management API", "version": "3.0"},
+        "servers": [{"url": "."}],  # where the document is: below whatever path of a proxy
         "security": [{"basic": []}],
         "paths": paths,
         "components": {

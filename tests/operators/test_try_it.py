@@ -31,7 +31,7 @@ def test_all_that_the_page_loads_comes_from_here(broker: BrokerProcess) -> None:
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert len(loaded) == 4
     for path in loaded:
-        assert get(broker, path, auth=APP).status_code == 200
+        assert get(broker, f"/{path}", auth=APP).status_code == 200
     assert not re.search(r"<script>|<style>", page.text)
 
 

@@ -35,6 +35,9 @@ def page() -> flask.Response:
     refused = auth.demand()
     if refused is not None:
         return refused
+    path, mark, query = str(flask.request.environ["RAW_URI"]).partition("?")
+    if path.endswith("/"):  # what the page loads is named from the folder above
+        return flask.Response(status=302, headers={"Location": f"../api-docs{mark}{query}"})
     answer = flask.send_from_directory(OURS, "index.html")
     answer.headers["Content-Security-Policy"] = POLICY
     return answer
