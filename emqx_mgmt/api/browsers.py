@@ -1,11 +1,14 @@
-"""What browsers are told: headers that keep answers out of frames and caches, and which pages may read them (CORS)."""
+"""What browsers are told: headers that keep answers out of frames and caches, and which pages may read them (CORS); and
+what they say of the page that asks. A browser sends the credentials it remembers also for pages of other sites."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import flask
 
+from emqx_mgmt.api import errors, source
 from emqx_mgmt.api.style import HEADER as STYLE_HEADER
 
 if TYPE_CHECKING:
@@ -25,6 +28,10 @@ METHODS = "GET, HEAD, POST, PUT, DELETE"
 HEADERS = f"Authorization, Content-Type, If-None-Match, {STYLE_HEADER}"
 EXPOSED = "ETag"
 ANY = "*"
+SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+# Of Sec-Fetch-Site (W3C Fetch Metadata): a page of this server, or the user himself.
+OWN = frozenset(("same-origin", "none"))
+PORTS = {"http": ":80", "https": ":443"}
 
 
 def install(app: flask.Flask, node: Node) -> None:
@@ -35,6 +42,13 @@ def install(app: flask.Flask, node: Node) -> None:
         """A browser asks without credentials before a request of another origin; elsewhere OPTIONS is unknown."""
         asks = flask.request.method == "OPTIONS" and "Access-Control-Request-Method" in flask.request.headers
         return flask.Response(status=204) if asks and origin(allowed) else None
+
+    @app.before_request
+    def keep_out_other_sites() -> flask.Response | None:
+        """A page of another site changes nothing, whoever is logged in in the browser that shows it."""
+        if flask.request.method in SAFE or origin(allowed) or is_own_page():
+            return None
+        return errors.text(403, refusal())
 
     @app.after_request
     def tell(response: flask.Response) -> flask.Response:
@@ -50,6 +64,36 @@ def origin(allowed: tuple[str, ...]) -> str | None:
     """The asking page's origin, if it is on the list."""
     given = flask.request.headers.get("Origin")
     return given if given is not None and (given in allowed or ANY in allowed) else None
+
+
+def is_own_page() -> bool:
+    """Whether a page of this server asks, or no page at all. What a browser says in Sec-Fetch-Site is so also where a
+    proxy has changed the Host."""
+    site, page = flask.request.headers.get("Sec-Fetch-Site"), flask.request.headers.get("Origin")
+    if site is not None:
+        return site in OWN
+    return page is None or is_own(page)
+
+
+def is_own(page: str) -> bool:
+    """Whether an origin is this server's, under any name it was asked by. The scheme does not matter: a proxy may have
+    taken TLS away."""
+    try:
+        scheme, authority, *rest = urlsplit(page.lower())
+    except ValueError:
+        return False
+    port = PORTS.get(scheme)
+    if port is None or any(rest):
+        return False
+    return authority.removesuffix(port) in [host.removesuffix(port) for host in source.hosts()]
+
+
+def refusal() -> str:
+    """Names what was compared: a proxy that changes the Host is the usual cause."""
+    given = flask.request.headers
+    return (f"A page of another site may not change anything: Origin {given.get('Origin')!r:.200}, Sec-Fetch-Site "
+            f"{given.get('Sec-Fetch-Site')!r:.50}, Host {given.get('Host')!r:.200}. If the page is to be let in, name "
+            "its origin in management.cors_origins; if a proxy changed the Host, let it pass the Host on.")
 
 
 def allow(response: flask.Response, given: str | None) -> None:
