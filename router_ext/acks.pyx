@@ -117,7 +117,7 @@ cdef int release_uncommitted(Channel c) except -1:
         elif s.conn is c:
             slot = s.window_find(item.pid)
             if slot != NULL and slot.state == WAIT_STORE:
-                slot.state = WAIT_PUBREC
+                slot.state = WAIT_PUBACK if slot.qos == 1 else WAIT_PUBREC
                 slot.sent = c.engine.now
                 c.engine.send_msg(s, slot.msg, slot.qos, slot.retain, 0, slot.subid, item.pid)
     return 0

@@ -6,7 +6,7 @@ from router_ext.delivery cimport Delivery, delivery_of
 from router_ext.message cimport Message, Msg, checked, msg_expired, msg_unref, msg_unstored, wrap
 from router_ext.metrics cimport MESSAGES_DROPPED
 from router_ext.router cimport Group
-from router_ext.session cimport SLOT_FREE, WAIT_PUBACK, Queue, Queued, Slot, Window
+from router_ext.session cimport WAIT_PUBACK, WAIT_STORE, Queue, Queued, Slot
 from router_ext.stored cimport end_in_store, next_page
 
 from router_ext.topic import topic_matches
@@ -37,17 +37,15 @@ cdef int bequeath(Engine e, Session s) except -1:
     [MQTT-4.8.2-5]."""
     cdef list left = []
     cdef dict seen = {}
-    cdef Window* w = &s.window
-    cdef Slot* slot
+    cdef Slot* slot = s.oldest()
     cdef Queue* q
     cdef Queued* item
     cdef uint32_t i, k
-    for i in range(w.span):
-        slot = w.slots + ((w.head + i) & (w.cap - 1))
-        if slot.state != SLOT_FREE:
-            e.forget_place(s, slot.entry, slot.msg)
-            if slot.state == WAIT_PUBACK and slot.shared and s.heirs:
-                left.append(owner_of(wrap(slot.msg), s.heirs, seen))
+    while slot != NULL:
+        e.forget_place(s, slot.entry, slot.msg)
+        if (slot.state == WAIT_PUBACK or slot.state == WAIT_STORE) and slot.shared and s.heirs:
+            left.append(owner_of(wrap(slot.msg), s.heirs, seen))
+        slot = s.following(slot)
     for i in range(s.n_queues):
         q = s.queues + i
         for k in range(q.count):
@@ -55,7 +53,7 @@ cdef int bequeath(Engine e, Session s) except -1:
             e.forget_place(s, item.entry, item.msg)
             if item.qos and item.shared and s.heirs and not msg_expired(item.msg, e.now):
                 left.append(owner_of(wrap(item.msg), s.heirs, seen))
-    if w.cap:
+    if s.window.cap:
         s.drop_window()
     s.free_queues()
     for found in left:

@@ -596,7 +596,7 @@ cdef class Channel(Connection):
         self.will_topic = will_topic
         self.grant(is_super)
         session.version = self.version
-        session.zone = zone
+        session.take_zone(zone)
         session.peer_max_packet = self.max_packet
         session.aliases = AliasTable(peer_alias_max) if peer_alias_max else None
         session.mount = mount

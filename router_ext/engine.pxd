@@ -83,13 +83,14 @@ cdef class Engine:
     cdef int send_pubrel(self, Session s, uint16_t pid) except -1
     cdef int retry(self, Session s, int64_t sent_before) except -1
     cdef int resend(self, Session s) except -1
-    cdef int resend_slot(self, Session s, Slot* slot, uint16_t pid) except -1
+    cdef int resend_slot(self, Session s, Slot* slot) except -1
     cdef bint keeps_up(self, Session s) noexcept
     cdef int send_msg(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint8_t dup, uint32_t subid,
                       uint16_t pid) except -1
     cdef int store(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1
     cdef int make_room(self, Session s, Msg* msg) except -1
     cdef int send_in_window(self, Session s, Queued* q) except -1
+    cdef uint64_t place_in_flight(self, Session s, Queued* q, uint16_t pid, uint64_t before) except? 0
     cdef int forget_place(self, Session s, uint64_t entry, Msg* msg) except -1
     cpdef drain(self, Session s)
     cdef bint hooked(self, const uint8_t* topic, size_t n) noexcept

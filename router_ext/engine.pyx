@@ -368,29 +368,39 @@ cdef class Engine:
         if s.sid:
             q = Queued(msg, 0, subid, qos, retain, self.shared)
             return self.send_in_window(s, &q)
-        pid = s.window_add(msg, qos, retain, subid, self.shared, self.now)
-        if pid == 0:
-            raise MemoryError
+        pid = s.next_pid()
+        s.window_add(pid, msg, qos, retain, subid, self.shared, self.now)
         return self.send_msg(s, msg, qos, retain, 0, subid, pid)
 
     cdef int send_in_window(self, Session s, Queued* q) except -1:
         """Sends a QoS 1 or 2 message in the session's window. For a stored session its packet id is recorded, and one
-        of QoS 2 goes out after that is on disk: after a crash no second id may be used for it [MQTT-4.3.3-1]."""
+        of QoS 2 goes out after that is on disk: after a crash no second id may be used for it [MQTT-4.3.3-1]. What
+        comes behind one that waits for that waits too: the window has the order of sending [MQTT-4.6.0-1]."""
         cdef uint16_t pid = s.next_pid()
+        cdef Slot* before = s.newest()
+        cdef bint waits = q.qos == 2 or (before != NULL and before.state == WAIT_STORE)
         cdef Slot* slot
         if s.sid and self.journal is not None:
-            if q.entry:
-                self.journal.send_began(s.sid, q.entry, pid)
-            else:
-                q.entry = self.journal.enqueue(s.sid, q.msg, q.qos, q.retain | q.shared << 1, q.subid, pid)
-        if s.window_add(q.msg, q.qos, q.retain, q.subid, q.shared, self.now) == 0:
-            raise MemoryError
-        slot = s.newest()
+            q.entry = self.place_in_flight(s, q, pid, before.entry if before != NULL else 0)
+        slot = s.window_add(pid, q.msg, q.qos, q.retain, q.subid, q.shared, self.now)
         slot.entry = q.entry
-        if q.qos == 2 and q.entry and self.journal.waits:
+        if waits and q.entry and self.journal.waits:
             slot.state = WAIT_STORE
             return s.conn.after_commit(0x34, pid, self.journal.mark())
         return self.send_msg(s, q.msg, q.qos, q.retain, 0, q.subid, pid)
+
+    cdef uint64_t place_in_flight(self, Session s, Queued* q, uint16_t pid, uint64_t before) except? 0:
+        """The place in the store of a message that is sent now, behind `before`, that of the one sent last: the store
+        gives messages in flight back in the order of their places. One that a higher priority let by gets a new
+        place."""
+        cdef uint64_t entry = q.entry
+        if entry > before:
+            self.journal.send_began(s.sid, entry, pid)
+            return entry
+        q.entry = self.journal.enqueue(s.sid, q.msg, q.qos, q.retain | q.shared << 1, q.subid, pid)
+        if entry:
+            self.forget_place(s, entry, q.msg)
+        return q.entry
 
     cdef int store(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1:
         """Into the session's queue. A full one loses its oldest message, but never one that is acknowledged for one
@@ -626,31 +636,30 @@ cdef class Engine:
         """What is in flight from an earlier connection, in order, as far as the client's Receive Maximum
         [MQTT-3.3.4-9] and its socket let it; `drain` goes on with it."""
         cdef Window* w = &s.window
-        cdef uint16_t pid = 0
         cdef Slot* slot
         while s.conn is not None and s.conn.outbox.pending <= self.egress.high_water:
             if s.max_inflight and w.busy - w.unsent >= s.max_inflight:
                 return 0
-            slot = s.window_next_unsent(&pid)
+            slot = s.window_next_unsent()
             if slot == NULL:
                 return 0
             w.unsent -= 1
-            self.resend_slot(s, slot, pid)
+            self.resend_slot(s, slot)
         return 0
 
     cdef int retry(self, Session s, int64_t sent_before) except -1:
         """Sends in-flight packets again whose last sending is older than that (`retry_interval`, MQTT 3 only)."""
-        cdef uint32_t i, span = s.window.span
-        cdef uint16_t first = s.window.first_pid, pid
-        cdef Slot* slot
-        for i in range(span):
-            pid = <uint16_t>((first - 1 + i) % 65535 + 1)
-            slot = s.window_find(pid)
-            if slot != NULL and slot.state != WAIT_STORE and 0 <= slot.sent <= sent_before:
-                self.resend_slot(s, slot, pid)
+        cdef Slot* slot = s.oldest()
+        cdef uint16_t after
+        while slot != NULL:
+            after = slot.after
+            if slot.state != WAIT_STORE and 0 <= slot.sent <= sent_before:
+                self.resend_slot(s, slot)
+            slot = s.window_find(after)
         return 0
 
-    cdef int resend_slot(self, Session s, Slot* slot, uint16_t pid) except -1:
+    cdef int resend_slot(self, Session s, Slot* slot) except -1:
+        cdef uint16_t pid = slot.pid
         slot.sent = self.now
         if slot.state == WAIT_STORE:
             return s.conn.after_commit(0x34, pid, self.journal.mark())

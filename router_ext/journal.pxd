@@ -96,7 +96,7 @@ cdef class Journal:
                            uint32_t value_len) except NULL
     cdef int delete_fact(self, uint8_t table, uint64_t sid, const uint8_t* key, uint32_t key_len) except -1
     cdef int end_session(self, uint64_t sid) except -1
-    cdef int load(self, uint64_t sid, uint64_t after, uint32_t limit, uint8_t in_flight) except -1
+    cdef int load(self, uint64_t sid, uint64_t after, uint32_t limit, bint in_flight) except -1
     cdef int close_batch(self) except -1
     cdef int flush(self) except -1
     cdef int lost(self) except -1

@@ -295,9 +295,9 @@ cdef class Journal:
 
     # -- the socket ---------------------------------------------------------------------------------------------------
 
-    cdef int load(self, uint64_t sid, uint64_t after, uint32_t limit, uint8_t in_flight) except -1:
-        """Asks for messages queued behind place `after`, and for those in flight (1: by their places, 2: by their packet
-        ids). What was appended before is seen."""
+    cdef int load(self, uint64_t sid, uint64_t after, uint32_t limit, bint in_flight) except -1:
+        """Asks for messages queued behind place `after`, and with `in_flight` for those that have a packet id, in the
+        order of their places. What was appended before is seen."""
         cdef uint8_t* p
         cdef uint32_t n = 16
         self.close_batch()

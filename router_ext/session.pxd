@@ -1,7 +1,9 @@
 """A session: what the broker keeps for a client id, connected or not (MQTT 5 section 4.1).
 
-The in-flight window is a ring in packet-id order: slot i of it belongs to packet id `first_pid + i`, so that an
-acknowledgement finds its message without a search, in whatever order acknowledgements come.
+The in-flight window is a hash table by packet id whose slots are linked in the order in which they were first sent.
+An acknowledgement finds its message by the packet id, in whatever order acknowledgements come; after a reconnect the
+links give the order in which messages are sent again [MQTT-4.6.0-1]. Links are packet ids, not pointers: a slot moves
+when the table grows and when another slot is removed, so that a `Slot*` is valid until the next of these only.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -15,11 +17,10 @@ from router_ext.router cimport Subscriber
 from router_ext.zone cimport Zone
 
 cdef enum SlotState:
-    SLOT_FREE
-    WAIT_PUBACK
+    WAIT_PUBACK = 1
     WAIT_PUBREC
     WAIT_PUBCOMP
-    WAIT_STORE          # not sent before its packet id is on disk
+    WAIT_STORE          # not sent before its packet id, or that of a message before it, is on disk
 
 cdef struct Slot:
     Msg* msg            # NULL once PUBREC arrived: only the packet id is still in use
@@ -30,16 +31,19 @@ cdef struct Slot:
     uint8_t qos
     uint8_t retain
     uint8_t shared      # it came through a shared subscription
+    uint16_t pid        # packet id; 0: the slot is free
+    uint16_t before     # packet id of the message sent before it and of the one
+    uint16_t after      # sent after it, 0: none
 
 cdef struct Window:
-    Slot* slots         # capacity a power of two
+    Slot* slots         # open addressing by packet id, capacity a power of two
     uint32_t cap
-    uint32_t head       # index of the oldest slot
-    uint32_t span       # slots from the oldest to the newest, acknowledged ones among them
-    uint32_t busy       # slots not free
+    uint32_t busy       # slots in use
     uint32_t unsent     # of those, not yet sent on this connection
-    uint16_t cursor     # packet id from which on to look for them
-    uint16_t first_pid  # packet id of the oldest slot
+    uint16_t oldest     # packet ids of the message sent first and of the one
+    uint16_t newest     # sent last, 0: none
+    uint16_t cursor     # packet id from which on to look for unsent ones, 0: none is left
+    uint16_t latest     # the packet id given last, 0: none was
 
 cdef struct Queued:
     Msg* msg
@@ -108,18 +112,20 @@ cdef class Session(Subscriber):
 
     cdef int trace(self, bint on) except -1
     cdef bint window_open(self) noexcept
-    cdef uint16_t window_add(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
-                             int64_t now) noexcept
+    cdef Slot* window_add(self, uint16_t pid, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
+                          int64_t now) except NULL
     cdef uint16_t next_pid(self) noexcept
+    cdef Slot* oldest(self) noexcept
     cdef Slot* newest(self) noexcept
-    cdef int window_restore(self, Slot slot, uint16_t pid) except -1
+    cdef Slot* following(self, Slot* slot) noexcept
+    cdef int window_restore(self, Slot slot) except -1
     cdef Slot* window_find(self, uint16_t pid) noexcept
     cdef void window_done(self, Slot* slot) noexcept
     cdef void window_unsent(self) noexcept
-    cdef Slot* window_next_unsent(self, uint16_t* pid) noexcept
+    cdef Slot* window_next_unsent(self) noexcept
     cdef uint16_t hidden(self, Msg* msg) noexcept
     cdef Queue* queue_of(self, Msg* msg) except NULL
-    cdef bint grow_window(self) noexcept
+    cdef int take_zone(self, Zone zone) except -1
     cdef int enqueue(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
                      uint64_t entry) except -1
     cdef bint drop_oldest(self, Msg* like, Queued* out) except? True

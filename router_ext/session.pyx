@@ -8,19 +8,11 @@ from router_ext.journal cimport Journal
 from router_ext.message cimport msg_ref, msg_topic, msg_unref
 
 cdef enum:
-    MAX_SPAN = 65535        # packet ids 1 … 65535, each once at a time [MQTT-2.2.1-4]
+    PACKET_IDS = 65535      # 1 … 65535, each once at a time [MQTT-2.2.1-4]
     UNSENT = -1
 
 
-cdef inline uint16_t pid_plus(uint16_t pid, uint32_t steps) noexcept nogil:
-    """The packet id `steps` after `pid`; 0 is never one [MQTT-2.2.1-3]."""
-    return <uint16_t>((pid - 1 + steps) % MAX_SPAN + 1)
-
-
 cdef class Session(Subscriber):
-
-    def __cinit__(self):
-        self.window.first_pid = 1
 
     def __init__(self, str client_id not None, Zone zone not None, *, username=None, bint clean_start=True,
                  double created_at=0.0, uint32_t expiry_interval=0):
@@ -49,17 +41,24 @@ cdef class Session(Subscriber):
     # -- the window of QoS 1 and 2 messages on their way to the client ------------------------------------------
 
     cdef bint window_open(self) noexcept:
-        return ((self.max_inflight == 0 or self.window.busy < self.max_inflight) and self.window.span < MAX_SPAN
+        return ((self.max_inflight == 0 or self.window.busy < self.max_inflight) and self.window.busy < PACKET_IDS
                 and self.window.unsent == 0)
 
-    cdef uint16_t window_add(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
-                             int64_t now) noexcept:
-        """Takes a reference of `msg` and a packet id for it; 0 when memory is out. The window must be open."""
+    cdef uint16_t next_pid(self) noexcept:
+        """The packet id for the next message: the first behind the one given last that is not in use
+        [MQTT-2.2.1-4]; 0 is never one [MQTT-2.2.1-3]. The window must be open."""
         cdef Window* w = &self.window
-        cdef Slot* slot
-        if w.span == w.cap and not self.grow_window():
-            return 0
-        slot = w.slots + ((w.head + w.span) & (w.cap - 1))
+        cdef uint16_t pid = w.latest
+        while True:
+            pid = <uint16_t>(pid % PACKET_IDS + 1)
+            if find_slot(w, pid) == NULL:
+                return pid
+
+    cdef Slot* window_add(self, uint16_t pid, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
+                          int64_t now) except NULL:
+        """Takes a reference of `msg`, which is in flight as `pid` from now on: see `next_pid`."""
+        cdef Window* w = &self.window
+        cdef Slot* slot = append_slot(w, pid)
         slot.msg = msg_ref(msg)
         slot.sent = now
         slot.entry = 0
@@ -68,118 +67,75 @@ cdef class Session(Subscriber):
         slot.retain = retain
         slot.shared = shared
         slot.state = WAIT_PUBACK if qos == 1 else WAIT_PUBREC
-        if w.busy == 0:
+        if w.busy == 1:
             self.progress = now
-        w.span += 1
-        w.busy += 1
-        return pid_plus(w.first_pid, w.span - 1)
+        return slot
 
-    cdef uint16_t next_pid(self) noexcept:
-        """The packet id that the next `window_add` gives."""
-        return pid_plus(self.window.first_pid, self.window.span)
-
-    cdef Slot* newest(self) noexcept:
+    cdef int window_restore(self, Slot slot) except -1:
+        """A message that was in flight before a restart, under its packet id; they come in the order in which they were
+        first sent."""
         cdef Window* w = &self.window
-        return w.slots + ((w.head + w.span - 1) & (w.cap - 1))
-
-    cdef int window_restore(self, Slot slot, uint16_t pid) except -1:
-        """A message that was in flight before a restart, under its packet id; they come in the order of their ids."""
-        cdef Window* w = &self.window
-        cdef uint32_t at
-        if w.span == 0:
-            w.first_pid = pid
-        at = (pid + MAX_SPAN - w.first_pid) % MAX_SPAN
-        while w.span <= at:
-            if w.span == w.cap and not self.grow_window():
-                raise MemoryError
-            w.slots[(w.head + w.span) & (w.cap - 1)].state = SLOT_FREE
-            w.slots[(w.head + w.span) & (w.cap - 1)].msg = NULL
-            w.span += 1
-        w.slots[(w.head + at) & (w.cap - 1)] = slot
-        w.busy += 1
+        cdef Slot* place = append_slot(w, slot.pid)
+        slot.before, slot.after = place.before, place.after
+        place[0] = slot
         w.unsent += 1
-        w.cursor = w.first_pid
+        w.cursor = w.oldest
         return 0
-
-    cdef bint grow_window(self) noexcept:
-        cdef Window* w = &self.window
-        cdef uint32_t cap = w.cap * 2 if w.cap else 8, i
-        cdef Slot* slots = <Slot*>malloc(cap * sizeof(Slot))
-        if slots == NULL:
-            return False
-        for i in range(w.span):
-            slots[i] = w.slots[(w.head + i) & (w.cap - 1)]
-        free(w.slots)
-        w.slots = slots
-        w.cap = cap
-        w.head = 0
-        return True
 
     cdef Slot* window_find(self, uint16_t pid) noexcept:
         """The slot in use under `pid`, or NULL."""
-        cdef Window* w = &self.window
-        cdef uint32_t i = (pid + MAX_SPAN - w.first_pid) % MAX_SPAN
-        cdef Slot* slot
-        if pid == 0 or i >= w.span:
-            return NULL
-        slot = w.slots + ((w.head + i) & (w.cap - 1))
-        return slot if slot.state != SLOT_FREE else NULL
+        return find_slot(&self.window, pid)
+
+    cdef Slot* oldest(self) noexcept:
+        """Of the slots in use, the one sent first; NULL when there is none."""
+        return find_slot(&self.window, self.window.oldest)
+
+    cdef Slot* newest(self) noexcept:
+        return find_slot(&self.window, self.window.newest)
+
+    cdef Slot* following(self, Slot* slot) noexcept:
+        """The slot that was sent after `slot`, or NULL."""
+        return find_slot(&self.window, slot.after)
 
     cdef void window_done(self, Slot* slot) noexcept:
         """The exchange under this slot is over: its packet id is free again."""
         cdef Window* w = &self.window
         if slot.msg != NULL:
             msg_unref(slot.msg)
-            slot.msg = NULL
-        slot.state = SLOT_FREE
-        w.busy -= 1
         w.unsent -= slot.sent == UNSENT
-        while w.span and w.slots[w.head].state == SLOT_FREE:
-            w.head = (w.head + 1) & (w.cap - 1)
-            w.span -= 1
-            w.first_pid = pid_plus(w.first_pid, 1)
-        if w.span == 0 and w.cap > 64:
+        remove_slot(w, slot)
+        if w.busy == 0 and w.cap > 64:
             free(w.slots)
             w.slots = NULL
-            w.cap = w.head = 0
+            w.cap = 0
 
     cdef void window_unsent(self) noexcept:
         """A new connection: everything in flight is to be sent again."""
         cdef Window* w = &self.window
         cdef uint32_t i
-        for i in range(w.span):
-            w.slots[(w.head + i) & (w.cap - 1)].sent = UNSENT
+        for i in range(w.cap):
+            w.slots[i].sent = UNSENT
         w.unsent = w.busy
-        w.cursor = w.first_pid
+        w.cursor = w.oldest
 
-    cdef Slot* window_next_unsent(self, uint16_t* pid) noexcept:
-        """The oldest slot not sent on this connection, and its packet id; NULL when there is none."""
+    cdef Slot* window_next_unsent(self) noexcept:
+        """Of the slots not sent on this connection the one sent first; NULL when there is none."""
         cdef Window* w = &self.window
-        cdef uint32_t i = (w.cursor + MAX_SPAN - w.first_pid) % MAX_SPAN
-        cdef Slot* slot
-        if i > w.span:
-            i = 0  # the window has moved past the cursor
-        while w.unsent and i < w.span:
-            slot = w.slots + ((w.head + i) & (w.cap - 1))
-            if slot.state != SLOT_FREE and slot.sent == UNSENT:
-                pid[0] = w.cursor = pid_plus(w.first_pid, i)
-                return slot
-            i += 1
-        w.unsent = 0
-        return NULL
+        cdef Slot* slot = find_slot(w, w.cursor)
+        while slot != NULL and slot.sent != UNSENT:
+            slot = find_slot(w, slot.after)
+        w.cursor = slot.pid if slot != NULL else 0
+        return slot
 
     def drop_window(self):
         """Forgets all messages in flight."""
         cdef Window* w = &self.window
         cdef uint32_t i
-        cdef Slot* slot
-        for i in range(w.span):
-            slot = w.slots + ((w.head + i) & (w.cap - 1))
-            if slot.state != SLOT_FREE and slot.msg != NULL:
-                msg_unref(slot.msg)
+        for i in range(w.cap):
+            if w.slots[i].pid and w.slots[i].msg != NULL:
+                msg_unref(w.slots[i].msg)
         free(w.slots)
         memset(w, 0, sizeof(Window))
-        w.first_pid = 1
 
     # -- the queue of what waits for the client or for room in the window ---------------------------------------
 
@@ -203,6 +159,37 @@ cdef class Session(Subscriber):
         grown[i].priority = priority
         self.n_queues += 1
         return grown + i
+
+    cdef int take_zone(self, Zone zone) except -1:
+        """A connection through a listener of that zone. Where its `mqueue_priorities` are others, what waits is put
+        into the queues that it has for them, in the order in which it came: without priorities there is one queue."""
+        cdef Queue* before = self.queues
+        cdef Queue* first
+        cdef Queued item
+        cdef uint32_t n = self.n_queues, left = self.queued, qos0 = self.queued_qos0, i
+        cdef size_t size = self.queued_bytes
+        cdef uint64_t counted = self.enqueue_msg
+        cdef Zone former = self.zone
+        self.zone = zone
+        if left == 0 or zone is former or (zone.mqueue_priorities == former.mqueue_priorities
+                                           and zone.mqueue_default_priority == former.mqueue_default_priority):
+            return 0
+        self.queues = NULL
+        self.n_queues = self.queued = 0
+        try:
+            while self.queued < left:
+                first = earliest_of(before, n)
+                item = first.items[first.head]
+                self.enqueue(item.msg, item.qos, item.retain, item.subid, item.shared, item.entry)
+                msg_unref(item.msg)
+                first.head = (first.head + 1) & (first.cap - 1)
+                first.count -= 1
+        finally:
+            for i in range(n):
+                free(before[i].items)
+            free(before)
+            self.queued_qos0, self.queued_bytes, self.enqueue_msg = qos0, size, counted
+        return 0
 
     cdef int enqueue(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
                      uint64_t entry) except -1:
@@ -425,8 +412,107 @@ cdef class Session(Subscriber):
         return f"Session({self.client_id!r})"
 
 
+cdef inline uint32_t home_of(uint16_t pid, uint32_t cap) noexcept nogil:
+    """Where in a table of `cap` places the search for a packet id begins. Ids follow one another: scattered, they leave
+    room between them, so that a removal need not look at all that were sent after."""
+    return (pid * <uint32_t>2654435761) >> 8 & (cap - 1)
+
+
+cdef Slot* find_slot(Window* w, uint16_t pid) noexcept nogil:
+    cdef uint32_t i
+    if w.busy == 0 or pid == 0:
+        return NULL
+    i = home_of(pid, w.cap)
+    while w.slots[i].pid:
+        if w.slots[i].pid == pid:
+            return w.slots + i
+        i = (i + 1) & (w.cap - 1)
+    return NULL
+
+
+cdef inline Slot* vacant_slot(Slot* slots, uint32_t cap, uint16_t pid) noexcept nogil:
+    cdef uint32_t i = home_of(pid, cap)
+    while slots[i].pid:
+        i = (i + 1) & (cap - 1)
+    return slots + i
+
+
+cdef Slot* append_slot(Window* w, uint16_t pid) except NULL:
+    """A slot for a packet id that is not in use, behind all others in the order of sending."""
+    cdef Slot* slot
+    if (w.busy + 1) * 4 > w.cap * 3:
+        grow_window(w)
+    slot = vacant_slot(w.slots, w.cap, pid)
+    slot.pid = pid
+    slot.before = w.newest
+    slot.after = 0
+    if w.newest:
+        find_slot(w, w.newest).after = pid
+    else:
+        w.oldest = pid
+    w.newest = w.latest = pid
+    w.busy += 1
+    return slot
+
+
+cdef int grow_window(Window* w) except -1:
+    cdef uint32_t cap = w.cap * 2 if w.cap else 8, i
+    cdef Slot* slots = <Slot*>calloc(cap, sizeof(Slot))
+    if slots == NULL:
+        raise MemoryError
+    for i in range(w.cap):
+        if w.slots[i].pid:
+            vacant_slot(slots, cap, w.slots[i].pid)[0] = w.slots[i]
+    free(w.slots)
+    w.slots = slots
+    w.cap = cap
+    return 0
+
+
+cdef void remove_slot(Window* w, Slot* slot) noexcept nogil:
+    """Unlinks the slot, empties it, and moves later slots of its run back, so that no search stops short of them."""
+    cdef uint32_t mask = w.cap - 1, hole = <uint32_t>(slot - w.slots), i = hole
+    if slot.before:
+        find_slot(w, slot.before).after = slot.after
+    else:
+        w.oldest = slot.after
+    if slot.after:
+        find_slot(w, slot.after).before = slot.before
+    else:
+        w.newest = slot.before
+    if w.cursor == slot.pid:
+        w.cursor = slot.after
+    while True:
+        i = (i + 1) & mask
+        if w.slots[i].pid == 0:
+            break
+        if ((i - home_of(w.slots[i].pid, w.cap)) & mask) >= ((i - hole) & mask):
+            w.slots[hole] = w.slots[i]
+            hole = i
+    w.slots[hole].pid = 0
+    w.busy -= 1
+
+
 cdef inline size_t footprint(Msg* msg) noexcept nogil:
     return sizeof(Msg) + sizeof(Queued) + msg.topic_len + msg.props_len + msg.client_len + msg.payload_len
+
+
+cdef Queue* earliest_of(Queue* queues, uint32_t n) noexcept nogil:
+    """The queue whose first message came before those of the others: by its place in the store, else by its time."""
+    cdef Queue* earliest = NULL
+    cdef Queued* one
+    cdef Queued* other
+    cdef uint32_t i
+    for i in range(n):
+        if queues[i].count == 0:
+            continue
+        one = queues[i].items + queues[i].head
+        if earliest != NULL:
+            other = earliest.items + earliest.head
+            if other.entry <= one.entry and (other.entry != one.entry or other.msg.arrived <= one.msg.arrived):
+                continue
+        earliest = queues + i
+    return earliest
 
 
 cdef int grow_queue(Queue* q) except -1:
@@ -443,15 +529,11 @@ cdef int grow_queue(Queue* q) except -1:
     return 0
 
 
-cdef inline uint32_t home(Awaiting* a, uint16_t pid) noexcept nogil:
-    return (pid * <uint32_t>2654435761) >> 8 & (a.cap - 1)
-
-
 cdef Inbound* find_inbound(Awaiting* a, uint16_t pid) noexcept nogil:
     cdef uint32_t i
     if a.count == 0:
         return NULL
-    i = home(a, pid)
+    i = home_of(pid, a.cap)
     while a.table[i].pid:
         if a.table[i].pid == pid:
             return a.table + i
@@ -460,7 +542,7 @@ cdef Inbound* find_inbound(Awaiting* a, uint16_t pid) noexcept nogil:
 
 
 cdef void put_inbound(Awaiting* a, Inbound entry) noexcept nogil:
-    cdef uint32_t i = home(a, entry.pid)
+    cdef uint32_t i = home_of(entry.pid, a.cap)
     while a.table[i].pid:
         i = (i + 1) & (a.cap - 1)
     a.table[i] = entry
@@ -490,7 +572,7 @@ cdef void remove_inbound(Awaiting* a, uint32_t hole) noexcept nogil:
         i = (i + 1) & mask
         if a.table[i].pid == 0:
             break
-        wanted = home(a, a.table[i].pid)
+        wanted = home_of(a.table[i].pid, a.cap)
         if ((i - wanted) & mask) >= ((i - hole) & mask):
             a.table[hole] = a.table[i]
             hole = i

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from router_ext.channel cimport Channel
 from router_ext.message cimport Msg, msg_topic
-from router_ext.session cimport Session, Slot, Window
+from router_ext.session cimport Session, Slot
 
 
 def waiting_longer(list channels not None, int64_t now, double clock, int64_t threshold):
@@ -36,14 +36,12 @@ cdef Msg* oldest_of(Session s) noexcept:
     or NULL."""
     cdef Msg* oldest = NULL
     cdef Msg* one
-    cdef Window* w = &s.window
-    cdef Slot* slot
+    cdef Slot* slot = s.oldest()
     cdef uint32_t i
-    for i in range(w.span):
-        slot = w.slots + ((w.head + i) & (w.cap - 1))
-        if slot.msg != NULL:
-            oldest = slot.msg
-            break
+    while slot != NULL and slot.msg == NULL:
+        slot = s.following(slot)
+    if slot != NULL:
+        oldest = slot.msg
     for i in range(s.n_queues):
         if s.queues[i].count:
             one = s.queues[i].items[s.queues[i].head].msg

@@ -108,12 +108,11 @@ cdef int page_in(Engine e, Session s) except -1:
 
 cdef int next_page(Engine e, Session s) except -1:
     """Asks the store for more of the session's messages."""
-    cdef bint by_priority = s.zone.mqueue_priorities is not None
-    cdef uint8_t in_flight = 0 if s.stored_in_flight == 0 else 2 if by_priority else 1
+    cdef uint32_t most = PAGE if s.zone.mqueue_priorities is None else 0xFFFFFFFF
     s.paging = True
     s.stored_since = 0
     e.journal.loading[s.sid] = s
-    return e.journal.load(s.sid, s.loaded, 0xFFFFFFFF if by_priority else PAGE, in_flight)
+    return e.journal.load(s.sid, s.loaded, most, s.stored_in_flight != 0)
 
 
 cdef int hear_store(Engine e) except -1:
@@ -174,13 +173,12 @@ cdef int take_page(Engine e, Reply* reply) except -1:
 cdef int take_row(Engine e, Session s, const uint8_t* p, const uint8_t* body, uint32_t n) except -1:
     cdef Slot slot
     cdef uint64_t number
-    cdef uint16_t pid
     cdef Msg* msg = get_body(body, n, e.journal.wall_offset) if n else NULL
     memset(&slot, 0, sizeof(slot))
     memcpy(&slot.entry, p, 8)
     memcpy(&number, p + 8, 8)
     memcpy(&slot.subid, p + 16, 4)
-    memcpy(&pid, p + 20, 2)
+    memcpy(&slot.pid, p + 20, 2)
     slot.qos = p[22]
     slot.retain = p[23] & 1
     slot.shared = p[23] >> 1
@@ -190,10 +188,10 @@ cdef int take_row(Engine e, Session s, const uint8_t* p, const uint8_t* body, ui
     if msg != NULL:
         msg.number = number
         msg.holders = 1
-    if pid:
+    if slot.pid:
         if msg == NULL and slot.state != WAIT_PUBCOMP:
             return 0
-        return s.window_restore(slot, pid)
+        return s.window_restore(slot)
     s.loaded = slot.entry
     if msg != NULL:
         s.enqueue(msg, slot.qos, slot.retain, slot.subid, slot.shared, slot.entry)

@@ -343,6 +343,45 @@ def test_order_in_flight_with_priorities(start_broker: Start):
     assert [(packet.payload, packet.pid) for packet in resent] == [(packet.payload, packet.pid) for packet in sent]
 
 
+def test_order_in_flight_of_both_qualities(start_broker: Start, how: str):
+    """[MQTT-4.6.0-1] QoS 2 waits for its packet id to be on disk, and QoS 1 behind it is not sent before it: what is
+    sent again comes in the same order, after a reconnect and after a restart."""
+    broker = start_broker()
+    reader = Client(broker.mqtt_port, "reader")
+    reader.subscribe("q", 2)
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    for pid in range(1, 9):
+        publisher.publish("q", b"%d" % pid, 1 + pid % 2, pid)
+    for pid in range(1, 9):
+        publisher.read(PUBREC if pid % 2 else PUBACK)
+    sent = [reader.read(PUBLISH) for _ in range(8)]
+    reader.close()
+    for connection in range(2):
+        reader = Client(broker.mqtt_port, "reader")
+        resent = [reader.read(PUBLISH) for _ in sent]
+        assert [(one.payload, one.pid) for one in resent] == [(one.payload, one.pid) for one in sent]
+        reader.close()
+        if connection == 0:
+            again(broker, how)
+
+
+@pytest.mark.parametrize("stay", [True, False], ids=["taken over", "left"])
+def test_a_session_that_leaves_its_priorities(start_broker: Start, stay: bool):
+    """What waits in the queues of a zone with `mqueue_priorities` is not lost in one without, nor its order."""
+    broker = start_broker(PRIORITIES | {"EMQX_ZONE__EXTERNAL__MAX_INFLIGHT": "1",
+                                        "EMQX_ZONE__INTERNAL__MAX_INFLIGHT": "1"})
+    reader = subscribed_to_both(broker, "reader")
+    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    for pid, topic in enumerate(("low", "low", "high", "low", "high"), 1):
+        publisher.publish(topic, b"%d" % pid, 1, pid)
+        publisher.read(PUBACK)
+    if not stay:
+        reader.close()
+    Client(broker.internal_port, "reader").close()
+    reader = Client(broker.internal_port, "reader")
+    assert [reader.read_message().payload for _ in range(5)] == [b"1", b"2", b"3", b"4", b"5"]
+
+
 def test_each_priority_has_its_own_limit_after_a_restart(start_broker: Start):
     broker = start_broker(TWO_OF_EACH)
     subscribed_to_both(broker, "absent").disconnect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from router_ext.zone import Zone
 from tests.mqtt.bench import Bench
 from tests.mqtt.raw import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Raw
 
@@ -315,21 +316,58 @@ def test_clean_start_forgets_what_is_in_flight():
 
 
 def test_packet_ids_are_used_once_at_a_time():
-    """[MQTT-2.2.1-4] An id in use is never given again, also when all others have had their turn."""
-    bench = Bench(max_inflight=0, max_mqueue_len=0)
+    """[MQTT-2.2.1-4] An id in use is never given again; the others go round without it."""
+    bench = Bench(max_inflight=32, max_mqueue_len=0)
     reader = bench.client("reader")
     reader.subscribe("t", qos=1)
-    bench.broker.publish("t", b"", 1)
+    bench.broker.publish("t", b"held", 1)
     held = reader.expect(PUBLISH).pid
-    seen = set()
+    came: list[int] = []
     for _ in range(66):
         for _ in range(1000):
             bench.broker.publish("t", b"", 1)
-        reader.send(b"\xc0\x00")
-        while (packet := reader.packet()).kind == PUBLISH:
-            seen.add(packet.pid)
+        while len(came) % 1000 or not came or bench.broker.sessions["reader"].mqueue_len:
+            packet = reader.expect(PUBLISH)
+            came.append(packet.pid)
             reader.ack(PUBACK, packet.pid)
-    assert held not in seen
-    assert seen == set(range(1, 65536)) - {held}
-    reader.ack(PUBACK, held)
-    assert reader.expect(PUBLISH).pid == held
+    assert len(came) == 66_000
+    assert set(came[:65_534]) == set(range(1, 65536)) - {held}
+    assert held not in came
+    bench.gone(reader)
+
+
+def test_what_is_in_flight_comes_again_in_its_order():
+    """[MQTT-4.6.0-1] In the order of the first sending, where packet ids have begun anew behind one that is still in
+    use."""
+    bench = Bench(max_inflight=0, max_mqueue_len=0)
+    reader = kept(bench)
+    reader.subscribe("t", qos=1)
+    for number in range(65_540):
+        bench.broker.publish("t", b"%d" % number, 1)
+        packet = reader.expect(PUBLISH)
+        if number != 3 and number < 65_530:
+            reader.ack(PUBACK, packet.pid)
+    expected = [b"3", *numbers(10, 65_530)]
+    bench.gone(reader)
+    again = kept(bench)
+    resent = [again.expect(PUBLISH) for _ in expected]
+    assert [packet.payload for packet in resent] == expected
+    assert all(packet.dup for packet in resent)
+    assert [packet.pid for packet in resent] == [4, *range(65_531, 65_536), 1, 2, 3, 5, 6]
+
+
+def test_a_queue_follows_the_zone_of_its_client():
+    """`mqueue_priorities` are those of the listener that the client has come through last."""
+    bench = Bench(mqueue_priorities={b"high": 2, b"low": 1}, max_inflight=1)
+    away(bench, ("#", 1))
+    writer = bench.client("writer")
+    for number, topic in enumerate(("low", "high", "low", "high")):
+        writer.publish(topic, b"%d" % number, 1)
+        bench.now += 1
+        bench.turn()
+    bench.zone = Zone("plain", idle_timeout=0, max_inflight=1)
+    reader = kept(bench)
+    assert reader.expect(PUBLISH).payload == b"0"
+    bench.gone(reader)
+    bench.zone = Zone("reverse", idle_timeout=0, max_inflight=1, mqueue_priorities={b"high": 1, b"low": 2})
+    assert payloads(kept(bench)) == [b"0", b"2", b"1", b"3"]

@@ -154,7 +154,7 @@ class Folding(threading.Thread):
         self._given += len(data)
         self._work.put(partial(self._fold, number, data))
 
-    def ask_page(self, sid: int, after: int, limit: int, in_flight: int) -> None:
+    def ask_page(self, sid: int, after: int, limit: int, in_flight: bool) -> None:
         self._work.put(partial(self._read, sid, after, limit, in_flight))
 
     def ask_to_settle(self) -> None:
@@ -212,7 +212,7 @@ class Folding(threading.Thread):
             self._settle()
         self._insist(self._log.look)
 
-    def _read(self, sid: int, after: int, limit: int, in_flight: int) -> None:
+    def _read(self, sid: int, after: int, limit: int, in_flight: bool) -> None:
         page = self._insist(lambda: self._writer.page(sid, after, limit, in_flight))
         self._note()
         self._worker.send(PAGE, sid, page)
@@ -288,7 +288,7 @@ class StoreProcess:
                 batches = []
                 if kind == LOAD:
                     after, limit = struct.unpack_from("<QI", content)
-                    self._folding.ask_page(number, after, limit, flag)
+                    self._folding.ask_page(number, after, limit, bool(flag))
                 else:
                     self._folding.ask_to_settle()
         self._commit(batches, last)

@@ -6,7 +6,6 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,6 @@ from router_ext.journal import TABLES
 
 ROW = struct.Struct("<QQIHBBBI")
 WAIT_PUBACK, WAIT_PUBREC, WAIT_PUBCOMP = 1, 2, 3
-PACKET_IDS = 65535
-PID = 6                 # its column in a row
-BY_ID = 2
 PAGE_BYTES = 262144
 SMALL = 1024            # bytes of a body that may stand in the row of its place
 SLICE = 32768           # bytes that are folded without a look at who else would run
@@ -176,12 +172,12 @@ class Writer:
 
     # -- pages ----------------------------------------------------------------------------------------------------
 
-    def page(self, sid: int, after: int, limit: int, in_flight: int) -> bytes:
+    def page(self, sid: int, after: int, limit: int, in_flight: bool) -> bytes:
         """The next messages of a session as the engine reads them: those in flight if asked for, in the order in which
-        they were queued or (BY_ID) sent, then the queue."""
+        they were first sent, then the queue. That is the order of their places in both."""
         if sid in self._fold.sids:
             self.settle()
-        rows = [as_row(row) for row in self._in_flight(sid, in_flight == BY_ID)] if in_flight else []
+        rows = [as_row(row) for row in self.connection.execute(IN_FLIGHT, (sid,))] if in_flight else []
         size = 0
         for count, row in enumerate(self.connection.execute(QUEUED, (sid, after))):
             if count == limit or size > PAGE_BYTES:
@@ -189,10 +185,6 @@ class Writer:
             rows.append(as_row(row))
             size += len(rows[-1])
         return b"".join([b"\1", *rows])
-
-    def _in_flight(self, sid: int, by_id: bool) -> list[Row]:
-        rows = self.connection.execute(IN_FLIGHT, (sid,)).fetchall()
-        return by_packet_id(rows) if by_id else rows
 
     def tidy_up(self) -> None:
         """Gives back pages that are not used any more, some of them. As a script: a statement whose rows have no
@@ -205,14 +197,6 @@ class Writer:
 
     def close(self) -> None:
         self.connection.close()
-
-
-def by_packet_id(rows: list[Row]) -> list[Row]:
-    """Ids start anew behind the highest: the first of them is the one behind the longest gap."""
-    rows.sort(key=itemgetter(PID))
-    gaps = [(row[PID] - before[PID]) % PACKET_IDS for before, row in zip(rows[-1:] + rows, rows, strict=False)]
-    first = gaps.index(max(gaps)) if gaps else 0
-    return rows[first:] + rows[:first]
 
 
 def body_of(row: Row) -> bytes:
