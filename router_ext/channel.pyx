@@ -588,28 +588,31 @@ cdef class Channel(Connection):
         on disk."""
         cdef Zone zone = self.zone
         cdef Journal journal = self.engine.journal
-        self.session = session
-        self.connected_at = connected_at
-        self.silence_limit = silence_limit
-        self.alias_max = alias_max
-        self.mount = mount
-        self.will_topic = will_topic
-        self.grant(is_super)
-        session.version = self.version
+        cdef AliasTable aliases = AliasTable(peer_alias_max) if peer_alias_max else None
         session.take_zone(zone)
+        session.version = self.version
         session.peer_max_packet = self.max_packet
-        session.aliases = AliasTable(peer_alias_max) if peer_alias_max else None
+        session.aliases = aliases
         session.mount = mount
         session.trace(len(self.engine.watches.clients) != 0 and session.client_id.encode() in self.engine.watches.clients)
         session.progress = self.engine.now
         session.max_inflight = zone.max_inflight
         if receive_max and (session.max_inflight == 0 or receive_max < session.max_inflight):
             session.max_inflight = receive_max
-        session.conn = self
         session.stalled = False
+        self.grant(is_super)
+        self.connected_at = connected_at
+        self.silence_limit = silence_limit
+        self.alias_max = alias_max
+        self.mount = mount
+        self.will_topic = will_topic
         self.delivered_before = session.deliver_msg
-        self.state = OPEN
         self.heard = self.engine.now
+        # From here on the connection has the session, and its end leaves it.
+        self.session = session
+        session.conn = self
+        self.state = OPEN
+        self.engine.policy.connected()
         if stored and journal is not None and not journal.is_committed(journal.mark()):
             self.corked = self.blocked = True
             self.cork_batch = journal.mark()
@@ -761,6 +764,11 @@ cdef class Channel(Connection):
     def is_answered(self):
         """Its CONNACK is on its way: CONNECT came, was decided, and what had to be stored is."""
         return self.state == OPEN and not self.corked
+
+    @property
+    def is_corked(self):
+        """CONNACK waits for the store, or did when the connection ended."""
+        return bool(self.corked)
 
     @property
     def is_closed(self):

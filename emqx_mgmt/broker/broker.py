@@ -236,7 +236,8 @@ class Broker:
             return
         self.online -= 1
         if session.channel is None:
-            self.sessions_life.leave(session, send_will=reason != "normal")
+            # A client whose CONNACK still waited for the store was not accepted [MQTT-3.1.2-8].
+            self.sessions_life.leave(session, send_will=reason != "normal" and not channel.is_corked)
         if reason not in TAKEN_OVER:
             self.hooks.run("client.disconnected", channel.context, reason)
         if channel.zone.enable_flapping_detect:

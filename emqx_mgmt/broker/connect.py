@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.broker import reasons
@@ -21,12 +23,16 @@ if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
     from router_ext.channel import Channel
     from router_ext.packets import Connect
+    from router_ext.session import Session
     from router_ext.zone import Zone
+
+log = logging.getLogger(__name__)
 
 
 class Connecting:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+        self._waiting: dict[str, tuple[Channel, Callable[[], None]]] = {}   # by client id: see `_wait`
 
     def on_connect(self, channel: Channel, packet: Connect) -> None:
         """Decides now if nothing has to be waited for, else in a greenlet while the channel is held."""
@@ -179,6 +185,41 @@ class Connecting:
         if isinstance(answer, Refused):
             self.refuse(channel, client, answer)
             return
+        session = self._broker.engine.sessions.get(client.client_id)
+        if session is not None and session.channel is not None and not session.channel.is_answered:
+            self._wait(channel, session, lambda: self._admit(channel, packet, client, answer, proven))
+            return
+        self._admit(channel, packet, client, answer, proven)
+
+    def _wait(self, channel: Channel, session: Session, then: Callable[[], None]) -> None:
+        """The connection that has the session is accepted, but its CONNACK waits for the store. It goes out first:
+        where clients take a session from one another without a pause, none of them would ever be answered. Of those
+        that wait behind it only the last one goes on."""
+        client_id = session.client_id
+        waiting = self._waiting.get(client_id)
+        self._waiting[client_id] = (channel, then)
+        if waiting is None:
+            self._broker.durable.afterwards(session, lambda: self._waiting.pop(client_id)[1]())
+        else:
+            waiting[0].close("conflict")
+
+    def _admit(self, channel: Channel, packet: Connect, client: Client, grant: Grant, proven: Proven | None) -> None:
+        """The last step. Whatever raises in it, nothing of the connection stays behind."""
+        if channel.is_closed:
+            return
+        broker = self._broker
+        before = broker.engine.sessions.get(client.client_id)
+        try:
+            self._accept(channel, packet, client, grant, proven)
+        except Exception as error:
+            if channel.is_open:
+                broker.on_error(channel, error)
+                return
+            log.error("CONNECT of %r failed by an internal error", client.client_id[:100], exc_info=error)
+            broker.sessions_life.give_up(client.client_id, before)
+            self.refuse(channel, client, Refused(reasons.UNSPECIFIED_ERROR, "an internal error"))
+
+    def _accept(self, channel: Channel, packet: Connect, client: Client, grant: Grant, proven: Proven | None) -> None:
         broker, zone, will, said = self._broker, channel.zone, packet.will, packet.properties
         expiry = expiry_interval(zone, packet)
         before = broker.engine.sessions.get(client.client_id)
@@ -199,7 +240,6 @@ class Connecting:
         session.will = mounted(will, mount) if will else None
         if session.is_stored:
             broker.durable.will_changed(session)
-        broker.connected()
         channel.accept(
             session,
             encode_connack(present, reasons.SUCCESS, properties, 5) if packet.proto_ver == 5 else CONNACKS[present],
@@ -210,7 +250,7 @@ class Connecting:
             peer_alias_max=said.get("topic_alias_maximum", 0),
             mount=mount,
             will_topic=will.topic if will else None,
-            is_super=answer.is_super,
+            is_super=grant.is_super,
             stored=session.is_stored or stored_before,
         )
         if present:
@@ -242,7 +282,9 @@ class Connecting:
         if expiry != packet.properties.get("session_expiry_interval", 0):
             properties["session_expiry_interval"] = expiry
         if packet.properties.get("request_response_information") and self._broker.response_topic_prefix:
-            properties["response_information"] = f"{self._broker.response_topic_prefix}/{client.client_id}"
+            information = f"{self._broker.response_topic_prefix}/{client.client_id}"
+            if len(information.encode()) <= LONGEST_STRING:  # the server may send none (section 3.1.2.11.6)
+                properties["response_information"] = information
         if proven is not None:
             properties["authentication_method"] = client.auth_method  # [MQTT-4.12.0-5]
             if proven.data is not None:
@@ -250,6 +292,7 @@ class Connecting:
         return properties
 
 
+LONGEST_STRING = 65535  # bytes (section 1.5.4)
 GRANTED = Grant()
 NOBODY_DECIDES = Refused(reasons.NOT_AUTHORIZED, "nothing decides about it, and allow_anonymous is off")
 # What a CONNACK says when it says nothing (section 3.2.2.3).

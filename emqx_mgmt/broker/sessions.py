@@ -81,6 +81,18 @@ class Sessions:
             cancel(left.will)
             cancel(left.expiry)
 
+    def give_up(self, client_id: str, before: Session | None) -> None:
+        """A CONNECT failed after `open` had begun: a session that it made ends; the one that was there `before` it is
+        left again, without a will."""
+        session = self._engine.sessions.get(client_id)
+        if session is None or session.channel is not None or session in self._left:
+            return
+        session.will = None
+        if session is before:
+            self.leave(session, send_will=False)
+        else:
+            self.end(session, "discarded")
+
     # -- disconnecting ------------------------------------------------------------------------------
 
     def leave(self, session: Session, send_will: bool) -> None:
