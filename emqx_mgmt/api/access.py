@@ -52,6 +52,12 @@ def refusal(caller: object, endpoint: Endpoint) -> str | None:
     return None if RANK[caller.role] >= RANK[needed] else f"needs the role {needed}"
 
 
+def is_administrator() -> bool:
+    """Whether the caller of this request may do everything that its scopes let it."""
+    caller = flask.g.get("caller")
+    return caller is not None and (not isinstance(caller, Application) or caller.role == ADMINISTRATOR)
+
+
 def role_for(endpoint: Endpoint) -> str:
     if endpoint.scope in GUARDED:
         return ADMINISTRATOR

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from emqx_mgmt.api.access import ADMINISTRATOR, Role
+from emqx_mgmt.api.access import ADMINISTRATOR, Role, is_administrator
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.manage import Cluster
@@ -51,7 +51,7 @@ class NewApplication(Properties, kw_only=True):
     # A colon would end the name in the Authorization header.
     app_id: Annotated[str, Meta(min_length=1, pattern="^[^:]*$")]
     name: Text
-    secret: Text | None = None
+    secret: str | None = None  # an empty one, as dashboards send it, is none
 
 
 class Listed(Struct):
@@ -100,7 +100,7 @@ def lookup_app(cluster: Cluster, appid: str) -> Shown | list[Shown]:
         return []
     return Shown(
         app.app_id,
-        MASK,
+        _secret(cluster, appid),
         app.name,
         app.desc,
         app.status,
@@ -117,6 +117,7 @@ def add_app(cluster: Cluster, params: NewApplication) -> Secret:
     secret = cluster.here.applications.add(new, params.secret)
     if secret is None:
         raise Refused("alread_existed")
+    cluster.here.fresh_secrets.put(params.app_id, secret)
     return Secret(secret)
 
 
@@ -131,12 +132,20 @@ def rotate_secret(cluster: Cluster, appid: str, params: Rotation) -> Secret:
     secret = cluster.here.applications.rotate(appid, params.overlap)
     if secret is None:
         raise Refused("ont_found")
+    cluster.here.fresh_secrets.put(appid, secret)
     return Secret(secret)
 
 
 def del_app(cluster: Cluster, appid: str) -> Done:
     cluster.here.applications.delete(appid)
+    cluster.here.fresh_secrets.drop(appid)
     return Done()
+
+
+def _secret(cluster: Cluster, app_id: str) -> str:
+    """Shown to administrators for ten minutes after it was made; only a digest of it is stored."""
+    fresh = cluster.here.fresh_secrets.get(app_id)
+    return fresh if fresh is not None and is_administrator() else MASK
 
 
 def _expired(app: Application) -> int | str:

@@ -97,7 +97,7 @@ def _mqtt_refused(error: MqttRefused) -> flask.Response:
 
 
 def _config_refused(error: ConfigRefused) -> flask.Response:
-    return render.failure(500, error.code, error.message, {"code": error.code})
+    return render.failure(500, error.code, error.message, {"code": error.code, "message": error.message})
 
 
 def _store_unusable(error: StoreUnusable) -> flask.Response:

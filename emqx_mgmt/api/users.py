@@ -12,7 +12,15 @@ from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import BadParameter
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.manage import Cluster
-from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.manage.errors import (
+    ADMIN_STAYS,
+    NO_CREDENTIALS,
+    NO_SUCH_USER,
+    USER_EXISTS,
+    WRONG_OLD_PASSWORD,
+    WRONG_PASSWORD,
+    Refused,
+)
 from emqx_mgmt.storage import User
 
 ADMIN = "admin"
@@ -39,10 +47,10 @@ class Passwords(Struct):
 
 def auth_user(_cluster: Cluster, params: Credentials) -> Done:
     if not params.username:
-        raise Refused("Username undefined")
-    _authenticate(_cluster, params.username, params.password)
+        raise Refused("Username undefined", NO_CREDENTIALS)
+    _authenticate(_cluster, params.username, params.password, WRONG_PASSWORD)
     if is_public_abroad(params.password):
-        raise Refused(STILL_PUBLIC)
+        raise Refused(STILL_PUBLIC, WRONG_PASSWORD)
     return Done()
 
 
@@ -52,41 +60,44 @@ def list_users(cluster: Cluster) -> list[User]:
 
 def create_user(cluster: Cluster, params: NewUser) -> Done:
     if not params.username or not params.password:
-        raise Refused("Username or password undefined")
+        raise Refused("Username or password undefined", NO_CREDENTIALS)
     if ":" in params.username:
         raise BadParameter("username", "must not contain a colon, which ends it in the Authorization header")
     if not cluster.here.users.add(params.username, params.password, params.tags):
-        raise Refused("username already exist")
+        raise Refused("username already exist", USER_EXISTS)
     return Done()
 
 
 def update_user(cluster: Cluster, name: str, params: Tags) -> Done:
     if not cluster.here.users.set_tags(name, params.tags):
-        raise Refused("username_not_found")
+        raise Refused("username_not_found", NO_SUCH_USER)
     return Done()
 
 
 def delete_user(cluster: Cluster, name: str) -> Done:
     if name == ADMIN:
-        raise Refused("Cannot delete admin")
+        raise Refused("Cannot delete admin", ADMIN_STAYS)
     if not cluster.here.users.delete(name):
-        raise Refused(UNKNOWN)
+        raise Refused(UNKNOWN, NO_SUCH_USER)
     return Done()
 
 
 def change_pwd(cluster: Cluster, username: str, params: Passwords) -> Done:
-    _authenticate(cluster, username, params.old_pwd)
+    _authenticate(cluster, username, params.old_pwd, WRONG_OLD_PASSWORD)
     if not cluster.here.users.set_password(username, params.new_pwd):
-        raise Refused(UNKNOWN)
+        raise Refused(UNKNOWN, NO_SUCH_USER)
     return Done()
 
 
-def _authenticate(cluster: Cluster, username: str, password: str) -> None:
+def _authenticate(cluster: Cluster, username: str, password: str, wrong: int) -> None:
+    """`wrong`: the return code for a wrong password."""
     if not password:
-        raise Refused("Password undefined")
+        raise Refused("Password undefined", NO_CREDENTIALS)
     logins: Logins = flask.current_app.extensions["logins"]
     if logins.user(username, password) is None:
-        raise Refused(UNKNOWN if cluster.here.users.get(username) is None else "Password Error")
+        if cluster.here.users.get(username) is None:
+            raise Refused(UNKNOWN, NO_SUCH_USER)
+        raise Refused("Password Error", wrong)
 
 
 ENDPOINTS = (

@@ -7,13 +7,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.manage import rows
-from emqx_mgmt.manage.errors import ConfigRefused, Refused, Unknown
+from emqx_mgmt.manage.errors import ALREADY_LOADED, NOT_LOADED, UNKNOWN_ERROR, ConfigRefused, Refused, Unknown
 from emqx_mgmt.plugins import PluginRefused, PluginRow, UnknownPlugin
 from emqx_mgmt.settings import log_levels
 from emqx_mgmt.settings.hot import CORE, HOT_KEYS, HotKey, find_hot
 
 if TYPE_CHECKING:
     from emqx_mgmt.node import Node
+
+
+# Of the words that plugins are refused with.
+CODES = {"already_started": ALREADY_LOADED, "not_started": NOT_LOADED}
 
 
 class Configuration:
@@ -115,7 +119,7 @@ def _plugin_errors(refusal: type[Refused] = Refused) -> Iterator[None]:
     except UnknownPlugin as error:
         raise Unknown(str(error)) from None
     except PluginRefused as error:
-        raise refusal(str(error)) from None
+        raise refusal(str(error), CODES.get(str(error), UNKNOWN_ERROR)) from None
 
 
 def _hot(name: str) -> HotKey:

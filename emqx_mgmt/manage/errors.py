@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-# Return codes of the v3 API (the ones that its handlers send).
+# Return codes of the v3 API (behaviour, 3.6): EMQ X's dashboard shows its own text for each.
 UNKNOWN_ERROR = 102
+WRONG_PASSWORD = 103  # or user name, at log-in
+NO_CREDENTIALS = 104
+NO_SUCH_USER = 105
+ADMIN_STAYS = 106
 MISSING_PARAMETER = 107
 WRONG_PARAMETER = 108
 NOT_JSON = 109
+ALREADY_LOADED = 110
+NOT_LOADED = 111
 NOT_ONLINE = 112
+USER_EXISTS = 113
+WRONG_OLD_PASSWORD = 114
 BAD_TOPIC = 115
 
 NOT_ON_DISK = "it is done, but not on disk: the message store takes nothing (alarm message_store_full)"
@@ -31,4 +39,4 @@ class MqttRefused(Refused):
 
 
 class ConfigRefused(Refused):
-    """Settings of a plugin that it cannot have: in the bare style the answer is the code alone."""
+    """Settings of a plugin that it cannot have: in the bare style the answer has the code, too."""

@@ -15,6 +15,7 @@ from emqx_mgmt.manage.clients import Clients
 from emqx_mgmt.manage.configuration import Configuration
 from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges, waiting
 from emqx_mgmt.manage.formats import memory_text
+from emqx_mgmt.manage.fresh_secrets import FreshSecrets
 from emqx_mgmt.manage.queued import QueuedMessages
 from emqx_mgmt.manage.retained import Retained
 from emqx_mgmt.manage.runtime import RELEASE, Runtime
@@ -48,6 +49,7 @@ class ThisNode:
         self.retained = Retained(node.broker)
         self.topic_metrics = MeteredRows(node.name, node.topic_metrics, node.store.metered_topics)
         self.slow_subscribers = SlowSubscriberRows(node.name, node.slow_subscribers)
+        self.fresh_secrets = FreshSecrets()
         self.backups = Backups(Path(node.settings["node.data_dir"]))
 
     @property

@@ -154,7 +154,7 @@ class PasswordAuth(Plugin):
     def add(self, params: Struct) -> None:
         name: str = getattr(params, self.member)
         if name in self._users and not self.overwrites:
-            raise Refused("existed")
+            raise Refused("existed", 113)  # of the API's return codes: the user exists
         self._set(name, params.password)  # type: ignore[attr-defined]
 
     def update(self, params: Password, **path: str) -> None:
@@ -169,7 +169,7 @@ class PasswordAuth(Plugin):
 
     def _known(self, name: str) -> Hash:
         if name not in self._users:
-            raise Refused("not_found")
+            raise Refused("not_found", 105)  # there is no such user
         return self._users[name]
 
 

@@ -186,3 +186,24 @@ def test_a_provisioning_tool(released: BrokerProcess) -> None:
     assert call("GET", "/auth_clientid")["data"] == ["device"]
     assert call("DELETE", "/auth_clientid/device") == {"code": 0}
     assert call("PUT", f"/nodes/{NODE}/plugins/emqx_auth_clientid/unload") == {"code": 0}
+
+
+def test_the_dashboard_of_the_releases_makes_an_application(released: BrokerProcess) -> None:
+    """Its form sends an empty secret and a random id; its page of the application shows what it then looks up."""
+    url = f"http://127.0.0.1:{released.dash_port}/api/v3"
+    form = {"app_id": "5c2b8f30a1", "name": "meter", "desc": "", "secret": "", "status": True, "expired": None}
+    made = requests.post(f"{url}/apps", auth=ADMIN, json=form, timeout=10).json()
+    assert made["code"] == 0
+    shown = requests.get(f"{url}/apps/5c2b8f30a1", auth=ADMIN, timeout=10).json()["data"]
+    assert shown["secret"] == made["data"]["secret"]
+    tried = requests.get(f"http://127.0.0.1:{released.api_port}/api/v3/brokers", auth=("5c2b8f30a1", shown["secret"]),
+                         timeout=10)
+    assert tried.status_code == 200
+    assert requests.delete(f"{url}/apps/5c2b8f30a1", auth=ADMIN, timeout=10).json() == {"code": 0}
+
+
+@pytest.mark.parametrize("path", ["/api/v3/rules", "/api/v3/resources"])
+def test_the_menu_of_3_2_8(poll: Callable[[str], Any], path: str) -> None:
+    """It asks for rules and their resources; there is no rule engine."""
+    assert poll(path) == {"code": 0, "data": []}
+    assert poll(f"{path}?_style=bare") == []

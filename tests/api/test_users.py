@@ -83,7 +83,7 @@ def test_auth_verifies_without_credentials(broker: BrokerProcess, bob: tuple[str
     assert refusal(auth(password="x")) == "Username undefined"
     assert refusal(auth(username="eve", password="x")) == "Username Not Found"
     envelope = broker.api("POST", "auth?_style=envelope", auth=None, json={"username": "eve", "password": "x"})
-    assert (envelope.status_code, envelope.json()) == (200, {"code": 102, "message": "Username Not Found"})
+    assert (envelope.status_code, envelope.json()) == (200, {"code": 105, "message": "Username Not Found"})
 
 
 def test_refusals(broker: BrokerProcess, bob: tuple[str, str]) -> None:

@@ -24,7 +24,7 @@ def test_the_list_in_both_forms(broker: BrokerProcess):
 def test_envelope(broker: BrokerProcess):
     assert broker.api("GET", f"{NODE}/plugins?_style=envelope").json()["code"] == 0
     answer = broker.api("PUT", f"{NODE}/plugins/emqx_recon/load?_style=envelope")
-    assert (answer.status_code, answer.json()) == (200, {"code": 102, "message": "already_started"})
+    assert (answer.status_code, answer.json()) == (200, {"code": 110, "message": "already_started"})
     answer = broker.api("PUT", f"{NODE}/plugin_configs/emqx_recon?_style=envelope", json={"nope": "1"})
     assert (answer.status_code, answer.json()) == (200, {"code": 102, "message": "unknown key nope"})
 
@@ -82,11 +82,16 @@ class TestConfigs:
         assert broker.api("PUT", f"{NODE}/plugin_configs/no_such_word", json={}).text == "Not found."
         assert broker.api("GET", f"{NODE}/plugin_configs/emqx_management").json() == []
 
-    @pytest.mark.parametrize("body", [{"recon.gc_interval": 5}, {"recon.gc_interval": "soon"}, {"nope": "1"}])
-    def test_a_bad_set_changes_nothing(self, broker: BrokerProcess, body: dict[str, object]):
+    @pytest.mark.parametrize(("body", "reason"), [
+        ({"recon.gc_interval": 5}, "the value of recon.gc_interval must be a string"),
+        ({"recon.gc_interval": "soon"}, "recon.gc_interval"),
+        ({"nope": "1"}, "unknown key nope"),
+    ])
+    def test_a_bad_set_changes_nothing_and_says_why(self, broker: BrokerProcess, body: dict[str, object], reason: str):
         before = broker.api("GET", f"{NODE}/plugin_configs/emqx_recon").json()
         answer = broker.api("PUT", f"{NODE}/plugin_configs/emqx_recon", json=body)
-        assert (answer.status_code, answer.json()) == (500, {"code": 102})
+        assert (answer.status_code, list(answer.json()), answer.json()["code"]) == (500, ["code", "message"], 102)
+        assert reason in answer.json()["message"]
         assert broker.api("GET", f"{NODE}/plugin_configs/emqx_recon").json() == before
 
     def test_a_set_replaces_file_and_defaults_and_survives(self, start_broker, tmp_path):
@@ -156,7 +161,8 @@ class TestConfigs:
         path = f"{NODE}/plugin_configs/test_everything"
         before = broker.api("GET", path).json()
         answer = broker.api("PUT", path, json={"everything.tcp_port": str(broker.mqtt_port)})
-        assert (answer.status_code, answer.json()) == (500, {"code": 102})
+        assert (answer.status_code, answer.json()["code"]) == (500, 102)
+        assert str(broker.mqtt_port) in answer.json()["message"]
         assert broker.api("GET", path).json() == before
         assert "test_everything" in active(broker)
         assert broker.api("GET", "everything").status_code == 200
