@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.access import Access
 from emqx_mgmt.broker.connect import Connecting
+from emqx_mgmt.broker.connection_log import tell_ended, tell_refused
 from emqx_mgmt.broker.delayed import Delayed
 from emqx_mgmt.broker.durable import Durable
 from emqx_mgmt.broker.enhanced import Enhanced
 from emqx_mgmt.broker.flapping import Flapping
 from emqx_mgmt.broker.hooks import HandlerFailed, Hooks
-from emqx_mgmt.broker.refusals import Refusals
 from emqx_mgmt.broker.sessions import Sessions
 from emqx_mgmt.broker.stats import Stats
 from emqx_mgmt.broker.subscribing import Subscribing
@@ -80,7 +80,6 @@ class Broker:
         self.enhanced = Enhanced(self)
         self.subscribing = Subscribing(self)
         self.flapping = Flapping(ban)
-        self.refusals = Refusals()
         self.online = 0
         self.check_acl = self.access.check_publish
         self.on_subscribe = self.subscribing.on_subscribe
@@ -228,11 +227,12 @@ class Broker:
 
     def on_closed(self, channel: Channel, reason: str) -> None:
         channel.listener.closed(reason, channel.accepted_from)
+        tell_ended(channel, reason)
         self.enhanced.forget(channel)
         session = channel.session
         if session is None:
             if reason == "unacceptable_protocol_version":
-                self.refusals.refused("", None, channel.peer, reasons.TEXTS[reasons.UNSUPPORTED_PROTOCOL_VERSION])
+                tell_refused("", None, channel.peer, reasons.TEXTS[reasons.UNSUPPORTED_PROTOCOL_VERSION])
             return
         self.online -= 1
         if session.channel is None:
@@ -267,7 +267,6 @@ class Broker:
                 channel.close("idle_timeout" if channel.is_shaken else "handshake_timeout")
         self.timers.run(now)
         self.flapping.sweep(now)
-        self.refusals.tick(now)
         self.durable.keep_time()
         self.stats_book.tick()
 

@@ -12,6 +12,7 @@ from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.access import ALLOW, UNAVAILABLE
 from emqx_mgmt.broker.access import PUBLISH as ACCESS_PUBLISH
 from emqx_mgmt.broker.client import Client, Grant, RelayedClient, Unavailable
+from emqx_mgmt.broker.connection_log import tell_accepted, tell_refused
 from emqx_mgmt.broker.enhanced import Proven
 from emqx_mgmt.broker.refused import UNDECIDED, Refused
 from emqx_mgmt.broker.sessions import NEVER
@@ -170,7 +171,7 @@ class Connecting:
     def refuse(self, channel: Channel, who: Client | Connect, refused: Refused) -> None:
         """`who` is the CONNECT itself where the client could not be identified."""
         code = refused.code
-        self._broker.refusals.refused(who.client_id, who.username, channel.peer, refused.why or reasons.TEXTS[code])
+        tell_refused(who.client_id, who.username, channel.peer, refused.why or reasons.TEXTS[code])
         connack, word = reasons.refusal(code, channel.proto_ver, channel.explanation(code, 5))
         channel.send(connack)
         channel.close(word)
@@ -215,7 +216,7 @@ class Connecting:
             if channel.is_open:
                 broker.on_error(channel, error)
                 return
-            log.error("CONNECT of %r failed by an internal error", client.client_id[:100], exc_info=error)
+            log.error("CONNECT of %r failed by an internal error", client.client_id, exc_info=error)
             broker.sessions_life.give_up(client.client_id, before)
             self.refuse(channel, client, Refused(reasons.UNSPECIFIED_ERROR, "an internal error"))
 
@@ -253,6 +254,7 @@ class Connecting:
             is_super=grant.is_super,
             stored=session.is_stored or stored_before,
         )
+        tell_accepted(client, packet.proto_ver, present)
         if present:
             broker.hooks.run("session.resumed", session)
             broker.engine.resume(session)

@@ -1,65 +1,75 @@
-"""Logging to stderr: one line an event."""
+"""Logging to stderr: one line an event, and of many events alike a few."""
 
 from __future__ import annotations
 
 import logging
+import sys
+import threading
 import time
 from collections import Counter
-from datetime import UTC, datetime
 from typing import Any
 
-import orjson
+import gevent
 
-from emqx_mgmt.settings import Settings
-
-LINES = 20
-PERIOD_S = 10.0
+from emqx_mgmt.server.log_line import JsonFormatter, TextFormatter
+from emqx_mgmt.settings import Rate, Settings
 
 log = logging.getLogger(__name__)
 
 
 class Bounded(logging.Filter):
-    """For loggers that strangers can make write. Of the lines from one place in the code LINES get through in a period,
-    then one says how many more there were."""
+    """Of the lines from one place in the code `limit.count` get through in `limit.seconds`, then one says how many more
+    there were."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: Rate) -> None:
         super().__init__()
+        self._limit = limit
         self._began = 0.0
-        self._counts: Counter[tuple[str, str, int]] = Counter()
+        self._counts: Counter[tuple[str, str, str, int]] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
         self.tell()
-        place = record.name, record.levelname.lower(), record.lineno
+        place = record.name, record.levelname.lower(), record.pathname, record.lineno
         self._counts[place] += 1
-        return self._counts[place] <= LINES
+        return self._counts[place] <= self._limit.count
 
     def tell(self) -> None:
         """Begins a new period once the old one is over. To be called now and then: floods end."""
         now = time.monotonic()
-        if now - self._began < PERIOD_S:
+        if now - self._began < self._limit.seconds:
             return
         counts, seconds = self._counts, now - self._began
         self._counts, self._began = Counter(), now
-        for (name, level, _), count in counts.items():
-            if count > LINES:
-                log.warning("%d more lines of %s (%s) in %d seconds", count - LINES, name, level, seconds)
+        for (name, level, _, _), count in counts.items():
+            if count > self._limit.count:
+                log.warning("%d more lines of %s (%s) in %d seconds", count - self._limit.count, name, level, seconds)
 
 
-# One, however often the logging is configured: filters are added, never taken away.
-BOUNDED = Bounded()
+def bound(limit: Rate) -> Bounded:
+    """From now on, for every logger of this process: those of plugins and of libraries write to the same handlers.
+
+    Not for the master and for a start: their lines are as many as the settings have it, and no client causes one."""
+    bounded = Bounded(limit)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(bounded)
+    return bounded
 
 
-class JsonFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        event = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            event["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(event).decode()
+def log_what_nobody_catches() -> None:
+    """Exceptions that end a greenlet or a thread, or are raised where they cannot be: else Python and gevent print them
+    past the log, as many lines as they have. Warnings of libraries likewise."""
+    logging.captureWarnings(capture=True)
+    gevent.get_hub().print_exception = _tell_greenlet
+    threading.excepthook = lambda args: _tell("a thread", args.exc_value)
+    sys.unraisablehook = lambda args: _tell(args.object, args.exc_value)
+
+
+def _tell_greenlet(context: Any, _kind: Any, error: Any, _traceback: Any) -> None:
+    _tell(context, error)
+
+
+def _tell(context: Any, error: BaseException | None) -> None:
+    log.error("%s ended by an exception", str(context), exc_info=error)
 
 
 def logging_config(settings: Settings) -> dict[str, Any]:
@@ -68,19 +78,16 @@ def logging_config(settings: Settings) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "text": {"format": "%(asctime)s [%(levelname)s] %(message)s", "datefmt": "%Y-%m-%dT%H:%M:%S%z"},
+            "text": {"()": TextFormatter},
             "json": {"()": JsonFormatter},
         },
-        "filters": {"bounded": {"()": lambda: BOUNDED}},
         "handlers": {
             "stderr": {"class": "logging.StreamHandler", "formatter": settings["log.format"]},
         },
         "root": {"level": settings["log.level"].upper(), "handlers": ["stderr"]},
         "loggers": {
             # What gunicorn says of its own life is ours to say.
-            "gunicorn.error": {"level": "WARNING", "handlers": [], "filters": ["bounded"], "propagate": True},
+            "gunicorn.error": {"level": "WARNING", "handlers": [], "propagate": True},
             "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": False},
-            "emqx_mgmt.broker.broker": {"filters": ["bounded"]},
-            "emqx_mgmt.broker.verdicts": {"filters": ["bounded"]},
         },
     }

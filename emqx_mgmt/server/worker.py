@@ -23,7 +23,7 @@ from emqx_mgmt.listeners import Listener, close_listeners
 from emqx_mgmt.server.application import running_node
 from emqx_mgmt.server.control import ControlServer
 from emqx_mgmt.server.https import HttpsServer
-from emqx_mgmt.server.log import BOUNDED, PERIOD_S
+from emqx_mgmt.server.log import bound, log_what_nobody_catches
 from emqx_mgmt.server.master import Master, current
 from emqx_mgmt.server.parser import FairParser
 
@@ -89,8 +89,18 @@ class Worker(GeventWorker):
         # One more than are served: to be refused, and counted.
         self.worker_connections = max([row.max_conns for row in current().http], default=0) + 1
 
+    def bound_log(self) -> Periodic | None:
+        log_what_nobody_catches()
+        limit = current().settings["log.burst_limit"]
+        if limit is None:
+            return None
+        told = Periodic(limit.seconds, bound(limit).tell)
+        told.start()
+        return told
+
     def run(self) -> None:
         self.take_limits()
+        told = self.bound_log()
         gunicorn_http.RequestParser = FairParser
         http, https = current().http, current().https
         self.rows = {row.sock.getsockname()[:2]: row for row in http if row.sock}
@@ -104,10 +114,9 @@ class Worker(GeventWorker):
             running_node().renewal.watch(server.listener, server.renew)
         control = ControlServer(Path(current().settings["node.data_dir"]), super().handle)
         control.start()
-        told = Periodic(PERIOD_S, BOUNDED.tell)
-        told.start()
         super().run()
-        told.stop()
+        if told is not None:
+            told.stop()
         control.stop()
         for server in self.secured:
             server.stop()

@@ -70,6 +70,8 @@ GLOBAL = [
     Key("log.level.$component", enum("debug", "info", "warning", "error"), None,
         "The same for api, broker, listeners, modules, monitor, node, plugins, server, storage, or one plugin.",
         twin="log.level"),
+    Key("log.burst_limit", RATE, "20,10s",
+        "count,duration: how many lines from one place in the code are written, and one that counts the rest."),
     Key("log.format", enum("text", "json"), "text", "One line of text or one JSON object an event."),
     Key("allow_anonymous", FLAG, "true", "Accept clients that no authentication decides about."),
     Key("acl_nomatch", enum("allow", "deny"), "allow", "The verdict when no ACL rule matches."),

@@ -1,0 +1,81 @@
+"""A line of the log: an event as one line of printable text, whatever is in its values.
+
+Clients choose client ids, topics and user names, and plugins write what they like: here, and nowhere else, it is made
+harmless. What would begin a new line or command a terminal is written as an escape, and what is long is cut.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+# In characters. A message that a plugin has put together itself is one long value.
+LONGEST_VALUE = 256
+LONGEST_MESSAGE = 4096
+LONGEST_TRACEBACK = 16_384
+
+
+def one_line(text: str) -> str:
+    """`text` with everything that is no printable character as Python escapes it: `\\n`, `\\x1b`, `\\u2028`."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """Its text, one line; a plugin's line whose values do not fit it is still a line."""
+    try:
+        text = str(record.msg) % shortened(record.args) if record.args else str(record.msg)
+    except Exception:
+        text = f"{record.msg} (its values do not fit)"
+    return cut(one_line(cut(text, LONGEST_MESSAGE)), LONGEST_MESSAGE)
+
+
+def shortened(args: Any) -> Any:
+    if isinstance(args, Mapping):
+        return {name: shortened_value(value) for name, value in args.items()}
+    return tuple(map(shortened_value, args))
+
+
+def shortened_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return cut(value, LONGEST_VALUE)
+    return value[:LONGEST_VALUE] if isinstance(value, bytes) else value
+
+
+def traceback_of(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:
+    """The lines of its traceback: the beginning and the end of one that is long, since the end says what is wrong."""
+    text = formatter.formatException(record.exc_info) if record.exc_info else ""
+    told = [*text.split("\n"), *(record.stack_info or "").split("\n")]
+    lines = [one_line(cut(line, LONGEST_VALUE)) for line in told if line]
+    half = LONGEST_TRACEBACK // LONGEST_VALUE // 2
+    return lines if len(lines) <= 2 * half else [*lines[:half], f"… ({len(lines) - 2 * half} lines)", *lines[-half:]]
+
+
+class TextFormatter(logging.Formatter):
+    """A traceback follows its event on the same line, its own lines apart by `\\n`, two characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S%z')} [{record.levelname}] {message_of(record)}"
+        return "\\n".join([line, *traceback_of(self, record)])
+
+
+class JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        event = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": one_line(cut(record.name, LONGEST_VALUE)),
+            "message": message_of(record),
+        }
+        if record.exc_info or record.stack_info:
+            event["traceback"] = "\n".join(traceback_of(self, record))
+        return orjson.dumps(event).decode()
