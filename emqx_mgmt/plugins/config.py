@@ -10,6 +10,7 @@ from typing import Any
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.environment import FILE_SUFFIX, PREFIX, key_of, read_secret
 from emqx_mgmt.settings.file import read_file
+from emqx_mgmt.settings.place import Place
 
 # Shown in place of a secret; sent back, it leaves the secret as it is.
 MASK = "******"
@@ -23,10 +24,12 @@ class Config:
     """Typed values by key: `config["retainer.max_payload_size"]`.
 
     `stored` are the changes made over REST. When a whole set was stored (`replaced`), the file says nothing any more.
+    Relative paths begin at `place`, as the broker's do.
     """
 
     def __init__(self, table: Iterable[Key], file: Path, environ: Mapping[str, str], stored: Mapping[str, str],
-                 replaced: bool) -> None:
+                 replaced: bool, place: Place) -> None:
+        self._place = place
         self._table = tuple(table)
         self._exact = {key.name: key for key in self._table if "$" not in key.name}
         self._texts: dict[str, str] = {}
@@ -81,7 +84,7 @@ class Config:
         if key is None:
             raise ConfigError(f"unknown key {name}")
         try:
-            return key.kind.parse(text)
+            return self._typed(key, text)
         except ValueError as error:
             shown = "" if key.secret else f" ('{text}')"
             raise ConfigError(f"{name}{shown} {error}") from None
@@ -89,7 +92,10 @@ class Config:
     def __getitem__(self, name: str) -> Any:
         if name in self._values:
             return self._values[name]
-        return self._exact[name].kind.parse(self._exact[name].default or "")
+        return self._typed(self._exact[name], self._exact[name].default or "")
+
+    def _typed(self, key: Key, text: str) -> Any:
+        return key.kind.parse(self._place.resolve(text) if key.kind.is_path else text)
 
     def chosen(self, pattern: str) -> dict[str, Any]:
         """The values given for a key with a user-chosen word (`auth.user.$n.username`), by that word."""

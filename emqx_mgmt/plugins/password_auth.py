@@ -17,7 +17,7 @@ from emqx_mgmt.broker.rounds import next_round
 from emqx_mgmt.plugins.passwords import SCHEMES, SLOW, Hash, hashed, matches
 from emqx_mgmt.plugins.plugin import Plugin, Refused, Route
 from emqx_mgmt.settings import Key
-from emqx_mgmt.settings.kinds import STRING, enum
+from emqx_mgmt.settings.kinds import PATH, STRING, enum
 from emqx_mgmt.storage.transaction import transaction
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def settings_of(prefix: str, member: str) -> tuple[Key, ...]:
         Key(f"{prefix}.$n.password", STRING, "", "Its password.", secret=True),
         Key(f"{prefix}.password_hash", enum(*SCHEMES), "sha256",
             "How passwords are hashed that are set from now on. Those that are there keep their scheme.", hot=True),
-        Key(f"{prefix}.import_file", STRING, "",
+        Key(f"{prefix}.import_file", PATH, "",
             f"A file of {member}:password lines. At each load those that are new are added."),
     )
 

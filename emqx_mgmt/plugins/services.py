@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.plugins.faults import Faults
+    from emqx_mgmt.settings.place import Place
     from emqx_mgmt.storage import Store
     from router_ext.retained import RetainedStore
 
@@ -25,6 +26,7 @@ class Services:
     retained: RetainedStore
     listeners: list[Listener]
     etc_dir: Path
+    place: Place
     hook_deadline: float
     faults: Callable[[], dict[str, Faults]]
     changed_sources: Callable[[], list[str]]

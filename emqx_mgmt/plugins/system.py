@@ -77,6 +77,7 @@ class Plugins:
             retained=broker.engine.retained,
             listeners=listeners,
             etc_dir=Path(settings["plugins.etc_dir"]),
+            place=settings.place,
             hook_deadline=settings["plugins.hook_deadline"],
             faults=lambda: {name: loaded.host.faults for name, loaded in self._loaded.items()},
             changed_sources=self._catalogue.changed_sources,
@@ -140,7 +141,8 @@ class Plugins:
 
     def unknown(self, variables: Sequence[str]) -> list[str]:
         """Those variables of the environment that are no plugin's setting either."""
-        tables = [Config(one.settings, Path(os.devnull), {}, {}, False) for one in self._catalogue.all()]
+        nothing, place = Path(os.devnull), self._services.place
+        tables = [Config(one.settings, nothing, {}, {}, False, place) for one in self._catalogue.all()]
         return [variable for variable in variables if not any(table.knows(variable) for table in tables)]
 
     # -- what an operator asks ------------------------------------------------------------------------
@@ -220,7 +222,7 @@ class Plugins:
     def _config_with(self, plugin: type[Plugin], stored: Mapping[str, str], replaced: bool) -> Config:
         file = self._services.etc_dir / f"{plugin.name}.conf"
         try:
-            return Config(plugin.settings, file, os.environ, stored, replaced)
+            return Config(plugin.settings, file, os.environ, stored, replaced, self._services.place)
         except (ConfigError, OSError, UnicodeDecodeError) as error:
             raise PluginRefused(str(error)) from error
 

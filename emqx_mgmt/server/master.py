@@ -28,7 +28,9 @@ from emqx_mgmt.listeners import (
     raise_descriptor_limit,
 )
 from emqx_mgmt.listeners.certificate import development_directory, make_certificate
+from emqx_mgmt.server.in_use import tell_in_use
 from emqx_mgmt.server.log import logging_config
+from emqx_mgmt.server.log_line import one_line
 from emqx_mgmt.settings import Settings, SettingsError, load
 from emqx_mgmt.storage import DataDirError, DataDirLock, migrate
 from emqx_mgmt.storage.messages import check
@@ -76,8 +78,7 @@ class Master:
         check(data_dir, synced=self.settings["durability"] == "fsync")
         prepare_tls(self.listeners, data_dir, self.settings["node.name"])
         open_listeners(self.listeners, inherited)
-        for listener in self.listeners:
-            log.info("Listening: %s", listener)
+        tell_in_use(self.settings, self.listeners)
 
     def handover(self) -> str:
         """The value of HANDOVER for the master that takes over."""
@@ -89,7 +90,8 @@ class Master:
         try:
             settings = load()
         except SettingsError as error:
-            log.error("%s. The settings from before stay in effect.", error)
+            for complaint in error.complaints:
+                log.error("%s. The settings from before stay in effect.", complaint)
             return
         if settings["node.data_dir"] != self.settings["node.data_dir"]:
             log.error("node.data_dir cannot change while running. The settings from before stay in effect.")
@@ -103,6 +105,7 @@ class Master:
             log.warning("Listener addresses changed; that takes effect at the next start.")
         log.info("The settings were read again.")
         logging.config.dictConfig(logging_config(settings))
+        tell_in_use(settings, self.listeners)
 
     def close(self) -> None:
         close_listeners(self.listeners)
@@ -120,11 +123,11 @@ def current() -> Master:
 
 
 def current_or_exit() -> Master:
-    """`current` for the start of the process: a sentence and exit code 78 instead of a traceback."""
+    """`current` for the start of the process: a sentence for each fault and exit code 78 instead of a traceback."""
     try:
         return current()
     except SettingsError as error:
-        fail(str(error), os.EX_CONFIG)
+        fail("\n".join(map(one_line, error.complaints)), os.EX_CONFIG)
 
 
 def fail(sentence: str, code: int) -> NoReturn:

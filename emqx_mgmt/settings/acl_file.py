@@ -57,20 +57,25 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class AclFile:
+    """`is_shipped`: there is no such file, and the rules are those that come with the broker."""
+
     path: str
     rules: tuple[Rule, ...]
+    is_shipped: bool = False
 
 
 def read_acl_file(path: str) -> AclFile:
     """Raises ValueError with the end of a sentence."""
-    if path == DEFAULT and not Path(path).exists():
-        return AclFile(path, parse_rules(SHIPPED))
     try:
-        return AclFile(path, parse_rules(Path(path).read_text()))
+        return AclFile(path, parse_rules(Path(path).read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError("is not UTF-8 text") from None
+
+
+def shipped_rules(path: str) -> AclFile:
+    return AclFile(path, parse_rules(SHIPPED), is_shipped=True)
 
 
 def parse_rules(text: str) -> tuple[Rule, ...]:

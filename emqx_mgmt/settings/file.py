@@ -22,7 +22,7 @@ class Entry:
 
 def read_file(path: Path) -> Iterator[Entry | str]:
     """The file's entries; a text in place of an entry is a complaint about a line."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         line = COMMENT.sub("", line).strip()
         if not line:
             continue

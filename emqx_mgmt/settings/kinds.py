@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from emqx_mgmt.settings.acl_file import read_acl_file
+from emqx_mgmt.settings.acl_file import read_acl_file, shipped_rules
 
 # Nine digits are decades of anything from a second up; more would not fit where some durations go.
 DURATION = re.compile(
@@ -28,11 +28,16 @@ BYTE_UNITS = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a value is written. `label` is the name of the type in `GET /configs`, `show` the text of a value there."""
+    """How a value is written. `label` is the name of the type in `GET /configs`, `show` the text of a value there.
+
+    `is_path`: `parse` gets the path that is meant, of a file or a directory. `shipped` gives the value in place of a
+    default file that is not there."""
 
     label: str
     parse: Callable[[str], Any]
     show: Callable[[Any], str] = str
+    is_path: bool = False
+    shipped: Callable[[str], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,13 +324,14 @@ DURATION_KIND = Kind("duration", parse_duration, show_duration)
 EXPIRY = Kind("integer, duration", parse_expiry, show_milliseconds)
 BYTESIZE = Kind("bytesize", parse_bytesize)
 STRING = Kind("string", str)
+PATH = Kind("string", str, is_path=True)
 ENDPOINT = Kind("ip", parse_endpoint)
 RATE = Kind("string", parse_rate, show_rate)
 THRESHOLD = Kind("string", parse_threshold)
 PRIORITIES = Kind("string", parse_priorities)
 MOUNTPOINT = Kind("string", parse_mountpoint)
 APPLICATION = Kind("string", parse_application)
-ACL_FILE = Kind("string", read_acl_file, lambda acl: acl.path)
+ACL_FILE = Kind("string", read_acl_file, lambda acl: acl.path, is_path=True, shipped=shipped_rules)
 PERCENT = Kind("percent", parse_percent, "{:g}%".format)
 NODE_NAME = Kind("string", parse_node_name)
 ZONE_NAME = Kind("string", parse_zone_name)

@@ -10,6 +10,7 @@ from emqx_mgmt.settings.kinds import (
     ENDPOINT,
     FLAG,
     NETWORKS,
+    PATH,
     STRING,
     TLS_VERSIONS,
     WORDS,
@@ -52,11 +53,11 @@ def mqtt_keys(protocol: str, doc: str, *, endpoint: dict[str, str], acceptors: s
 
 def tls_keys(prefix: str) -> list[Key]:
     return [
-        Key(f"{prefix}.certfile", STRING, DEVELOPMENT,
+        Key(f"{prefix}.certfile", PATH, DEVELOPMENT,
             "The certificate chain in PEM; empty for the one made at the first start. A changed file is read again."),
-        Key(f"{prefix}.keyfile", STRING, DEVELOPMENT, "The private key in PEM; empty: it is in certfile."),
+        Key(f"{prefix}.keyfile", PATH, DEVELOPMENT, "The private key in PEM; empty: it is in certfile."),
         Key(f"{prefix}.key_password", STRING, "", "The password of the private key.", secret=True),
-        Key(f"{prefix}.cacertfile", STRING, "", "Who may sign client certificates, in PEM."),
+        Key(f"{prefix}.cacertfile", PATH, "", "Who may sign client certificates, in PEM."),
         Key(f"{prefix}.verify", enum("verify_none", "verify_peer"), "verify_none",
             "Whether a client is asked for a certificate."),
         Key(f"{prefix}.fail_if_no_peer_cert", FLAG, "false", "Whether a client must have one."),
@@ -71,10 +72,10 @@ def mqtt_tls_keys(protocol: str) -> list[Key]:
     return [
         *tls_keys(prefix),
         Key(f"{prefix}.ciphersuites", STRING, "", "TLS 1.3 cipher suites with colons between; empty for the defaults."),
-        Key(f"{prefix}.crlfile", STRING, "", "Certificates of clients that were taken back, in PEM."),
+        Key(f"{prefix}.crlfile", PATH, "", "Certificates of clients that were taken back, in PEM."),
         Key(f"{prefix}.honor_cipher_order", FLAG, "on", "Whether the broker's order of ciphers decides."),
         Key(f"{prefix}.reuse_sessions", FLAG, "on", "Whether clients get tickets that shorten their next handshake."),
-        Key(f"{prefix}.psk_file", STRING, "",
+        Key(f"{prefix}.psk_file", PATH, "",
             "Pre-shared keys: identity:key, the key in hexadecimal, one a line. A changed file is read again."),
         Key(f"{prefix}.peer_cert_as_username", enum("off", "cn", "dn", "crt"), "off",
             "The user name is the certificate's common name, its whole subject, or the certificate in PEM."),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from emqx_mgmt.settings.emqx_keys import has_no_meaning
 from emqx_mgmt.settings.environment import CONFIG_VARIABLE, read_environment
 from emqx_mgmt.settings.file import Entry, read_file
 from emqx_mgmt.settings.key import Key
+from emqx_mgmt.settings.place import Place
 from emqx_mgmt.settings.table import SHIPPED, find
 from emqx_mgmt.settings.zone import Zone
 
@@ -18,19 +20,50 @@ DEFAULT_FILE = Path("etc/emqx.conf")
 
 
 class SettingsError(Exception):
-    """One sentence that says where (file and line, or variable) and what."""
+    """What is wrong with the settings, all of it: each complaint is a sentence that says where (file and line, or
+    variable) and what. As text, one a line."""
+
+    def __init__(self, *complaints: str) -> None:
+        super().__init__("\n".join(complaints))
+        self.complaints = complaints
 
 
 class Settings:
-    """Typed values by key. `settings["listener.tcp.external"]`, `settings.zone("external").max_inflight`."""
+    """Typed values by key. `settings["listener.tcp.external"]`, `settings.zone("external").max_inflight`.
 
-    def __init__(self, entries: Iterable[Entry] = (), unknown_variables: Sequence[str] = ()) -> None:
+    `file` is the configuration file, None where there is none; `ignored` are the keys in it that have no meaning here.
+    """
+
+    def __init__(self, entries: Iterable[Entry] = (), unknown_variables: Sequence[str] = (),
+                 file: Path | None = None) -> None:
         self._given: dict[str, Any] = {}
         self._changed: dict[str, Any] = {}
         self._zones: dict[str, Zone] = {}
         self.unknown_variables = unknown_variables
-        for entry in entries:
-            self._given[entry.key] = parse(entry)
+        self.file = file
+        self.place = Place(file or DEFAULT_FILE)
+        self.ignored: list[str] = []
+        complaints = [complaint for entry in entries if (complaint := self._take(entry))]
+        if complaints:
+            raise SettingsError(*complaints)
+
+    def _take(self, entry: Entry) -> str | None:
+        """A sentence where the entry cannot be taken."""
+        key = find(entry.key)
+        if key is None:
+            if not has_no_meaning(entry.key):
+                return f"{entry.place}: unknown key {entry.key}"
+            self.ignored.append(entry.key)
+            return None
+        try:
+            self._given[entry.key] = self._parse(key, entry.text)
+        except ValueError as error:
+            value = "" if key.secret else f" ('{entry.text}')"
+            return f"{entry.place}: {entry.key}{value} {error}"
+        return None
+
+    def _parse(self, key: Key, text: str) -> Any:
+        return key.kind.parse(self.place.resolve(text) if key.kind.is_path else text)
 
     def __getitem__(self, name: str) -> Any:
         """The value in effect; KeyError for a key the table does not have."""
@@ -42,10 +75,12 @@ class Settings:
 
     def _default(self, key: Key, name: str) -> Any:
         text = key.default_for(name)
-        if text is not None:
-            return key.kind.parse(text)
-        assert key.twin, f"{key.name} has neither a default nor a twin"
-        return self[key.twin]
+        if text is None:
+            assert key.twin, f"{key.name} has neither a default nor a twin"
+            return self[key.twin]
+        if key.kind.shipped is not None and not Path(self.place.resolve(text)).exists():
+            return key.kind.shipped(self.place.resolve(text))
+        return self._parse(key, text)
 
     def zone(self, name: str) -> Zone:
         """The values in effect in a zone; the same object until a setting is changed."""
@@ -67,11 +102,11 @@ class Settings:
 
     def check(self, name: str, text: str) -> None:
         """Raises ValueError when the text does not fit the key."""
-        row(name).kind.parse(text)
+        self._parse(row(name), text)
 
     def change(self, name: str, text: str) -> None:
         """Sets a key over whatever the environment and the file say; ValueError when the text does not fit it."""
-        self._changed[name] = row(name).kind.parse(text)
+        self._changed[name] = self._parse(row(name), text)
         self._zones.clear()
 
     def take_back(self, name: str) -> None:
@@ -94,17 +129,6 @@ def row(name: str) -> Key:
     return key
 
 
-def parse(entry: Entry) -> Any:
-    key = find(entry.key)
-    if key is None:
-        raise SettingsError(f"{entry.place}: unknown key {entry.key}")
-    try:
-        return key.kind.parse(entry.text)
-    except ValueError as error:
-        shown = "" if key.secret else f" ('{entry.text}')"
-        raise SettingsError(f"{entry.place}: {entry.key}{shown} {error}") from None
-
-
 def load(environ: Mapping[str, str] | None = None, path: Path | None = None) -> Settings:
     """Settings from `path` (else EMQX_CONFIG, else etc/emqx.conf where it exists) and from the environment."""
     environ = os.environ if environ is None else environ
@@ -113,39 +137,45 @@ def load(environ: Mapping[str, str] | None = None, path: Path | None = None) -> 
         from_environment = list(read_environment(environ, unknown))
     except ValueError as error:
         raise SettingsError(str(error)) from None
-    entries = [*file_entries(environ, path), *from_environment]
-    settings = Settings(entries, unknown)
-    check_names(settings, entries)
+    file = path or configuration_file(environ)
+    lines = read_lines(file) if file else []
+    complaints = [line for line in lines if isinstance(line, str)]
+    entries = [*(line for line in lines if isinstance(line, Entry)), *from_environment]
+    try:
+        settings = Settings(entries, unknown, file)
+    except SettingsError as error:
+        raise SettingsError(*complaints, *error.complaints) from None
+    complaints += wrong_names(settings, entries)
+    if complaints:
+        raise SettingsError(*complaints)
     return settings
 
 
-def check_names(settings: Settings, entries: Sequence[Entry]) -> None:
+def wrong_names(settings: Settings, entries: Sequence[Entry]) -> Iterator[str]:
     """A mistyped name of a listener or a zone would otherwise mean one that is off, or one with other limits."""
     given = {entry.key for entry in entries}
     zones = settings.words("zone", SHIPPED)
     for entry in entries:
         listener, _, option = entry.key.rpartition(".")
         if option == "zone" and entry.text not in zones:
-            raise SettingsError(f"{entry.place}: {entry.key} names the zone {entry.text}, for which nothing is set")
+            yield f"{entry.place}: {entry.key} names the zone {entry.text}, for which nothing is set"
         of_listener = listener.startswith("listener.") and listener.count(".") == 2
         if of_listener and listener not in given and settings[listener] is None:
-            raise SettingsError(f"{entry.place}: {entry.key} is set, but {listener} is not")
+            yield f"{entry.place}: {entry.key} is set, but {listener} is not"
 
 
-def file_entries(environ: Mapping[str, str], path: Path | None) -> list[Entry]:
-    named = path or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
-    if named is None and not DEFAULT_FILE.exists():
-        return []
-    source = named or DEFAULT_FILE
+def configuration_file(environ: Mapping[str, str]) -> Path | None:
+    """The one that is named, which has to be there, else the default one where it is."""
+    if environ.get(CONFIG_VARIABLE):
+        return Path(environ[CONFIG_VARIABLE])
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+
+
+def read_lines(file: Path) -> list[Entry | str]:
+    """Its entries, and complaints about lines that are none."""
     try:
-        return [checked(entry) for entry in read_file(source)]
+        return list(read_file(file))
     except OSError as error:
-        raise SettingsError(f"{source}: cannot be read: {error.strerror}") from None
+        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise SettingsError(f"{source}: is not UTF-8 text") from None
-
-
-def checked(entry: Entry | str) -> Entry:
-    if isinstance(entry, str):
-        raise SettingsError(entry)
-    return entry
+        raise SettingsError(f"{file}: is not UTF-8 text") from None

@@ -9,7 +9,7 @@ import gevent
 
 from emqx_mgmt.plugins import Key, Plugin
 from emqx_mgmt.plugins.system import PluginRefused
-from emqx_mgmt.settings.kinds import DURATION_KIND, STRING
+from emqx_mgmt.settings.kinds import DURATION_KIND, PATH
 
 
 class Reloader(Plugin):
@@ -17,7 +17,7 @@ class Reloader(Plugin):
     description = "EMQ X Reloader Plugin"
     settings = (
         Key("reloader.interval", DURATION_KIND, "60s", "How often the source files of plugins are looked at."),
-        Key("reloader.logfile", STRING, "reloader.log", "Where each reload is noted; empty for the log alone."),
+        Key("reloader.logfile", PATH, "reloader.log", "Where each reload is noted; empty for the log alone."),
     )
 
     def load(self) -> None:

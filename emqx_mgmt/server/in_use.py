@@ -1,0 +1,40 @@
+"""What the start log says of the files, directories and addresses in use, so that none is looked for elsewhere."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from emqx_mgmt.listeners import Listener
+from emqx_mgmt.settings import Settings
+from emqx_mgmt.settings.emqx_keys import shown
+from emqx_mgmt.settings.load import DEFAULT_FILE
+
+log = logging.getLogger(__name__)
+
+
+def tell_in_use(settings: Settings, listeners: Sequence[Listener]) -> None:
+    for sentence in files(settings):
+        log.info(sentence)
+    for listener in listeners:
+        tls = f", TLS from {', '.join(map(full, listener.tls.files))}" if listener.tls else ""
+        log.info(f"Listening: {listener}{tls}")
+    if settings.ignored:
+        log.warning("Keys of EMQ X that have no meaning here are ignored: " + ", ".join(map(shown, settings.ignored)))
+
+
+def files(settings: Settings) -> Iterator[str]:
+    file = settings.file
+    yield f"Configuration: {full(file)}" if file else f"Configuration: defaults, since there is no {full(DEFAULT_FILE)}"
+    rules = settings["acl_file"]
+    yield f"ACL rules: those shipped, since there is no {full(rules.path)}" if rules.is_shipped else (
+        f"ACL rules: {full(rules.path)}")
+    yield f"Data directory: {full(settings['node.data_dir'])}"
+    etc_dir = Path(settings["plugins.etc_dir"])
+    found = ", ".join(sorted(path.name for path in etc_dir.glob("*.conf"))) or "none is there"
+    yield f"Settings of plugins: in {full(etc_dir)}: {found}"
+
+
+def full(path: str | Path) -> str:
+    return str(Path(path).absolute())
