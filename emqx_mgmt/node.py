@@ -70,7 +70,6 @@ class Node:
         self.broker.engine.egress.limit(settings["mqtt.max_outbox_size"], settings["mqtt.max_total_outbox_size"])
         self.broker.engine.shared_dispatch_ack = settings["broker.shared_dispatch_ack_enabled"]
         self.retained = self.broker.engine.retained = RetainedStore()
-        self.plugins = Plugins(settings, self.broker, self.store, self.listeners)
         self.sys_topics = SysTopics(self.broker, self.name, settings["broker.sys_interval"], lambda: [self.name])
         self.modules = modules_of(settings, self.broker, self.sys_topics)
         self.broker.hooks.add(ENHANCED_AUTHENTICATE, ScramMethod(self.store.scram_users))
@@ -82,6 +81,7 @@ class Node:
         self.topic_metrics = TopicMetrics(self.broker.engine)
         self.slow_subscribers = SlowSubscribers(self.broker, lambda: settings["management.slow_subscriber_threshold"])
         self.alarms = Alarms(self.sys_topics.publish, self.store.alarm_history.add, self.events.alarm_changed)
+        self.plugins = Plugins(settings, self.broker, self.store, self.listeners, self.alarms)
         self.hub_lag = HubLag()
         self.monitor = Monitor(
             self.alarms, watches(settings, self.hub_lag, self._connections, self._most_connections, self._removed)

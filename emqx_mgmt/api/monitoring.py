@@ -28,8 +28,11 @@ def blueprint(node: Node, cluster: Cluster) -> flask.Blueprint:
 
     @monitoring.get("/health/ready", provide_automatic_options=False)
     def ready() -> flask.Response:
-        """Whether clients should be sent here: not before the node has started, nor while it drains."""
-        return errors.text(200, "ok\n") if here.is_ready else errors.text(503, "not ready\n")
+        """Whether clients should be sent here: not before the node has started, nor while it drains or a guard is
+        missing."""
+        if here.is_ready:
+            return errors.text(200, "ok\n")
+        return errors.text(503, "".join(f"{line}\n" for line in ("not ready", *here.complaints())))
 
     @monitoring.get("/metrics", provide_automatic_options=False)
     def metrics() -> flask.Response:

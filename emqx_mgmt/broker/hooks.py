@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from gevent.event import Event
+
 if TYPE_CHECKING:
     from router_ext.message import Message
 
@@ -46,6 +48,7 @@ class Hooks:
     def __init__(self) -> None:
         self._points: dict[str, list[Handler]] = {point: [] for point in POINTS}
         self._blocking: set[str] = set()
+        self._held: dict[str, Event] = {}
         self._added = 0
         self._watchers: list[Callable[[str], None]] = []
 
@@ -59,7 +62,9 @@ class Hooks:
             raise ValueError(f"there is no hook point {point}")
         self._added += 1
         order = -self._added if point in LATEST_FIRST else self._added
-        insort(self._points[point], Handler((-priority, order), call, blocking, prefix))
+        handlers = self._points[point].copy()  # a decision that waits in the middle of the chain keeps its own
+        insort(handlers, Handler((-priority, order), call, blocking, prefix))
+        self._points[point] = handlers
         self._changed(point)
 
     def remove(self, point: str, call: Callable[..., Any]) -> None:
@@ -70,6 +75,19 @@ class Hooks:
         """`watcher(point)` is called whenever the handlers of a point change."""
         self._watchers.append(watcher)
 
+    def hold(self, point: str) -> None:
+        """Decisions at this point wait until `release`: one of its handlers is being replaced."""
+        self._held.setdefault(point, Event())
+        self._changed(point)
+
+    def release(self, point: str) -> None:
+        self._held.pop(point).set()
+        self._changed(point)
+
+    def _wait(self, point: str) -> None:
+        while (released := self._held.get(point)) is not None:
+            released.wait()
+
     def _changed(self, point: str) -> None:
         if any(handler.blocking for handler in self._points[point]):
             self._blocking.add(point)
@@ -79,7 +97,7 @@ class Hooks:
             watcher(point)
 
     def any(self, point: str) -> bool:
-        return bool(self._points[point])
+        return bool(self._points[point]) or point in self._held
 
     def prefixes(self, point: str) -> list[str]:
         """What the handlers of a point are for; an empty prefix among them: everything."""
@@ -90,7 +108,7 @@ class Hooks:
         return any(below.startswith(prefix) or prefix.startswith(below) for prefix in self.prefixes(point))
 
     def may_block(self, point: str) -> bool:
-        return point in self._blocking
+        return point in self._blocking or point in self._held
 
     def run(self, point: str, *args: Any) -> None:
         """Tells every handler; one that raises is logged and does not keep the others from being told."""
@@ -104,6 +122,7 @@ class Hooks:
 
     def fold(self, point: str, *args: Any) -> Any:
         """The first answer that is not None. A handler that raises is the caller's to treat: guards deny."""
+        self._wait(point)
         for handler in self._points[point]:
             answer = handler.call(*args)
             if answer is not None:
@@ -112,6 +131,7 @@ class Hooks:
 
     def pipe(self, point: str, value: Any, *args: Any) -> Any:
         """Each handler gets what the one before it returned; None stops it."""
+        self._wait(point)
         for handler in self._points[point]:
             value = handler.call(value, *args)
             if value is None:

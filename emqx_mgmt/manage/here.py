@@ -63,7 +63,11 @@ class ThisNode:
     @property
     def is_ready(self) -> bool:
         """It serves MQTT clients, and goes on to."""
-        return self.is_running and not self._node.is_draining
+        return self.is_running and not self._node.is_draining and not self.complaints()
+
+    def complaints(self) -> list[str]:
+        """Why it runs and refuses clients, a sentence each."""
+        return self._node.plugins.complaints()
 
     @property
     def applications(self) -> Applications:

@@ -13,6 +13,7 @@ from types import ModuleType
 
 from emqx_mgmt.broker.hooks import HandlerFailed
 from emqx_mgmt.plugins.faults import PATIENCE_S, Faults, Watched
+from emqx_mgmt.plugins.guards import POINTS
 from emqx_mgmt.plugins.plugin import Plugin
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.table import find
@@ -41,6 +42,10 @@ ELSEWHERE = frozenset({
     "emqx_auth_redis", "emqx_coap", "emqx_dashboard", "emqx_lwm2m", "emqx_sn", "emqx_statsd", "emqx_stomp",
     "emqx_web_hook",
 })
+# Those of them that decide about no client.
+BYSTANDERS = frozenset({
+    "emqx_coap", "emqx_dashboard", "emqx_lwm2m", "emqx_sn", "emqx_statsd", "emqx_stomp", "emqx_web_hook",
+})
 
 
 class Catalogue:
@@ -51,6 +56,7 @@ class Catalogue:
         self._origins: dict[str, EntryPoint] = {}
         self._stamps: dict[str, float] = {}
         self._places: list[tuple[str, float]] = []
+        self._broken: set[str] = set()
 
     def all(self) -> list[type[Plugin]]:
         self._refresh()
@@ -59,6 +65,17 @@ class Catalogue:
     def get(self, name: str) -> type[Plugin] | None:
         self._refresh()
         return self._classes.get(name)
+
+    def absence(self, name: str) -> str:
+        """Why there is no such plugin, as the end of a sentence."""
+        return "its code cannot be used, as the log says above" if name in self._broken else "it is not installed"
+
+    def decides(self, name: str) -> Sequence[str]:
+        """The points of the hooks at which it may refuse a client: all of them where that is not known."""
+        plugin = self._classes.get(name)
+        if plugin is not None and plugin.decides is not None:
+            return plugin.decides
+        return () if plugin is None and name in BYSTANDERS else POINTS
 
     def _refresh(self) -> None:
         places = _import_places()
@@ -71,6 +88,7 @@ class Catalogue:
                 self._add(origin)
 
     def _add(self, origin: EntryPoint) -> None:
+        self._broken.add(origin.name)
         try:
             plugin = Watched(origin.name, "import", origin.load, Faults(), patience=PATIENCE_S)()
         except HandlerFailed:
@@ -85,6 +103,7 @@ class Catalogue:
         if complaint is not None:
             log.error("The plugin of %s is not listed: %s", origin.value, complaint)
             return
+        self._broken.discard(origin.name)
         self._classes[plugin.name] = plugin
         self._origins[plugin.name] = origin
         self._stamps[plugin.name] = _newest(plugin)
@@ -125,6 +144,8 @@ def flaw(plugin: object) -> str | None:
         return "its name must be lower-case letters, digits and _"
     if not isinstance(plugin.description, str) or not plugin.description or not isinstance(plugin.version, str):
         return "its description and version must be text"
+    if plugin.decides is not None and not set(plugin.decides) <= set(POINTS):
+        return f"`decides` may name {', '.join(POINTS)}"
     return _flaw_of_settings(plugin.settings)
 
 

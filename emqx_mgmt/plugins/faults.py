@@ -41,7 +41,7 @@ class Watched:
     """A function of a plugin, called like it. Raises HandlerFailed where it raises, is late, holds the processor, or
     gives what is none of its `answers`."""
 
-    __slots__ = ("_told", "answers", "call", "deadline", "faults", "patience", "plugin", "what")
+    __slots__ = ("_told", "answers", "call", "deadline", "faults", "is_over", "patience", "plugin", "what")
 
     def __init__(self, plugin: str, what: str, call: Callable[..., Any], faults: Faults,
                  deadline: float | None = None, patience: float = 0.0, answers: Answers | None = None) -> None:
@@ -52,6 +52,7 @@ class Watched:
         self.deadline = deadline
         self.patience = patience  # seconds that it may hold the processor, if that is more than the limit for all
         self.answers = answers
+        self.is_over = False  # its plugin is not loaded any more
         self._told = -TELL_AGAIN_S
 
     def __call__(self, *args: Any, **named: Any) -> Any:
@@ -61,6 +62,8 @@ class Watched:
             if self.answers is not None and not self.answers(answer, args):
                 self.faults.raised += 1
                 raise self._failed(f"answered with {type(answer).__name__}, which is no answer")
+            if self.is_over:
+                raise HandlerFailed(f"plugin {self.plugin} was unloaded meanwhile")
             return answer
         except Burned:
             self.faults.burned += 1

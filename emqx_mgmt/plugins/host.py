@@ -16,6 +16,7 @@ from gevent.threadpool import ThreadPool
 from emqx_mgmt.listeners import Listener
 from emqx_mgmt.plugins.answers import ANSWERS
 from emqx_mgmt.plugins.faults import Background, Faults, Watched
+from emqx_mgmt.plugins.guards import POINTS as DECISIONS
 from emqx_mgmt.settings import Endpoint
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Points whose handlers decide; they may wait for a network, the client waits with them.
-DECISIONS = frozenset({"client.authenticate", "client.check_acl", "client.subscribe"})
 PUBLISH = "message.publish"
 DATAGRAMS = 1024  # answered at a time
 THREADS = 4
@@ -41,10 +40,11 @@ class Host:
         self.name = plugin.name
         self.log = logging.getLogger(f"emqx_mgmt.plugins.{plugin.name}")
         self.services = services
+        self._declared = plugin.decides
         self.broker = services.broker
         self.settings = config
         self.faults = Faults()
-        self._hooks: list[tuple[str, Callable[..., Any]]] = []
+        self._hooks: list[tuple[str, Callable[..., Any], Watched]] = []
         self._greenlets = Group()
         self._servers: list[StreamServer | DatagramServer] = []
         self._rows: list[Listener] = []
@@ -62,6 +62,8 @@ class Host:
         handlers never wait."""
         if point == PUBLISH and blocking:
             raise ValueError("handlers of message.publish decide at once: hand the message to a greenlet")
+        if point in DECISIONS and self._declared is not None and point not in self._declared:
+            raise ValueError(f"{self.name} takes part in {point}, which its `decides` does not name")
         deadline = self.services.hook_deadline if blocking else None
         watched = self.watched(point, call, deadline)
         watched.answers = ANSWERS.get(point)
@@ -70,7 +72,12 @@ class Host:
             handler = Background(watched, self._greenlets.spawn)
             blocking = False
         self.broker.hooks.add(point, handler, priority, blocking=blocking, prefix=prefix)
-        self._hooks.append((point, handler))
+        self._hooks.append((point, handler, watched))
+
+    @property
+    def decides(self) -> tuple[str, ...]:
+        """The points of decisions at which it has handlers. They may wait for a network; the client waits with them."""
+        return tuple(dict.fromkeys(point for point, *_ in self._hooks if point in DECISIONS))
 
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> int:
         """Publishes in the plugin's name; returns how many subscribers it reached."""
@@ -159,9 +166,7 @@ class Host:
     def take_back(self) -> None:
         """Everything that was handed out. Called from a greenlet that is none of the plugin's."""
         self._is_over = True
-        for point, handler in self._hooks:
-            self.broker.hooks.remove(point, handler)
-        self._hooks.clear()
+        self.unhook()
         for server in self._servers:
             server.stop(timeout=0)
         self._servers.clear()
@@ -174,6 +179,14 @@ class Host:
             self.log.error("plugin %s: %d greenlets do not end", self.name, len(self._greenlets))
         if self._threads is not None:
             gevent.spawn(self._threads.kill)  # each ends with what it does
+
+    def unhook(self) -> None:
+        """Nothing is asked of its handlers any more. What one of them answers later, its plugin being torn down, does
+        not count: None of a guard would let the next one decide."""
+        for point, handler, watched in self._hooks:
+            self.broker.hooks.remove(point, handler)
+            watched.is_over = True
+        self._hooks.clear()
 
     def watched(self, what: str, call: Callable[..., Any], deadline: float | None = None) -> Watched:
         """`call` under the watchdog; HandlerFailed where it fails. Everything handed out goes through here."""

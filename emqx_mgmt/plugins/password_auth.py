@@ -62,6 +62,7 @@ class PasswordAuth(Plugin):
     prefix: ClassVar[str]
     path: ClassVar[str]
     overwrites: ClassVar[bool]
+    decides = ("client.authenticate",)
 
     def name_of(self, client: Client) -> str | None:
         raise NotImplementedError

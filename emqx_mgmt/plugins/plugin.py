@@ -80,6 +80,9 @@ class Plugin:
     settings: ClassVar[Sequence[Key]] = ()
     # Scripts that make the plugin's own tables, one a version; never changed once released.
     tables: ClassVar[Sequence[str]] = ()
+    # Which of `client.authenticate`, `client.check_acl` and `client.subscribe` it takes part in: these decisions are
+    # refused while it is to run and cannot be loaded. () for none; None: not said, and then all of them are.
+    decides: ClassVar[Sequence[str] | None] = None
     # Why it cannot be unloaded, as a sentence; empty for all ordinary plugins.
     stays: ClassVar[str] = ""
 

@@ -19,6 +19,7 @@ from emqx_mgmt.broker.hooks import HandlerFailed
 from emqx_mgmt.plugins.catalogue import ELSEWHERE, Catalogue
 from emqx_mgmt.plugins.config import Config, ConfigError
 from emqx_mgmt.plugins.faults import PATIENCE_S, Burned, Watched, enter
+from emqx_mgmt.plugins.guards import Guards
 from emqx_mgmt.plugins.host import Host
 from emqx_mgmt.plugins.plugin import Plugin, Route
 from emqx_mgmt.plugins.services import Services
@@ -26,6 +27,7 @@ from emqx_mgmt.plugins.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
+    from emqx_mgmt.broker.alarms import Alarms
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.settings import Key, Settings
     from emqx_mgmt.storage import Store
@@ -65,12 +67,14 @@ class Loaded:
 class Plugins:
     """One for each node. Methods may switch greenlets, and change one plugin at a time."""
 
-    def __init__(self, settings: Settings, broker: Broker, store: Store, listeners: list[Listener]) -> None:
+    def __init__(self, settings: Settings, broker: Broker, store: Store, listeners: list[Listener],
+                 alarms: Alarms) -> None:
         self._catalogue = Catalogue()
         self._configured: tuple[str, ...] = settings["plugins.loaded"]
         self._store = store
         self._loaded: dict[str, Loaded] = {}
         self._lock = RLock()
+        self._guards = Guards(broker.hooks, alarms)
         self._services = Services(
             broker=broker,
             store=store,
@@ -90,18 +94,18 @@ class Plugins:
     # -- the node's life ------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Loads what is to run. A plugin that fails is told and keeps nobody else from being loaded."""
+        """Loads what is to run. A plugin that fails is reported and keeps no other from being loaded; if it may be a
+        guard, its decisions are refused."""
         self._watchdog.start()
         self._services.broker.engine.retained = None  # until the plugin for it is loaded
         for name in self._wanted():
             plugin = self._catalogue.get(name)
             if plugin is None:
-                log.error("The plugin %s is to be loaded and is not installed", name)
+                self._missing(name, self._catalogue.absence(name))
                 continue
             try:
-                self._start(plugin)
+                self._start_wanted(plugin)
             except PluginRefused as refused:
-                log.error("The plugin %s was not loaded: %s", name, refused)
                 if isinstance(refused.__cause__, OSError) and refused.__cause__.errno == errno.EADDRINUSE:
                     gevent.spawn(self._retry, plugin)
 
@@ -112,7 +116,7 @@ class Plugins:
                 if plugin.name in self._loaded or plugin.name not in self._wanted():
                     return
                 try:
-                    self._start(plugin)
+                    self._start_wanted(plugin)
                 except PluginRefused:
                     continue
             log.info("The plugin %s is loaded after all", plugin.name)
@@ -134,6 +138,14 @@ class Plugins:
             elif not loaded and name in wanted and not self._stays(name):
                 wanted.remove(name)
         return wanted
+
+    def _is_missing(self, name: str) -> bool:
+        """Whether it is to run and does not."""
+        return name not in self._loaded and name in self._wanted()
+
+    def complaints(self) -> list[str]:
+        """Why clients are refused that might be let in otherwise: a sentence for each guard that is not loaded."""
+        return self._guards.complaints()
 
     def _stays(self, name: str) -> bool:
         plugin = self._catalogue.get(name)
@@ -158,6 +170,9 @@ class Plugins:
             plugin = self._known(name)
             if name in self._loaded:
                 raise PluginRefused("already_started")
+            if self._is_missing(name):
+                self._start_wanted(plugin)
+                return
             self._start(plugin)
             try:
                 self._remember(name, True)
@@ -166,7 +181,12 @@ class Plugins:
                 raise
 
     def unload(self, name: str) -> None:
+        """Also takes one off the list that could not be loaded, whether or not its code is there."""
         with self._lock:
+            if self._is_missing(name) and not self._stays(name):
+                self._remember(name, False)
+                self._guards.arrived(name)
+                return
             plugin = self._known(name)
             if name not in self._loaded:
                 raise PluginRefused("not_started")
@@ -179,12 +199,16 @@ class Plugins:
         """Stops it and starts it with its settings read again. A mistake in them is told before anything stops."""
         with self._lock:
             plugin = self._known(name)
+            if self._is_missing(name):
+                self._start_wanted(plugin)
+                return
             if name not in self._loaded:
                 raise PluginRefused("not_started")
             self._restart(plugin, self._config(plugin))
 
     def renew(self, name: str) -> None:
-        """Imports its code again and, if it runs, starts that in place of the old. The old goes on when that fails."""
+        """Imports its code again and, if it is to run, starts that in place of the old. The old goes on when that
+        fails."""
         with self._lock:
             self._known(name)
             try:
@@ -193,6 +217,8 @@ class Plugins:
                 raise PluginRefused(f"{type(error).__name__}: {error}") from error
             if name in self._loaded:
                 self._restart(new, self._config(new))
+            elif self._is_missing(name):
+                self._start_wanted(new)
 
     def _known(self, name: str) -> type[Plugin]:
         plugin = self._catalogue.get(name)
@@ -311,6 +337,18 @@ class Plugins:
 
     # -- starting and stopping one --------------------------------------------------------------------
 
+    def _start_wanted(self, plugin: type[Plugin]) -> None:
+        """Of one that is on the list already: where it cannot be started, what it might decide is refused."""
+        try:
+            self._start(plugin)
+        except PluginRefused as refused:
+            self._missing(plugin.name, str(refused))
+            raise
+
+    def _missing(self, name: str, why: str) -> None:
+        log.error("The plugin %s is to be loaded and is not: %s", name, why)
+        self._guards.missing(name, self._catalogue.decides(name), why)
+
     def _start(self, plugin: type[Plugin], config: Config | None = None) -> None:
         config = config or self._config(plugin)
         host = Host(plugin, self._services, config)
@@ -324,6 +362,7 @@ class Plugins:
             log.warning("plugin %s failed to load", plugin.name, exc_info=error)
             raise PluginRefused(_reason(error)) from error
         self._loaded[plugin.name] = loaded
+        self._guards.arrived(plugin.name)
         self.generation += 1
         log.info("Plugin loaded: %s", plugin.name)
 
@@ -350,18 +389,29 @@ class Plugins:
         return tuple(routes)
 
     def _restart(self, plugin: type[Plugin], config: Config) -> None:
-        """In place of the instance that runs; one like that goes on when it cannot be."""
+        """In place of the instance that runs; one like that goes on when it cannot be. Decisions wait until then."""
         old = self._loaded[plugin.name]
-        self._stop(plugin.name)
+        decides = old.host.decides
+        with self._guards.held(decides):
+            try:
+                self._stop(plugin.name)
+                self._start(plugin, config)
+            except BaseException:
+                self._start_again(old, decides)
+                raise
+
+    def _start_again(self, old: Loaded, decides: Sequence[str]) -> None:
+        plugin = type(old.plugin)
         try:
-            self._start(plugin, config)
-        except PluginRefused:
-            self._start(type(old.plugin), old.host.settings)
-            raise
+            self._start(plugin, old.host.settings)
+        except PluginRefused as refused:
+            log.error("The plugin %s runs no more: %s", plugin.name, refused)
+            self._guards.missing(plugin.name, decides, str(refused))
 
     def _stop(self, name: str) -> None:
         loaded = self._loaded.pop(name)
         self.generation += 1
+        loaded.host.unhook()
         Watched(name, "unload", loaded.plugin.unload, loaded.host.faults, LOAD_DEADLINE_S).quietly()
         loaded.host.take_back()
         log.info("Plugin unloaded: %s", name)

@@ -15,6 +15,7 @@ PLUGINS = {
     "rogue_answers": "rogue_plugins:RogueAnswers",
     "rogue_auth": "rogue_plugins:RogueAuth", "rogue_load": "rogue_plugins:RogueLoad",
     "rogue_service": "service_plugins:RogueService", "test_everything": "rogue_plugins:Everything",
+    "slow_guard": "guard_plugins:SlowGuard", "undeclared_guard": "guard_plugins:UndeclaredGuard",
     "test_gauge": "service_plugins:Gauge",
     "test_http_auth": "service_plugins:HttpAuth", "test_witness": "service_plugins:Witness",
 }

@@ -24,6 +24,7 @@ class DelayedPublish(Plugin):
 
     name = "emqx_delayed_publish"
     description = "EMQ X Delayed Publish"
+    decides = ()
 
     def load(self) -> None:
         self._pending = self.host.broker.delayed

@@ -8,4 +8,5 @@ from emqx_mgmt.plugins import Plugin
 class Management(Plugin):
     name = "emqx_management"
     description = "EMQ X Management API and CLI"
+    decides = ()
     stays = "emqx_management answers this request and cannot be unloaded"

@@ -28,6 +28,7 @@ class Note(Struct):
 class PluginTemplate(Plugin):
     name = "emqx_plugin_template"
     description = "EMQ X Plugin Template"
+    decides = ("client.authenticate", "client.check_acl")
     settings = (
         Key("template.topic", STRING, "template/events", "Where events are published; empty for nowhere.", hot=True),
         Key("template.beat", DURATION_KIND, "0", "How often a heartbeat is published; 0 for never."),

@@ -74,6 +74,7 @@ class Top(Struct):
 class Recon(Plugin):
     name = "emqx_recon"
     description = "EMQ X Recon Plugin"
+    decides = ()
     settings = (
         Key("recon.gc_interval", DURATION_KIND, "5m", "How often younger garbage is collected; 0 for never."),
     )

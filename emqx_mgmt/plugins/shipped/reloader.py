@@ -15,6 +15,7 @@ from emqx_mgmt.settings.kinds import DURATION_KIND, PATH
 class Reloader(Plugin):
     name = "emqx_reloader"
     description = "EMQ X Reloader Plugin"
+    decides = ()
     settings = (
         Key("reloader.interval", DURATION_KIND, "60s", "How often the source files of plugins are looked at."),
         Key("reloader.logfile", PATH, "reloader.log", "Where each reload is noted; empty for the log alone."),

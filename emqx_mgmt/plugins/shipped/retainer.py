@@ -15,6 +15,7 @@ SWEEP_BUDGET = 5000  # messages looked at in one sweep: some ten microseconds
 class Retainer(Plugin):
     name = "emqx_retainer"
     description = "EMQ X Retainer"
+    decides = ()
     settings = (
         Key("retainer.storage_type", enum("ram", "disc", "disc_only"), "ram",
             "Known for compatibility: where messages are kept is the broker's durability setting."),
