@@ -60,6 +60,7 @@ cdef enum:
     TURN_BYTES = 4194304    # output of one channel's turn, where
     EACH = 512              # a packet counts for so many bytes at least, and
     FILTERED = 16384        # SUBSCRIBE and UNSUBSCRIBE for more
+    ASKED = 32768           # and a question to the access control, which is in Python,
     ACCESS_PUBLISH = 2
     FAREWELL = 64           # bytes: a last word of TLS or WebSocket, close_notify or a close frame, is shorter
 
@@ -523,6 +524,7 @@ cdef class Channel(Connection):
         entry = acl_find(&self.acl_cache, access, topic, n, self.engine.now)
         if entry != NULL:
             return ALLOW if entry.allowed else DENY
+        self.engine.spent += ASKED
         answer = self.engine.policy.check_acl(self, access, topic[:n])
         if answer == PENDING:
             self.holds |= HOLD_VERDICT
@@ -680,6 +682,7 @@ cdef class Channel(Connection):
             self.flush()
         self.discard_output()
         self.egress.forget(self)
+        self.engine.found.pop(self, None)
         if self.transport is not None:
             self.transport.close()
             self.transport = None

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from router_ext.cache cimport Match
 from router_ext.message cimport Msg
 
 cdef enum:
@@ -18,6 +19,7 @@ cdef struct Delivery:
     size_t longest              # at least as many bytes as any of them takes for a subscriber without identifiers
     uint64_t number             # tells it from others; each that is handed out gets one
     uint8_t* block              # what the payload lies in, where the message may keep that; else NULL
+    Match* match                # who gets it, once that is known; valid until the table changes
     Msg* msg                    # made when the first subscriber needs it; one reference
     int64_t now                 # ms
     uint32_t count              # messages in the run

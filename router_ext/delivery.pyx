@@ -46,6 +46,7 @@ cdef void delivery_of(Delivery* d, Msg* msg, int64_t now) noexcept nogil:
     d.block = NULL
     d.frames_len = d.longest = d.payload_at = 0
     d.even = d.verbatim = False
+    d.match = NULL
     d.msg = msg
     d.now = now
     d.count = 1

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from router_ext.cache cimport Match
+from router_ext.chores cimport Chores
 from router_ext.connection cimport Connection, Egress
 from router_ext.delivery cimport Delivery
 from router_ext.flavour cimport FLAVOURS, Flavour
@@ -43,7 +45,12 @@ cdef class Engine:
     cdef public bint shared_dispatch_ack
     cdef public Journal journal          # None when nothing is durable
     cdef public int64_t now              # monotonic ms, of the latest turn
-    cdef size_t spent                    # bytes delivered in the current turn
+    cdef size_t spent                    # bytes delivered in the current turn of a channel, or what was as much work
+    cdef int64_t looks                   # nodes that all channels may yet walk over in this turn, but for a few each time
+    cdef Chores chores                   # walks that go on over several turns
+    cdef dict found                      # channel -> the Search that has found who gets its next message
+    cdef object taken                    # the latest of them, whose result is in use
+    cdef object parked                   # the Postponed that the latest route() has made, or None
     cdef uint8_t* inbuf                  # what sockets are read into
     cdef Flavour[FLAVOURS] flavours      # the delivery in route() as it was last encoded
     cdef uint64_t handed_out             # deliveries so far
@@ -58,6 +65,11 @@ cdef class Engine:
     cdef bint shared                     # the delivery goes to the member of a shared group
 
     cdef int route(self, Delivery* d, Session publisher) except -1
+    cdef Match* recipients(self, const uint8_t* topic, size_t n) except? NULL
+    cdef Match* take_found(self, Connection c, const uint8_t* topic, size_t n) except? NULL
+    cdef int64_t most_looks(self, int64_t at_once) noexcept
+    cdef int charge(self, int64_t looks) except -1
+    cdef int park(self, Delivery* d, Session publisher) except -1
     cdef int route_watched(self, Delivery* d, Session publisher) except -1
     cdef bint tell_received(self, Delivery* d) except? True
     cdef bint tell_one_received(self, Delivery* d) except? True

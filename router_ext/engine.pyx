@@ -10,15 +10,17 @@ from router_ext.delivery cimport (
 from router_ext.flavour cimport Flavour, flavour, flavours_free
 from router_ext.message cimport (
     MSG_HAS_EXPIRY, MSG_SYS, Message, checked, msg_client, msg_expired, msg_new, msg_payload, msg_props,
-    msg_remaining, msg_topic, msg_unref, msg_unstored, wrap,
+    msg_ref, msg_remaining, msg_topic, msg_unref, msg_unstored, wrap,
 )
 from router_ext.metrics cimport (
     DROPPED_EXPIRED, DROPPED_QOS0_OFFLINE, DROPPED_QUEUE_FULL, DROPPED_SLOW, DROPPED_TOO_LARGE, MESSAGES_DROPPED,
     MESSAGES_EXPIRED, MESSAGES_SENT, PACKETS_SENT, PUBLISH_SENT, PUBREL_SENT, QOS0_SENT,
 )
 from router_ext.outbox cimport LARGE_PAYLOAD, outbox_commit, outbox_reserve, outbox_splice
+from router_ext.postponed cimport Postponed
 from router_ext.retaining cimport keep, overtake, send_backlog
-from router_ext.router cimport OPT_NO_LOCAL, OPT_QOS, OPT_RETAIN_AS_PUBLISHED, Group, Match
+from router_ext.router cimport OPT_NO_LOCAL, OPT_QOS, OPT_RETAIN_AS_PUBLISHED, Group
+from router_ext.search cimport Search
 from router_ext.session cimport WAIT_PUBCOMP, WAIT_STORE, Queue, Queued, Slot, Window
 from router_ext.stored cimport page_in
 from router_ext.watch cimport SEEN_ACKED, SEEN_DROPPED, SEEN_QUEUED, SEEN_RECEIVED, SEEN_SENT, Watch, Watches
@@ -28,6 +30,9 @@ cdef enum:
     INBUF = 262144
     ALIAS_ROOM = 5          # a topic alias, and the lengths that it may make longer
     ACK_PATIENCE = 1000         # ms
+    SOME_LOOKS = 1024       # at once for one topic, some tens of microseconds,
+    FEW_LOOKS = 64          # and when those of the turn are used up
+    LOOK_COSTS = 64         # bytes of output that take as long
     QUEUE_EXCESS = 67108864     # bytes a queue may hold beyond its limit in messages
 
 # What handlers of `message.dropped` are told, by the counter.
@@ -55,6 +60,8 @@ cdef class Engine:
         self.ready = []
         self.drained = []
         self.graveyard = []
+        self.chores = Chores()
+        self.found = {}
         self.hooked_prefixes = []
         self.reports = []
         self.each_from = LARGE_PAYLOAD
@@ -82,6 +89,7 @@ cdef class Engine:
             reached = self.route(&d, publisher)
         finally:
             msg_unref(msg)
+            self.parked = None
         self.egress.flush_all()
         if self.journal is not None and self.journal.mark() == self.journal.batch and not self.in_turn and self.wake:
             self.wake()
@@ -216,8 +224,56 @@ cdef class Engine:
     # -- routing ----------------------------------------------------------------------------------------------------
 
     cdef int route(self, Delivery* d, Session publisher) except -1:
-        """Hands a delivery to everyone it is for; returns how many that are."""
+        """Hands a delivery to everyone it is for; returns how many that are. Where it takes long to find them it waits,
+        and one is returned."""
+        if d.match == NULL:
+            d.match = self.recipients(d.topic, d.topic_len)
+            if d.match == NULL:
+                return self.park(d, publisher)
         return self.route_watched(d, publisher) if self.watched else hand_out(self, d, publisher)
+
+    cdef Match* recipients(self, const uint8_t* topic, size_t n) except? NULL:
+        """Who gets a message on that topic, valid until the table changes; NULL when it takes long to find them."""
+        cdef Match* match = self.router.known_match(topic, n)
+        cdef int64_t looks = 0
+        if match == NULL:
+            match = self.router.find_match(topic, n, self.most_looks(SOME_LOOKS), &looks)
+            self.charge(-looks)
+        return match
+
+    cdef int64_t most_looks(self, int64_t at_once) noexcept:
+        """Up to `at_once`, as long as the turn, whose looks are for all channels together, has so many."""
+        return max(<int64_t>FEW_LOOKS, min(at_once, self.looks))
+
+    cdef int charge(self, int64_t looks) except -1:
+        """To the turn of the loop, and to the channel's in it."""
+        self.looks -= looks
+        self.spent += <size_t>looks * LOOK_COSTS
+        return 0
+
+    cdef Match* take_found(self, Connection c, const uint8_t* topic, size_t n) except? NULL:
+        """What a search for this channel has found, if it was for that topic; else NULL."""
+        cdef Search search = self.found.pop(c, None)
+        self.taken = search
+        return search.result() if search is not None and search.is_for(topic, n) else NULL
+
+    cdef int park(self, Delivery* d, Session publisher) except -1:
+        """The message waits until its recipients are found. One that is acknowledged and may have to be on disk before
+        that cannot: they are found at once."""
+        cdef Postponed search
+        if d.qos and self.journal is not None:
+            d.match = self.router.match(d.topic, d.topic_len)
+            return self.route(d, publisher)
+        search = Postponed(self.router, d.topic[:d.topic_len])
+        search.engine = self
+        search.publisher = publisher
+        search.msg = checked(delivery_msg(d))
+        msg_ref(search.msg)
+        self.parked = search
+        self.chores.add(search)
+        if not self.in_turn and self.wake:
+            self.wake()
+        return 1
 
     cdef int route_watched(self, Delivery* d, Session publisher) except -1:
         """The same, counted; where a trace is for it and there is room, message by message, so that each copy is told
@@ -675,7 +731,7 @@ cdef class Engine:
 
 cdef int hand_out(Engine e, Delivery* d, Session publisher) except -1:
     """`Engine.route`, whether it is watched or not."""
-    cdef Match* m = e.router.match(d.topic, d.topic_len)
+    cdef Match* m = d.match
     cdef uint32_t i
     e.speaker = <void*>publisher.conn if publisher is not None else NULL
     e.pause_for = None

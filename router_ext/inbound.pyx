@@ -8,7 +8,7 @@ from libc.string cimport memcmp, memset
 
 from router_ext.acks cimport acknowledge, release_id, withhold
 from router_ext.channel cimport (
-    ALLOW, DENY, HOLD_OUTPUT, HOLD_RATE, HOLD_STORE, PENDING, UNAVAILABLE, Channel, Verdict,
+    ALLOW, DENY, HOLD_MATCH, HOLD_OUTPUT, HOLD_RATE, HOLD_STORE, PENDING, UNAVAILABLE, Channel, Verdict,
 )
 from router_ext.codec cimport Publish, parse_publish
 from router_ext.connection cimport Connection
@@ -20,6 +20,8 @@ from router_ext.metrics cimport (
     QOS0_RECEIVED, QOS2_DROPPED,
 )
 from router_ext.outbox cimport LARGE_PAYLOAD
+from router_ext.engine cimport Engine
+from router_ext.postponed cimport Postponed, postpone
 from router_ext.properties cimport Property, forwardable, next_property
 from router_ext.reasons cimport (
     RC_MALFORMED_PACKET, RC_NO_MATCHING_SUBSCRIBERS, RC_NOT_AUTHORIZED, RC_PACKET_ID_IN_USE, RC_PAYLOAD_FORMAT_INVALID,
@@ -27,7 +29,7 @@ from router_ext.reasons cimport (
     RC_SUCCESS, RC_TOPIC_ALIAS_INVALID, RC_TOPIC_NAME_INVALID, RC_UNSPECIFIED_ERROR,
 )
 from router_ext.retaining cimport keep
-from router_ext.router cimport Match
+from router_ext.cache cimport Match
 from router_ext.session cimport Session
 from router_ext.stored cimport must_store
 from router_ext.topic cimport level_count, utf8_valid
@@ -42,7 +44,10 @@ cdef enum:
     LONGEST_IDENTIFIER = 5  # with the byte that says what it is
     PROP_PAYLOAD_FORMAT = 0x01
     ACCESS_PUBLISH = 2
+    IN_GROUPS = 4096        # messages of one run to shared groups, each of which is handed out by itself
 
+cdef Match NOBODY
+memset(&NOBODY, 0, sizeof(NOBODY))
 
 cdef size_t publish(Channel c, uint8_t* p, size_t n, size_t header, size_t body) except? 0:
     """One PUBLISH, or as many QoS 0 ones of the same topic as follow it directly. Returns the bytes used; 0 when
@@ -134,22 +139,24 @@ cdef size_t publish_run(Channel c, uint8_t* p, size_t n, size_t header, size_t e
     cdef Delivery d
     cdef Match* match
     cdef size_t limit, longest = end, added = GROWTH
-    cdef uint32_t count = 1
+    cdef uint32_t count = 1, most = 0xFFFFFFFF
     cdef uint8_t* props
     cdef Verdict verdict = c.check_acl(ACCESS_PUBLISH, first.topic, first.topic_len)
     if verdict == PENDING:
         c.count_received(3, 1)
         return 0
-    match = c.engine.router.match(first.topic, first.topic_len)
-    if match.n_plain == 1 and blocked_ahead(c, match):
+    match = recipients_of(c, first.topic, first.topic_len) if verdict == ALLOW else &NOBODY
+    if match == NULL or (match.n_plain == 1 and blocked_ahead(c, match)):
         c.count_received(3, 1)
         return 0
     limit = RUN_BYTES * end // ((match.n_plain + match.n_groups + 1) * end + LONGEST_IDENTIFIER * match.n_ids)
+    if match.n_groups:
+        most = max(<uint32_t>1, <uint32_t>IN_GROUPS // match.n_groups)
     limit = max(<size_t>SHORTEST_RUN, min(<size_t>LONGEST_RUN, limit))
     if first.topic_alias:  # what goes out has the whole topic
         added += first.topic_len
         limit = limit * end // (end + first.topic_len)
-    extend_run(c, p, min(n, limit), header, &end, &count, &longest, first)
+    extend_run(c, p, min(n, limit), header, &end, &count, &longest, most, first)
     c.count_received(3, count)
     count_messages(c, 0, count)
     if verdict == DENY:
@@ -168,6 +175,7 @@ cdef size_t publish_run(Channel c, uint8_t* p, size_t n, size_t header, size_t e
     d.longest = longest + added
     d.count = count
     d.version = c.version
+    d.match = match
     props = describe(&d, first)
     d.block = block_of(c, first)
     try:
@@ -177,14 +185,25 @@ cdef size_t publish_run(Channel c, uint8_t* p, size_t n, size_t header, size_t e
     return end
 
 
+cdef Match* recipients_of(Channel c, const uint8_t* topic, size_t n) except? NULL:
+    """Who gets a message of this client; NULL, with the channel held, where that has to be searched first."""
+    cdef Engine e = c.engine
+    cdef Match* match = e.take_found(c, topic, n) if len(e.found) else NULL
+    if match == NULL:
+        match = e.recipients(topic, n)
+        if match == NULL:
+            postpone(e, c, topic[:n])
+    return match
+
+
 cdef int extend_run(Channel c, const uint8_t* p, size_t n, size_t header, size_t* end, uint32_t* count,
-                    size_t* longest, Publish* first) except -1:
-    """Moves `end` behind the last whole packet within `n` bytes that has the topic and properties of the first."""
+                    size_t* longest, uint32_t room, Publish* first) except -1:
+    """Moves `end` behind the last whole packet within `n` bytes that has the topic and properties of the first; `room`
+    packets at most."""
     cdef const uint8_t* name = p + header
     cdef size_t at = end[0], body = 0, named = <size_t>(first.payload - name)
-    cdef uint32_t room = 0xFFFFFFFF
     if c.zone.publish_limit_count:
-        room = c.zone.publish_limit_count - c.rate_used
+        room = min(room, c.zone.publish_limit_count - c.rate_used)
     while at + 2 < n and count[0] < room and p[at] == 0x30:
         if p[at + 1] < 128:
             header = 2
@@ -211,6 +230,11 @@ cdef int hand_on(Channel c, Delivery* d) except -1:
     d.sys = d.topic_len > 5 and memcmp(d.topic, b"$SYS/", 5) == 0
     sign(c, d)
     reached = c.engine.route(d, c.session)
+    if c.engine.parked is not None:
+        (<Postponed>c.engine.parked).channel = c
+        c.engine.parked = None
+        c.holds |= HOLD_MATCH
+        return reached
     if c.engine.pause_for is not None:
         pause(c, c.engine.pause_for)
     if d.qos and c.engine.gate is not None:
@@ -266,6 +290,7 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
     cdef Verdict verdict
     cdef bytes mounted
     cdef bint deep = too_deep(c, packet)
+    cdef Match* match = NULL
     cdef uint8_t code = RC_SUCCESS
     cdef Journal journal = c.engine.journal
     cdef uint64_t awaited = journal.awaited if journal is not None else 0, batch = 0
@@ -282,6 +307,10 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
         mounted = c.mount + packet.topic[:packet.topic_len]
         packet.topic = <const uint8_t*>PyBytes_AS_STRING(mounted)
         packet.topic_len = <uint16_t>PyBytes_GET_SIZE(mounted)
+    if verdict == ALLOW and not c.engine.hooked(packet.topic, packet.topic_len):
+        match = recipients_of(c, packet.topic, packet.topic_len)
+        if match == NULL:
+            return False
     count_messages(c, packet.qos, 1)
     if packet.qos == 2 and repeated_qos2(c, packet):
         return True
@@ -301,7 +330,7 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
         c.engine.metrics.v[<int>PUBLISH_ERROR] += 1
         code = RC_PAYLOAD_FORMAT_INVALID
     else:
-        code = RC_SUCCESS if forward(c, packet) else RC_NO_MATCHING_SUBSCRIBERS
+        code = RC_SUCCESS if forward(c, packet, match) else RC_NO_MATCHING_SUBSCRIBERS
     if packet.qos:
         if code >= 0x80 and packet.qos == 2 and c.version == 5:
             release_id(c, packet.packet_id)  # [MQTT-4.3.3-9] the exchange ends with PUBREC
@@ -369,13 +398,14 @@ cdef bint store_takes(Channel c, Publish* packet, Journal journal) except? True:
     return False
 
 
-cdef int forward(Channel c, Publish* packet) except -1:
+cdef int forward(Channel c, Publish* packet, Match* match) except -1:
     """Through the hooks, into the retained store, to the subscribers; returns how many it reached."""
     cdef Delivery d
     cdef uint8_t* props = NULL
     memset(&d, 0, sizeof(d))
     d.count = 1
     d.now = c.engine.now
+    d.match = match
     props = describe(&d, packet)
     d.block = block_of(c, packet)
     try:

@@ -44,6 +44,7 @@ cdef extern from "<unistd.h>" nogil:
 cdef enum:
     EVENTS = 256
     ACCEPTS = 64            # of one listener in one turn
+    LOOKS = 16384           # of all channels in one turn, about a millisecond, and as many of chores
     IPV4_SIZE = 16          # bytes of an IPv4 socket address,
     IPV4_USED = 8           # and of family, port and host in it: the rest is padding, and connections keep theirs
 
@@ -152,7 +153,10 @@ cdef class Reactor:
         if engine.graveyard:
             engine.graveyard.clear()
         engine.in_turn = True
+        engine.looks = LOOKS
+        engine.taken = None
         try:
+            engine.chores.work(LOOKS)
             self.run_ready()
             self.run_events()
             self.settle()
@@ -160,7 +164,7 @@ cdef class Reactor:
             engine.in_turn = False
         if engine.router.leaving and engine.router.clear_up():
             return True
-        return len(engine.ready) > 0 or len(engine.reports) > 0
+        return len(engine.ready) > 0 or len(engine.reports) > 0 or len(engine.chores) > 0
 
     def tick(self, int64_t now):
         """The periodic part: slow subscribers, silent clients, retries, paused listeners. Call it every 100 ms or so;

@@ -27,7 +27,7 @@ cdef class RetainedStore:
 
     cdef int put(self, Msg* msg) except -1
     cdef Msg* find(self, const uint8_t* topic, size_t n) noexcept
-    cdef uint32_t seek(self, const uint8_t* topic_filter, size_t n, bint* found) except? 0
+    cdef int64_t seek(self, const uint8_t* topic_filter, size_t n, int64_t looks, bint* found) except? 0
     cdef uint32_t new_record(self, uint32_t node) noexcept
     cdef void forget(self, uint32_t number) noexcept
 
@@ -38,10 +38,11 @@ cdef class RetainedCursor:
     cdef uint64_t until          # what was kept later is none of its business
     cdef bint scanning           # record after record of the store, for want of a list of those that match
     cdef Found* found            # oldest first
+    cdef int64_t looked          # what it cost to make it
     cdef uint32_t at             # of the next record, or its place in `found`
     cdef uint32_t end
     cdef set overtaken           # turns of those that were sent out of their turn, or None
 
-    cdef int look_up(self, uint32_t looks) except -1
-    cdef Msg* next(self, uint32_t* looks) except? NULL
+    cdef int look_up(self, int64_t looks) except -1
+    cdef Msg* next(self, int64_t* looks) except? NULL
     cdef Msg* fetch(self, const uint8_t* topic, size_t n) except? NULL

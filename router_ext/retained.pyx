@@ -19,6 +19,7 @@ from router_ext.trie cimport (trie_bytes, trie_find, trie_node, trie_path, trie_
 
 cdef enum:
     LOOKS = 10000           # nodes visited for a look-up at once: about a millisecond
+    ALL = 0xFFFFFFFF
 
 
 cdef inline Kept* kept_at(const Pool* records, uint32_t number) noexcept nogil:
@@ -116,15 +117,16 @@ cdef class RetainedStore:
         cdef uint32_t number = trie_node(&self.trie, node).head if node else 0
         return kept_at(&self.records, number).msg if number else NULL
 
-    cdef uint32_t seek(self, const uint8_t* topic_filter, size_t n, bint* found) except? 0:
-        """Whether a valid filter leads to any message, so that a cursor is worth making; how many nodes were visited."""
+    cdef int64_t seek(self, const uint8_t* topic_filter, size_t n, int64_t looks, bint* found) except? 0:
+        """Whether a valid filter leads to any message, so that a cursor is worth making, as far as `looks` tell; how many
+        of them that took."""
         found[0] = False
         if self.count == 0:
             return 0
-        if not trie_select(&self.trie, topic_filter, <uint32_t>n, LOOKS, &self.walk):
+        if not trie_select(&self.trie, topic_filter, <uint32_t>n, looks, 1, &self.walk):
             raise MemoryError
         found[0] = self.walk.n_found != 0 or self.walk.cut
-        return LOOKS - self.walk.looks
+        return looks - self.walk.looks
 
     def add(self, Message message not None) -> bool:
         """`put` for a message made in Python: True when the topic had none."""
@@ -143,7 +145,7 @@ cdef class RetainedStore:
         cdef Msg* msg = self.find(topic, len(topic))
         return wrap(msg) if msg != NULL else None
 
-    def search(self, bytes topic_filter not None, uint32_t looks=LOOKS):
+    def search(self, bytes topic_filter not None, int64_t looks=LOOKS):
         """A RetainedCursor over what a valid filter matches now."""
         return RetainedCursor(self, topic_filter, looks)
 
@@ -195,7 +197,7 @@ cdef class RetainedCursor:
 
     Some may have expired. Wildcards in the first level match no topic that begins with `$` [MQTT-4.7.2-1]."""
 
-    def __init__(self, RetainedStore store not None, bytes topic_filter not None, uint32_t looks):
+    def __init__(self, RetainedStore store not None, bytes topic_filter not None, int64_t looks):
         if not 0 < len(topic_filter) <= 0xFFFF:
             raise ValueError("a topic filter has 1 to 65,535 bytes")
         self.store = store
@@ -207,12 +209,13 @@ cdef class RetainedCursor:
     def __dealloc__(self):
         free(self.found)
 
-    cdef int look_up(self, uint32_t looks) except -1:
+    cdef int look_up(self, int64_t looks) except -1:
         cdef RetainedStore store = self.store
         cdef Walk* walk = &store.walk
         cdef uint32_t i
-        if not trie_select(&store.trie, self.topic_filter, <uint32_t>len(self.topic_filter), looks, walk):
+        if not trie_select(&store.trie, self.topic_filter, <uint32_t>len(self.topic_filter), looks, ALL, walk):
             raise MemoryError
+        self.looked = looks - walk.looks
         if walk.cut:
             self.scanning = True
             self.end = pool_end(&store.records)
@@ -227,12 +230,12 @@ cdef class RetainedCursor:
         qsort(self.found, self.end, sizeof(Found), by_turn)
         return 0
 
-    cdef Msg* next(self, uint32_t* looks) except? NULL:
+    cdef Msg* next(self, int64_t* looks) except? NULL:
         """The next message, borrowed; NULL when `looks` records were looked at, or when it is `done`."""
         cdef Pool* records = &self.store.records
         cdef Kept* kept
         cdef uint32_t number
-        while looks[0] and self.at < self.end:
+        while looks[0] > 0 and self.at < self.end:
             looks[0] -= 1
             number = self.at if self.scanning else self.found[self.at].number
             self.at += 1
@@ -269,7 +272,7 @@ cdef class RetainedCursor:
         self.overtaken.add(kept.turn)
         return kept.msg
 
-    def take(self, uint32_t looks=LOOKS) -> list:
+    def take(self, int64_t looks=LOOKS) -> list:
         """The next Messages, found in `looks` records; there may be more unless it is `done`."""
         cdef list messages = []
         cdef Msg* msg = self.next(&looks)

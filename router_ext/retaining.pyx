@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
+from router_ext.chores cimport Chore
 from router_ext.delivery cimport delivery_msg
 from router_ext.journal cimport FACT_RETAINED
 from router_ext.message cimport MSG_HAS_EXPIRY, MSG_SYS, Msg, checked, msg_expired, msg_unref, msg_unstored
@@ -10,7 +11,8 @@ from router_ext.retained cimport RetainedCursor
 from router_ext.router cimport OPT_QOS
 
 cdef enum:
-    BACKLOG_PER_TURN = 5000     # retained messages looked at for one subscriber
+    LOOK_UP = 4096              # looks for a subscription's list of them at once
+    A_MESSAGE = 8               # looks that take as long as sending one
 
 
 cdef int keep(Engine e, Delivery* d) except -1:
@@ -63,13 +65,33 @@ def sweep(Engine e, uint32_t budget):
     e.metrics.v[<int>MESSAGES_RETAINED] = len(e.retained)
 
 
+cdef RetainedCursor cursor_of(Engine e, const uint8_t* topic_filter, size_t n, int64_t* looked):
+    """A cursor over what a valid filter matches now, None where that is nothing; `looked`: what that took. Where it takes
+    more than the turn allows, the cursor goes through all messages, piece by piece."""
+    cdef RetainedCursor cursor = None
+    cdef int64_t most = e.most_looks(LOOK_UP)
+    cdef bint found = False
+    looked[0] = e.retained.seek(topic_filter, n, most, &found)
+    if found:
+        cursor = RetainedCursor(e.retained, topic_filter[:n], most)
+        looked[0] += cursor.looked
+    e.charge(looked[0])
+    return cursor
+
+
+def search(Engine e not None, bytes topic_filter not None):
+    """A RetainedCursor over what a valid filter matches now, or None."""
+    cdef int64_t looked = 0
+    return cursor_of(e, topic_filter, len(topic_filter), &looked) if e.retained is not None else None
+
+
 def owe(Session session not None, RetainedCursor cursor not None, int opts, uint32_t subid=0):
     """Retained messages are to be sent for a subscription just made, RETAIN set (3.1.1: [MQTT-3.3.1-8])."""
     if not cursor.done:
         forget(session, cursor.topic_filter)
         if session.backlog is None:
-            session.backlog = []
-        session.backlog.append((cursor, opts, subid))
+            session.backlog = {}
+        session.backlog[cursor.topic_filter] = cursor, opts, subid
 
 
 def send_owed(Engine e, Session session not None):
@@ -82,40 +104,69 @@ def send_owed(Engine e, Session session not None):
 
 def owes(Session session not None, bytes topic_filter=None) -> bool:
     """Whether some are still to be sent, for that subscription or for any."""
-    return session.backlog is not None and (
-        topic_filter is None or any(entry[0].topic_filter == topic_filter for entry in session.backlog))
+    return session.backlog is not None and (topic_filter is None or topic_filter in session.backlog)
 
 
 def forget(Session session not None, bytes topic_filter not None):
     """What still waits of a subscription's retained messages is not sent: the subscription ends, or is replaced by
     one that gets them anew."""
     if session.backlog is not None:
-        session.backlog = [entry for entry in session.backlog if entry[0].topic_filter != topic_filter] or None
+        session.backlog.pop(topic_filter, None)
+        session.backlog = session.backlog or None
 
 
 cdef int send_backlog(Engine e, Session s) except -1:
-    """Goes on with retained messages. One that was replaced or removed meanwhile is left out: the subscription has
-    got what came in its place."""
+    """Goes on with retained messages as far as the turn's looks allow; the rest is a chore."""
+    cdef int64_t most = e.most_looks(LOOK_UP), left = most
+    if s.sending:
+        return 0
+    s.sending = send_some(e, s, &left)
+    e.charge(most - left)
+    if s.sending:
+        e.chores.add(Sending(e, s))
+    return 0
+
+
+cdef class Sending(Chore):
+    """Of one session's retained messages."""
+    cdef Engine engine
+    cdef Session session
+
+    def __init__(self, Engine engine not None, Session session not None):
+        self.engine = engine
+        self.session = session
+
+    cdef bint go_on(self, int64_t* looks) except? True:
+        self.session.sending = self.session.backlog is not None and send_some(self.engine, self.session, looks)
+        return self.session.sending
+
+    cdef int give_up(self, error) except -1:
+        self.session.sending = False
+        raise error
+
+
+cdef bint send_some(Engine e, Session s, int64_t* looks) except? True:
+    """What the client's window and socket take; True when there would be more, had the looks not been used up. One that
+    was replaced or removed meanwhile is left out: the subscription has got what came in its place."""
     cdef RetainedCursor cursor
     cdef Msg* msg
-    cdef uint32_t looks = BACKLOG_PER_TURN
     while s.backlog and e.retained is not None:
-        cursor, opts, subid = s.backlog[0]
+        cursor, opts, subid = next(iter(s.backlog.values()))
         while not cursor.done:
             if (s.conn is None or s.conn.outbox.pending > e.egress.high_water or s.queued or s.stored
                     or not s.window_open()):
-                return 0
-            if looks == 0:
-                s.conn.go_on_later()
-                return 0
-            msg = cursor.next(&looks)
+                return False
+            if looks[0] <= 0:
+                return True
+            msg = cursor.next(looks)
             if msg != NULL:
+                looks[0] -= A_MESSAGE
                 send_one(e, s, msg, opts, subid)
-        s.backlog.pop(0)
+        del s.backlog[cursor.topic_filter]
         if s.sid:
             e.policy.on_retained_sent(s, cursor.topic_filter)
     s.backlog = None
-    return 0
+    return False
 
 
 cdef int send_one(Engine e, Session s, Msg* msg, uint8_t opts, uint32_t subid) except -1:
@@ -137,7 +188,7 @@ cdef int overtake(Engine e, Delivery* d, Session s) except -1:
     """[MQTT-4.6.0-5] A retained message that still waits goes before what is published to its topic now."""
     cdef RetainedCursor cursor
     cdef Msg* msg
-    for cursor, opts, subid in list(s.backlog):
+    for cursor, opts, subid in list(s.backlog.values()):
         msg = cursor.fetch(d.topic, d.topic_len)
         if msg != NULL:
             send_one(e, s, msg, opts, subid)

@@ -2,8 +2,9 @@
 
 cimport cython
 from cpython.ref cimport PyObject
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from router_ext.arena cimport Arena
 from router_ext.cache cimport Match, MatchCache
 from router_ext.flag cimport flag
 from router_ext.pool cimport Pool
@@ -44,6 +45,9 @@ cdef class Router:
 
     # The hot path: what a PUBLISH calls.
     cdef Match* match(self, const uint8_t* topic, size_t n) except NULL
+    cdef Match* known_match(self, const uint8_t* topic, size_t n) noexcept
+    cdef Match* find_match(self, const uint8_t* topic, size_t n, int64_t most, int64_t* looks) except? NULL
+    cdef int remember(self, const uint8_t* topic, size_t n, const Match* found) except -1
     cdef Group* group(self, const uint8_t* topic_filter, size_t n, const uint8_t* name, size_t n_name) noexcept
     cdef Recipient* choose(self, Group* group, uint64_t publisher, uint32_t attempt) noexcept
 
@@ -72,9 +76,8 @@ cdef class Router:
     cdef void replace(self, uint32_t number, uint8_t opts, uint32_t subid) noexcept
     cdef tuple describe(self, uint32_t number)
     cdef uint32_t routes_at(self, uint32_t number) noexcept
-    cdef Match* find_match(self, const uint8_t* topic, size_t n) except NULL
     cdef bint gather_plain(self, Match* match) noexcept
     cdef void copy_rows(self, Match* match, uint32_t number) noexcept
     cdef bint merge_rows(self, Match* match, uint32_t number) noexcept
-    cdef bint merge_row(self, Recipient* recipient, Subscription* row) noexcept
+    cdef bint merge_row(self, Recipient* recipient, Subscription* row, Arena* arena) noexcept
     cdef bint gather_groups(self, Match* match) noexcept

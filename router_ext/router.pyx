@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 cimport cython
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
-from router_ext.arena cimport arena_take
+from router_ext.arena cimport Arena, arena_take
 from router_ext.cache cimport cache_forget, cache_get, cache_new, cache_set_up, cache_tear_down
 from router_ext.pool cimport pool_bytes, pool_end, pool_give, pool_holds, pool_set_up, pool_take, pool_tear_down
 from router_ext.share cimport (Strategy, share_choose, share_find, share_free, share_group, share_join, share_leave,
@@ -24,6 +25,7 @@ from router_ext.trie cimport (ROOT, Node, trie_bytes, trie_find, trie_has_below,
                               trie_node, trie_path, trie_place, trie_prune, trie_set_up, trie_tear_down, walk_tear_down)
 
 cdef uint32_t MAX_IDS = 0xFFFF
+cdef int64_t EVERYTHING = 1LL << 62   # looks
 cdef uint32_t AT_ONCE = 2000   # subscriptions removed, in half a millisecond
 
 STRATEGIES = ("random", "round_robin", "sticky", "hash")      # in the order of Strategy
@@ -82,19 +84,54 @@ cdef class Router:
 
     cdef Match* match(self, const uint8_t* topic, size_t n) except NULL:
         """Who gets a message on a valid topic name. Valid until the next change of the table or call of match."""
-        cdef Match* known = cache_get(&self.cache, self.generation, topic, n)
-        return known if known != NULL else self.find_match(topic, n)
+        cdef Match* known = self.known_match(topic, n)
+        cdef int64_t looks = EVERYTHING
+        return known if known != NULL else self.find_match(topic, n, EVERYTHING, &looks)
 
-    cdef Match* find_match(self, const uint8_t* topic, size_t n) except NULL:
+    cdef Match* known_match(self, const uint8_t* topic, size_t n) noexcept:
+        """What `match` finds, if it has found that before; else NULL."""
+        return cache_get(&self.cache, self.generation, topic, n)
+
+    cdef Match* find_match(self, const uint8_t* topic, size_t n, int64_t most, int64_t* looks) except? NULL:
+        """What `match` finds; NULL when that takes more than `most` looks. What it cost is taken from `looks`."""
         cdef Match* match = NULL
+        cdef bint found
         if n == 0 or n > 0xFFFF:
             raise ValueError("a topic name has 1 to 65,535 bytes")
-        if trie_match(&self.trie, topic, <uint32_t>n, &self.walk):
+        found = trie_match(&self.trie, topic, <uint32_t>n, most, &self.walk)
+        looks[0] -= most - self.walk.looks
+        if found and self.walk.cut:
+            return NULL
+        if found:
             match = cache_new(&self.cache, topic, n)
         if match == NULL or not self.gather_plain(match) or not self.gather_groups(match):
             cache_forget(&self.cache, self.generation)
             raise MemoryError
         return match
+
+    cdef int remember(self, const uint8_t* topic, size_t n, const Match* found) except -1:
+        """Keeps what was found elsewhere in the present generation."""
+        cdef Arena* arena = &self.cache.arena
+        cdef Match* match = cache_new(&self.cache, topic, n)
+        cdef uint32_t i
+        if match != NULL:
+            match.n_ids = found.n_ids
+            match.n_plain = found.n_plain
+            match.n_groups = found.n_groups
+            match.plain = <Recipient*>arena_copy(arena, found.plain, found.n_plain * sizeof(Recipient))
+            match.groups = <Group**>arena_copy(arena, found.groups, found.n_groups * sizeof(Group*))
+        if match == NULL or match.plain == NULL or match.groups == NULL:
+            cache_forget(&self.cache, self.generation)
+            raise MemoryError
+        for i in range(match.n_plain):
+            if match.plain[i].nids == 0:
+                continue
+            match.plain[i].ids = <uint32_t*>arena_copy(arena, match.plain[i].ids,
+                                                       match.plain[i].nids * sizeof(uint32_t))
+            if match.plain[i].ids == NULL:
+                cache_forget(&self.cache, self.generation)
+                raise MemoryError
+        return 0
 
     cdef bint gather_plain(self, Match* match) noexcept:
         """Fills in the recipients of the nodes found; False when memory is out."""
@@ -142,7 +179,7 @@ cdef class Router:
                 continue
             match.n_ids += row.subid != 0
             if subscriber.place < match.n_plain and match.plain[subscriber.place].subscriber == row.subscriber:
-                if not self.merge_row(match.plain + subscriber.place, row):
+                if not self.merge_row(match.plain + subscriber.place, row, &self.cache.arena):
                     return False
                 continue
             subscriber.place = match.n_plain
@@ -150,7 +187,7 @@ cdef class Router:
             match.n_plain += 1
         return True
 
-    cdef bint merge_row(self, Recipient* recipient, Subscription* row) noexcept:
+    cdef bint merge_row(self, Recipient* recipient, Subscription* row, Arena* arena) noexcept:
         """The highest QoS [MQTT-3.3.4-2] and all identifiers [MQTT-3.3.4-3]; No Local if both say so, Retain As
         Published if either does. Retain Handling has no part in a match. False when memory is out."""
         cdef uint8_t a = recipient.opts, b = row.opts
@@ -164,7 +201,7 @@ cdef class Router:
             recipient_set_ids(recipient, row)
             return True
         if n & (n - 1) == 0:      # a power of two: the array is full; at 1 it is the subscription's own
-            ids = <uint32_t*>arena_take(&self.cache.arena, n * 2 * sizeof(uint32_t))
+            ids = <uint32_t*>arena_take(arena, n * 2 * sizeof(uint32_t))
             if ids == NULL:
                 return False
             memcpy(ids, recipient.ids, n * sizeof(uint32_t))
@@ -593,6 +630,13 @@ cdef class Router:
                 picked.append((<object>chosen.subscriber,
                                match.groups[i].name[:match.groups[i].name_len].decode()))
         return picked
+
+
+cdef void* arena_copy(Arena* arena, const void* items, size_t size) noexcept nogil:
+    cdef void* copy = arena_take(arena, max(size, <size_t>1))
+    if copy != NULL and size:
+        memcpy(copy, items, size)
+    return copy
 
 
 cdef tuple recipient_row(Recipient* recipient, group):

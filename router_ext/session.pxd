@@ -81,6 +81,7 @@ cdef class Session(Subscriber):
     cdef flag traced                 # what becomes of messages for it is told
     cdef flag stalled                # it acknowledged nothing while publishers waited; see Engine.look_at_gate
     cdef flag paging                 # a page is on its way from the message store
+    cdef flag sending                # retained messages, piece by piece
     cdef uint16_t n_queues
     cdef public uint32_t expiry_interval
     cdef uint32_t peer_max_packet    # 0: no limit
@@ -108,7 +109,7 @@ cdef class Session(Subscriber):
     cdef list gated_publishers       # channels whose acknowledgements wait for room in the queue, or None
     cdef Awaiting awaiting
     cdef list heirs                  # it has ended: (filter, group) of its shared subscriptions; or None
-    cdef list backlog                # (RetainedCursor, options, identifier) of retained messages not sent yet; or None
+    cdef dict backlog                # filter -> (RetainedCursor, options, identifier) of retained messages not sent yet; or None
 
     cdef int trace(self, bint on) except -1
     cdef bint window_open(self) noexcept

@@ -18,7 +18,8 @@ from router_ext.reasons cimport (
     RC_NO_SUBSCRIPTION_EXISTED, RC_NOT_AUTHORIZED, RC_QUOTA_EXCEEDED, RC_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED, RC_SUCCESS,
     RC_TOPIC_FILTER_INVALID, RC_WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED,
 )
-from router_ext.retained cimport RetainedStore
+from router_ext.retained cimport RetainedCursor
+from router_ext.retaining cimport cursor_of
 from router_ext.router cimport Router
 from router_ext.session cimport Session
 from router_ext.stored cimport delete_subscription, put_subscription
@@ -31,6 +32,7 @@ import router_ext.retaining as retaining
 
 cdef enum:
     AT_ONCE = 1000          # filters, about a millisecond; a packet may have a hundred thousand
+    FILTER_COSTS = 2048     # bytes of output that take as long as a filter
     LOOKS_A_FILTER = 8      # nodes of retained topics visited that count as much as a filter
     ACCESS_SUBSCRIBE = 1
     FAILURE = 0x80          # the only refusal SUBACK has before MQTT 5
@@ -43,6 +45,7 @@ cdef bint see_to(Channel c, uint8_t kind, const uint8_t* body, size_t n) except?
     cdef Request r
     cdef size_t at
     cdef uint32_t count, subid = 0
+    cdef bint more
     if c.mount is not None or (e.subscribe_hooked if subscribing else e.unsubscribe_hooked):
         return False
     at = filters_at(body, n, kind, c.version, &subid)
@@ -58,7 +61,9 @@ cdef bint see_to(Channel c, uint8_t kind, const uint8_t* body, size_t n) except?
     r.codes = <uint8_t*>malloc(count)
     if r.codes == NULL:
         raise MemoryError
-    if r.go_on():
+    more = r.go_on()
+    e.spent += <size_t>max(0, AT_ONCE - r.budget) * FILTER_COSTS
+    if more:
         r.kept = r.at[:r.end - r.at]
         r.at = r.kept
         r.end = r.at + len(r.kept)
@@ -232,17 +237,17 @@ cdef class Subscribing(Request):
         """[MQTT-3.3.1-9] to [MQTT-3.3.1-11]: by Retain Handling; nothing for shared ones (section 4.8.2). Whether retained
         messages are on their way to this subscription."""
         cdef Session s = self.channel.session
-        cdef RetainedStore store = self.channel.engine.retained
+        cdef Engine e = self.channel.engine
         cdef uint8_t handling = (options & OPT_RETAIN_HANDLING) >> 4
-        cdef bint found = False
+        cdef RetainedCursor cursor
+        cdef int64_t looked = 0
         if asked.share.group != NULL:
             return False
-        if store is not None and (handling == 0 or (handling == 1 and new)):
-            self.budget -= store.seek(asked.text, asked.n, &found) // LOOKS_A_FILTER
-        if s.backlog is not None:
-            self.budget -= len(s.backlog) // LOOKS_A_FILTER
-        if found:
-            retaining.owe(s, store.search(asked.text[:asked.n]), options, self.subid)
+        if e.retained is not None and (handling == 0 or (handling == 1 and new)):
+            cursor = cursor_of(e, asked.text, asked.n, &looked)
+            self.budget -= looked // LOOKS_A_FILTER
+            if cursor is not None:
+                retaining.owe(s, cursor, options, self.subid)
         return s.backlog is not None and retaining.owes(s, asked.text[:asked.n])
 
     cdef int finish(self) except -1:
@@ -295,7 +300,6 @@ cdef class Unsubscribing(Request):
             self.missed = True
             return RC_NO_SUBSCRIPTION_EXISTED
         if s.backlog is not None and share.group == NULL:
-            self.budget -= len(s.backlog) // LOOKS_A_FILTER
             retaining.forget(s, asked.text[:asked.n])
         delete_subscription(e, s, asked.text, asked.n)
         return RC_SUCCESS

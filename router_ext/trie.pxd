@@ -8,7 +8,7 @@ A node exists while something ends at it or below it: its user sets `head` or `g
 both are 0 again.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.pool cimport Pool, pool_at
 from router_ext.table cimport Table
@@ -18,6 +18,7 @@ cdef enum:
     TEXT_INLINE = 24
     TEXT_GRAIN = 16          # longer texts lie in pools of 32, 48, … bytes
     TEXT_POOLS = 16          # and those above 16 grains on their own
+    LOOK_BYTES = 64          # of text that cost as much as a node
 
 cdef struct Node:
     uint32_t first           # the newest child with a name
@@ -50,8 +51,13 @@ cdef struct Walk:            # memory of a walk, kept for the next one
     uint32_t max_steps
     uint32_t n_found
     uint32_t max_found
-    uint32_t looks           # trie_select: children of wildcards that may yet be looked at
-    bint cut                 # there were more
+    int64_t looks            # what it may yet cost: a node is one, and so are LOOK_BYTES of a level or a rest
+    bint cut                 # there was more
+
+cdef struct Place:           # where a cut walk goes on, whatever becomes of the nodes meanwhile
+    uint8_t* plus            # for each level from the first: whether it went by the child for "+"
+    uint32_t levels
+    uint32_t room
 
 
 cdef inline Node* trie_node(const Trie* trie, uint32_t number) noexcept nogil:
@@ -77,7 +83,11 @@ cdef uint32_t trie_place(Trie* trie, const uint8_t* topic_filter, size_t n) noex
 cdef void trie_prune(Trie* trie, uint32_t number) noexcept nogil
 cdef bytes trie_path(const Trie* trie, uint32_t number)
 
-cdef bint trie_match(const Trie* trie, const uint8_t* topic, uint32_t n, Walk* walk) noexcept nogil
-cdef bint trie_select(const Trie* trie, const uint8_t* topic_filter, uint32_t n, uint32_t looks,
+cdef bint trie_match(const Trie* trie, const uint8_t* topic, uint32_t n, int64_t looks, Walk* walk) noexcept nogil
+cdef bint trie_match_on(const Trie* trie, const uint8_t* topic, uint32_t n, int64_t looks, Walk* walk,
+                        const Place* place) noexcept nogil
+cdef bint trie_select(const Trie* trie, const uint8_t* topic_filter, uint32_t n, int64_t looks, uint32_t most,
                       Walk* walk) noexcept nogil
 cdef void walk_tear_down(Walk* walk) noexcept nogil
+cdef bint place_of(const Trie* trie, const Walk* walk, Place* place) noexcept nogil
+cdef void place_tear_down(Place* place) noexcept nogil

@@ -315,18 +315,26 @@ cdef bint note(const Trie* trie, Walk* walk, uint32_t number) noexcept nogil:
     return True
 
 
-cdef bint trie_match(const Trie* trie, const uint8_t* topic, uint32_t n, Walk* walk) noexcept nogil:
-    """Finds the nodes of the filters that match a topic name; False when memory is out."""
-    cdef Step step
+cdef bint trie_match(const Trie* trie, const uint8_t* topic, uint32_t n, int64_t looks, Walk* walk) noexcept nogil:
+    """Finds the nodes of the filters that match a topic name; False when memory is out.
+
+    Breaks off with `walk.cut` when it has cost more than `looks`: filters of n levels, named or `+`, lead to as many as
+    2^n nodes. `place_of` then says where `trie_match_on` goes on."""
     walk.n_found = 0
     walk.n_steps = 0
-    if not leave(walk, ROOT, 0):
-        return False
-    while walk.n_steps:
+    walk.looks = looks
+    return leave(walk, ROOT, 0) and match_rest(trie, topic, n, walk)
+
+
+cdef bint match_rest(const Trie* trie, const uint8_t* topic, uint32_t n, Walk* walk) noexcept nogil:
+    """Goes on with the branches that were left."""
+    cdef Step step
+    while walk.n_steps and walk.looks > 0:
         walk.n_steps -= 1
         step = walk.steps[walk.n_steps]
         if not match_below(trie, step.node, step.at, topic, n, walk):
             return False
+    walk.cut = walk.n_steps != 0
     return True
 
 
@@ -339,19 +347,79 @@ cdef bint match_below(const Trie* trie, uint32_t number, size_t at, const uint8_
     while number:
         node = trie_node(trie, number)
         if node.text_len > node.name_len:
+            walk.looks -= 1 + node.text_len // LOOK_BYTES
             return not rest_matches(trie, node, at, topic, n) or note(trie, walk, number)
         # A filter that begins with a wildcard matches no name that begins with $ [MQTT-4.7.2-1]
         wild = number != ROOT or topic[0] != b"$"
         if node.hash and wild and not note(trie, walk, node.hash):      # also at the end: "sport/#" matches "sport"
             return False
         if at > n:
+            walk.looks -= 1
             return note(trie, walk, number)
         end = level_end(topic, at, n)
+        walk.looks -= 1 + <int64_t>(end - at) // LOOK_BYTES
         if node.plus and wild and not leave(walk, node.plus, end + 1):
             return False
         number = named_child(trie, number, topic + at, end - at)
         at = end + 1
     return True
+
+
+cdef bint place_of(const Trie* trie, const Walk* walk, Place* place) noexcept nogil:
+    """Where a cut walk stands: at the deepest branch it left; False when memory is out.
+
+    Named children come before `+`, so the branches that were left are the `+` beside that path, no others."""
+    cdef uint32_t number = walk.steps[walk.n_steps - 1].node, at = number, levels = 0
+    cdef uint8_t* plus
+    while at != ROOT:
+        levels += 1
+        at = trie_node(trie, at).parent
+    if levels > place.room:
+        plus = <uint8_t*>realloc(place.plus, levels)
+        if plus == NULL:
+            return False
+        place.plus = plus
+        place.room = levels
+    place.levels = levels
+    while number != ROOT:
+        levels -= 1
+        at = trie_node(trie, number).parent
+        place.plus[levels] = trie_node(trie, at).plus == number
+        number = at
+    return True
+
+
+cdef bint trie_match_on(const Trie* trie, const uint8_t* topic, uint32_t n, int64_t looks, Walk* walk,
+                        const Place* place) noexcept nogil:
+    """`trie_match` from a place on. Filters that came or went meanwhile are found or not; each other is found once."""
+    cdef uint32_t number = ROOT, i
+    cdef size_t at = 0, end
+    cdef Node* node
+    walk.n_found = 0
+    walk.n_steps = 0
+    walk.looks = looks
+    for i in range(place.levels):
+        node = trie_node(trie, number)
+        if node.text_len > node.name_len:
+            number = 0  # other filters led here then
+            break
+        end = level_end(topic, at, n)
+        if place.plus[i]:
+            number = node.plus
+        else:
+            if node.plus and (number != ROOT or topic[0] != b"$") and not leave(walk, node.plus, end + 1):
+                return False
+            number = named_child(trie, number, topic + at, end - at)
+        at = end + 1
+        if number == 0:
+            break
+    if number and not leave(walk, number, at):
+        return False
+    return match_rest(trie, topic, n, walk)
+
+
+cdef void place_tear_down(Place* place) noexcept nogil:
+    free(place.plus)
 
 
 cdef inline bint rest_matches(const Trie* trie, const Node* node, size_t at, const uint8_t* topic,
@@ -364,11 +432,11 @@ cdef inline bint rest_matches(const Trie* trie, const Node* node, size_t at, con
     return levels_match(rest, rest_len, topic + at, n - at)
 
 
-cdef bint trie_select(const Trie* trie, const uint8_t* topic_filter, uint32_t n, uint32_t looks,
+cdef bint trie_select(const Trie* trie, const uint8_t* topic_filter, uint32_t n, int64_t looks, uint32_t most,
                       Walk* walk) noexcept nogil:
     """The other way round: finds the nodes of the topic names that a filter matches; False when memory is out.
 
-    Gives up with `walk.cut` when wildcards lead to more than `looks` nodes."""
+    Ends when it has found `most` of them, and with `walk.cut` when it has cost more than `looks`."""
     cdef Step step
     walk.n_found = 0
     walk.n_steps = 0
@@ -376,7 +444,7 @@ cdef bint trie_select(const Trie* trie, const uint8_t* topic_filter, uint32_t n,
     walk.cut = False
     if not leave(walk, ROOT, 0):
         return False
-    while walk.n_steps:
+    while walk.n_steps and walk.n_found < most:
         walk.n_steps -= 1
         step = walk.steps[walk.n_steps]
         if not select_below(trie, step.node, step.at, topic_filter, n, walk):
@@ -391,6 +459,7 @@ cdef bint select_below(const Trie* trie, uint32_t number, size_t at, const uint8
     cdef size_t end
     while number:
         node = trie_node(trie, number)
+        walk.looks -= 1 + node.text_len // LOOK_BYTES
         if node.text_len > node.name_len:
             return not rest_selected(trie, node, at, topic_filter, n) or note(trie, walk, number)
         if at > n:
@@ -409,7 +478,7 @@ cdef bint leave_children(const Trie* trie, uint32_t number, size_t at, Walk* wal
     cdef uint32_t below = trie_node(trie, number).first
     cdef Node* node
     while below:
-        if walk.looks == 0:
+        if walk.looks <= 0:
             walk.cut = True
             walk.n_steps = 0
             return True

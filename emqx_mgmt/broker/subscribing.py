@@ -169,9 +169,10 @@ class Subscribing:
     def _owe_retained(self, session: Session, topic_filter: bytes, options: int, subid: int, new: bool) -> None:
         """[MQTT-3.3.1-9] to [MQTT-3.3.1-11]: by Retain Handling."""
         handling = (options & RETAIN_HANDLING) >> 4
-        store = self._broker.engine.retained
-        if store is not None and (handling == 0 or (handling == 1 and new)):
-            retaining.owe(session, store.search(topic_filter), options, subid)
+        if handling == 0 or (handling == 1 and new):
+            cursor = retaining.search(self._broker.engine, topic_filter)
+            if cursor is not None:
+                retaining.owe(session, cursor, options, subid)
 
     def send_retained(self, session: Session) -> None:
         """Not before SUBACK."""
