@@ -24,7 +24,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from emqx_mgmt.storage.messages.commits import Commits, LogCopier
 from emqx_mgmt.storage.messages.frames import (
@@ -58,6 +58,24 @@ T = TypeVar("T")
 
 class Gone(Exception):
     """The worker has ended."""
+
+
+@contextlib.contextmanager
+def until_the_worker_is_gone() -> Iterator[None]:
+    with contextlib.suppress(Gone, BrokenPipeError, ConnectionResetError):
+        yield
+
+
+@contextlib.contextmanager
+def whose_failure_ends_the_process() -> Iterator[None]:
+    """Around all that a thread does: the other one would go on, and nobody be told that nothing is stored any more. The
+    worker ends with the process, and the next one goes on from what is on disk."""
+    try:
+        yield
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 class Worker:
@@ -183,14 +201,10 @@ class Folding(threading.Thread):
         return self._given - self._settled
 
     def run(self) -> None:
-        try:
-            self._serve()
-        except (Gone, BrokenPipeError, ConnectionResetError):
-            pass  # what has no rows is in the journal
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        self._writer.close()
+        with whose_failure_ends_the_process():
+            with until_the_worker_is_gone():    # what has no rows then is in the journal
+                self._serve()
+            self._writer.close()
 
     def _serve(self) -> None:
         while True:
@@ -260,21 +274,23 @@ class StoreProcess:
         self._buffer = bytearray()
 
     def run(self) -> None:
-        self._folding.start()
-        try:
-            self._worker.send(READY, 0)
-            while True:
-                data = self._worker.receive(OLD_ROWS / 4)
-                if data:
-                    self._buffer += data
-                    self._work()
-                else:
-                    self._insist(lambda: self._commits.forget(self._folding.done))
-                    self._spare_the_disk()
-        except (Gone, BrokenPipeError, ConnectionResetError):
-            pass
-        self._folding.finish()
-        self._close()
+        with whose_failure_ends_the_process():
+            self._folding.start()
+            with until_the_worker_is_gone():
+                self._worker.send(READY, 0)
+                self._serve()
+            self._folding.finish()
+            self._close()
+
+    def _serve(self) -> NoReturn:
+        while True:
+            data = self._worker.receive(OLD_ROWS / 4)
+            if data:
+                self._buffer += data
+                self._work()
+            else:
+                self._insist(lambda: self._commits.forget(self._folding.done))
+                self._spare_the_disk()
 
     def _work(self) -> None:
         batches: list[bytes] = []
