@@ -17,12 +17,11 @@ from typing import IO
 
 import msgspec
 
-from emqx_mgmt.storage import schema
+from emqx_mgmt.storage import acknowledged, schema
 from emqx_mgmt.storage.data_dir import sync_directory
-from emqx_mgmt.storage.integrity import legible, quick_check
-from emqx_mgmt.storage.messages import acknowledged, tables
+from emqx_mgmt.storage.integrity import Damaged, legible, quick_check
+from emqx_mgmt.storage.messages import tables
 from emqx_mgmt.storage.messages.process import LOCK_NAME
-from emqx_mgmt.storage.messages.seals import Damaged
 
 MANIFEST = "manifest.json"
 FORMAT = 1

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+ROOM_TO_START = 1 << 20     # bytes
+ROOT = 0
 
 
 class DataDirError(Exception):
@@ -13,6 +18,10 @@ class DataDirError(Exception):
     def __init__(self, sentence: str, code: int) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+def cannot_use(data_dir: Path, error: OSError) -> DataDirError:
+    return DataDirError(f"Cannot use the data directory {data_dir}: {error.strerror}", os.EX_OSERR)
 
 
 def holder(data_dir: Path) -> int:
@@ -37,22 +46,58 @@ def make_directory(directory: Path) -> None:
         sync_directory(place.parent)
 
 
+def require_room(directory: Path) -> None:
+    """Raises DataDirError when a worker might not be able to open its stores there: the logs and indices that SQLite
+    makes, and a first commit."""
+    disk = os.statvfs(directory)
+    if disk.f_bavail * disk.f_frsize < ROOM_TO_START:
+        raise DataDirError(f"Less than {ROOM_TO_START >> 10} KiB are free in the data directory {directory}",
+                           os.EX_OSERR)
+
+
+def open_lock(path: Path) -> int:
+    """The descriptor of a file to lock; made by root, it belongs to the directory's owner: a service goes on there."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    give_to_owner(fd, path.parent)
+    return fd
+
+
+def give_to_owner(made: int | Path, directory: Path) -> None:
+    if os.geteuid() == ROOT:
+        owner = directory.stat()
+        os.chown(made, owner.st_uid, owner.st_gid)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Nobody else has the lock meanwhile. Raises BlockingIOError when somebody has it."""
+    fd = open_lock(path)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(fd)
+
+
 class DataDirLock:
     """A lock on `<data_dir>/lock`, held until the last process that inherited it has ended, kill -9 included."""
 
     def __init__(self, data_dir: Path, inherited: int | None = None) -> None:
         self._fd = inherited if inherited is not None else self._acquire(data_dir)
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise cannot_use(data_dir, error) from None
 
     @staticmethod
     def _acquire(data_dir: Path) -> int:
         path = data_dir / "lock"
         try:
             make_directory(data_dir)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = open_lock(path)
         except OSError as error:
-            raise DataDirError(f"Cannot use the data directory {data_dir}: {error.strerror}", os.EX_OSERR) from None
+            raise cannot_use(data_dir, error) from None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

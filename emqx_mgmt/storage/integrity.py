@@ -1,10 +1,14 @@
-"""SQLite's own check of a file."""
+"""What is checked of every database before it is used: SQLite's own view of the file, and whose it is."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+
+class Damaged(Exception):
+    """The file is not what was written; the text says where."""
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from emqx_mgmt.storage import checksums
 from emqx_mgmt.storage.transaction import transaction
 
 if TYPE_CHECKING:
@@ -84,11 +85,6 @@ def run_scripts(connection: sqlite3.Connection, name: str, scripts: list[str]) -
     version = row["version"] if row else 0
     if version > len(scripts):
         raise ValueError(f"its tables were written by a newer version of it (schema {version})")
-    try:
-        for number in range(version, len(scripts)):
-            done = f"INSERT OR REPLACE INTO plugin_tables VALUES ('{name}', {number + 1});"
-            connection.executescript(f"BEGIN; {scripts[number]}; {done} COMMIT;")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    for number in range(version, len(scripts)):
+        done = f"INSERT OR REPLACE INTO plugin_tables VALUES ('{name}', {number + 1});"
+        checksums.run_script(connection, f"{scripts[number]}; {done}")

@@ -7,8 +7,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from emqx_mgmt.storage import checksums, installation
+from emqx_mgmt.storage.acknowledged import Acknowledged
 from emqx_mgmt.storage.data_dir import DataDirError
-from emqx_mgmt.storage.integrity import legible, quick_check
+from emqx_mgmt.storage.integrity import Damaged, legible, quick_check
 from emqx_mgmt.storage.wal import LogDamaged, verify_log
 
 FILE_NAME = "management.db"
@@ -120,7 +122,15 @@ MIGRATIONS = [
     );
     """,
     "CREATE TABLE metered_topic (topic TEXT NOT NULL UNIQUE);",
+    """
+    CREATE TABLE checksum (name TEXT PRIMARY KEY, sum INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE change_count (number INTEGER NOT NULL);
+    INSERT INTO change_count VALUES (0);
+    """,
 ]
+SEALED = 8      # the version from which on the tables have checksums
+# What a broker makes only after its records.
+OF_AN_INSTALLATION = ("messages.db", "journal.db")
 
 
 def connect(data_dir: Path) -> sqlite3.Connection:
@@ -129,29 +139,96 @@ def connect(data_dir: Path) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    checksums.install(connection)
     return connection
 
 
+def connect_to_read(data_dir: Path) -> sqlite3.Connection:
+    path = data_dir / FILE_NAME
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10)
+
+
 def migrate(data_dir: Path) -> None:
-    """Creates the file or brings it to this version, in one transaction. Raises DataDirError."""
+    """Creates the file or brings it to this version, in one transaction, once it is known to be whole. Raises
+    DataDirError."""
     path = data_dir / FILE_NAME
     try:
-        verify_log(path)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        number = installation.read(data_dir)
+        verify(data_dir, number)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with legible(), closing(connect(data_dir)) as connection:
-            run_migrations(connection, path)
+            bring_to_this_version(connection)
+            number = number or installation.number_in(connection) or installation.new_number()
+            installation.adopt(connection, number)
+        if installation.read(data_dir) is None:
+            installation.write(data_dir, number)
     except (OSError, sqlite3.OperationalError) as error:
         raise DataDirError(f"Cannot use {path}: {error}", os.EX_OSERR) from None
-    except (LogDamaged, sqlite3.DatabaseError) as error:
+    except (Damaged, LogDamaged, sqlite3.DatabaseError) as error:
         raise DataDirError(f"The record store {path} is damaged: {error}. Nothing was changed. Restore it from a "
                            "backup (emqx-mgmt data import).", os.EX_DATAERR) from None
 
 
-def run_migrations(connection: sqlite3.Connection, path: Path) -> None:
-    quick_check(connection)
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise DataDirError(f"{path} was written by a newer version of the broker (schema {version})", os.EX_CONFIG)
+def verify(data_dir: Path, number: int | None) -> None:
+    """Reads all of it and changes nothing. `number` is the installation's, None: it has none yet. Raises Damaged,
+    LogDamaged, sqlite3.Error, and DataDirError for a version that is newer than this one."""
+    path = data_dir / FILE_NAME
+    acknowledged = Acknowledged(path).read()    # first: a broker that runs meanwhile goes on
+    if not path.exists() or path.stat().st_size == 0:
+        refuse_when_lost(data_dir, number, acknowledged)
+        return
+    verify_log(path)
+    with legible(), closing(connect_to_read(data_dir)) as connection:
+        connection.execute("BEGIN")
+        version = version_of(connection)
+        if version > len(MIGRATIONS):
+            raise DataDirError(f"{path} was written by a newer version of the broker (schema {version})", os.EX_CONFIG)
+        quick_check(connection)
+        installation.check(connection, number)
+        if version == 0:
+            refuse_when_lost(data_dir, number, acknowledged)
+        verify_tables(connection, version)
+        if version >= SEALED and checksums.changes(connection) < acknowledged:
+            raise Damaged(f"change {acknowledged} is missing in it or in its log {FILE_NAME}-wal")
+
+
+def refuse_when_lost(data_dir: Path, number: int | None, acknowledged: int) -> None:
+    """Raises Damaged unless nothing says that there were records: then this is the first start."""
+    log = data_dir / f"{FILE_NAME}-wal"
+    others = [name for name in OF_AN_INSTALLATION if (data_dir / name).exists()]
+    if number is not None or acknowledged or others or (log.exists() and log.stat().st_size):
+        raise Damaged("it is missing or empty, and this is not the first start: "
+                      f"{', '.join(others) or installation.FILE_NAME} is there")
+
+
+def verify_tables(connection: sqlite3.Connection, version: int) -> None:
+    if version == 0:
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise Damaged("it is no record store")
+        return
+    if version >= SEALED:
+        checksums.verify(connection)
+    there = columns(connection)
+    with closing(sqlite3.connect(":memory:")) as new:
+        new.executescript("".join(MIGRATIONS[:version]))
+        for table, expected in columns(new).items():
+            if there.get(table) != expected:
+                raise Damaged(f"the table {table} is not that of schema {version}")
+    if connection.execute("SELECT count(*) FROM secret_key").fetchone()[0] != 1:
+        raise Damaged("the table secret_key has not one row")
+
+
+def columns(connection: sqlite3.Connection) -> dict[str, list[tuple[str, ...]]]:
+    return {table: connection.execute('SELECT name, type, "notnull", pk FROM pragma_table_info(?)', (table,)).fetchall()
+            for table in (*checksums.tables(connection), *checksums.OWN)}
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def bring_to_this_version(connection: sqlite3.Connection) -> None:
+    version = version_of(connection)
     if version < len(MIGRATIONS):
         scripts = "".join(MIGRATIONS[version:])
-        connection.executescript(f"BEGIN; {scripts} PRAGMA user_version = {len(MIGRATIONS)}; COMMIT;")
+        checksums.run_script(connection, f"{scripts} PRAGMA user_version = {len(MIGRATIONS)};")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +11,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from gevent.threadpool import ThreadPool
 
+from emqx_mgmt.storage import checksums
+from emqx_mgmt.storage.acknowledged import Acknowledged
 from emqx_mgmt.storage.alarm_history import AlarmHistory
 from emqx_mgmt.storage.applications import Applications
 from emqx_mgmt.storage.audit import Audit
 from emqx_mgmt.storage.bans import Bans
 from emqx_mgmt.storage.config_changes import ConfigChanges
+from emqx_mgmt.storage.data_dir import open_lock
 from emqx_mgmt.storage.metered_topics import MeteredTopics
 from emqx_mgmt.storage.plugin_records import PluginRecords
 from emqx_mgmt.storage.rate_history import RateHistory
@@ -23,6 +28,8 @@ from emqx_mgmt.storage.users import Users
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+LOCK_NAME = "management.lock"
 
 # Errors of the disk, the file and its locks; others are mistakes of ours, or of a plugin's.
 UNUSABLE = frozenset({
@@ -40,8 +47,11 @@ class Store:
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
+        self._acknowledged = Acknowledged(data_dir / FILE_NAME)
+        self._schema = self._changes = 0
         self._pool: ThreadPool | None = None
         self._connection: sqlite3.Connection | None = None
+        self._lock = -1
         self.applications = Applications(self)
         self.users = Users(self)
         self.audit = Audit(self)
@@ -55,8 +65,12 @@ class Store:
 
     def open(self) -> None:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Held for as long as the records are open, by any number of workers: nobody may replace them meanwhile.
+        self._lock = open_lock(self._data_dir / LOCK_NAME)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
         migrate(self._data_dir)
         self._connection = connect(self._data_dir)
+        self._schema = schema_version(self._connection)
         # One thread: SQLite has one writer, and the records are small.
         self._pool = ThreadPool(1)
         self.applications.load()
@@ -65,20 +79,24 @@ class Store:
         self.scram_users.load()
 
     def close(self) -> None:
-        if self._pool is None or self._connection is None:
-            return
-        self.rate_history.close()
-        self.users.close()
-        self._pool.join()
-        self._pool.kill()
-        self._connection.close()
+        if self._pool is not None:
+            self.rate_history.close()
+            self.users.close()
+            self._pool.join()
+            self._pool.kill()
+        if self._connection is not None:
+            self._connection.close()
+            self._acknowledged.close()
+        if self._lock >= 0:
+            os.close(self._lock)
         self._pool = self._connection = None
+        self._lock = -1
 
     def run(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls `work(connection, ...)` on the store's thread and waits for it without holding up the loop. Raises what
         it does, and StoreUnusable."""
         assert self._pool is not None, "the store is not open"
-        result, error = self._pool.apply(_outcome, (work, self._connection, *args), kwargs)
+        result, error = self._pool.apply(self._outcome, (work, self._connection, *args), kwargs)
         if error is None:
             return result
         if isinstance(error, sqlite3.Error) and code_of(error) in UNUSABLE:
@@ -86,24 +104,37 @@ class Store:
             raise StoreUnusable(f"The record store {path} cannot be used: {error}") from error
         raise error
 
+    def _outcome(
+        self, work: Callable[..., T], connection: sqlite3.Connection, *args: Any, **kwargs: Any
+    ) -> tuple[T | None, Exception | None]:
+        """gevent prints whatever is raised on a thread of its pools, also what the caller expects. A transaction left
+        open is taken back: else what all others change from now on would be in it, confirmed and never stored."""
+        try:
+            result = work(connection, *args, **kwargs)
+            if connection.in_transaction:
+                raise sqlite3.ProgrammingError("a transaction was begun and not ended")
+            self._after_commit(connection)
+            return result, None
+        except Exception as error:
+            return None, error
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _after_commit(self, connection: sqlite3.Connection) -> None:
+        if schema_version(connection) != self._schema:  # by a plugin
+            checksums.run_script(connection, "")
+            self._schema = schema_version(connection)
+        if connection.total_changes != self._changes:
+            self._changes = connection.total_changes
+            self._acknowledged.write(checksums.changes(connection))
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Another one after each change of the tables."""
+    return int(connection.execute("PRAGMA schema_version").fetchone()[0])
+
 
 def code_of(error: sqlite3.Error) -> int:
     """SQLite's primary result code (https://sqlite.org/rescode.html); 0: the error is Python's."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _outcome(
-    work: Callable[..., T], connection: sqlite3.Connection, *args: Any, **kwargs: Any
-) -> tuple[T | None, Exception | None]:
-    """gevent prints whatever is raised on a thread of its pools, also what the caller expects. A transaction left open
-    is taken back: else what all others change from now on would be in it, confirmed and never stored."""
-    try:
-        result = work(connection, *args, **kwargs)
-        if connection.in_transaction:
-            raise sqlite3.ProgrammingError("a transaction was begun and not ended")
-        return result, None
-    except Exception as error:
-        return None, error
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from emqx_mgmt.storage.schema import connect
 from tests.api.test_clients import Client
 from tests.broker_process import BrokerProcess, wait_until
 
@@ -47,7 +47,7 @@ def test_history_survives_a_restart_and_the_old_is_pruned(start_broker: Callable
     assert broker.stop() == 0
 
     now = int(time.time())
-    with sqlite3.connect(broker.data_dir / "management.db") as database:
+    with connect(broker.data_dir) as database:
         stored = database.execute("SELECT count(*) FROM rate WHERE period = 1").fetchone()[0]
         assert stored >= len(seconds)
         for period, ts in ((1, now - 3700), (60, now - 3700), (60, now - 8 * 24 * 3600), (1, now + 9999)):
@@ -57,7 +57,7 @@ def test_history_survives_a_restart_and_the_old_is_pruned(start_broker: Callable
     assert {row["ts"] for row in seconds} <= {row["ts"] for row in rates(broker, "seconds")}
     wait_until(lambda: rates(broker, "seconds")[-2]["ts"] > now, 10, "a new second")
     assert broker.stop() == 0
-    with sqlite3.connect(broker.data_dir / "management.db") as database:
+    with connect(broker.data_dir) as database:
         odd = database.execute("SELECT period, ts FROM rate WHERE received = 7 AND sent = 7").fetchall()
     database.close()
     assert odd == [(60, now - 3700)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 
+from emqx_mgmt.storage.schema import connect
 from tests.api.test_clients import Client
 from tests.broker_process import BrokerProcess, wait_until
 
@@ -83,9 +83,8 @@ def test_chosen_topics_survive_a_restart(start_broker: Callable[..., BrokerProce
 def test_one_topic_twice_or_too_many_are_refused(start_broker: Callable[..., BrokerProcess]) -> None:
     broker = start_broker()
     broker.kill9()
-    with closing(sqlite3.connect(broker.data_dir / "management.db")) as records:
+    with closing(connect(broker.data_dir)) as records:
         records.executemany("INSERT INTO metered_topic VALUES (?)", [(f"many/{number}",) for number in range(511)])
-        records.commit()
     broker.start()
     choose(broker, "twice")
     assert broker.api("POST", "topic_metrics/", json={"topic": "twice"}).json() == {"message": "already_existed"}

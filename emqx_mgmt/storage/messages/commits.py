@@ -6,8 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from emqx_mgmt.storage.messages.acknowledged import Acknowledged
-from emqx_mgmt.storage.messages.seals import Damaged
+from emqx_mgmt.storage import installation
+from emqx_mgmt.storage.acknowledged import Acknowledged
+from emqx_mgmt.storage.integrity import Damaged
 from emqx_mgmt.storage.messages.tables import JOURNAL, JOURNAL_VERSION, make_private, version_of
 from emqx_mgmt.storage.transaction import transaction
 
@@ -37,6 +38,7 @@ class Commits:
         self._connection = connect(path)
         self._connection.executescript(f"PRAGMA synchronous = {SYNCHRONOUS[durability]};")
         migrate(self._connection)
+        installation.adopt(self._connection, installation.read(path.parent))
         self._synced = durability == "fsync"
         self._next = 1
         self._forgotten = 0

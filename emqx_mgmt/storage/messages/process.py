@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from emqx_mgmt.storage.integrity import Damaged
 from emqx_mgmt.storage.messages.commits import Commits, LogCopier
 from emqx_mgmt.storage.messages.frames import (
     ANSWER,
@@ -41,7 +42,6 @@ from emqx_mgmt.storage.messages.frames import (
     SHORT,
 )
 from emqx_mgmt.storage.messages.reserve import Reserve
-from emqx_mgmt.storage.messages.seals import Damaged
 from emqx_mgmt.storage.messages.tables import FILE_NAME, JOURNAL_NAME
 from emqx_mgmt.storage.messages.writer import Writer
 

@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from zlib import crc32
 
-
-class Damaged(Exception):
-    """The file is not what was written; the text says where."""
+from emqx_mgmt.storage.integrity import Damaged
 
 
 class Seal:

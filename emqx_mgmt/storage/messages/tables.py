@@ -8,10 +8,11 @@ import struct
 from contextlib import closing, nullcontext
 from pathlib import Path
 
+from emqx_mgmt.storage import installation
+from emqx_mgmt.storage.acknowledged import Acknowledged
 from emqx_mgmt.storage.data_dir import DataDirError
-from emqx_mgmt.storage.integrity import legible, quick_check
-from emqx_mgmt.storage.messages.acknowledged import Acknowledged
-from emqx_mgmt.storage.messages.seals import Damaged, Seal, fact, nothing
+from emqx_mgmt.storage.integrity import Damaged, legible, quick_check
+from emqx_mgmt.storage.messages.seals import Seal, fact, nothing
 from emqx_mgmt.storage.transaction import transaction
 from emqx_mgmt.storage.wal import LogDamaged, verify_log
 from router_ext.journal import TABLES
@@ -147,44 +148,46 @@ def check(data_dir: Path, synced: bool) -> None:
 
     `synced`: each commit of the journal was synced, so that no power cut can have taken one."""
     path, journal = data_dir / FILE_NAME, data_dir / JOURNAL_NAME
-    if not path.exists() and not journal.exists():
-        return
     try:
         verify_log(path)
         if synced:
             verify_log(journal)
         with legible():
-            verify(path, journal, synced)
+            verify(path, journal, synced, installation.read(data_dir))
     except (Damaged, LogDamaged, sqlite3.Error) as error:
         raise DataDirError(
             f"The message store {path} is damaged: {error}. Nothing was changed. Restore it from a backup "
-            f"(emqx-mgmt data import), or move it and {JOURNAL_NAME} away to start without sessions and messages.",
+            f"(emqx-mgmt data import), or move all files whose names begin with {FILE_NAME} or {JOURNAL_NAME} away to "
+            "start without sessions and messages.",
             os.EX_DATAERR) from None
 
 
-def verify(path: Path, journal: Path, synced: bool = False) -> None:
-    """Raises Damaged or sqlite3.Error at the first thing that is not as it was written. The journal is read first: a
-    broker that runs meanwhile (whose successor asks) forgets commits after they are in the tables."""
+def verify(path: Path, journal: Path, synced: bool = False, number: int | None = None) -> None:
+    """Raises Damaged or sqlite3.Error at the first thing that is not as it was written, or is not of the installation
+    with that number. The journal is read first: a broker that runs meanwhile (whose successor asks) forgets commits
+    after they are in the tables."""
     acknowledged = Acknowledged(journal).read() if synced else 0
     with closing(connect_to_read(journal)) if journal.exists() else nullcontext() as connection:
-        first, last = (None, 0) if connection is None else verify_journal(connection)
-    if journal.exists() and last < acknowledged:
+        first, last = (None, 0) if connection is None else verify_journal(connection, number)
+    if last < acknowledged:
         raise Damaged(f"commit {acknowledged} is missing in {journal.name}")
     if not path.exists():
         if first is not None:
             raise Damaged(f"it is missing, but {journal.name} is there")
         return
     with closing(connect_to_read(path)) as connection:
-        version = verify_tables(connection)
+        version = verify_tables(connection, number)
         if version == 0 and first is not None:
             raise Damaged(f"it is empty, but {journal.name} is not")
         if version <= OWN_JOURNAL:
             return
         if not journal.exists() or is_empty(journal):
             raise Damaged(f"its journal {journal.name} is missing")
-        number = connection.execute("SELECT max(number) FROM folded").fetchone()[0]
-        if first is not None and (number is None or first > number):
-            raise Damaged(f"commit {number} is missing in {journal.name}")
+        folded = connection.execute("SELECT max(number) FROM folded").fetchone()[0]
+        if first is not None and (folded is None or first > folded):
+            raise Damaged(f"commit {folded} is missing in {journal.name}")
+        if acknowledged and folded is not None and last < folded - 1:
+            raise Damaged(f"commit {folded - 1} is missing in {journal.name}")
 
 
 def is_empty(path: Path) -> bool:
@@ -192,31 +195,33 @@ def is_empty(path: Path) -> bool:
         return version_of(connection) == 0
 
 
-def verify_journal(connection: sqlite3.Connection) -> tuple[int | None, int]:
+def verify_journal(connection: sqlite3.Connection, number: int | None) -> tuple[int | None, int]:
     """The numbers of its first commit and of its last: None and 0 when there are none."""
     quick_check(connection)
+    installation.check(connection, number)
     version = version_of(connection)
     if version == 0:
         return None, 0
     if version not in JOURNALS:
         raise Damaged(f"{JOURNAL_NAME} was written by a newer version of the broker (schema {version})")
     first, last = None, 0
-    for number, data in connection.execute("SELECT number, data FROM journal ORDER BY number"):
-        JOURNALS[version].open(data, number)
+    for commit, data in connection.execute("SELECT number, data FROM journal ORDER BY number"):
+        JOURNALS[version].open(data, commit)
         if first is None:
-            first = number
-        elif number != last + 1:
+            first = commit
+        elif commit != last + 1:
             raise Damaged(f"commit {last + 1} is missing")
-        last = number
+        last = commit
     return first, last
 
 
-def verify_tables(connection: sqlite3.Connection) -> int:
+def verify_tables(connection: sqlite3.Connection, number: int | None) -> int:
     """The version of the tables; 0: there are none yet."""
     version = version_of(connection)
     if version and version not in CHECKED:
         raise Damaged(f"it was written by a newer version of the broker (schema {version})")
     quick_check(connection)
+    installation.check(connection, number)
     if version == 0:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise Damaged("it is not a message store")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from emqx_mgmt.storage import installation
 from emqx_mgmt.storage.messages.tables import FACTS, FOLDED, MESSAGES, PLACE, PLACES, connect, migrate
 from emqx_mgmt.storage.transaction import transaction
 from router_ext.fold import Fold
@@ -38,6 +39,7 @@ class Writer:
     def __init__(self, path: Path, journal: Path) -> None:
         self.connection = connect(path)
         migrate(self.connection, journal)
+        installation.adopt(self.connection, installation.read(path.parent))
         self._fold = Fold()
         number, self._at = self.connection.execute("SELECT number, at FROM folded").fetchone()
         self.done = number - 1              # the last commit that is in the rows

@@ -1,4 +1,4 @@
-"""The last commit that was acknowledged, in a file beside the journal."""
+"""The number of the last commit that was acknowledged, in a file beside the database."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FORM = struct.Struct("<QI")     # and its CRC-32
 
 
 class Acknowledged:
-    """A journal that ends too early looks like one whose last commit was never finished; this tells them apart. It is
+    """A database that ends too early looks like one whose last commit was never finished; this tells them apart. It is
     written without a sync: after a power cut it may be an older number, which says less and nothing wrong."""
 
-    def __init__(self, journal: Path) -> None:
-        self._path = journal.with_name(journal.name + SUFFIX)
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(database.name + SUFFIX)
         self._fd = -1
 
     def read(self) -> int:

@@ -1,0 +1,125 @@
+"""The checksums of the management records: one for each table, kept by triggers, so that no statement can pass them by.
+
+The sum of a table is that of the CRC-32s of its rows, each of the table's name and of all columns. A trigger subtracts
+the checksum of the row that was and adds that of the row that is, so a row that changes, disappears or returns in any
+other way is found. The triggers also count changes: a file that is too old has fewer than were acknowledged. Plugins'
+tables have checksums as well, which take no column of theirs.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from typing import Any
+from zlib import crc32
+
+from emqx_mgmt.storage.integrity import Damaged
+
+PREFIX = "checksum_of_"
+OWN = ("checksum", "change_count")
+# Not virtual tables and what those keep in tables of their own: they take no triggers.
+TABLES = ("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite\\_%'"
+          " ESCAPE '\\' AND name NOT IN (?, ?) ORDER BY name")
+CHANGE = {"INSERT": "+ {new}", "DELETE": "- {old}", "UPDATE": "- {old} + {new}"}
+
+INTEGER, REAL = struct.Struct("<Bq"), struct.Struct("<Bd")
+HEAD = struct.Struct("<BQ")
+
+
+def install(connection: sqlite3.Connection) -> None:
+    """What a connection needs that changes rows. Without `recursive_triggers` REPLACE would delete unseen."""
+    connection.create_function("checksum_of", -1, checksum_of, deterministic=True)
+    connection.execute("PRAGMA recursive_triggers = ON")
+
+
+def checksum_of(table: str, *columns: Any) -> int:
+    return crc32(b"".join(map(as_bytes, columns)), crc32(table.encode()))
+
+
+def as_bytes(value: Any) -> bytes:
+    if value is None:
+        return b"\0"
+    if isinstance(value, int):
+        return INTEGER.pack(1, value)
+    if isinstance(value, float):
+        return REAL.pack(2, value)
+    data = value.encode() if isinstance(value, str) else value
+    return HEAD.pack(3, len(data)) + data
+
+
+def run_script(connection: sqlite3.Connection, script: str) -> None:
+    """A script that may change tables, and their checksums with it, in one transaction."""
+    try:
+        connection.executescript("; ".join(["BEGIN IMMEDIATE", *drops(connection), script]))
+        seal(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def drops(connection: sqlite3.Connection) -> list[str]:
+    """Statements that take the triggers away: a column cannot be dropped while one names it."""
+    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND name GLOB ?", (f"{PREFIX}*",))
+    return [f"DROP TRIGGER {quoted(row[0])}" for row in names.fetchall()]
+
+
+def seal(connection: sqlite3.Connection) -> None:
+    """Makes the triggers and the checksums of the tables that there are now."""
+    for statement in drops(connection):
+        connection.execute(statement)
+    connection.execute("DELETE FROM checksum")
+    for table in tables(connection):
+        for event, change in CHANGE.items():
+            by = change.format(old=call(connection, table, "OLD."), new=call(connection, table, "NEW."))
+            connection.execute(
+                f"CREATE TRIGGER {quoted(f'{PREFIX}{table}_{event}')} AFTER {event} ON {quoted(table)} BEGIN"
+                f" UPDATE checksum SET sum = sum {by} WHERE name = {text(table)};"
+                " UPDATE change_count SET number = number + 1; END")
+        connection.execute("INSERT INTO checksum VALUES (?, ?)", (table, sum_of(connection, table)))
+    connection.execute("UPDATE change_count SET number = number + 1")
+
+
+def verify(connection: sqlite3.Connection) -> None:
+    """Raises Damaged at the first table whose rows are not those that were written."""
+    there = tables(connection)
+    for table, expected in connection.execute("SELECT name, sum FROM checksum ORDER BY name").fetchall():
+        if table not in there:
+            raise Damaged(f"the table {table} is missing")
+        if sum_of(connection, table) != expected:
+            raise Damaged(f"the rows of the table {table} are not those that were written")
+
+
+def changes(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT number FROM change_count").fetchone()[0])
+
+
+def tables(connection: sqlite3.Connection) -> list[str]:
+    return [row[0] for row in connection.execute(TABLES, OWN)]
+
+
+def sum_of(connection: sqlite3.Connection, table: str) -> int:
+    """Read as bytes: a text that is none any more has a checksum too."""
+    columns = ", ".join(columns_of(connection, table))
+    before, connection.text_factory = connection.text_factory, bytes
+    try:
+        return sum(checksum_of(table, *row) for row in connection.execute(f"SELECT {columns} FROM {quoted(table)}"))
+    finally:
+        connection.text_factory = before
+
+
+def columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
+    return [quoted(row[0]) for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))]
+
+
+def call(connection: sqlite3.Connection, table: str, row: str) -> str:
+    return f"checksum_of({', '.join([text(table), *(row + column for column in columns_of(connection, table))])})"
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
