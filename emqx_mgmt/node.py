@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 import gevent
+from gevent.event import Event
 
 from emqx_mgmt.broker import Broker
 from emqx_mgmt.broker.acl_rules import AclRules
@@ -35,7 +37,7 @@ from emqx_mgmt.modules import modules_of
 from emqx_mgmt.monitor import HubLag, Monitor, watches
 from emqx_mgmt.plugins import Plugins
 from emqx_mgmt.settings import Settings, log_levels
-from emqx_mgmt.storage import PUBLIC_PASSWORD, Store, backup
+from emqx_mgmt.storage import PUBLIC_PASSWORD, DataDirError, Store, backup
 from emqx_mgmt.storage.messages import Recovered, StoreEnded, StoreLink, read_back
 from router_ext.journal import Journal
 from router_ext.reactor import Acceptor
@@ -48,6 +50,7 @@ STORE_FULL = "message_store_full"
 # Counters of what the promise to keep acknowledged messages does not cover.
 REMOVED = ("dropped/queue_full", "dropped/expired", "dropped/session_ended")
 BAN_SWEEP_S = 60.0
+RETRY_S = 1.0   # between two tries to open the records
 GOODBYE = 0x8B  # Server shutting down (MQTT 5.0, section 2.4)
 ANSWERS_S = 3.0  # for who was accepted and has no CONNACK yet, when the node drains
 
@@ -99,18 +102,15 @@ class Node:
             Periodic(settings["monitor.check_interval"], lambda: self.monitor.check(int(time.time()))),
         ]
         self.started_at = 0.0
+        self.hindered = Event()     # the start waits for something that may take long:
+        self.hindrance = ""         # a sentence that says why, until it goes on
         self.is_draining = False
         self._answers_until = 0.0
 
     def start(self, listeners: list[Listener], alive: Callable[[], None]) -> None:
         """`alive` is called now and then while the loop stands still for long."""
-        while not backup.try_to_put_in_place(Path(self.settings["node.data_dir"]), log.warning):
-            gevent.sleep(0.05)
-        self.store.open()
-        self.store.applications.bootstrap(self.settings["management.bootstrap_app"])
-        self.store.users.bootstrap(
-            self.settings["dashboard.default_user.login"], self.settings["dashboard.default_user.password"]
-        )
+        while not self._open_records():
+            gevent.sleep(RETRY_S)
         self._warn_of_public_password()
         self._take_stored_changes()
         for topic in self.store.metered_topics.all():
@@ -139,6 +139,35 @@ class Node:
             chore.start()
         self.started_at = time.time()
 
+    def _open_records(self) -> bool:
+        """False when the disk does not let it happen."""
+        try:
+            while not backup.try_to_put_in_place(Path(self.settings["node.data_dir"]), log.warning):
+                gevent.sleep(0.05)
+            self.store.open()
+            self.store.applications.bootstrap(self.settings["management.bootstrap_app"])
+            self.store.users.bootstrap(
+                self.settings["dashboard.default_user.login"], self.settings["dashboard.default_user.password"]
+            )
+        except (DataDirError, OSError, sqlite3.Error) as error:
+            if isinstance(error, DataDirError) and error.code != os.EX_OSERR:
+                raise
+            self.store.close()
+            self._be_hindered(f"The records cannot be opened: {error}")
+            return False
+        self._be_hindered("")
+        return True
+
+    def _be_hindered(self, why: str) -> None:
+        """An empty text: no longer."""
+        if why != self.hindrance:
+            self.hindrance = why
+            if why:
+                log.error("%s. Clients are served once that is mended.", why)
+                self.hindered.set()
+            else:
+                log.info("The start goes on.")
+
     def _warn_of_public_password(self) -> None:
         login = self.settings["dashboard.default_user.login"]
         if self.store.users.verify(login, PUBLIC_PASSWORD):
@@ -152,7 +181,7 @@ class Node:
         if durability == "off":
             return None
         data_dir = Path(self.settings["node.data_dir"])
-        self.link = StoreLink(data_dir, durability)
+        self.link = StoreLink(data_dir, durability, self._be_hindered)
         try:
             descriptor = self.link.start()
         except StoreEnded:

@@ -112,6 +112,7 @@ def build(node: Node) -> Flask:
     app.register_blueprint(status.blueprint)
     app.register_blueprint(monitoring.blueprint(node, cluster))
 
+    monitoring.install_gate(app, cluster)
     source.install(app, node)
     browsers.install(app, node)  # before credentials: a preflight carries no credentials
     auth.install(app, node)

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 LOOPBACK = "loopback"
 
 
+def install_gate(app: flask.Flask, cluster: Cluster) -> None:
+    """Nothing but probes is answered while the start is hindered: there is nothing yet to ask."""
+
+    @app.before_request
+    def gate() -> flask.Response | None:
+        if cluster.here.hindrance and not flask.request.path.startswith("/health/"):
+            return errors.text(503, f"The node has not started. {cluster.here.hindrance}\n")
+        return None
+
+
 def blueprint(node: Node, cluster: Cluster) -> flask.Blueprint:
     monitoring = flask.Blueprint("monitoring", __name__)
     here, settings = cluster.here, node.settings

@@ -16,11 +16,12 @@ def development_directory(data_dir: Path) -> Path:
 
 
 def make_certificate(directory: Path, node_host: str) -> bool:
-    """Writes `cert.pem` and `key.pem`, readable by their owner only, unless both are there; True when it did.
+    """Writes `cert.pem` and `key.pem`, readable by their owner only, unless both are there; True when it did. Raises
+    OSError.
 
     Signed by itself, for this machine's names: clients have to be told to trust it."""
     certificate, key = directory / "cert.pem", directory / "key.pem"
-    if certificate.exists() and key.exists():
+    if all(path.exists() and path.stat().st_size for path in (certificate, key)):
         return False
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     key_pem, certificate_pem = self_signed(["localhost", socket.gethostname(), "127.0.0.1", "::1", node_host])
@@ -30,10 +31,15 @@ def make_certificate(directory: Path, node_host: str) -> bool:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    path.unlink(missing_ok=True)
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    """All of it or nothing: half a certificate that a full disk has left would be in the way of the next start."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(fd, "wb") as file:
         file.write(content)
+        file.flush()
+        os.fsync(fd)
+    os.replace(new, path)
 
 
 def self_signed(names: list[str]) -> tuple[bytes, bytes]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from emqx_mgmt.settings import Settings
+from emqx_mgmt.settings.regular_file import open_regular
 from router_ext.tls import TICKET_KEYS, TlsContext, TlsError
 
 PYTHON_VERSIONS = {
@@ -63,8 +64,7 @@ class TlsOptions:
         """TlsError for the first that cannot be read: OpenSSL does not say why."""
         for path in self.files:
             try:
-                with open(path, "rb"):
-                    pass
+                open_regular(path).close()
             except OSError as error:
                 raise TlsError(f"{path}: {error.strerror}") from None
 
@@ -124,7 +124,9 @@ def stamp_of(path: str) -> tuple[int, int, int] | None:
 def read_psk(path: str) -> dict[bytes, bytes]:
     """Keys by identity. ValueError names the line, never what is in it."""
     keys = {}
-    for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
+    with open_regular(path) as file:
+        lines = file.read().splitlines()
+    for number, line in enumerate(lines, 1):
         if line.strip() and not line.startswith(b"#"):
             identity, colon, key = line.strip().rpartition(b":")
             try:

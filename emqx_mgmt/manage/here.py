@@ -61,13 +61,18 @@ class ThisNode:
         return self._node.started_at > 0
 
     @property
+    def hindrance(self) -> str:
+        """Why the node has not started yet, where that takes long; else empty."""
+        return self._node.hindrance
+
+    @property
     def is_ready(self) -> bool:
         """It serves MQTT clients, and goes on to."""
         return self.is_running and not self._node.is_draining and not self.complaints()
 
     def complaints(self) -> list[str]:
-        """Why it runs and refuses clients, a sentence each."""
-        return self._node.plugins.complaints()
+        """Why it serves no clients, or refuses them, a sentence each."""
+        return [*filter(None, [self.hindrance]), *self._node.plugins.complaints()]
 
     @property
     def applications(self) -> Applications:

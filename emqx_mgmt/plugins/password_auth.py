@@ -18,6 +18,7 @@ from emqx_mgmt.plugins.passwords import SCHEMES, SLOW, Hash, hashed, matches
 from emqx_mgmt.plugins.plugin import Plugin, Refused, Route
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import PATH, STRING, enum
+from emqx_mgmt.settings.regular_file import read_text
 from emqx_mgmt.storage.transaction import transaction
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class PasswordAuth(Plugin):
 
 def lines_of(file: Path) -> Iterator[tuple[str, str]]:
     """`name:password`; a password may hold colons. Empty lines and those that begin with # are left out."""
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(file).splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         name, colon, password = line.partition(":")

@@ -11,8 +11,8 @@ from emqx_mgmt.server.master import (  # noqa: E402, F401
     current_or_exit,
     nworkers_changed,
     on_exit,
-    on_reload,
     on_starting,
+    post_fork,
     pre_exec,
 )
 from emqx_mgmt.server.request_line import LONGEST_REQUEST_LINE  # noqa: E402

@@ -10,8 +10,10 @@ import json
 import logging
 import logging.config
 import os
+import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -32,7 +34,8 @@ from emqx_mgmt.server.in_use import tell_in_use
 from emqx_mgmt.server.log import logging_config
 from emqx_mgmt.server.log_line import one_line
 from emqx_mgmt.settings import Settings, SettingsError, load
-from emqx_mgmt.storage import DataDirError, DataDirLock, migrate
+from emqx_mgmt.storage import DataDirError, DataDirLock, backup, migrate
+from emqx_mgmt.storage.data_dir import require_room
 from emqx_mgmt.storage.messages import check
 from router_ext.tls import TlsError
 
@@ -74,6 +77,7 @@ class Master:
         raise_descriptor_limit()
         data_dir = Path(self.settings["node.data_dir"])
         self.lock = DataDirLock(data_dir, inherited.pop(LOCK, None))
+        backup.try_to_put_in_place(data_dir, log.warning)  # one that was cut short; else a worker does it
         migrate(data_dir)
         check(data_dir, synced=self.settings["durability"] == "fsync")
         prepare_tls(self.listeners, data_dir, self.settings["node.name"])
@@ -85,27 +89,32 @@ class Master:
         assert self.lock is not None
         return json.dumps({**export(self.listeners), LOCK: self.lock.export()})
 
-    def reload(self) -> None:
-        """Reads the settings again for the next worker. Bad ones are told and the old ones stay."""
+    def reload(self) -> bool:
+        """Reads the settings again for the next worker. False, with the reason in the log, when it could not start with
+        them, or not at all: then everything stays as it is."""
         try:
             settings = load()
-        except SettingsError as error:
-            for complaint in error.complaints:
-                log.error("%s. The settings from before stay in effect.", complaint)
-            return
-        if settings["node.data_dir"] != self.settings["node.data_dir"]:
-            log.error("node.data_dir cannot change while running. The settings from before stay in effect.")
-            return
+            if settings["node.data_dir"] != self.settings["node.data_dir"]:
+                raise SettingsError("node.data_dir cannot change while running")
+            require_room(Path(settings["node.data_dir"]))
+            listeners = declared(settings)
+            moved = [row.identity for row in listeners] != [row.identity for row in self.listeners]
+            if not moved:
+                prepare_tls(listeners, Path(settings["node.data_dir"]), settings["node.name"])
+        except (SettingsError, DataDirError, TlsError, OSError, ValueError) as error:
+            for complaint in error.complaints if isinstance(error, SettingsError) else [str(error)]:
+                log.error("%s. The settings from before stay in effect, and the worker goes on.", complaint)
+            return False
         self.settings = settings
-        listeners = declared(settings)
-        if [row.identity for row in listeners] == [row.identity for row in self.listeners]:
+        if moved:
+            log.warning("Listener addresses changed; that takes effect at the next start.")
+        else:
             adopt_sockets(listeners, self.listeners)
             self.listeners = listeners
-        else:
-            log.warning("Listener addresses changed; that takes effect at the next start.")
         log.info("The settings were read again.")
         logging.config.dictConfig(logging_config(settings))
         tell_in_use(settings, self.listeners)
+        return True
 
     def close(self) -> None:
         close_listeners(self.listeners)
@@ -162,7 +171,12 @@ def prepare_tls(listeners: list[Listener], data_dir: Path, node_name: str) -> No
     directory = development_directory(data_dir)
     bare = [str(listener) for listener, tls in secured if tls.certfile == str(directory / "cert.pem")]
     if bare:
-        if make_certificate(directory, node_name.rpartition("@")[2]):
+        try:
+            made = make_certificate(directory, node_name.rpartition("@")[2])
+        except OSError as error:
+            raise DataDirError(f"Cannot make a development certificate in {directory}: {error.strerror}",
+                               os.EX_OSERR) from None
+        if made:
             log.info("Made a development certificate in %s", directory)
         log.warning("No certificate is configured, and one that no client trusts is used: %s", ", ".join(bare))
     for listener, tls in secured:
@@ -203,6 +217,7 @@ def on_starting(arbiter: Arbiter) -> None:
         fail(f"TLS cannot be set up: {error}", os.EX_CONFIG)
     for fd in filter(None, os.environ.pop("GUNICORN_FD", "").split(",")):
         os.close(int(fd))  # handed over by gunicorn as well; ours came with the other listeners
+    arbiter.handle_hup = partial(reload, arbiter)
     # gunicorn would retry a busy port five times and exit 1; it takes sockets that are there already.
     arbiter.LISTENERS = [
         (HandedSocket6 if listener.sock.family == socket.AF_INET6 else HandedSocket)(
@@ -213,9 +228,15 @@ def on_starting(arbiter: Arbiter) -> None:
     ]
 
 
-def on_reload(arbiter: Arbiter) -> None:
-    """gunicorn: HUP, before the new worker is spawned."""
-    current().reload()
+def reload(arbiter: Arbiter) -> None:
+    """HUP, in place of gunicorn's own handler, which ends the worker whatever becomes of the next one."""
+    if current().reload():
+        arbiter.reload()
+
+
+def post_fork(arbiter: Arbiter, worker: Any) -> None:
+    """gunicorn: in the new worker, which still has the master's handlers: a TERM now would be lost in a queue."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def pre_exec(arbiter: Arbiter) -> None:

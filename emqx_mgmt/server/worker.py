@@ -7,9 +7,10 @@ import gc
 import logging
 import os
 import ssl
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 from weakref import WeakKeyDictionary, WeakSet
 
 import gevent
@@ -37,6 +38,8 @@ REFUSALS = {
     ssl.SSLError: "tls_error",
 }
 ANSWERS = {408: "body_timeout", 413: "body_too_large"}
+FIRST = 1           # the age of the first worker of a master
+RETRY_S = 1
 COLLECT_AFTER = (50_000, 20, 100)  # allocations, young collections, middle collections
 
 
@@ -67,6 +70,7 @@ class Worker(GeventWorker):
 
     # TERM may come before there are any. `idle`: greenlets that wait for another request.
     secured: Sequence[HttpsServer] = ()
+    started = False     # the node
     idle: ClassVar[WeakKeyDictionary[Any, gevent.Timeout]] = WeakKeyDictionary()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
@@ -82,7 +86,7 @@ class Worker(GeventWorker):
         super().handle(listener, client, addr)
 
     def take_limits(self) -> None:
-        """gunicorn's own are read from its file, which comes before the settings are read again at HUP."""
+        """gunicorn's own are read from its file, and not again at HUP."""
         settings = current().settings
         self.cfg.set("limit_request_fields", settings["management.max_headers"])
         self.cfg.set("limit_request_field_size", settings["management.max_header_size"])
@@ -161,10 +165,22 @@ class Worker(GeventWorker):
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """TERM: MQTT clients are told at once; gunicorn first waits for HTTP requests that are still open."""
+        self.end_when_starting()
         super().handle_exit(sig, frame)
         for server in self.secured:
             server.close()
         gevent.spawn(self.leave)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """INT and QUIT."""
+        self.end_when_starting()
+        super().handle_quit(sig, frame)
+
+    def end_when_starting(self) -> None:
+        """It serves nobody then, and what a half-started node stored is as good as after a kill -9: whole. Stopping its
+        parts in the middle of their start would raise, which the master takes for a broker that cannot start."""
+        if not self.started:
+            os._exit(0)
 
     def leave(self) -> None:
         for greenlet, timeout in list(self.idle.items()):
@@ -174,17 +190,54 @@ class Worker(GeventWorker):
     def handle_usr1(self, sig: int, frame: Any) -> None:
         """USR1: gunicorn opens its logs again, and TLS files are read again."""
         super().handle_usr1(sig, frame)
-        gevent.spawn(running_node().renewal.read_again)
+        if self.started:
+            gevent.spawn(running_node().renewal.read_again)
+
+    def init_process(self) -> None:
+        """Where the first worker cannot start, gunicorn ends the broker, and its user sees why. A later one is tried
+        again: what is in the way may go away, and nobody may be there to start the broker."""
+        try:
+            super().init_process()
+        except Exception:
+            if self.booted or self.age == FIRST:
+                raise
+            self.give_up()
+
+    def give_up(self) -> NoReturn:
+        log.critical("The worker cannot start; the next one tries it in %d s", RETRY_S, exc_info=True)
+        time.sleep(RETRY_S)
+        os._exit(1)
 
     def start_node(self) -> None:
+        """Returns once the node has started, or its start waits for something that may take long: HTTP is served then,
+        for probes that ask why."""
         # What is loaded by now stays; and tens of thousands of live connections make each full collection a stall.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*COLLECT_AFTER)
         waiting = gevent.spawn(self.notify_while_starting)
-        running_node().start(current().listeners, self.notify)
+        starting = gevent.spawn(self.try_to_start)
+        gevent.wait([starting, running_node().hindered], count=1)
         waiting.kill()
+        if not starting.ready():
+            starting.link(self.on_late_end)
+        elif starting.value is not None:
+            raise starting.value
+
+    def try_to_start(self) -> Exception | None:
+        """Not in the worker's own greenlet, which may have HTTP to serve before it is done."""
+        try:
+            running_node().start(current().listeners, self.notify)
+        except Exception as error:
+            return error
+        self.started = True
         tell_open_defaults(current())
+        return None
+
+    def on_late_end(self, starting: gevent.Greenlet) -> None:
+        if starting.value is not None:
+            log.critical("The worker cannot start after all", exc_info=starting.value)
+            os._exit(1)
 
     def notify_while_starting(self) -> None:
         """The master kills a worker of which it hears nothing. This one may have to wait for the one before it to end,

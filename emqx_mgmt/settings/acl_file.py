@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
+from emqx_mgmt.settings.regular_file import read_text
 from emqx_mgmt.settings.terms import Atom, Reader, Term
 
 DEFAULT = "etc/acl.conf"
@@ -67,7 +67,7 @@ class AclFile:
 def read_acl_file(path: str) -> AclFile:
     """Raises ValueError with the end of a sentence."""
     try:
-        return AclFile(path, parse_rules(Path(path).read_text(encoding="utf-8-sig")))
+        return AclFile(path, parse_rules(read_text(path)))
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

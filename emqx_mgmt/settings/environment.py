@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from emqx_mgmt.settings.file import Entry
+from emqx_mgmt.settings.regular_file import read_text
 from emqx_mgmt.settings.table import find
 
 PREFIX = "EMQX_"
@@ -40,7 +40,7 @@ def key_of(variable: str) -> str:
 
 def read_secret(variable: str, path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8-sig").strip()
+        return read_text(path).strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise ValueError(f"{variable}: cannot read {path}: {reason}") from error

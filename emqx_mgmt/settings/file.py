@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from emqx_mgmt.settings.regular_file import read_text
+
 # A topic filter may hold a #, so a comment after a value begins with a blank.
 COMMENT = re.compile(r"(^|\s)#.*")
 
@@ -22,7 +24,7 @@ class Entry:
 
 def read_file(path: Path) -> Iterator[Entry | str]:
     """The file's entries; a text in place of an entry is a complaint about a line."""
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         line = COMMENT.sub("", line).strip()
         if not line:
             continue

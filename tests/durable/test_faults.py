@@ -13,8 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
-from tests.broker_process import BrokerProcess, has_ended, wait_until
+from tests.broker_process import BrokerProcess, free_ports, has_ended, wait_until
 from tests.durable.client import PUBACK, PUBLISH, Client
 
 Start = Callable[..., BrokerProcess]
@@ -38,6 +39,78 @@ def fill_up(disk: Path) -> Path:
         while True:
             file.write(bytes(4096))
     return filler
+
+
+def leave(disk: Path, free: int) -> Path:
+    """A file that takes all of a disk but for `free` bytes."""
+    filler = fill_up(disk)
+    os.truncate(filler, filler.stat().st_size - free)
+    return filler
+
+
+def probe(broker: BrokerProcess, what: str) -> tuple[int, str]:
+    """The answer of a health probe; 0: none."""
+    try:
+        answer = requests.get(f"{broker.base_url}/health/{what}", timeout=2, headers={"Connection": "close"})
+    except requests.RequestException:
+        return 0, ""
+    return answer.status_code, answer.text
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_start_with_next_to_no_room(start_broker: Start, small_disk: Path, is_first: bool):
+    """Probes are answered, with what is in the way; clients once there is room."""
+    (small_disk / "data").mkdir()
+    env = {"EMQX_NODE__DATA_DIR": str(small_disk / "data")}
+    if not is_first:
+        assert start_broker(env).stop() == 0
+    filler = leave(small_disk, 200 << 10)
+    broker = start_broker(env, ready=False)
+    wait_until(lambda: broker.running.poll() is not None or probe(broker, "live")[0], 30, "an answer")
+    if broker.running.poll() is None:
+        assert probe(broker, "live") == (200, "ok\n")
+        if probe(broker, "ready")[0] == 503:
+            assert re.match(r"not ready\nThe (records|message store) cannot be opened: ", probe(broker, "ready")[1])
+            assert broker.api("GET", "users/").status_code == 503
+    else:
+        assert broker.running.returncode == os.EX_OSERR
+        broker.launch()
+    filler.unlink()
+    wait_until(lambda: probe(broker, "ready") == (200, "ok\n"), 30)
+    assert Client(broker.mqtt_port, "keeper").code == 0
+    assert broker.stop() == 0
+    assert "Traceback" not in broker.stderr, broker.stderr
+
+
+def test_first_start_on_a_full_disk(start_broker: Start, small_disk: Path):
+    """71 with a sentence; what it leaves is in nobody's way once there is room."""
+    (small_disk / "data").mkdir()
+    (port,) = free_ports(1)
+    env = {"EMQX_NODE__DATA_DIR": str(small_disk / "data"), "EMQX_LISTENER__SSL__EXTERNAL": f"127.0.0.1:{port}"}
+    for free in (0, 8 << 10, 100 << 10, 140 << 10, 180 << 10):
+        filler = leave(small_disk, free)
+        broker = start_broker(env, ready=False)
+        wait_until(lambda broker=broker: broker.running.poll() is not None or probe(broker, "live")[0], 30)
+        if broker.running.poll() is not None:
+            assert broker.running.returncode == os.EX_OSERR, broker.stderr
+            assert len(broker.stderr.strip().splitlines()) <= 2, broker.stderr
+        filler.unlink()
+        if broker.running.poll() is None:
+            broker.stop()
+    assert start_broker(env).status().ok
+
+
+def test_hup_on_a_full_disk(start_broker: Start, small_disk: Path):
+    broker = start_broker({"EMQX_NODE__DATA_DIR": str(small_disk / "data")})
+    filler, worker = fill_up(small_disk), broker.worker
+    broker.signal(signal.SIGHUP)
+    wait_until(lambda: "and the worker goes on" in broker.stderr)
+    assert "Less than 1024 KiB are free in the data directory" in broker.stderr
+    assert broker.status().ok
+    filler.unlink()
+    broker.signal(signal.SIGHUP)
+    wait_until(lambda: has_ended(worker), 20)
+    wait_until(broker.is_ready, 20)
 
 
 def test_full_disk(start_broker: Start, small_disk: Path):

@@ -7,13 +7,15 @@ import re
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 import requests
 
-from tests.broker_process import BrokerProcess, has_ended, wait_until
+from emqx_mgmt.listeners.certificate import self_signed
+from tests.broker_process import BrokerProcess, free_ports, has_ended, wait_until
 
 
 class Connector(threading.Thread):
@@ -164,8 +166,79 @@ def test_hup_with_bad_settings_keeps_the_old_ones_and_says_so(configured):
     path.write_text("node.name = after@host\nnode.nome = typing error\n")
     broker.signal(signal.SIGHUP)
     wait_until(lambda: "emqx.conf:2: unknown key node.nome. The settings from before stay in effect" in broker.stderr)
-    new_worker(broker, old)
+    goes_on(broker, old)
     assert "Node before@host" in broker.status().text
+
+
+def goes_on(broker: BrokerProcess, worker: psutil.Process) -> None:
+    """The reload was refused: the next signal is handled, and the worker is the same."""
+    broker.signal(signal.SIGTTIN)
+    wait_until(lambda: "the number of workers stays 1" in broker.stderr)
+    assert broker.worker == worker
+
+
+@pytest.mark.parametrize("what", ["a certificate that is gone", "rules in a FIFO", "rules that end in the middle"])
+def test_hup_that_cannot_be_done_leaves_the_worker_running(start_broker, tmp_path, what):
+    """Whatever keeps the next worker from starting is found before this one is told to stop."""
+    path, rules, (port,) = tmp_path / "emqx.conf", tmp_path / "acl.conf", free_ports(1)
+    certificate, key = self_signed(["localhost"])[::-1]
+    (tmp_path / "cert.pem").write_bytes(certificate)
+    (tmp_path / "key.pem").write_bytes(key)
+    rules.write_text("{allow, all}.\n")
+    path.write_text(f"acl_file = {rules}\nlistener.ssl.tls = 127.0.0.1:{port}\n"
+                    f"listener.ssl.tls.certfile = {tmp_path}/cert.pem\nlistener.ssl.tls.keyfile = {tmp_path}/key.pem\n")
+    broker = start_broker({"EMQX_CONFIG": str(path)})
+    worker = broker.worker
+    if what == "a certificate that is gone":
+        (tmp_path / "cert.pem").unlink()
+        reason = "cert.pem: No such file or directory"
+    elif what == "rules in a FIFO":
+        rules.unlink()
+        os.mkfifo(rules)
+        reason = "is not a regular file"
+    else:
+        rules.write_text("{allow, all")
+        reason = "acl.conf"
+    broker.signal(signal.SIGHUP)
+    wait_until(lambda: "and the worker goes on" in broker.stderr)
+    assert reason in broker.stderr
+    goes_on(broker, worker)
+    assert refuses(broker.mqtt_port) is False
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.05, 0.3, 0.8])
+def test_hup_twice_within_a_second(start_broker, gap):
+    """A worker that is told to stop while it starts ends quietly."""
+    broker = start_broker()
+    old = broker.worker
+    for _ in range(3):
+        broker.signal(signal.SIGHUP)
+        time.sleep(gap)
+    new_worker(broker, old)
+    broker.signal(signal.SIGTERM)
+    assert broker.wait() == 0
+    assert "Traceback" not in broker.stderr, broker.stderr
+    assert "failed to boot" not in broker.stderr
+
+
+def test_hup_during_the_first_start(start_broker):
+    broker = start_broker(ready=False)
+    wait_until(lambda: "Listening: http:management" in broker.stderr, 20)
+    for _ in range(4):
+        broker.signal(signal.SIGHUP)
+        broker.signal(signal.SIGUSR1)
+        time.sleep(0.1)
+    wait_until(broker.is_ready, 30)
+    assert broker.stop() == 0
+    assert "Traceback" not in broker.stderr, broker.stderr
+
+
+def test_term_during_the_first_start(start_broker):
+    broker = start_broker(ready=False)
+    wait_until(lambda: broker.running.poll() is None and psutil.Process(broker.running.pid).children(), 20)
+    broker.signal(signal.SIGTERM)
+    assert broker.wait() == 0
+    assert "Traceback" not in broker.stderr, broker.stderr
 
 
 def test_hup_does_not_move_listeners(configured):

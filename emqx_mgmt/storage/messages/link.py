@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,6 @@ from emqx_mgmt.storage.processes import command, environment
 
 if TYPE_CHECKING:
     from router_ext.journal import Journal
-
-log = logging.getLogger(__name__)
 
 BUFFER = 4 << 20    # bytes the kernel holds while the store is in a commit
 
@@ -30,11 +28,13 @@ class StoreEnded(Exception):
 
 
 class StoreLink:
-    """One store process. `start` waits for it, which includes waiting for the one before it to end."""
+    """One store process. `start` waits for it, which includes waiting for the one before it to end. `hindered` is
+    called with a sentence when the disk does not let it open the store, and with an empty one once it does."""
 
-    def __init__(self, data_dir: Path, durability: str) -> None:
+    def __init__(self, data_dir: Path, durability: str, hindered: Callable[[str], None]) -> None:
         self._data_dir = data_dir
         self._durability = durability
+        self._hindered = hindered
         self._sock: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -56,11 +56,12 @@ class StoreLink:
             length, kind, _ = ANSWER.unpack(self._receive(sock, ANSWER.size))
             text = self._receive(sock, length).decode()
             if kind == READY:
+                self._hindered("")
                 return
             if kind == FAILED:
                 raise StoreFailed(text)
             if kind == FULL:
-                log.error("The message store cannot be opened (%s): nobody is served until it can.", text)
+                self._hindered(f"The message store cannot be opened: {text}")
 
     @staticmethod
     def _receive(sock: socket.socket, size: int) -> bytes:
