@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,7 @@ def view_of(endpoint: Endpoint) -> Callable[..., flask.Response]:
         flask.g.endpoint = endpoint
         access.demand(endpoint)
         if endpoint.upload:
-            flask.request.max_content_length = None
+            flask.request.max_content_length = sys.maxsize  # None stands for the application's own
             return respond(handler(cluster, upload=flask.request.stream, **path))
         if endpoint.batch:
             flask.g.params = rows = parameters.rows()

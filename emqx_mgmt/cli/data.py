@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pwd
 import signal
 import sys
+import time
 from pathlib import Path
 
 import click
 
-from emqx_mgmt.settings import SettingsError, load
+from emqx_mgmt.settings import Settings, SettingsError, load
 from emqx_mgmt.settings.environment import CONFIG_VARIABLE
 from emqx_mgmt.storage import DataDirError, DataDirLock
-from emqx_mgmt.storage.backup import BackupError, export, put_in_place, stage
+from emqx_mgmt.storage.audit import Change
+from emqx_mgmt.storage.backup import BackupError, export, stage, try_to_put_in_place
 from emqx_mgmt.storage.data_dir import holder
 
 
 def data_dir(config: str | None) -> Path:
+    return Path(settings_of(config)["node.data_dir"])
+
+
+def settings_of(config: str | None) -> Settings:
     if config:
         os.environ[CONFIG_VARIABLE] = config
     try:
-        return Path(load()["node.data_dir"])
+        return load()
     except SettingsError as error:
         click.echo(str(error), err=True)
         sys.exit(os.EX_CONFIG)
@@ -35,16 +43,36 @@ def export_to(file: str, config: str | None) -> None:
 
 
 def import_from(file: str, config: str | None) -> None:
-    place = data_dir(config)
+    settings = settings_of(config)
+    place = Path(settings["node.data_dir"])
     try:
-        with Path(file).open("rb") as archive:
-            stage(archive, place)
+        archive = Path(file).open("rb")  # noqa: SIM115 -- closed at the end of the process
     except OSError as error:
         click.echo(f"{file}: {error.strerror}", err=True)
         sys.exit(os.EX_NOINPUT)
+    try:
+        stage(archive, place, change(file) if settings["management.audit_records"] else None)
+        restart_or_put_in_place(place)
     except BackupError as error:
         click.echo(f"{file} {error}", err=True)
         sys.exit(os.EX_DATAERR)
+    except DataDirError as error:
+        click.echo(f"{file} is not imported: {error}", err=True)
+        sys.exit(error.code)
+    except OSError as error:
+        click.echo(f"{file} is not imported into {place}: {error.strerror}", err=True)
+        sys.exit(os.EX_OSERR)
+
+
+def change(file: str) -> Change:
+    """The entry of the audit record, as over REST."""
+    who = pwd.getpwuid(os.getuid()).pw_name
+    return Change(int(time.time()), who, "local", "local", "import_data", "POST", "/api/v3/data/import",
+                  json.dumps({"file": file}), 200, "ok")
+
+
+def restart_or_put_in_place(place: Path) -> None:
+    """Raises DataDirError."""
     try:
         DataDirLock(place)
     except DataDirError as error:
@@ -53,4 +81,6 @@ def import_from(file: str, config: str | None) -> None:
         os.kill(holder(place), signal.SIGHUP)
         click.echo("The running broker starts a new worker with the backup.")
         return
-    put_in_place(place, click.echo)
+    if not try_to_put_in_place(place, click.echo):
+        raise DataDirError("a worker of a broker that has ended still uses the stores; the next start does it",
+                           os.EX_UNAVAILABLE)

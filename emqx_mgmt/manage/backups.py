@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import tempfile
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import IO
 from gevent import subprocess
 
 from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.storage import DataDirError
+from emqx_mgmt.storage.backup import copy_with_room
 from emqx_mgmt.storage.data_dir import holder
 from emqx_mgmt.storage.processes import command, environment
-
-PIECE = 1 << 16
 
 
 class Backups:
@@ -40,11 +39,13 @@ class Backups:
         """Checks a backup and has a new worker start with it; this one ends. Raises Refused."""
         try:
             with tempfile.TemporaryFile(dir=self._data_dir) as file:
-                shutil.copyfileobj(upload, file, PIECE)
+                copy_with_room(upload, file, self._data_dir)
                 file.seek(0)
                 self._run("stage", stdin=file)
         except OSError as error:
             raise Refused(f"the backup cannot be kept: {error.strerror}") from None
+        except DataDirError as error:
+            raise Refused(f"the backup cannot be kept: {error}") from None
         os.kill(holder(self._data_dir), signal.SIGHUP)
 
     def _run(self, verb: str, **files: IO[bytes]) -> None:

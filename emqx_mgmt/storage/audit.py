@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +13,10 @@ from emqx_mgmt.storage.transaction import transaction
 
 if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store
+
+
+INSERT = ("INSERT INTO audit (at, who, kind, origin, action, method, path, params, status, result)"
+          " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -57,11 +62,16 @@ def select(connection: sqlite3.Connection) -> list[Change]:
     return [Change(*row) for row in rows]
 
 
+def merge(connection: sqlite3.Connection, others: list[Change]) -> None:
+    """With a record of elsewhere, newest first, in the order of time; what both have comes once."""
+    with transaction(connection):
+        both = Counter(reversed(select(connection))) | Counter(reversed(others))
+        changes = sorted(both.elements(), key=lambda change: change.at)
+        connection.execute("DELETE FROM audit")
+        connection.executemany(INSERT, [msgspec.structs.astuple(change) for change in changes])
+
+
 def insert(connection: sqlite3.Connection, changes: list[Change], kept: int) -> None:
     with transaction(connection):
-        connection.executemany(
-            "INSERT INTO audit (at, who, kind, origin, action, method, path, params, status, result)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [msgspec.structs.astuple(change) for change in changes],
-        )
+        connection.executemany(INSERT, [msgspec.structs.astuple(change) for change in changes])
         connection.execute("DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?", (kept,))

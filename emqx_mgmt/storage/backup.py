@@ -1,33 +1,39 @@
-"""Backups of everything durable: a zip file of consistent copies of both databases, and a note of their versions."""
+"""Backups of everything durable: a zip file of consistent copies of the databases, and a note of their versions."""
 
 from __future__ import annotations
 
-import fcntl
 import os
+import shutil
 import sqlite3
 import sys
 import tempfile
 import time
 import zipfile
-import zlib
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
-from emqx_mgmt.storage import acknowledged, schema
-from emqx_mgmt.storage.data_dir import sync_directory
-from emqx_mgmt.storage.integrity import Damaged, legible, quick_check
+from emqx_mgmt.storage import acknowledged, audit, installation, schema, store
+from emqx_mgmt.storage.data_dir import DataDirError, give_to_owner, locked, make_directory, require_room, sync_directory
+from emqx_mgmt.storage.integrity import Damaged, legible
 from emqx_mgmt.storage.messages import tables
+from emqx_mgmt.storage.messages.commits import Commits
 from emqx_mgmt.storage.messages.process import LOCK_NAME
+from emqx_mgmt.storage.messages.recovery import read_back
+from emqx_mgmt.storage.messages.writer import Writer
+from router_ext.journal import TABLES
 
 MANIFEST = "manifest.json"
+LONGEST_MANIFEST = 1 << 16
 FORMAT = 1
+PIECE = 1 << 16
 # What is put in place at the next start of a worker.
 STAGED = "import"
 STAGED_READY = "import.ready"
+STAGING_LOCK = "import.lock"
 
 # In the order in which they are copied: what the journal forgets meanwhile is in the tables then.
 DATABASES: dict[str, int] = {
@@ -38,7 +44,7 @@ DATABASES: dict[str, int] = {
 
 
 class BackupError(Exception):
-    """The file is no backup, or one that this version cannot read."""
+    """The file is no backup, or one that this version cannot use."""
 
 
 class Manifest(msgspec.Struct):
@@ -85,85 +91,203 @@ def copy(source: Path, target: Path) -> int:
         reading.close()
 
 
-def stage(source: IO[bytes], data_dir: Path) -> None:
-    """Unpacks and checks a backup; `put_in_place` takes it. Raises BackupError."""
-    place = fresh(data_dir / STAGED)
-    place.mkdir(mode=0o700, parents=True)
+# -- taking a backup in -----------------------------------------------------------------------------------------------
+
+
+def stage(source: IO[bytes], data_dir: Path, by: audit.Change | None = None) -> None:
+    """Unpacks a backup beside the stores and opens it as a broker does; `put_in_place` takes it. `by` goes into its
+    audit record. Raises BackupError; DataDirError and OSError when it cannot be kept."""
+    make_directory(data_dir)
+    place = data_dir / STAGED
+    try:
+        with locked(data_dir / STAGING_LOCK):
+            remove(place)
+            try:
+                unpack(source, place)
+                try_out(place, number_of(data_dir), by)
+                require_room(data_dir)
+                settle(place)
+                remove(data_dir / STAGED_READY)
+                os.replace(place, data_dir / STAGED_READY)
+            finally:
+                remove(place)
+            sync_directory(data_dir)
+    except BlockingIOError:
+        raise DataDirError("another backup is being imported", os.EX_UNAVAILABLE) from None
+
+
+def remove(place: Path) -> None:
+    if place.is_dir():
+        shutil.rmtree(place)
+
+
+def unpack(source: IO[bytes], place: Path) -> None:
+    """The databases that the manifest names, and nothing else of the archive."""
+    place.mkdir(mode=0o700)
     try:
         with zipfile.ZipFile(source) as archive:
-            manifest = msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
+            manifest = manifest_of(archive)
             check(manifest)
             for name in manifest.schemas:
-                archive.extract(name, place)
-        with legible():
-            verify(place)
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, msgspec.MsgspecError, sqlite3.Error,
-            Damaged) as error:
+                with archive.open(name) as packed, private(place / name) as file:
+                    copy_with_room(packed, file, place)
+    except (OSError, DataDirError, BackupError):
+        raise
+    except Exception as error:  # zipfile and its decompressors raise almost anything
         raise BackupError(f"is not a backup that can be read: {error}") from None
-    for file in place.iterdir():
-        with file.open("rb") as unpacked:
-            os.fsync(unpacked.fileno())
-    sync_directory(place)
-    os.replace(place, fresh(data_dir / STAGED_READY))
-    sync_directory(data_dir)
+    for name, version in manifest.schemas.items():
+        if (found := version_in(place / name)) != version:
+            raise BackupError(f"is not a backup that can be read: its {name} has schema {found}, not {version}")
+
+
+def manifest_of(archive: zipfile.ZipFile) -> Manifest:
+    if archive.getinfo(MANIFEST).file_size > LONGEST_MANIFEST:
+        raise BackupError(f"is not a backup that can be read: its {MANIFEST} is too long")
+    return msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
 
 
 def check(manifest: Manifest) -> None:
     if manifest.format != FORMAT:
         raise BackupError(f"has format {manifest.format}, this version reads {FORMAT}")
+    if schema.FILE_NAME not in manifest.schemas:
+        raise BackupError(f"is not a backup that can be read: it has no {schema.FILE_NAME}")
     for name, version in manifest.schemas.items():
-        if version > DATABASES.get(name, -1):
+        if name not in DATABASES or version < 1:
+            raise BackupError(f"is not a backup that can be read: {name} with schema {version} is none of a broker's")
+        if version > DATABASES[name]:
             raise BackupError(f"has a {name} that a newer version has written (schema {version})")
 
 
-def verify(place: Path) -> None:
-    """Raises Damaged or sqlite3.Error."""
+def private(path: Path) -> IO[bytes]:
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+
+
+def copy_with_room(source: IO[bytes], target: IO[bytes], directory: Path) -> None:
+    """As long as the disk has room for more than that. Raises DataDirError."""
+    while piece := source.read(PIECE):
+        require_room(directory)
+        target.write(piece)
+
+
+def version_in(path: Path) -> int:
+    try:
+        with legible(), closing(sqlite3.connect(path)) as connection:
+            return schema.version_of(connection)
+    except sqlite3.Error as error:
+        raise BackupError(f"is not a backup that can be read: {path.name}: {error}") from None
+
+
+def number_of(data_dir: Path) -> int:
+    """The number of the installation that the backup will belong to."""
+    try:
+        return installation.read(data_dir) or installation.new_number()
+    except Damaged:
+        return installation.new_number()
+
+
+def try_out(place: Path, number: int, by: audit.Change | None) -> None:
+    """Does with it what a broker does before it serves anybody. Raises BackupError."""
+    try:
+        for name in DATABASES:
+            if (place / name).exists():
+                with closing(sqlite3.connect(place / name, isolation_level=None)) as connection:
+                    installation.adopt(connection, number)
+        installation.write(place, number)
+        schema.migrate(place)
+        open_messages(place)
+        records = store.Store(place)
+        try:
+            records.open()
+            if by is not None:
+                records.run(audit.insert, [by], sys.maxsize)
+        finally:
+            records.close()
+    except OSError:
+        raise
+    except DataDirError as error:
+        raise BackupError(f"cannot be started with: {error}") from None
+    except Exception as error:  # whatever it is, it would have ended the broker
+        raise BackupError(f"cannot be started with: {error}") from None
+
+
+def open_messages(place: Path) -> None:
     path, journal = place / tables.FILE_NAME, place / tables.JOURNAL_NAME
-    if path.exists() and not journal.exists():
+    if not path.exists() and not journal.exists():
+        return
+    if not journal.exists():
         journal.touch(0o600)  # a backup of the first version: no other journal is to stay beside it
-    tables.verify(path, journal)
-    if (place / schema.FILE_NAME).exists():
-        with closing(sqlite3.connect(place / schema.FILE_NAME)) as connection:
-            quick_check(connection)
+    tables.check(place, synced=False)
+    with closing(Commits(journal, "fsync")) as commits, closing(Writer(path, journal)) as writer:
+        writer.recover(commits.rows(writer.done))
+    recovered = read_back(place, lambda: None)
+    try:
+        for table in TABLES:
+            for _ in recovered.rows(table):
+                pass
+    finally:
+        recovered.close()
 
 
-def fresh(place: Path) -> Path:
-    """The path, with nothing there."""
-    if place.is_dir():
-        for file in place.iterdir():
+def settle(place: Path) -> None:
+    """Only what is to be put in place stays, on disk, and as the broker's user will find it."""
+    for file in place.iterdir():
+        if file.name not in (*DATABASES, installation.FILE_NAME):
             file.unlink()
-        place.rmdir()
-    return place
+            continue
+        file.chmod(0o600)
+        give_to_owner(file, place.parent)
+        with file.open("rb") as kept:
+            os.fsync(kept.fileno())
+    give_to_owner(place, place.parent)
+    sync_directory(place)
+
+
+# -- the stores replaced ----------------------------------------------------------------------------------------------
 
 
 def try_to_put_in_place(data_dir: Path, log: Callable[[str], None]) -> bool:
-    """`put_in_place` unless the store process of an earlier worker still runs: then False."""
+    """`put_in_place` unless an earlier worker, or its store process, still has the stores open: then False. Raises
+    DataDirError."""
     if not (data_dir / STAGED_READY).is_dir():
         return True
-    fd = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        put_in_place(data_dir, log)
+        with ExitStack() as locks:
+            for name in (STAGING_LOCK, store.LOCK_NAME, LOCK_NAME):
+                locks.enter_context(locked(data_dir / name))
+            put_in_place(data_dir, log)
     except BlockingIOError:
         return False
-    finally:
-        os.close(fd)
+    except (OSError, sqlite3.Error) as error:
+        raise DataDirError(f"Cannot finish the import in {data_dir}: {error}", os.EX_OSERR) from None
     return True
 
 
 def put_in_place(data_dir: Path, log: Callable[[str], None]) -> None:
-    """Replaces the databases with those of a staged backup. To be called while nobody has them open."""
+    """Replaces the databases with those of a staged backup. To be called while nobody has them open. Where it is cut
+    short, the next call goes on."""
     place = data_dir / STAGED_READY
-    if not place.is_dir():
-        return
-    for file in sorted(place.iterdir()):
+    if (place / schema.FILE_NAME).exists():
+        keep_audit_record(data_dir, place, log)
+    for file in [place / name for name in (installation.FILE_NAME, *DATABASES) if (place / name).exists()]:
         for suffix in ("-wal", "-shm", acknowledged.SUFFIX):
             (data_dir / f"{file.name}{suffix}").unlink(missing_ok=True)
         sync_directory(data_dir)  # a log that came back would be copied into the wrong file
         os.replace(file, data_dir / file.name)
         log(f"{file.name} was replaced with the one of the backup")
     sync_directory(data_dir)
-    place.rmdir()
+    remove(place)
+
+
+def keep_audit_record(data_dir: Path, place: Path, log: Callable[[str], None]) -> None:
+    """What was changed before the import, and who imported, is not forgotten with the rest. Twice does no harm."""
+    try:
+        with closing(schema.connect_to_read(data_dir)) as connection:
+            before = audit.select(connection)
+    except sqlite3.Error as error:
+        log(f"The audit record of before the import is not kept: {error}")
+        return
+    with closing(schema.connect(place)) as connection:
+        audit.merge(connection, before)
 
 
 def main(verb: str, directory: str) -> None:
@@ -179,7 +303,7 @@ def main(verb: str, directory: str) -> None:
             sys.stdout.flush()
     except BackupError as error:
         sys.exit(f"it {error}")
-    except (OSError, sqlite3.Error) as error:
+    except (DataDirError, OSError, sqlite3.Error) as error:
         sys.exit(f"the backup failed: {error}")
 
 

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
+import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import pytest
 import requests
 
-from tests.broker_process import CHECKOUT, BrokerProcess, wait_until
+from emqx_mgmt.storage.backup import stage
+from emqx_mgmt.storage.schema import MIGRATIONS, SEALED
+from tests.broker_process import APP, CHECKOUT, BrokerProcess, has_ended, wait_until
 from tests.durable.client import PUBACK, PUBLISH, Client
 
 Start = Callable[..., BrokerProcess]
@@ -114,6 +127,173 @@ def test_not_a_backup(start_broker: Start, tmp_path: Path):
     answer = data(broker, "import", file)
     assert answer.returncode == 65
     assert "is not a backup" in answer.stderr
+
+
+def archive_of(broker: BrokerProcess) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(broker.api("POST", "data/export", timeout=60).content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def packed(members: dict[str, bytes]) -> bytes:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return whole.getvalue()
+
+
+def with_schemas(members: dict[str, bytes], **schemas: int) -> dict[str, bytes]:
+    manifest = json.loads(members["manifest.json"])
+    manifest["schemas"] |= {name.replace("__", "/").replace("_", "."): version for name, version in schemas.items()}
+    return members | {"manifest.json": json.dumps(manifest).encode()}
+
+
+def changed(database: bytes, script: str, place: Path) -> bytes:
+    """The bytes of a database after a script."""
+    place.write_bytes(database)
+    with closing(sqlite3.connect(place)) as connection:
+        connection.executescript(f"PRAGMA journal_mode = DELETE; {script}")
+    return place.read_bytes()
+
+
+OLD = f"{''.join(MIGRATIONS[:SEALED - 1])} PRAGMA user_version = {SEALED - 1};"
+
+
+def test_backups_that_no_broker_could_start_with(start_broker: Start, tmp_path: Path):
+    """Opened as a broker opens its stores, beside those that there are, before anything is replaced."""
+    broker = start_broker()
+    good, worker = archive_of(broker), broker.worker
+    old = with_schemas(good, management_db=SEALED - 1)
+
+    def without(script: str) -> dict[str, bytes]:
+        """A store of the version before checksums, which something is wrong with."""
+        return old | {"management.db": changed(b"", OLD + script, tmp_path / "old.db")}
+
+    bad = {
+        "nothing of a broker": {"x": b""},
+        "no records": {name: content for name, content in good.items() if name != "management.db"},
+        "empty records": good | {"management.db": b""},
+        "records cut in half": good | {"management.db": good["management.db"][:20000]},
+        "a version that is not the file's": with_schemas(good, management_db=1),
+        "a negative version": with_schemas(good | {"lock": b"1"}, lock=-1),
+        "a nested name": with_schemas(good | {"a/b": b"1"}, a__b=1),
+        "a name above": with_schemas(good | {"../x": b"1"}, **{"..__x": 1}),
+        "no key": without("DELETE FROM secret_key;"),
+        "no users": without("DROP TABLE user;"),
+        "users without a column": without("ALTER TABLE user DROP COLUMN hash;"),
+        "a row less": good | {"management.db": changed(
+            good["management.db"], "DROP TRIGGER checksum_of_user_DELETE; DELETE FROM user;", tmp_path / "less.db")},
+        "no journal": {name: content for name, content in good.items() if name != "journal.db"},
+        "messages cut in half": good | {"messages.db": good["messages.db"][:20000]},
+    }
+    before = {file.name for file in broker.data_dir.iterdir()}
+    for name, members in bad.items():
+        answer = broker.api("POST", "data/import", data=packed(members), timeout=60)
+        assert answer.status_code == 500, name
+        sentence = r"it (is not a backup that can be read|cannot be started with|has )"
+        assert re.match(sentence, answer.json()["message"]), (name, answer.text)
+        assert {file.name for file in broker.data_dir.iterdir()} - before <= {"import.lock"}, name
+    assert broker.worker == worker
+    for fine in (without(""), good):
+        worker = broker.worker
+        answer = broker.api("POST", "data/import", data=packed(fine), timeout=60)
+        assert answer.json() == "ok"
+        wait_until(lambda worker=worker: has_ended(worker), 30)
+        wait_until(broker.is_ready, 30)
+    assert broker.stop() == 0
+
+
+def test_the_audit_record_survives_an_import(start_broker: Start, tmp_path: Path):
+    """What was changed before, and who imported, over REST and on the command line, beside the record of the backup."""
+    broker, other = start_broker(), start_broker()
+    for one, name in ((broker, "here"), (other, "there")):
+        assert one.api("POST", "users/", json={"username": name, "password": "p", "tags": ""}).ok
+    backup, worker = other.api("POST", "data/export", timeout=60).content, broker.worker
+    assert broker.api("POST", "data/import", data=backup, timeout=60).json() == "ok"
+    wait_until(lambda: has_ended(worker), 30)
+    wait_until(broker.is_ready, 30)
+    assert [row["username"] for row in broker.api("GET", "users/").json()] == ["admin", "there"]
+    assert [row["action"] for row in audited(broker)] == ["import_data", "create_user", "create_user"]
+    (tmp_path / "backup.zip").write_bytes(backup)
+    assert broker.stop() == 0
+    done = data(broker, "import", tmp_path / "backup.zip")
+    assert done.returncode == 0, done.stderr
+    broker.start()
+    latest = audited(broker)[0]
+    assert (latest["action"], latest["kind"], latest["who"]) == ("import_data", "local", "root")
+    assert len(audited(broker)) == 4
+
+
+def audited(broker: BrokerProcess) -> list[dict[str, str]]:
+    rows = broker.api("GET", "audit/").json()
+    return list(rows["items"] if isinstance(rows, dict) else rows)
+
+
+def test_import_twice(start_broker: Start):
+    """At the same time, and while the first one makes the worker start anew."""
+    broker = start_broker()
+    backup, worker = broker.api("POST", "data/export", timeout=60).content, broker.worker
+    answers: list[int] = []
+
+    def restore() -> None:
+        with contextlib.suppress(requests.ConnectionError):
+            answers.append(requests.post(f"{broker.base_url}/api/v3/data/import", data=backup, timeout=60,
+                                         auth=APP).status_code)
+
+    threads = [threading.Thread(target=restore) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.3)
+    for thread in threads:
+        thread.join()
+    assert 200 in answers
+    wait_until(lambda: has_ended(worker), 30)
+    wait_until(broker.is_ready, 30)
+    assert broker.stop() == 0
+    assert "failed to boot" not in broker.stderr
+    assert "Traceback" not in broker.stderr, broker.stderr
+
+
+def test_what_export_gives_import_takes(start_broker: Start):
+    """However long it is."""
+    broker = start_broker({"EMQX_MANAGEMENT__MAX_BODY_SIZE": "4KB"})
+    backup, worker = broker.api("POST", "data/export", timeout=60).content, broker.worker
+    assert len(backup) > 4096
+    assert broker.api("POST", "data/import", data=backup, timeout=60).json() == "ok"
+    wait_until(lambda: has_ended(worker), 30)
+    wait_until(broker.is_ready, 30)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_files_of_an_import_are_the_services(start_broker: Start, tmp_path: Path):
+    """Readable by their owner alone, who is the directory's, whoever imports."""
+    broker = start_broker()
+    file = tmp_path / "backup.zip"
+    assert data(broker, "export", file).returncode == 0
+    assert broker.stop() == 0
+    shutil.rmtree(broker.data_dir)
+    broker.data_dir.mkdir()
+    os.chown(broker.data_dir, 4242, 4243)
+    assert data(broker, "import", file).returncode == 0
+    for made in broker.data_dir.iterdir():
+        status = made.stat()
+        assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (4242, 4243, 0o600), made
+
+
+def test_an_import_that_was_cut_short(start_broker: Start):
+    """By a power cut between two files, for one: the next start goes on with it."""
+    broker = start_broker()
+    filled(broker)
+    backup = broker.api("POST", "data/export", timeout=60).content
+    broker.kill9()
+    stage(io.BytesIO(backup), broker.data_dir)
+    ready = broker.data_dir / "import.ready"
+    for suffix in ("-wal", "-shm", "-last"):
+        (broker.data_dir / f"journal.db{suffix}").unlink(missing_ok=True)
+    (ready / "journal.db").replace(broker.data_dir / "journal.db")
+    broker.start()
+    assert not ready.exists()
+    assert Client(broker.mqtt_port, "keeper").present
 
 
 def test_delete_a_session(start_broker: Start):
