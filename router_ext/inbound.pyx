@@ -44,6 +44,8 @@ cdef enum:
     LONGEST_IDENTIFIER = 5  # with the byte that says what it is
     PROP_PAYLOAD_FORMAT = 0x01
     ACCESS_PUBLISH = 2
+    HOOKED = 32768          # bytes of output that take as long as the handlers of `message.publish`, in Python,
+    HOOKED_BYTE = 256       # and each byte of a topic that an expression is held against
     IN_GROUPS = 4096        # messages of one run to shared groups, each of which is handed out by itself
 
 cdef Match NOBODY
@@ -423,6 +425,7 @@ cdef int forward_hooked(Channel c, Delivery* d) except -1:
     cdef Delivery changed
     cdef Message message
     sign(c, d)
+    c.engine.spent += HOOKED + <size_t>d.topic_len * HOOKED_BYTE
     if delivery_msg(d) == NULL:
         raise MemoryError
     message = c.engine.policy.on_publish(c, wrap(d.msg))

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from router_ext.subscribe import Request
     from router_ext.zone import Zone
 
-T = TypeVar("T")
+Row = TypeVar("Row", str, tuple[str, int])
 
 QOS = 0x03
 RETAIN_HANDLING = 0x30
 FAILURE = 0x80  # the only refusal SUBACK has before MQTT 5
-# Filters seen to before others have their turn: a packet may have a hundred thousand.
+# Filters, and characters of them, seen to before others have their turn: a packet may have a hundred thousand.
 AT_ONCE = 200
+CHARACTERS_AT_ONCE = 16_384
 
 
 class Subscribing:
@@ -59,7 +60,7 @@ class Subscribing:
 
     def _see_to(self, channel: Channel, packet: Subscribe | Unsubscribe, work: Callable[[], None]) -> None:
         """Now, or where there are many filters in a greenlet, with the channel held."""
-        if len(packet.filters) <= AT_ONCE:
+        if not is_long(packet.filters):
             work()
         else:
             while_held(channel, work)
@@ -210,12 +211,29 @@ def while_held(channel: Channel, work: Callable[[], None]) -> None:
     gevent.spawn(slowly)
 
 
-def paced(rows: Sequence[T]) -> Iterator[T]:
-    """Each of them. Where there are more than AT_ONCE, a greenlet asks, and others have their turn in between."""
-    for start in range(0, len(rows), AT_ONCE):
-        if start:
+def is_long(rows: Sequence[Row]) -> bool:
+    return len(rows) > AT_ONCE or sum(map(characters, rows)) > CHARACTERS_AT_ONCE
+
+
+def characters(row: Row) -> int:
+    """Of a filter, with its options or without."""
+    return len(row if isinstance(row, str) else row[0])
+
+
+def paced(rows: Sequence[Row]) -> Iterator[Row]:
+    """Each of them. Where they are many or long a greenlet asks, and others have their turn in between. A handler may
+    have made them long only now, in the loop itself."""
+    if not is_long(rows) or gevent.getcurrent() is gevent.get_hub():
+        yield from rows
+        return
+    some = size = 0
+    for row in rows:
+        some += 1
+        size += characters(row)
+        if some > AT_ONCE or size > CHARACTERS_AT_ONCE:
+            some = size = 0
             next_round()
-        yield from rows[start:start + AT_ONCE]
+        yield row
 
 
 def refused(packet: Subscribe) -> list[int]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from emqx_mgmt.broker import reasons
+from emqx_mgmt.broker.subscribing import paced
+from emqx_mgmt.settings.expression import linear
 from router_ext.message import Message
 from router_ext.topic import split_share, topic_matches, valid_filter, valid_name
 
@@ -15,17 +20,31 @@ if TYPE_CHECKING:
     from emqx_mgmt.settings import RewriteRule
 
 
+log = logging.getLogger(__name__)
+
+# An expression takes up to half a microsecond for each byte.
+LONGEST_TOPIC = 4096
+
+
+class TooLong(Exception):
+    """A rule is about a topic that is longer than LONGEST_TOPIC."""
+
+
 @dataclass(slots=True)
 class Rule:
-    """Topics that `topic_filter` matches become `template` where `pattern` fits them."""
+    """Topics that `topic_filter` matches become `destination` where `pattern` fits them."""
 
     topic_filter: str
-    pattern: re.Pattern[str]
-    template: str
+    pattern: Any
+    destination: str
 
     def apply(self, topic: str) -> str:
+        if len(topic.encode()) > LONGEST_TOPIC:
+            raise TooLong
         found = self.pattern.search(topic)
-        return topic if found is None else found.expand(self.template)
+        if found is None:
+            return topic
+        return re.sub(r"\$(\d+)", lambda group: found.group(int(group[1])) or "", self.destination)
 
 
 class Rewrite:
@@ -33,7 +52,7 @@ class Rewrite:
 
     def __init__(self, broker: Broker, rules: list[RewriteRule | None]) -> None:
         self._broker = broker
-        self._rules = [Rule(rule.topic_filter, re.compile(rule.expression), python_template(rule.destination))
+        self._rules = [Rule(rule.topic_filter, linear(rule.expression), rule.destination)
                        for rule in rules if rule is not None]
         self._latest: Message | None = None  # it passes a second handler when two prefixes are hooked
 
@@ -51,10 +70,16 @@ class Rewrite:
                 return rule.apply(topic)
         return topic
 
-    def publish(self, message: Message) -> Message:
+    def publish(self, message: Message) -> Message | None:
+        """None, which stops the message, for a topic that is too long."""
         if message is self._latest:
             return message
-        topic = self.rewritten(message.topic)
+        try:
+            topic = self.rewritten(message.topic)
+        except TooLong:
+            log.warning("a message of %s is dropped: its topic, for which module.rewrite has a rule, is longer than %d "
+                        "bytes", message.client_id, LONGEST_TOPIC)
+            return None
         if topic == message.topic or not valid_name(topic):
             return message
         self._latest = Message.create(topic, message.payload, message.qos, message.retain, message.client_id,
@@ -62,11 +87,17 @@ class Rewrite:
         return self._latest
 
     def subscribe(self, codes: list[int], _client: Client, filters: list[tuple[str, int]]) -> list[int]:
-        filters[:] = [(self.rewritten_filter(topic), options) for topic, options in filters]
+        for i, (topic, options) in enumerate(paced(filters)):
+            try:
+                filters[i] = self.rewritten_filter(topic), options
+            except TooLong:
+                codes[i] = reasons.TOPIC_FILTER_INVALID
         return codes
 
     def unsubscribe(self, _client: Client, filters: list[str]) -> None:
-        filters[:] = [self.rewritten_filter(topic) for topic in filters]
+        for i, topic in enumerate(paced(filters)):
+            with suppress(TooLong):  # such a one was never subscribed
+                filters[i] = self.rewritten_filter(topic)
 
     def rewritten_filter(self, topic: str) -> str:
         """A shared subscription keeps its group."""
@@ -76,11 +107,6 @@ class Rewrite:
             return topic
         becomes = self.rewritten(inner)
         return topic[:len(topic) - len(inner)] + becomes if valid_filter(becomes) else topic
-
-
-def python_template(destination: str) -> str:
-    r"""`$1` as `\g<1>`."""
-    return re.sub(r"\$(\d+)", r"\\g<\1>", destination.replace("\\", "\\\\"))
 
 
 def literal_prefix(topic_filter: str) -> str:

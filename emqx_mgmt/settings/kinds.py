@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emqx_mgmt.settings.acl_file import read_acl_file, shipped_rules
+from emqx_mgmt.settings.expression import linear
 
 # Nine digits are decades of anything from a second up; more would not fit where some durations go.
 DURATION = re.compile(
@@ -307,9 +308,9 @@ def parse_rewrite(text: str) -> RewriteRule | None:
         raise ValueError("must be a topic filter, a regular expression and a destination, such as x/# ^x/(.+)$ y/$1")
     rule = RewriteRule(*parts)
     try:
-        groups = re.compile(rule.expression).groups
-    except re.error as error:
-        raise ValueError(f"has a regular expression that is none: {error}") from None
+        groups = linear(rule.expression).groups
+    except ValueError as error:
+        raise ValueError(f"has a regular expression that RE2 does not take: {error}") from None
     if any(int(number) > groups for number in re.findall(r"\$(\d+)", rule.destination)):
         raise ValueError(f"refers to more than the {groups} groups of its regular expression")
     return rule

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 
 import pytest
 
 from emqx_mgmt.broker.sys_topics import SysTopics
 from emqx_mgmt.modules.presence import Presence
-from emqx_mgmt.modules.rewrite import Rewrite, apart, literal_prefix
+from emqx_mgmt.modules.rewrite import LONGEST_TOPIC, Rewrite, apart, literal_prefix
 from emqx_mgmt.modules.subscription import AutoSubscribe
 from emqx_mgmt.settings.kinds import parse_rewrite
 from tests.broker_process import wait_until
@@ -243,6 +244,29 @@ def test_rewritten_subscribe_and_unsubscribe():
     assert client.unsubscribe("x/y/2", "$share/g/x/y/3", "x/y/4") == [0, 0, 0x11]
 
 
+@pytest.mark.parametrize("expression", ["^x/(.+)/(.+)y$", "^(x|/|a)*(a|/)+y$", "(.*)(.*)(.*)y"])
+def test_no_topic_keeps_an_expression_busy(expression: str):
+    """Python's own expressions go back and try again, for minutes with a topic of 60 KB."""
+    bench = Bench()
+    rewriting(bench, [f"x/# {expression} z/$1"])
+    client, writer = bench.client("client"), bench.client("writer")
+    client.subscribe("#")
+    for levels in (LONGEST_TOPIC // 2 - 1, 30_000):
+        began = time.process_time()
+        assert writer.publish("x/" + "a/" * levels, b"1", 1) in (0, 0x10)
+        assert time.process_time() - began < 0.5
+    assert client.message().topic == "x/" + "a/" * (LONGEST_TOPIC // 2 - 1)
+    client.silent()  # the other topic is longer than a rule takes
+
+
+def test_long_filters_are_refused_where_a_rule_is_about_them():
+    bench = Bench()
+    rewriting(bench)
+    client = bench.client("client")
+    assert client.subscribe("x/" + "a" * LONGEST_TOPIC, "x/y/2", "z/" + "a" * LONGEST_TOPIC) == [0x8F, 0, 0]
+    assert client.unsubscribe("x/" + "a" * LONGEST_TOPIC, "x/y/2") == [0x11, 0]
+
+
 def test_a_topic_is_rewritten_once():
     bench = Bench()
     rewriting(bench, ["a/# ^a/(.+)$ b/$1", "b/# ^b/(.+)$ c/$1"])
@@ -260,7 +284,7 @@ def test_only_topics_below_the_rules_are_looked_at():
     assert apart(["", "x"]) == [""]
 
 
-@pytest.mark.parametrize("rule", ["x/# ^x", "x/# ( y", "x/# ^x/(.+)$ y/$2"])
+@pytest.mark.parametrize("rule", ["x/# ^x", "x/# ( y", "x/# ^x/(.+)$ y/$2", "x/# ^(?=x) y", r"x/# ^(x)/\1 y"])
 def test_a_rule_that_is_none_ends_the_start(rule: str):
     with pytest.raises(ValueError, match=r"must be|regular expression"):
         parse_rewrite(rule)
