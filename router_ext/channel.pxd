@@ -99,6 +99,9 @@ cdef class Channel(Connection):
     cdef ssize_t receive(self, uint8_t* p, size_t room) except -2
     cdef int shaken(self) except -1
     cdef int recv_failed(self, ssize_t n) except -1
+    cdef int hung_up(self) except -1
+    cdef int cut_off(self) except -1
+    cdef int read_on(self) except -1
     cdef size_t room_for_rest(self) except? 0
     cdef int move_inbox(self, size_t cap) except -1
     cdef int keep(self, const uint8_t* p, size_t n) except -1

@@ -111,7 +111,7 @@ cdef class Channel(Connection):
         cdef uint8_t wanted = (0 if self.holds & ~HOLD_BUDGET else 1) | (2 if self.blocked and not self.corked else 0)
         cdef epoll_event event
         cdef int op = EPOLL_CTL_MOD if self.watching & 128 else EPOLL_CTL_ADD
-        if self.poller < 0 or self.fd < 0 or wanted | 128 == self.watching:
+        if self.poller < 0 or self.fd < 0 or self.failed or wanted | 128 == self.watching:
             return 0
         memset(&event, 0, sizeof(event))
         event.events = (EPOLLIN if wanted & 1 else 0) | (EPOLLOUT if wanted & 2 else 0)
@@ -125,6 +125,7 @@ cdef class Channel(Connection):
         """Closing does not do that while a process that was just forked has a copy of the descriptor."""
         if self.watching & 128:
             epoll_ctl(self.poller, EPOLL_CTL_DEL, self.fd, NULL)
+            self.watching = 0
 
     cdef int wants_write(self, bint on) except -1:
         return self.watch()
@@ -215,6 +216,32 @@ cdef class Channel(Connection):
             self.shut(self.transport.failure)
         elif errno != EAGAIN and errno != EINTR:
             self.shut(SOCKET_ERRORS.get(errno, "socket_error"))
+        elif self.failed:
+            self.shut("econnreset")
+        return 0
+
+    cdef int hung_up(self) except -1:
+        """The poller says so while nothing is read. It would say so again each turn: it is not asked any more."""
+        if self.state != OPEN:
+            return self.shut("econnreset")
+        self.unwatch()
+        self.failed = True
+        return self.cut_off()
+
+    cdef int cut_off(self) except -1:
+        """The peer takes nothing more. What it sent before, a DISCONNECT perhaps, is handled as ever, once holds allow;
+        the end of that ends the connection."""
+        if self.state != OPEN or (self.transport is not None and self.transport.failure is not None):
+            return self.shut("econnreset")
+        self.discard_output()
+        self.wake_waiters()
+        return self.later()
+
+    cdef int read_on(self) except -1:
+        """Reads without waiting for the poller: there are bytes that it does not know of, or it tells nothing more."""
+        self.readable()
+        if self.failed and self.holds == 0 and self.state != CLOSED:
+            self.later()
         return 0
 
     cdef size_t room_for_rest(self) except? 0:
@@ -300,8 +327,8 @@ cdef class Channel(Connection):
             self.watch()
             if self.inbox_len:
                 self.consume(self.inbox + self.inbox_head)
-            if self.transport is not None and self.transport.more:
-                self.readable()
+            if self.failed or (self.transport is not None and self.transport.more):
+                self.read_on()
         return 0
 
     cdef int go_on_later(self) except -1:

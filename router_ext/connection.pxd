@@ -17,7 +17,7 @@ cdef class Connection:
     cdef flag dirty                 # on the egress list
     cdef flag blocked               # the socket was full; its poller tells when it takes more
     cdef flag slow                  # it took too little for too long; see Egress
-    cdef flag failed                # sending failed: to be closed at the end of the turn
+    cdef flag failed                # the peer takes nothing more: closed once what came from it is handled
     cdef flag corked                # blocked until a commit: nothing may go out before it
     cdef flag awaits_commit         # on the journal's list
     cdef int64_t window_start       # ms, the slow-subscriber window

@@ -68,11 +68,14 @@ cdef class Connection:
         return self.egress.touch(self, n - <size_t>sent)
 
     cdef int flush(self) except -1:
-        """Writes what the peer takes. A full socket leaves the connection blocked, a failed one `failed`."""
+        """Writes what the peer takes. A full socket leaves the connection blocked, a failed one `failed`: nothing is
+        written to it any more."""
         cdef size_t sent = 0
         cdef int result
         if self.corked:
             return 0
+        if self.failed:
+            return self.discard_output()
         if self.transport is not None:
             result = self.transport.drain(&self.outbox, &sent)
         elif self.fd < 0:
@@ -148,7 +151,7 @@ cdef class Connection:
         return self.drained()
 
     cdef int discard_output(self) except -1:
-        """Forgets what was not sent; for a connection that is going away."""
+        """Forgets what was not sent; for a connection whose peer takes nothing more."""
         self.egress.pending -= self.outbox.pending
         if self.blocked:
             self.blocked = False
@@ -221,7 +224,7 @@ cdef class Egress:
                 continue
             c.dirty = False
             c.passed = self.turn
-            if c.outbox.pending and not c.blocked and not c.failed:
+            if c.outbox.pending and not c.blocked:
                 c.flush()
         self.count = self.waiting
         if self.count == 0:
@@ -236,7 +239,7 @@ cdef class Egress:
         for i in range(self.count):
             c = <Connection>self.dirty[i]
             c.dirty = False
-            if c.outbox.pending and not c.blocked and not c.failed:
+            if c.outbox.pending and not c.blocked:
                 c.flush()
         self.count = self.waiting = 0
         return 0

@@ -224,7 +224,7 @@ cdef class Reactor:
         if events & EPOLLOUT:
             c.writable()
         if c.holds and events & (EPOLLERR | EPOLLHUP):
-            c.shut("econnreset")
+            c.hung_up()
         elif events & (EPOLLIN | EPOLLERR | EPOLLHUP):
             c.readable()
         return 0
@@ -281,6 +281,6 @@ cdef class Reactor:
                 work = list(engine.egress.failures)
                 engine.egress.failures.clear()
                 for c in work:
-                    c.shut("econnreset")
+                    c.cut_off()
             else:
                 return 0

@@ -4,7 +4,7 @@ OpenSSL's functions are declared here and not read from its headers, so that bui
 Python itself brings. Its binary interface is the same in all of 3.x.
 """
 
-from libc.errno cimport EAGAIN, ECONNRESET, errno
+from libc.errno cimport EAGAIN, ECONNRESET, EPIPE, errno
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
@@ -341,7 +341,7 @@ cdef class TlsTransport(Transport):
             return -1
         if error == ERROR_CLOSED:
             return 0
-        if error == ERROR_SYSCALL and (system == 0 or system == ECONNRESET):
+        if error == ERROR_SYSCALL and (system == 0 or system == ECONNRESET or system == EPIPE):
             if system == 0:
                 return 0
             set_errno(system)
