@@ -34,10 +34,10 @@ from emqx_mgmt.listeners.proxy import read_header
 from emqx_mgmt.listeners.renewal import PERIOD_S as RENEWAL_S
 from emqx_mgmt.listeners.renewal import Renewal
 from emqx_mgmt.modules import modules_of
-from emqx_mgmt.monitor import HubLag, Monitor, watches
+from emqx_mgmt.monitor import HubLag, Monitor, Recent, watches
 from emqx_mgmt.plugins import Plugins
 from emqx_mgmt.settings import Settings, log_levels
-from emqx_mgmt.storage import PUBLIC_PASSWORD, DataDirError, Store, backup
+from emqx_mgmt.storage import DataDirError, Store, backup
 from emqx_mgmt.storage.messages import Recovered, StoreEnded, StoreLink, read_back
 from router_ext.journal import Journal
 from router_ext.reactor import Acceptor
@@ -86,9 +86,10 @@ class Node:
         self.alarms = Alarms(self.sys_topics.publish, self.store.alarm_history.add, self.events.alarm_changed)
         self.plugins = Plugins(settings, self.broker, self.store, self.listeners, self.alarms)
         self.hub_lag = HubLag()
-        self.monitor = Monitor(
-            self.alarms, watches(settings, self.hub_lag, self._connections, self._most_connections, self._removed)
-        )
+        self.failed_logins = Recent()
+        self.monitor = Monitor(self.alarms, watches(
+            settings, self.hub_lag, self._connections, self._most_connections, self._removed, self.failed_logins
+        ))
         self.renewal = Renewal()
         self._shortages = 0
         self.chores: list[Background] = [
@@ -111,7 +112,6 @@ class Node:
         """`alive` is called now and then while the loop stands still for long."""
         while not self._open_records():
             gevent.sleep(RETRY_S)
-        self._warn_of_public_password()
         self._take_stored_changes()
         for topic in self.store.metered_topics.all():
             self.topic_metrics.put(topic, time.time())
@@ -167,13 +167,6 @@ class Node:
                 self.hindered.set()
             else:
                 log.info("The start goes on.")
-
-    def _warn_of_public_password(self) -> None:
-        login = self.settings["dashboard.default_user.login"]
-        if self.store.users.verify(login, PUBLIC_PASSWORD):
-            log.warning(
-                "Dashboard user %s still has the default password: it is accepted from this machine only", login
-            )
 
     def _open_store(self, turns: Turns, alive: Callable[[], None]) -> Recovered | None:
         """Starts the message store; what it has is restored later. Raises StoreFailed."""

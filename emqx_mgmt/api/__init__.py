@@ -20,6 +20,7 @@ from emqx_mgmt.api import (
     errors,
     events,
     explain,
+    failed_logins,
     index,
     listeners,
     log_levels,
@@ -115,6 +116,7 @@ def build(node: Node) -> Flask:
     monitoring.install_gate(app, cluster)
     source.install(app, node)
     browsers.install(app, node)  # before credentials: a preflight carries no credentials
+    failed_logins.install(app, node)
     auth.install(app, node)
     style.install(app, node)
     errors.install(app)

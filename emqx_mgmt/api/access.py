@@ -1,4 +1,4 @@
-"""What an application may do: by its role, and by the resources that it is for."""
+"""What a caller may do: by the role of an application or a user, and by the resources that an application is for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import flask
 
 from emqx_mgmt.api.errors import Forbidden
-from emqx_mgmt.storage import Application
+from emqx_mgmt.storage import Application, User
 
 if TYPE_CHECKING:
     from emqx_mgmt.api.endpoint import Endpoint
@@ -43,10 +43,10 @@ def lasting() -> Callable[[], bool]:
 
 
 def refusal(caller: object, endpoint: Endpoint) -> str | None:
-    """Why an application may not use the endpoint; None when it may. Users of the dashboard may use all."""
-    if not isinstance(caller, Application) or endpoint.public:
+    """Why the caller may not use the endpoint; None when it may. Who is on the command line may use all."""
+    if not isinstance(caller, Application | User) or endpoint.public or is_about_himself(caller, endpoint):
         return None
-    if caller.scopes is not None and endpoint.scope not in caller.scopes:
+    if isinstance(caller, Application) and caller.scopes is not None and endpoint.scope not in caller.scopes:
         return f"the application is not for {endpoint.scope}"
     needed = role_for(endpoint)
     return None if RANK[caller.role] >= RANK[needed] else f"needs the role {needed}"
@@ -55,7 +55,13 @@ def refusal(caller: object, endpoint: Endpoint) -> str | None:
 def is_administrator() -> bool:
     """Whether the caller of this request may do everything that its scopes let it."""
     caller = flask.g.get("caller")
-    return caller is not None and (not isinstance(caller, Application) or caller.role == ADMINISTRATOR)
+    return caller is not None and (not isinstance(caller, Application | User) or caller.role == ADMINISTRATOR)
+
+
+def is_about_himself(caller: Application | User, endpoint: Endpoint) -> bool:
+    if endpoint.own is None or not isinstance(caller, User):
+        return False
+    return (flask.request.view_args or {}).get(endpoint.own) == caller.username
 
 
 def role_for(endpoint: Endpoint) -> str:

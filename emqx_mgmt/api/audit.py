@@ -1,4 +1,5 @@
-"""The audit record: who changed what, from where, with what result. Written before the answer is sent."""
+"""The audit record: who changed what, from where, with what result; and who failed to log in. Written before the answer
+is sent."""
 
 from __future__ import annotations
 
@@ -14,13 +15,14 @@ from msgspec import Struct
 from emqx_mgmt.api import source
 from emqx_mgmt.api.auth import whose
 from emqx_mgmt.api.endpoint import Endpoint
+from emqx_mgmt.api.failed_logins import FailedLogin
 from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.broker.about import datetime_text
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.listing import Page, Paging, page_of
 from emqx_mgmt.plugins.config import MASK
 from emqx_mgmt.storage import StoreUnusable
-from emqx_mgmt.storage.audit import Change
+from emqx_mgmt.storage.audit import FAILED_LOGIN, Change
 
 if TYPE_CHECKING:
     from emqx_mgmt.node import Node
@@ -33,7 +35,8 @@ LONGEST_TEXT = 300
 
 
 class AuditRow(Struct, rename={"origin": "from"}):
-    """`kind` tells what `who` is: an application, a user of the dashboard, or a user of the broker's machine."""
+    """`kind` tells what `who` is: an application, a user of the dashboard, or a user of the broker's machine. With
+    the action `log_in` somebody failed to log in as that."""
 
     at: str
     who: str
@@ -62,34 +65,41 @@ def install(app: flask.Flask, node: Node) -> None:
 
     @app.after_request
     def record(response: flask.Response) -> flask.Response:
+        failed: FailedLogin | None = flask.g.get("failed_login")
+        if failed is not None:
+            put(change(FAILED_LOGIN, response, failed.kind, failed.name, "{}", failed.result))
         endpoint: Endpoint | None = flask.g.get("endpoint")
-        if endpoint is None or endpoint.method == "GET" or not endpoint.audited or kept == 0:
-            return response
+        if endpoint is not None and endpoint.method != "GET" and endpoint.audited:
+            put(change_of(endpoint, response))
+        return response
+
+    def put(one: Change) -> None:
+        if kept == 0:
+            return
         try:
-            node.store.audit.add(change_of(endpoint, response), kept)
+            node.store.audit.add(one, kept)
         # What was done is done: an answer that says otherwise would be worse.
         except StoreUnusable as error:
-            log.error("%s %s is not in the audit record: %s", endpoint.method, flask.request.path, error)
+            log.error("%s %s is not in the audit record: %s", one.method, one.path, error)
         except Exception:
-            log.exception("%s %s is not in the audit record", endpoint.method, flask.request.path)
-        return response
+            log.exception("%s %s is not in the audit record", one.method, one.path)
 
 
 def change_of(endpoint: Endpoint, response: flask.Response) -> Change:
-    kind, who = whose()
     params = msgspec.json.encode(shown(endpoint, flask.g.get("params", {}))).decode()
-    return Change(
-        int(time.time()),
-        who,
-        kind,
-        source.address(),
+    return change(
         endpoint.name,
-        endpoint.method,
-        flask.request.path[:LONGEST_TEXT],
+        response,
+        *whose(),
         params if len(params) <= LONGEST_PARAMS else params[:LONGEST_PARAMS] + "…",
-        response.status_code,
         flask.g.get("failure") or result_of(endpoint, response)[:LONGEST_TEXT],
     )
+
+
+def change(action: str, response: flask.Response, kind: str, who: str, params: str, result: str) -> Change:
+    request = flask.request
+    return Change(int(time.time()), who, kind, source.address(), action, request.method, request.path[:LONGEST_TEXT],
+                  params, response.status_code, result)
 
 
 def result_of(endpoint: Endpoint, response: flask.Response) -> str:

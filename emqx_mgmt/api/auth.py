@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import flask
 from flask_httpauth import HTTPBasicAuth
 
-from emqx_mgmt.api import source
+from emqx_mgmt.api import failed_logins, source
 from emqx_mgmt.api.credentials import credentials_of
 from emqx_mgmt.api.endpoint import PREFIX
 from emqx_mgmt.api.throttle import Throttle
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 REALM = "minirest-server"
 MANAGEMENT, DASHBOARD = "management", "dashboard"
+APPLICATION, USER, LOCAL = "application", "user", "local"
 UNAUTHORIZED = "UNAUTHORIZED"
 STILL_PUBLIC = (
     "the default password is accepted from this machine only:"
-    " change it there, or set dashboard.default_user.password before the first start"
+    " change it there, or set dashboard.default_user.password and start again"
 )
 
 
@@ -48,8 +49,8 @@ def whose() -> tuple[str, str]:
     """Who makes the request: what the name is of (`application`, `user` or `local`), and the name."""
     caller = flask.g.get("caller")
     if isinstance(caller, Application):
-        return "application", caller.app_id
-    return "local" if isinstance(caller, Local) else "user", caller.username if caller is not None else ""
+        return APPLICATION, caller.app_id
+    return LOCAL if isinstance(caller, Local) else USER, caller.username if caller is not None else ""
 
 
 def install(app: flask.Flask, node: Node) -> None:
@@ -66,9 +67,14 @@ def install(app: flask.Flask, node: Node) -> None:
         given = credentials_of(flask.request.headers.get("Authorization", ""))
         # Flask-HTTPAuth's own reading of the header takes any scheme for Basic.
         caller = basic.authenticate(given, None) if given is not None else None
-        if given is None or not caller:
+        if given is None:
+            return refusal()
+        if not caller:
+            kind = USER if flask.g.listener == DASHBOARD else APPLICATION
+            failed_logins.note(kind, given.username or "", UNAUTHORIZED)
             return refusal()
         if isinstance(caller, User) and is_public_abroad(given.password or ""):
+            failed_logins.note(USER, caller.username, STILL_PUBLIC)
             return refusal(f"{UNAUTHORIZED}: {STILL_PUBLIC}")
         flask.g.caller = caller
         flask.g.again = logins.renewal(caller, given.password or "")

@@ -35,6 +35,8 @@ class Endpoint:
 
     Calls are in the audit record unless the method is GET or the endpoint is not `audited`; secrets among the
     parameters are known by their names, or masked by `conceals(cluster, parameters, **path)`.
+
+    `own` is the path's parameter that names a user of the dashboard, who may make the call for himself in any role.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Endpoint:
     audited: bool = True
     upload: bool = False
     conceals: Callable[..., dict[str, Any]] | None = None
+    own: str | None = None
 
     @property
     def shape(self) -> type[Struct] | None:

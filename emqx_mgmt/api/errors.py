@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 
 from emqx_mgmt.api import render
 from emqx_mgmt.manage.errors import (
+    ADMIN_STAYS,
     MISSING_PARAMETER,
     NOT_JSON,
     UNKNOWN_ERROR,
@@ -22,7 +23,7 @@ from emqx_mgmt.manage.errors import (
     Refused,
     Unknown,
 )
-from emqx_mgmt.storage import StoreUnusable
+from emqx_mgmt.storage import LastAdministrator, StoreUnusable
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ def install(app: flask.Flask) -> None:
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(MqttRefused, _mqtt_refused)
     app.register_error_handler(ConfigRefused, _config_refused)
+    app.register_error_handler(LastAdministrator, _last_administrator)
     app.register_error_handler(StoreUnusable, _store_unusable)
     app.register_error_handler(Unknown, not_found)
     app.register_error_handler(NotFound, not_found)
@@ -98,6 +100,11 @@ def _mqtt_refused(error: MqttRefused) -> flask.Response:
 
 def _config_refused(error: ConfigRefused) -> flask.Response:
     return render.failure(500, error.code, error.message, {"code": error.code, "message": error.message})
+
+
+def _last_administrator(_error: LastAdministrator) -> flask.Response:
+    message = "Cannot take away the last administrator"
+    return render.failure(500, ADMIN_STAYS, message, {"message": message})
 
 
 def _store_unusable(error: StoreUnusable) -> flask.Response:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 import flask
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from emqx_mgmt.api.auth import STILL_PUBLIC, Logins, is_public_abroad
+from emqx_mgmt.api import failed_logins
+from emqx_mgmt.api.access import ADMINISTRATOR, Role
+from emqx_mgmt.api.auth import STILL_PUBLIC, USER, Logins, is_public_abroad
 from emqx_mgmt.api.endpoint import Endpoint
-from emqx_mgmt.api.errors import BadParameter
+from emqx_mgmt.api.errors import BadParameter, MissingParameter
 from emqx_mgmt.api.render import Done
+from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import (
     ADMIN_STAYS,
@@ -21,7 +24,6 @@ from emqx_mgmt.manage.errors import (
     WRONG_PASSWORD,
     Refused,
 )
-from emqx_mgmt.storage import User
 
 ADMIN = "admin"
 UNKNOWN = "Username Not Found"
@@ -34,10 +36,23 @@ class Credentials(Struct):
 
 class NewUser(Credentials):
     tags: str = ""
+    role: Role = "administrator"
 
 
-class Tags(Struct):
+class Changes(Struct):
+    """What is given is replaced; an empty password counts as none."""
+
+    tags: str | UnsetType = UNSET
+    role: Role | UnsetType = UNSET
+    password: str = ""
+
+
+class Shown(Struct):
+    """A `role` that is not administrator appears, and with `_fields=extended` every one."""
+
+    username: str
     tags: str
+    role: str | UnsetType = UNSET
 
 
 class Passwords(Struct):
@@ -50,12 +65,17 @@ def auth_user(_cluster: Cluster, params: Credentials) -> Done:
         raise Refused("Username undefined", NO_CREDENTIALS)
     _authenticate(_cluster, params.username, params.password, WRONG_PASSWORD)
     if is_public_abroad(params.password):
+        failed_logins.note(USER, params.username, STILL_PUBLIC)
         raise Refused(STILL_PUBLIC, WRONG_PASSWORD)
     return Done()
 
 
-def list_users(cluster: Cluster) -> list[User]:
-    return cluster.here.users.all()
+def list_users(cluster: Cluster) -> list[Shown]:
+    every = extended()
+    return [
+        Shown(user.username, user.tags, user.role if every or user.role != ADMINISTRATOR else UNSET)
+        for user in cluster.here.users.all()
+    ]
 
 
 def create_user(cluster: Cluster, params: NewUser) -> Done:
@@ -63,13 +83,22 @@ def create_user(cluster: Cluster, params: NewUser) -> Done:
         raise Refused("Username or password undefined", NO_CREDENTIALS)
     if ":" in params.username:
         raise BadParameter("username", "must not contain a colon, which ends it in the Authorization header")
-    if not cluster.here.users.add(params.username, params.password, params.tags):
+    if not cluster.here.users.add(params.username, params.password, params.tags, params.role):
         raise Refused("username already exist", USER_EXISTS)
     return Done()
 
 
-def update_user(cluster: Cluster, name: str, params: Tags) -> Done:
-    if not cluster.here.users.set_tags(name, params.tags):
+def update_user(cluster: Cluster, name: str, params: Changes) -> Done:
+    """Without the password before: an administrator helps whoever has forgotten it."""
+    if params.tags is UNSET and params.role is UNSET and not params.password:
+        raise MissingParameter("tags")
+    done = cluster.here.users.update(
+        name,
+        tags=None if params.tags is UNSET else params.tags,
+        role=None if params.role is UNSET else params.role,
+        password=params.password or None,
+    )
+    if not done:
         raise Refused("username_not_found", NO_SUCH_USER)
     return Done()
 
@@ -84,7 +113,7 @@ def delete_user(cluster: Cluster, name: str) -> Done:
 
 def change_pwd(cluster: Cluster, username: str, params: Passwords) -> Done:
     _authenticate(cluster, username, params.old_pwd, WRONG_OLD_PASSWORD)
-    if not cluster.here.users.set_password(username, params.new_pwd):
+    if not cluster.here.users.update(username, password=params.new_pwd):
         raise Refused(UNKNOWN, NO_SUCH_USER)
     return Done()
 
@@ -95,9 +124,10 @@ def _authenticate(cluster: Cluster, username: str, password: str, wrong: int) ->
         raise Refused("Password undefined", NO_CREDENTIALS)
     logins: Logins = flask.current_app.extensions["logins"]
     if logins.user(username, password) is None:
-        if cluster.here.users.get(username) is None:
-            raise Refused(UNKNOWN, NO_SUCH_USER)
-        raise Refused("Password Error", wrong)
+        known = cluster.here.users.get(username) is not None
+        reason = "Password Error" if known else UNKNOWN
+        failed_logins.note(USER, username, reason)
+        raise Refused(reason, wrong if known else NO_SUCH_USER)
 
 
 ENDPOINTS = (
@@ -110,9 +140,10 @@ ENDPOINTS = (
         "Change password for an user",
         change_pwd,
         takes=Passwords,
+        own="username",
     ),
     Endpoint("create_user", "POST", "/users/", "Create an user", create_user, takes=NewUser),
     Endpoint("delete_user", "DELETE", "/users/:name", "Delete an user", delete_user),
     Endpoint("list_users", "GET", "/users/", "List users", list_users),
-    Endpoint("update_user", "PUT", "/users/:name", "Update an user", update_user, takes=Tags),
+    Endpoint("update_user", "PUT", "/users/:name", "Update an user", update_user, takes=Changes),
 )

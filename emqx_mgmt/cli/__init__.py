@@ -124,6 +124,23 @@ def rotate_app_secret(app_id: str, overlap: int, config: str | None) -> None:
 
 
 @main.group()
+def admins() -> None:
+    """Users of the running broker's dashboard."""
+
+
+@admins.command("passwd")
+@click.argument("username")
+@click.argument("password", required=False)
+@CONFIG
+def set_admin_password(username: str, password: str | None, config: str | None) -> None:
+    """Give USERNAME another password, without the one before. A PASSWORD on the command line is seen by others on this
+    machine; without it one is asked for, or read from standard input."""
+    from emqx_mgmt.cli.control import set_password
+
+    set_password(broker(config), username, password)
+
+
+@main.group()
 def data() -> None:
     """Back up and restore everything durable."""
 

@@ -80,3 +80,15 @@ def reset_level(control: Control, component: str) -> None:
 def rotate_secret(control: Control, app_id: str, overlap: int) -> None:
     secret = control.call("POST", "apps", app_id, "secret", overlap=overlap)["secret"]
     click.echo(f"AppSecret: {secret}")
+
+
+def set_password(control: Control, username: str, password: str | None) -> None:
+    if password is None and sys.stdin.isatty():
+        password = click.prompt("New password", hide_input=True, confirmation_prompt=True)
+    elif password is None:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        click.echo("The password is empty: nothing was changed", err=True)
+        sys.exit(os.EX_USAGE)
+    control.call("PUT", "users", username, password=password)
+    click.echo(f"The password of {username} was changed")

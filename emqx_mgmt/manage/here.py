@@ -141,7 +141,8 @@ class ThisNode:
     def metrics(self, extended: bool = False) -> dict[str, int]:
         """The documented counters; `extended` adds this broker's own."""
         broker = self._node.broker
-        return broker.metrics() | broker.own_metrics() if extended else broker.metrics()
+        own = broker.own_metrics() | {"logins/failed": self._node.failed_logins.total}
+        return broker.metrics() | own if extended else broker.metrics()
 
     def later_metrics(self) -> dict[str, int]:
         """What v3.2 has beyond the documented ones."""
@@ -168,6 +169,8 @@ class ThisNode:
                       for reason, count in sorted(one.shutdown_count.items())])
         yield from self.topic_metrics.families()
         yield from self.slow_subscribers.families()
+        yield Family("logins_failed_total", COUNTER, "Log-ins to the API with wrong credentials.",
+                     [((), self._node.failed_logins.total)])
         yield gauge("alarms", "Alarms that stand.", len(self._node.alarms.present()))
         yield Family("build_info", GAUGE, "1, with the node's name and versions.",
                      [((("node", self.name), ("version", VERSION), ("release", RELEASE)), 1)])

@@ -2,6 +2,7 @@
 
 from emqx_mgmt.monitor.lag import HubLag
 from emqx_mgmt.monitor.monitor import Monitor, Watch
+from emqx_mgmt.monitor.recent import Recent
 from emqx_mgmt.monitor.watches import watches
 
-__all__ = ["HubLag", "Monitor", "Watch", "watches"]
+__all__ = ["HubLag", "Monitor", "Recent", "Watch", "watches"]

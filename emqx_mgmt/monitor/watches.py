@@ -10,6 +10,7 @@ import psutil
 from emqx_mgmt.monitor.growth import Growth
 from emqx_mgmt.monitor.lag import HubLag
 from emqx_mgmt.monitor.monitor import Watch
+from emqx_mgmt.monitor.recent import Recent
 from emqx_mgmt.settings import Settings
 
 REMOVED = "messages_removed"
@@ -17,7 +18,7 @@ REMOVED = "messages_removed"
 
 def watches(
     settings: Settings, lag: HubLag, connections: Callable[[], int], most_connections: Callable[[], int],
-    removed: Callable[[], int],
+    removed: Callable[[], int], failed_logins: Recent,
 ) -> list[Watch]:
     """`connections()` are those open now, of `most_connections()` that the node can have; `removed()` counts messages
     that no subscriber will get."""
@@ -39,6 +40,8 @@ def watches(
          "connections"),
         ("hub_lag_high_watermark", "warning", "delay of the event loop", " ms", lag.worst, "hub_lag"),
         ("disk_high_watermark", "critical", "disk usage of the data directory", "%", disk_used, "disk"),
+        ("failed_logins", "warning", "the number of failed log-ins to the API within a minute", "",
+         failed_logins.within_a_minute, "failed_logins"),
     ]  # fmt: skip
     return [
         Watch(

@@ -8,7 +8,7 @@ from emqx_mgmt.storage.metered_topics import MeteredTopics
 from emqx_mgmt.storage.schema import migrate
 from emqx_mgmt.storage.scram_users import ScramUser, ScramUsers
 from emqx_mgmt.storage.store import Store, StoreUnusable
-from emqx_mgmt.storage.users import PUBLIC_PASSWORD, User, Users
+from emqx_mgmt.storage.users import PUBLIC_PASSWORD, LastAdministrator, User, Users
 
 __all__ = [
     "PUBLIC_PASSWORD",
@@ -18,6 +18,7 @@ __all__ = [
     "ConfigChanges",
     "DataDirError",
     "DataDirLock",
+    "LastAdministrator",
     "MeteredTopics",
     "ScramUser",
     "ScramUsers",

@@ -1,4 +1,4 @@
-"""The audit record: every change made over REST or on the command line, the latest of them."""
+"""The audit record: every change made over REST or on the command line, and log-ins that failed, the latest of them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 INSERT = ("INSERT INTO audit (at, who, kind, origin, action, method, path, params, status, result)"
           " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+FAILED_LOGIN = "log_in"
+# Of the rows kept, failed log-ins may have one in so many: whoever guesses passwords must not push changes out.
+SHARE = 10
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -56,6 +59,13 @@ class Audit:
         return self._store.run(select)
 
 
+# All but so many of the latest.
+TRIM = """
+    DELETE FROM audit WHERE number IN (
+        SELECT number FROM audit {where} ORDER BY number LIMIT max(0, (SELECT count(*) FROM audit {where}) - ?))
+"""
+
+
 def select(connection: sqlite3.Connection) -> list[Change]:
     rows = connection.execute("SELECT at, who, kind, origin, action, method, path, params, status, result"
                               " FROM audit ORDER BY number DESC")
@@ -74,4 +84,5 @@ def merge(connection: sqlite3.Connection, others: list[Change]) -> None:
 def insert(connection: sqlite3.Connection, changes: list[Change], kept: int) -> None:
     with transaction(connection):
         connection.executemany(INSERT, [msgspec.structs.astuple(change) for change in changes])
-        connection.execute("DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?", (kept,))
+        connection.execute(TRIM.format(where=f"WHERE action = '{FAILED_LOGIN}'"), (max(kept // SHARE, 1),))
+        connection.execute(TRIM.format(where=""), (kept,))

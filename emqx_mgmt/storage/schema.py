@@ -127,6 +127,10 @@ MIGRATIONS = [
     CREATE TABLE change_count (number INTEGER NOT NULL);
     INSERT INTO change_count VALUES (0);
     """,
+    """
+    ALTER TABLE user ADD COLUMN role TEXT NOT NULL DEFAULT 'administrator';
+    CREATE INDEX failed_login ON audit (number) WHERE action = 'log_in';
+    """,
 ]
 SEALED = 8      # the version from which on the tables have checksums
 # What a broker makes only after its records.

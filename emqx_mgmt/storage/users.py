@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 import sqlite3
 from collections import OrderedDict
@@ -18,17 +19,27 @@ from gevent.threadpool import ThreadPool
 if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store
 
+log = logging.getLogger(__name__)
+
 # One lane each: two at a time are all that may take the machine's cores away from the loop.
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 HASHING_THREADS = 2
 REMEMBERED_LOGINS = 1024
 # The first password of the default user, which everybody knows.
 PUBLIC_PASSWORD = "public"
+ADMINISTRATOR = "administrator"
 
 
 class User(msgspec.Struct, frozen=True):
+    """`tags` is a remark; `role` decides what the user may do."""
+
     username: str
     tags: str
+    role: str = ADMINISTRATOR
+
+
+class LastAdministrator(Exception):
+    """Nothing was changed: nobody would be left who may change it back."""
 
 
 class Users:
@@ -53,7 +64,7 @@ class Users:
         self._hashing = ThreadPool(HASHING_THREADS)
         self._nobody = self._hash(secrets.token_hex())
         for row in self._store.run(select):
-            self._records[row["username"]] = User(row["username"], row["tags"])
+            self._records[row["username"]] = User(row["username"], row["tags"], row["role"])
             self._hashes[row["username"]] = row["hash"]
 
     def close(self) -> None:
@@ -87,45 +98,66 @@ class Users:
             self._logins.popitem(last=False)
         return self._records[username]
 
-    def add(self, username: str, password: str, tags: str) -> bool:
+    def add(self, username: str, password: str, tags: str, role: str = ADMINISTRATOR) -> bool:
         """False when the name is taken."""
         hashed = self._hash(password)
         with self._writing:
             if username in self._records:
                 return False
-            self._write(User(username, tags), hashed)
+            self._write(User(username, tags, role), hashed)
             return True
 
-    def set_tags(self, username: str, tags: str) -> bool:
-        """False for an unknown name."""
+    def update(self, username: str, *, tags: str | None = None, role: str | None = None,
+               password: str | None = None) -> bool:
+        """Replaces what is given; False for an unknown name. Raises LastAdministrator."""
+        hashed = None if password is None else self._hash(password)
         with self._writing:
-            if username not in self._records:
+            before = self._records.get(username)
+            if before is None:
                 return False
-            self._write(User(username, tags), self._hashes[username])
-            return True
-
-    def set_password(self, username: str, password: str) -> bool:
-        """False for an unknown name."""
-        hashed = self._hash(password)
-        with self._writing:
-            if username not in self._records:
-                return False
-            self._write(self._records[username], hashed)
+            if role is not None and role != ADMINISTRATOR:
+                self._spare_last_administrator(before)
+            after = User(username, before.tags if tags is None else tags, role or before.role)
+            self._write(after, hashed or self._hashes[username])
             return True
 
     def delete(self, username: str) -> bool:
-        """False for an unknown name."""
+        """False for an unknown name. Raises LastAdministrator."""
         with self._writing:
             if username not in self._records:
                 return False
+            self._spare_last_administrator(self._records[username])
             self._store.run(delete, username)
             del self._records[username], self._hashes[username]
             return True
 
     def bootstrap(self, username: str, password: str) -> None:
-        """The default user of an empty table; none when either is empty."""
-        if username and password and not self._records:
-            self.add(username, password, "administrator")
+        """The default user of an empty table; none when either is empty. While the public password stands, another
+        `password` takes its place; one that was chosen since counts."""
+        if not username or not password:
+            return
+        if not self._records:
+            self.add(username, password, ADMINISTRATOR)
+        elif username in self._records and password != PUBLIC_PASSWORD and not self._is(username, password):
+            if self._is(username, PUBLIC_PASSWORD):
+                self.update(username, password=password)
+                log.info("Dashboard user %r has the password of dashboard.default_user.password, no longer the default "
+                         "one.", username)
+            else:
+                log.warning("dashboard.default_user.password differs from the stored password of dashboard user %r: "
+                            "the stored one counts (emqx-mgmt admins passwd sets another).", username)
+        if username in self._records and self._is(username, PUBLIC_PASSWORD):
+            log.warning("Dashboard user %s still has the default password: it is accepted from this machine only",
+                        username)
+
+    def _is(self, username: str, password: str) -> bool:
+        """Whether this is the password of a user who is there."""
+        right: bool = self._pool().apply(is_right, (self._hashes[username], password))
+        return right
+
+    def _spare_last_administrator(self, user: User) -> None:
+        if [one.username for one in self._records.values() if one.role == ADMINISTRATOR] == [user.username]:
+            raise LastAdministrator
 
     def _write(self, user: User, hashed: str) -> None:
         self._store.run(replace, user, hashed)
@@ -157,8 +189,8 @@ def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:
 
 def replace(connection: sqlite3.Connection, user: User, hashed: str) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO user (username, hash, tags) VALUES (?, ?, ?)",
-        (user.username, hashed, user.tags),
+        "INSERT OR REPLACE INTO user (username, hash, tags, role) VALUES (?, ?, ?, ?)",
+        (user.username, hashed, user.tags, user.role),
     )
 
 

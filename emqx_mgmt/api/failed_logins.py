@@ -1,0 +1,67 @@
+"""Log-ins that failed: a line of the log, a row of the audit record, a counter, and an alarm when they are many.
+
+Whoever guesses may try as often as the throttle lets him: lines and rows are bounded.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import flask
+from msgspec import Struct
+
+from emqx_mgmt.api import source
+
+if TYPE_CHECKING:
+    from emqx_mgmt.node import Node
+
+log = logging.getLogger(__name__)
+
+LONGEST_NAME = 100
+ROWS = 20
+PERIOD_S = 10.0
+
+
+class FailedLogin(Struct, frozen=True):
+    """What the audit record says of one: `kind` is what `name` was to be a name of."""
+
+    kind: str
+    name: str
+    result: str
+
+
+class FailedLogins:
+    """At most ROWS in a period are for the audit record; the next one after them says how many were left out."""
+
+    def __init__(self, node: Node) -> None:
+        self._recent = node.failed_logins
+        self._began = 0.0
+        self._rows = self._left_out = 0
+
+    def note(self, failed: FailedLogin) -> FailedLogin | None:
+        """Counts it and logs it; what is to be put on record."""
+        self._recent.happened()
+        log.warning("Log-in refused: %s (%s %r, from %s)", failed.result, failed.kind, failed.name, source.address())
+        now = time.monotonic()
+        if now - self._began >= PERIOD_S:
+            self._began, self._rows = now, 0
+        self._rows += 1
+        if self._rows > ROWS:
+            self._left_out += 1
+            return None
+        more, self._left_out = self._left_out, 0
+        if not more:
+            return failed
+        return FailedLogin(failed.kind, failed.name, f"{failed.result} ({more} more before are not on record)")
+
+
+def install(app: flask.Flask, node: Node) -> None:
+    app.extensions["failed_logins"] = FailedLogins(node)
+
+
+def note(kind: str, name: str, result: str) -> None:
+    """Of this request. The audit record gets it with the answer's status."""
+    failed: FailedLogins = flask.current_app.extensions["failed_logins"]
+    flask.g.failed_login = failed.note(FailedLogin(kind, name[:LONGEST_NAME], result))

@@ -1,0 +1,25 @@
+"""How often something happened: since the start, and lately."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+PERIOD_S = 60.0
+MOST = 10_000  # that are told apart
+
+
+class Recent:
+    def __init__(self) -> None:
+        self.total = 0
+        self._times: deque[float] = deque(maxlen=MOST)
+
+    def happened(self) -> None:
+        self.total += 1
+        self._times.append(time.monotonic())
+
+    def within_a_minute(self) -> float:
+        long_ago = time.monotonic() - PERIOD_S
+        while self._times and self._times[0] < long_ago:
+            self._times.popleft()
+        return len(self._times)
