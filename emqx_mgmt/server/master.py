@@ -230,7 +230,12 @@ def on_starting(arbiter: Arbiter) -> None:
 
 def reload(arbiter: Arbiter) -> None:
     """HUP, in place of gunicorn's own handler, which ends the worker whatever becomes of the next one."""
-    if current().reload():
+    try:
+        can_be_done = current().reload()
+    except Exception:  # else it would end the master
+        log.exception("The settings cannot be read again: the worker goes on")
+        return
+    if can_be_done:
         arbiter.reload()
 
 

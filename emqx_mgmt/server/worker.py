@@ -116,14 +116,25 @@ class Worker(GeventWorker):
         for server in self.secured:
             server.start()
             running_node().renewal.watch(server.listener, server.renew)
-        control = ControlServer(Path(current().settings["node.data_dir"]), super().handle)
-        control.start()
+        control = self.control_server()
         super().run()
         if told is not None:
             told.stop()
-        control.stop()
+        if control is not None:
+            control.stop()
         for server in self.secured:
             server.stop()
+
+    def control_server(self) -> ControlServer | None:
+        data_dir = Path(current().settings["node.data_dir"])
+        try:
+            control = ControlServer(data_dir, super().handle)
+        except OSError as error:    # a full disk, for one: HTTP answers why the start takes so long
+            log.error("No control socket can be made in %s: %s. Commands of emqx-mgmt find no broker until a HUP.",
+                      data_dir, error.strerror)
+            return None
+        control.start()
+        return control
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
         """A client that stops taking or giving bytes in the middle of a request is as good as gone."""

@@ -70,6 +70,8 @@ def read_acl_file(path: str) -> AclFile:
         return AclFile(path, parse_rules(read_text(path)))
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise ValueError("has terms that are nested too deeply") from None
     except UnicodeDecodeError:
         raise ValueError("is not UTF-8 text") from None
 

@@ -266,7 +266,7 @@ def put_in_place(data_dir: Path, log: Callable[[str], None]) -> None:
     """Replaces the databases with those of a staged backup. To be called while nobody has them open. Where it is cut
     short, the next call goes on."""
     place = data_dir / STAGED_READY
-    if (place / schema.FILE_NAME).exists():
+    if all((directory / schema.FILE_NAME).exists() for directory in (data_dir, place)):
         keep_audit_record(data_dir, place, log)
     for file in [place / name for name in (installation.FILE_NAME, *DATABASES) if (place / name).exists()]:
         for suffix in ("-wal", "-shm", acknowledged.SUFFIX):

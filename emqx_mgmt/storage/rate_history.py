@@ -46,7 +46,8 @@ class RateHistory:
             self._store.run(put, self._being_written)
         except sqlite3.Error as error:
             log.warning("The rates of a minute are not in the history: %s", error)
-        self._being_written = []
+        finally:
+            self._being_written = []    # else no other minute would be written
 
     def close(self) -> None:
         if self._collected:

@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 
 from emqx_mgmt.storage import DataDirError, migrate
+from emqx_mgmt.storage.backup import export
 from emqx_mgmt.storage.checksums import tables
 from emqx_mgmt.storage.messages import check
 from emqx_mgmt.storage.schema import MIGRATIONS, SEALED, connect
 from tests.broker_process import BrokerProcess
 from tests.durable.client import PUBACK, Client
+from tests.durable.test_backup import data
 from tests.durable.test_damage import copy, cut, flip, hole, noise, zero
 
 Start = Callable[..., BrokerProcess]
@@ -136,6 +138,7 @@ LOSSES: dict[str, Loss] = {
 def test_lost_files(start_broker: Start, tmp_path: Path):
     broker, whole = in_use(start_broker, tmp_path, "whole")
     _, other = in_use(start_broker, tmp_path, "other")
+    export(broker.data_dir, tmp_path / "backup.zip")
     assert started(copy(whole, tmp_path / "lost")) is None
     for name, lose in LOSSES.items():
         place = copy(whole, tmp_path / "lost")
@@ -149,6 +152,10 @@ def test_lost_files(start_broker: Start, tmp_path: Path):
     broker.launch()
     assert broker.wait() == os.EX_DATAERR
     assert "management.db is damaged: it is missing or empty, and this is not the first start" in broker.stderr
+    assert data(broker, "import", tmp_path / "backup.zip").returncode == 0
+    broker.start()
+    assert len(broker.api("GET", "users/").json()) == 4
+    assert Client(broker.mqtt_port, "keeper").present
 
 
 def test_older_copy(start_broker: Start, tmp_path: Path):

@@ -177,7 +177,8 @@ def goes_on(broker: BrokerProcess, worker: psutil.Process) -> None:
     assert broker.worker == worker
 
 
-@pytest.mark.parametrize("what", ["a certificate that is gone", "rules in a FIFO", "rules that end in the middle"])
+@pytest.mark.parametrize("what", ["a certificate that is gone", "rules in a FIFO", "rules that end in the middle",
+                                  "rules without end"])
 def test_hup_that_cannot_be_done_leaves_the_worker_running(start_broker, tmp_path, what):
     """Whatever keeps the next worker from starting is found before this one is told to stop."""
     path, rules, (port,) = tmp_path / "emqx.conf", tmp_path / "acl.conf", free_ports(1)
@@ -196,11 +197,14 @@ def test_hup_that_cannot_be_done_leaves_the_worker_running(start_broker, tmp_pat
         rules.unlink()
         os.mkfifo(rules)
         reason = "is not a regular file"
-    else:
+    elif what == "rules that end in the middle":
         rules.write_text("{allow, all")
         reason = "acl.conf"
+    else:
+        rules.write_text("{" * 100_000)
+        reason = "nested too deeply"
     broker.signal(signal.SIGHUP)
-    wait_until(lambda: "and the worker goes on" in broker.stderr)
+    wait_until(lambda: "the worker goes on" in broker.stderr)
     assert reason in broker.stderr
     goes_on(broker, worker)
     assert refuses(broker.mqtt_port) is False
