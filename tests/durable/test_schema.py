@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,9 +13,10 @@ from zlib import crc32
 
 import pytest
 
-from emqx_mgmt.storage.backup import stage
+from emqx_mgmt.broker.durable import decode_session, encode
+from emqx_mgmt.storage.backup import STAGED_READY, stage
 from emqx_mgmt.storage.messages import check
-from emqx_mgmt.storage.messages.tables import MIGRATIONS
+from emqx_mgmt.storage.messages.tables import FACTS, MIGRATIONS
 from router_ext.journal import TABLES
 from tests.broker_process import BrokerProcess
 from tests.durable.client import PUBACK, PUBLISH, PUBREC, PUBREL, Client
@@ -112,6 +114,7 @@ def test_store_written_by_version_2(start_broker: Start, tmp_path: Path):
     assert broker.stop() == 0
     with (Path(__file__).parent / "version2.zip").open("rb") as archive:
         stage(archive, broker.data_dir)
+    left_just_now(broker.data_dir / STAGED_READY)
     broker.start()
     keeper = Client(broker.mqtt_port, "keeper")
     assert keeper.present
@@ -127,6 +130,18 @@ def test_store_written_by_version_2(start_broker: Start, tmp_path: Path):
     reader = Client(broker.mqtt_port, "reader", clean=True)
     reader.subscribe("retained", 1)
     assert reader.read_message().payload == b"kept"
+
+
+def left_just_now(data_dir: Path) -> None:
+    """Sessions of a store that was kept for long have not expired."""
+    seal = FACTS["session"]
+    with closing(sqlite3.connect(data_dir / "messages.db", isolation_level=None)) as rows:
+        for sid, key, value in rows.execute("SELECT sid, key, value FROM session").fetchall():
+            row = decode_session(seal.open(value, sid, key))
+            if row.left_at is not None:
+                row.left_at = time.time()
+            rows.execute("UPDATE session SET value = ? WHERE sid = ? AND key = ?",
+                         (seal.close(encode(row), sid, key), sid, key))
 
 
 def test_half_a_store(start_broker: Start):
