@@ -5,6 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+WRITE_FORMAT = 18   # the offset in SQLite's header (https://sqlite.org/fileformat2.html, 1.3.3)
+# Errors of the disk and its locks; what SQLite finds wrong otherwise is in the file.
+OF_THE_SYSTEM = frozenset({
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM,
+})
 
 
 class Damaged(Exception):
@@ -19,6 +27,25 @@ def legible() -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise sqlite3.DatabaseError(error.object.decode(errors="replace")) from None
+
+
+def code_of(error: sqlite3.Error) -> int:
+    """SQLite's primary result code (https://sqlite.org/rescode.html); 0: the error is Python's."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def is_of_the_system(error: Exception) -> bool:
+    """Whether it says nothing about the file, which may be whole."""
+    return isinstance(error, OSError) or (isinstance(error, sqlite3.Error) and code_of(error) in OF_THE_SYSTEM)
+
+
+def verify_header(path: Path) -> None:
+    """SQLite takes a file of a later format for one that may be read, and tells nobody before the first write.
+    An empty file has none. Raises Damaged."""
+    with path.open("rb") as file:
+        header = file.read(WRITE_FORMAT + 1)
+    if header and header[WRITE_FORMAT:] not in (b"\1", b"\2"):
+        raise Damaged(f"the header of {path.name} is not one of SQLite's")
 
 
 def quick_check(connection: sqlite3.Connection) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from emqx_mgmt.storage import checksums, installation
 from emqx_mgmt.storage.acknowledged import Acknowledged
 from emqx_mgmt.storage.data_dir import DataDirError
-from emqx_mgmt.storage.integrity import Damaged, legible, quick_check
+from emqx_mgmt.storage.integrity import Damaged, is_of_the_system, legible, quick_check, verify_header
 from emqx_mgmt.storage.wal import LogDamaged, verify_log
 
 FILE_NAME = "management.db"
@@ -166,9 +166,9 @@ def migrate(data_dir: Path) -> None:
             installation.adopt(connection, number)
         if installation.read(data_dir) is None:
             installation.write(data_dir, number)
-    except (OSError, sqlite3.OperationalError) as error:
-        raise DataDirError(f"Cannot use {path}: {error}", os.EX_OSERR) from None
-    except (Damaged, LogDamaged, sqlite3.DatabaseError) as error:
+    except (OSError, Damaged, LogDamaged, sqlite3.Error) as error:
+        if is_of_the_system(error):
+            raise DataDirError(f"Cannot use {path}: {error}", os.EX_OSERR) from None
         raise DataDirError(f"The record store {path} is damaged: {error}. Nothing was changed. Restore it from a "
                            "backup (emqx-mgmt data import).", os.EX_DATAERR) from None
 
@@ -182,6 +182,7 @@ def verify(data_dir: Path, number: int | None) -> None:
         refuse_when_lost(data_dir, number, acknowledged)
         return
     verify_log(path)
+    verify_header(path)
     with legible(), closing(connect_to_read(data_dir)) as connection:
         connection.execute("BEGIN")
         version = version_of(connection)

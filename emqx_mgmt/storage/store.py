@@ -19,6 +19,7 @@ from emqx_mgmt.storage.audit import Audit
 from emqx_mgmt.storage.bans import Bans
 from emqx_mgmt.storage.config_changes import ConfigChanges
 from emqx_mgmt.storage.data_dir import open_lock
+from emqx_mgmt.storage.integrity import OF_THE_SYSTEM, code_of
 from emqx_mgmt.storage.metered_topics import MeteredTopics
 from emqx_mgmt.storage.plugin_records import PluginRecords
 from emqx_mgmt.storage.rate_history import RateHistory
@@ -32,10 +33,7 @@ T = TypeVar("T")
 LOCK_NAME = "management.lock"
 
 # Errors of the disk, the file and its locks; others are mistakes of ours, or of a plugin's.
-UNUSABLE = frozenset({
-    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB,
-})
+UNUSABLE = OF_THE_SYSTEM | {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class StoreUnusable(sqlite3.DatabaseError):
@@ -133,8 +131,3 @@ class Store:
 def schema_version(connection: sqlite3.Connection) -> int:
     """Another one after each change of the tables."""
     return int(connection.execute("PRAGMA schema_version").fetchone()[0])
-
-
-def code_of(error: sqlite3.Error) -> int:
-    """SQLite's primary result code (https://sqlite.org/rescode.html); 0: the error is Python's."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF

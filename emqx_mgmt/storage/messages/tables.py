@@ -9,9 +9,9 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 
 from emqx_mgmt.storage import installation
-from emqx_mgmt.storage.acknowledged import Acknowledged
+from emqx_mgmt.storage.acknowledged import SUFFIX, Acknowledged
 from emqx_mgmt.storage.data_dir import DataDirError
-from emqx_mgmt.storage.integrity import Damaged, legible, quick_check
+from emqx_mgmt.storage.integrity import Damaged, is_of_the_system, legible, quick_check, verify_header
 from emqx_mgmt.storage.messages.seals import Seal, fact, nothing
 from emqx_mgmt.storage.transaction import transaction
 from emqx_mgmt.storage.wal import LogDamaged, verify_log
@@ -154,7 +154,9 @@ def check(data_dir: Path, synced: bool) -> None:
             verify_log(journal)
         with legible():
             verify(path, journal, synced, installation.read(data_dir))
-    except (Damaged, LogDamaged, sqlite3.Error) as error:
+    except (OSError, Damaged, LogDamaged, sqlite3.Error) as error:
+        if is_of_the_system(error):
+            raise DataDirError(f"Cannot use {path}: {error}", os.EX_OSERR) from None
         raise DataDirError(
             f"The message store {path} is damaged: {error}. Nothing was changed. Restore it from a backup "
             f"(emqx-mgmt data import), or move all files whose names begin with {FILE_NAME} or {JOURNAL_NAME} away to "
@@ -167,9 +169,13 @@ def verify(path: Path, journal: Path, synced: bool = False, number: int | None =
     with that number. The journal is read first: a broker that runs meanwhile (whose successor asks) forgets commits
     after they are in the tables."""
     acknowledged = Acknowledged(journal).read() if synced else 0
+    for file in filter(Path.exists, (path, journal)):
+        verify_header(file)
     with closing(connect_to_read(journal)) if journal.exists() else nullcontext() as connection:
         first, last = (None, 0) if connection is None else verify_journal(connection, number)
-    if last < acknowledged:
+    if acknowledged and not path.exists() and not journal.exists():
+        raise Damaged(f"it and {journal.name} are missing, but {journal.name}{SUFFIX} is there")
+    if journal.exists() and last < acknowledged:
         raise Damaged(f"commit {acknowledged} is missing in {journal.name}")
     if not path.exists():
         if first is not None:
