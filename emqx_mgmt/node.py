@@ -28,6 +28,7 @@ from emqx_mgmt.broker.sys_topics import SysTopics
 from emqx_mgmt.broker.topic_metrics import TopicMetrics
 from emqx_mgmt.broker.traces import Traces
 from emqx_mgmt.broker.turns import Turns
+from emqx_mgmt.broker.verdicts import Verdicts
 from emqx_mgmt.broker.zones import core_zone, refresh
 from emqx_mgmt.listeners import Listener, close_listeners
 from emqx_mgmt.listeners.proxy import read_header
@@ -68,7 +69,9 @@ class Node:
             ban=lambda ban: gevent.spawn(self.store.bans.put, ban),
             response_topic_prefix=settings["mqtt.response_topic_prefix"],
             shared_strategy=settings["broker.shared_subscription_strategy"],
-            decision_deadline=settings["plugins.hook_deadline"],
+            verdicts=Verdicts(
+                settings["plugins.hook_deadline"], settings["plugins.concurrent_decisions"],
+                settings["plugins.waiting_decisions"], settings["plugins.decision_patience"]),
         )
         self.broker.engine.egress.limit(settings["mqtt.max_outbox_size"], settings["mqtt.max_total_outbox_size"])
         self.broker.engine.shared_dispatch_ack = settings["broker.shared_dispatch_ack_enabled"]

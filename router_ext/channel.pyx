@@ -810,20 +810,18 @@ cdef class Channel(Connection):
 
     @property
     def is_gone(self):
-        """The channel is closed, or its client has hung up, which a held channel does not read. One that has sent more
-        before it ended its half of the connection wants that to be seen to."""
+        """The channel is closed, or its client has hung up, which a held channel does not read. A client that has sent
+        more than CONNECT before it ended its half of the connection wants that to be seen to."""
         cdef pollfd peer
         cdef int unread = 0
         if self.state == CLOSED:
             return True
         peer = pollfd(self.fd, POLLRDHUP, 0)
-        if self.fd < 0 or poll(&peer, 1, 0) <= 0:
+        if self.inbox_len or self.fd < 0 or poll(&peer, 1, 0) <= 0 or ioctl(self.fd, FIONREAD, &unread) < 0:
             return False
-        if peer.revents & (POLLHUP | POLLERR):  # both halves have ended, or it was reset
-            return True
-        if self.inbox_len or ioctl(self.fd, FIONREAD, &unread) < 0:
+        if self.transport is None and unread or self.transport is not None and (self.transport.more or unread >= FAREWELL):
             return False
-        return unread == 0 if self.transport is None else not self.transport.more and unread < FAREWELL
+        return self.state != OPEN or (peer.revents & (POLLHUP | POLLERR)) != 0
 
     def peer_certificate(self):
         """The client's certificate in DER, or None."""

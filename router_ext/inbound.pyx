@@ -161,12 +161,10 @@ cdef size_t publish_run(Channel c, uint8_t* p, size_t n, size_t header, size_t e
     extend_run(c, p, min(n, limit), header, &end, &count, &longest, most, first)
     c.count_received(3, count)
     count_messages(c, 0, count)
-    if verdict == DENY:
-        c.engine.metrics.v[<int>DROPPED_ACL] += count
-        denied(c, first)
-        return end
-    if verdict == UNAVAILABLE:
-        c.engine.metrics.v[<int>ACL_UNAVAILABLE] += count
+    if verdict != ALLOW:
+        c.engine.metrics.v[<int>DROPPED_ACL if verdict == DENY else <int>ACL_UNAVAILABLE] += count
+        if verdict == DENY:
+            denied(c, first)
         return end
     memset(&d, 0, sizeof(d))
     d.frames = p

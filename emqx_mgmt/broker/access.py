@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from emqx_mgmt.broker.client import Client, Unavailable
 from emqx_mgmt.broker.hooks import HandlerFailed
+from emqx_mgmt.broker.verdicts import Question
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.acl_rules import AclRules, Row
@@ -83,7 +84,8 @@ class Access:
         def answered(verdict: int) -> None:
             channel.resume(verdict, access, topic)
 
-        self._broker.verdicts.ask(lambda: self.decide(client, access, name, zone), UNAVAILABLE, answered)
+        self._broker.verdicts.ask(Question(
+            channel, lambda: self.decide(client, access, name, zone), UNAVAILABLE, answered))
         return PENDING
 
     def subscribe_rules(self, channel: Channel) -> list[Row]:

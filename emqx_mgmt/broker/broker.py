@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PUBLISH = 3
-DECISION_DEADLINE = 5.0  # seconds a hook may take
 # A connection taken over by its own client is no disconnect to the rest of the system.
 TAKEN_OVER = ("discard", "conflict")
 # Without a handler of these, the routing core sees to SUBSCRIBE and UNSUBSCRIBE itself.
@@ -60,7 +59,7 @@ class Broker:
         ban: Callable[[Ban], object] = lambda ban: None,
         response_topic_prefix: str = "",
         shared_strategy: str = "random",
-        decision_deadline: float = DECISION_DEADLINE,
+        verdicts: Verdicts | None = None,
     ) -> None:
         metrics = Metrics()
         self.engine = Engine(Router(strategy=shared_strategy), metrics, Egress(metrics))
@@ -68,7 +67,7 @@ class Broker:
         self.hooks = Hooks()
         self.hooks.watch(self._hooks_changed)
         self.timers = Timers()
-        self.verdicts = Verdicts(decision_deadline)
+        self.verdicts = verdicts or Verdicts()
         self.banned = banned
         self.response_topic_prefix = response_topic_prefix
         self.stats_book = Stats(self)
@@ -266,6 +265,7 @@ class Broker:
             else:
                 channel.close("idle_timeout" if channel.is_shaken else "handshake_timeout")
         self.timers.run(now)
+        self.verdicts.shed()
         self.flapping.sweep(now)
         self.durable.keep_time()
         self.stats_book.tick()

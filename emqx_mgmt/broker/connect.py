@@ -14,8 +14,9 @@ from emqx_mgmt.broker.access import PUBLISH as ACCESS_PUBLISH
 from emqx_mgmt.broker.client import Client, Grant, RelayedClient, Unavailable
 from emqx_mgmt.broker.connection_log import tell_accepted, tell_refused
 from emqx_mgmt.broker.enhanced import Proven
-from emqx_mgmt.broker.refused import UNDECIDED, Refused
+from emqx_mgmt.broker.refused import BUSY, UNDECIDED, Refused
 from emqx_mgmt.broker.sessions import NEVER
+from emqx_mgmt.broker.verdicts import Question
 from router_ext.codec import encode_connack
 from router_ext.packets import Will
 from router_ext.topic import valid_name
@@ -87,9 +88,9 @@ class Connecting:
         hooks = self._broker.hooks
         otherwise: Grant | Refused = UNDECIDED
         if hooks.may_block("client.authenticate") or (packet.will and hooks.may_block("client.check_acl")):
-            self._broker.verdicts.ask(
-                lambda: self._authorise(channel, packet, client, proven), otherwise,
-                lambda answer: self._finish(channel, packet, client, answer, proven))
+            self._broker.verdicts.ask(Question(
+                channel, lambda: self._authorise(channel, packet, client, proven), otherwise,
+                lambda answer: self._finish(channel, packet, client, answer, proven), busy=BUSY))
             return
         self._finish(channel, packet, client, self._broker.guard(
             lambda: self._authorise(channel, packet, client, proven), otherwise), proven)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from emqx_mgmt.broker import reasons
-from emqx_mgmt.broker.refused import UNDECIDED, Refused
+from emqx_mgmt.broker.refused import BUSY, UNDECIDED, Refused
+from emqx_mgmt.broker.verdicts import Question
 from router_ext.codec import encode
 from router_ext.packets import Auth
 
@@ -101,7 +102,8 @@ class Enhanced:
         otherwise: Challenge | Proven | Refused = UNDECIDED
         if self._broker.hooks.may_block(HOOK):
             channel.hold()
-            self._broker.verdicts.ask(question, otherwise, answered)
+            self._broker.verdicts.ask(Question(
+                channel, question, otherwise, answered, busy=None if channel.is_open else BUSY))
         else:
             answered(self._broker.guard(question, otherwise))
 

@@ -15,4 +15,5 @@ class Refused(Exception):
     why: str = ""
 
 
+BUSY = Refused(reasons.SERVER_BUSY, "too many decisions wait before it")
 UNDECIDED = Refused(reasons.SERVER_UNAVAILABLE, "the decision failed or took too long")

@@ -12,6 +12,7 @@ import router_ext.retaining as retaining
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.access import ALLOW, UNAVAILABLE
 from emqx_mgmt.broker.rounds import next_round
+from emqx_mgmt.broker.verdicts import Question
 from router_ext.codec import encode_suback, encode_unsuback
 from router_ext.topic import levels, split_share, valid_filter
 
@@ -53,7 +54,8 @@ class Subscribing:
             channel.resume()
 
         channel.hold()
-        self._broker.verdicts.ask(lambda: self._decide(channel, packet), undecided(packet), decided)
+        self._broker.verdicts.ask(Question(
+            channel, lambda: self._decide(channel, packet), undecided(packet), decided))
 
     def on_unsubscribe(self, channel: Channel, packet: Unsubscribe) -> None:
         self._see_to(channel, packet, lambda: self._unsubscribe(channel, packet))

@@ -119,6 +119,12 @@ GLOBAL = [
     Key("plugins.etc_dir", PATH, "etc/plugins", "Where the plugins' own files are, each <plugin>.conf."),
     Key("plugins.hook_deadline", DURATION_KIND, "5s",
         "How long a plugin may take to decide; then the client is refused as if the server were unavailable."),
+    Key("plugins.concurrent_decisions", integer(1), "64",
+        "How many decisions of plugins that wait, for a database say, are made at a time."),
+    Key("plugins.waiting_decisions", integer(1), "10000",
+        "How many may wait for their turn; then CONNECT is refused as the server being busy."),
+    Key("plugins.decision_patience", DURATION_KIND, "10s",
+        "How long a CONNECT waits for its turn; then it is refused."),
     Key("plugins.processor_limit", DURATION_KIND, "1s",
         "How long a plugin may hold the processor without a pause; then it is interrupted."),
 ]

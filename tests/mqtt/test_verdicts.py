@@ -4,11 +4,14 @@ The hooks sleep on the event loop of the broker in this process, as a hook that 
 
 from __future__ import annotations
 
+import socket
+
 import gevent
 import pytest
 
 from emqx_mgmt.broker.client import Unavailable
-from tests.mqtt.bench import Bench
+from router_ext.channel import Channel
+from tests.mqtt.bench import ADDRESS, Bench
 from tests.mqtt.raw import CONNACK, PUBACK, PUBCOMP, PUBREC, SUBACK, Raw
 
 
@@ -191,6 +194,103 @@ def test_a_client_that_leaves_while_it_is_decided():
     silent_so_far(bench)
     assert not bench.broker.sessions
     assert bench.broker.online == 0
+
+
+def over_tcp(bench: Bench) -> Raw:
+    """As `Bench.open`, over TCP, where the end of one half looks like the end of both."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs = server.accept()[0]
+    theirs.setblocking(False)
+    Channel(bench.engine, bench.zone, theirs.detach(), ADDRESS, bench.door, bench.reactor.fileno())
+    return Raw(ours, 5, bench.turn)
+
+
+def one_at_a_time() -> tuple[Bench, Slow, Raw]:
+    """A bench whose one place for decisions is taken by the client `first` until the gate opens."""
+    bench, slow = Bench(), Slow()
+    bench.broker.verdicts.limit = 1
+    bench.broker.hooks.add("client.authenticate", lambda client: slow.wait(client.client_id), blocking=True)
+    first = bench.open()
+    first.send(first.connect_packet("first"))
+    bench.turn()
+    return bench, slow, first
+
+
+def test_a_client_that_has_hung_up_is_not_asked_about():
+    """It comes again, and in a storm of reconnects there would be no end of those that are gone."""
+    bench, slow, _first = one_at_a_time()
+    gone, half, last = over_tcp(bench), over_tcp(bench), over_tcp(bench)
+    gone.send(gone.connect_packet("gone"))
+    half.send(half.connect_packet("half") + half.publish_packet("t", b"1", 1, pid=7) + b"\xe0\x00")
+    last.send(last.connect_packet("last"))
+    bench.turn()
+    gone.drop()
+    half.sock.shutdown(socket.SHUT_WR)  # it has said all it has to say, and waits for the answers
+    silent_so_far(bench, last)
+    slow.gate.set()
+    last.expect(CONNACK, code=0)
+    half.expect(CONNACK, code=0)
+    half.expect(PUBACK, pid=7)
+    assert slow.asked == ["first", "last", "half"]
+    assert bench.door.ended == ["closed", "normal"]
+
+
+@pytest.mark.parametrize(("version", "code"), [(3, 3), (4, 3), (5, 0x89)])
+def test_where_too_many_wait_connect_is_refused_at_once(version: int, code: int):
+    bench, slow, first = one_at_a_time()
+    bench.broker.verdicts.room = 2
+    waiting = [bench.open(version) for _ in range(2)]
+    for number, client in enumerate(waiting):
+        client.send(client.connect_packet(f"waits{number}"))
+    bench.turn()
+    bench.open(version).connect("too many", code=code).closed()
+    bench.gone(waiting[0])  # makes room
+    later = bench.open(version)
+    later.send(later.connect_packet("later"))
+    silent_so_far(bench, waiting[1], later)
+    slow.gate.set()
+    for client in (first, waiting[1], later):
+        client.expect(CONNACK, code=0)
+    assert slow.asked == ["first", "later", "waits1"]  # the last will stay for longest
+
+
+@pytest.mark.parametrize(("version", "code"), [(4, 3), (5, 0x89)])
+def test_a_connect_that_waited_too_long_is_not_asked_about(version: int, code: int):
+    bench, slow, _first = one_at_a_time()
+    bench.broker.verdicts.patience = 0.05
+    client = bench.open(version)
+    client.send(client.connect_packet("client"))
+    silent_so_far(bench, client)
+    gevent.sleep(0.05)
+    bench.later(0.1)
+    client.expect(CONNACK, code=code)
+    client.closed()
+    assert slow.asked == ["first"]
+
+
+def test_a_connected_client_waits_for_its_verdict_however_many_do():
+    """It has one question at a time, so that their number needs no bound; its PUBLISH would be lost."""
+    bench = Bench(enable_acl=True)
+    client = bench.client("client")
+    bench.broker.verdicts.limit, bench.broker.verdicts.room, bench.broker.verdicts.patience = 1, 0, 0
+    slow = Slow()
+    bench.broker.hooks.add("client.check_acl", lambda _client, _access, topic: slow.wait(topic), blocking=True)
+    other = bench.client("other")
+    other.send(other.publish_packet("first", b"", 1, pid=1))
+    bench.turn()
+    client.send(client.publish_packet("t", b"", 1, pid=1))
+    bench.broker.hooks.add("client.authenticate", lambda client: slow.wait(client.client_id), blocking=True)
+    bench.later(0.5)
+    silent_so_far(bench, client)
+    bench.broker.verdicts.room = bench.broker.verdicts.patience = 10
+    late = bench.open()
+    late.send(late.connect_packet("late"))
+    silent_so_far(bench, late)
+    slow.gate.set()
+    client.expect(PUBACK, pid=1)
+    late.expect(CONNACK, code=0)
+    assert slow.asked == ["first", "t", "late"]  # before those that are not in yet
 
 
 def test_pubrel_behind_a_held_publish():

@@ -29,9 +29,9 @@ class SlowGuard(Plugin):
         self.host.hook("client.check_acl", lambda _client, _access, topic: not topic.startswith("bad"))
 
     def authenticate(self, client):
+        self.host.log.warning("asked about %s", client.username or client.client_id)
         if client.username != "late":
             return not (client.username or "").startswith("bad")
-        self.host.log.warning("asked about late")
         while not Path(self.host.settings["slow.late"]).exists():
             gevent.sleep(0.02)
         return None
