@@ -109,6 +109,7 @@ cdef class Channel(Connection):
     cdef int later(self) except -1
     cdef int go_on_later(self) except -1
     cdef Stop parse(self, uint8_t* p, size_t n, size_t* used) except? STOP_CLOSED
+    cdef uint32_t longest_unknown(self) noexcept
     cdef int count_received(self, uint8_t kind, uint32_t packets) except -1
     cdef bint packet(self, uint8_t* p, size_t header, size_t body) except? True
     cdef int connect(self, uint8_t* p, size_t header, size_t body) except -1

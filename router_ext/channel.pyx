@@ -367,7 +367,7 @@ cdef class Channel(Connection):
                 return STOP_CLOSED
             if whole == 0:
                 break
-            if header + body > self.zone.max_packet_size:
+            if header + body > (self.zone.max_packet_size if self.state == OPEN else self.longest_unknown()):
                 self.violation(RC_PACKET_TOO_LARGE)
                 return STOP_CLOSED
             if header + body > n - pos:
@@ -382,6 +382,10 @@ cdef class Channel(Connection):
             pos += taken
         used[0] = pos
         return STOP_NEED_MORE
+
+    cdef uint32_t longest_unknown(self) noexcept:
+        """Bytes of a packet of a client that is not authenticated."""
+        return min(self.zone.max_connect_size, self.zone.max_packet_size)
 
     cdef int count_received(self, uint8_t kind, uint32_t packets) except -1:
         """Counted once a whole packet is there, before any check (and not again when it was held)."""

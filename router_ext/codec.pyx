@@ -4,12 +4,12 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcmp, memcpy
 
 from router_ext.properties cimport (
-    PUBLISH_OUT, WILL, Property, admit, check_properties, next_property, properties_bytes, properties_dict,
+    PUBLISH_OUT, WILL, Property, admit, check_properties, count_pairs, next_property, properties_bytes, properties_dict,
 )
 from router_ext.topic cimport filter_valid, name_valid, utf8_valid
 from router_ext.wire cimport (
     AUTH, CONNACK, CONNECT, DISCONNECT, MALFORMED_PACKET, MAX_VARINT, MQTT_3_1, MQTT_3_1_1, MQTT_5, PINGREQ,
-    PINGRESP, PROTOCOL_ERROR, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE,
+    PINGRESP, PROTOCOL_ERROR, QUOTA_EXCEEDED, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE,
     TOPIC_FILTER_INVALID, TOPIC_NAME_INVALID, UNSUBACK, UNSUBSCRIBE, UNSUPPORTED_PROTOCOL_VERSION,
     get_u16, get_varint,
 )
@@ -218,10 +218,14 @@ cdef bint ack_reason_valid(uint8_t packet, uint8_t reason) noexcept nogil:
 
 # ---- reading records
 
+cdef enum:
+    MOST_PAIRS = 1000
+
 cdef struct Cursor:
     const uint8_t* at
     const uint8_t* end
     uint8_t version
+    bint received              # from a client, by the server: see `take_properties`
 
 
 cdef object malformed(Cursor* c, str message):
@@ -288,7 +292,10 @@ cdef bytes take_binary(Cursor* c):
 
 
 cdef dict take_properties(Cursor* c, uint8_t packet):
-    """The properties with their length prefix; none before MQTT 5."""
+    """The properties with their length prefix; none before MQTT 5.
+
+    A packet may hold 200,000 User Properties, each of which would be three objects. Those that a client sends mean nothing
+    to the server and are not read, but for those of a will, which may have MOST_PAIRS."""
     cdef uint32_t length
     cdef int used, refused
     if c.version != MQTT_5:
@@ -301,7 +308,9 @@ cdef dict take_properties(Cursor* c, uint8_t packet):
     if refused:
         raise refusal(c, refused, "properties")
     c.at += length
-    return properties_dict(c.at - length, length)
+    if c.received and packet == WILL and count_pairs(c.at - length, length) > MOST_PAIRS:
+        raise violation(c, f"a will with more than {MOST_PAIRS} user properties", QUOTA_EXCEEDED)
+    return properties_dict(c.at - length, length, not c.received or packet == WILL)
 
 
 cdef int take_end(Cursor* c) except -1:
@@ -587,7 +596,7 @@ cdef object read_packet(Cursor* c, uint8_t first_byte, uint8_t publish_type):
 
 cdef object decode_raw(const uint8_t* body, size_t n, uint8_t first_byte, uint8_t version):
     """The record of a packet a client sent; `body` is what follows the fixed header. Raises PacketError."""
-    cdef Cursor c = Cursor(body, body + n, version)
+    cdef Cursor c = Cursor(body, body + n, version, True)
     return read_packet(&c, first_byte, PUBLISH)
 
 
@@ -597,7 +606,7 @@ def decode(int first_byte, const uint8_t[::1] body, int version, bint from_serve
     `version` is ignored for a CONNECT. A PUBLISH may hold Subscription Identifiers only `from_server`."""
     cdef size_t n = body.shape[0]
     cdef const uint8_t* p = &body[0] if n else NULL
-    cdef Cursor c = Cursor(p, p + n, version)
+    cdef Cursor c = Cursor(p, p + n, version, False)
     return read_packet(&c, first_byte, PUBLISH_OUT if from_server else PUBLISH)
 
 

@@ -18,5 +18,6 @@ cdef int next_property(const uint8_t* p, size_t n, Property* out) noexcept nogil
 cdef int admit(const Property* property, uint8_t packet, uint64_t* seen) noexcept nogil
 cdef int check_properties(const uint8_t* p, size_t n, uint8_t packet) noexcept nogil
 cdef size_t forwardable(const uint8_t* props, size_t n, uint8_t* dst) noexcept nogil
-cdef dict properties_dict(const uint8_t* p, size_t n)
+cdef dict properties_dict(const uint8_t* p, size_t n, bint pairs=*)
+cdef uint32_t count_pairs(const uint8_t* p, size_t n) noexcept nogil
 cdef bytes properties_bytes(dict properties, uint8_t packet)

@@ -203,8 +203,23 @@ cdef object python_value(const Property* property):
     return property.number
 
 
-cdef dict properties_dict(const uint8_t* p, size_t n):
-    """Checked properties by name. `user_property` is a list of pairs; a repeated `subscription_identifier` is
+cdef uint32_t count_pairs(const uint8_t* p, size_t n) noexcept nogil:
+    """How many User Properties there are among checked ones."""
+    cdef Property property
+    cdef uint32_t count = 0
+    cdef size_t at = 0
+    cdef int used
+    while at < n:
+        used = next_property(p + at, n - at, &property)
+        if used < 0:
+            break
+        count += property.id == USER_PROPERTY
+        at += used
+    return count
+
+
+cdef dict properties_dict(const uint8_t* p, size_t n, bint pairs=True):
+    """Checked properties by name. `user_property` is a list of pairs, left out without `pairs`; a repeated `subscription_identifier` is
     a list of integers, a single one an integer."""
     cdef Property property
     cdef dict found = {}
@@ -215,6 +230,8 @@ cdef dict properties_dict(const uint8_t* p, size_t n):
         if used < 0:
             raise ValueError("malformed properties")
         at += used
+        if property.id == USER_PROPERTY and not pairs:
+            continue
         name = names[property.id]
         value = python_value(&property)
         if property.id == USER_PROPERTY:

@@ -94,7 +94,7 @@ cdef size_t filters_at(const uint8_t* body, size_t n, uint8_t kind, uint8_t vers
             or check_properties(body + 2 + used, length, kind)):
         return 0
     if length:
-        subid[0] = properties_dict(body + 2 + used, length).get("subscription_identifier", 0)
+        subid[0] = properties_dict(body + 2 + used, length, False).get("subscription_identifier", 0)
     return 2 + used + length
 
 

@@ -35,6 +35,7 @@ cdef enum:
     TOPIC_FILTER_INVALID = 0x8F
     TOPIC_NAME_INVALID = 0x90
     TOPIC_ALIAS_INVALID = 0x94
+    QUOTA_EXCEEDED = 0x97
 
 cdef inline uint16_t get_u16(const uint8_t* p) noexcept nogil:
     return <uint16_t>((p[0] << 8) | p[1])

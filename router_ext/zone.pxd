@@ -6,6 +6,7 @@ cdef class Zone:
     cdef readonly str name
     cdef public uint32_t idle_timeout            # ms a socket may stay without CONNECT
     cdef public uint32_t max_packet_size         # bytes
+    cdef public uint32_t max_connect_size        # bytes of a packet before CONNACK
     cdef public uint32_t max_clientid_len        # bytes
     cdef public uint32_t max_topic_levels        # 0: no limit
     cdef public uint32_t max_qos_allowed

@@ -8,6 +8,7 @@ cdef class Zone:
         self.name = name
         self.idle_timeout = 15000
         self.max_packet_size = 1 << 20
+        self.max_connect_size = 1 << 18
         self.max_clientid_len = 65535
         self.max_qos_allowed = 2
         self.retain_available = self.wildcard_subscription = self.shared_subscription = True

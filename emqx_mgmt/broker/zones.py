@@ -11,7 +11,7 @@ LOWEST, HIGHEST = 0, 255
 NEVER = 0xFFFFFFFF  # Session Expiry Interval: the session does not expire
 # Settings that mean the same there and here, by the same name and in the same unit.
 SAME = (
-    "max_packet_size", "max_clientid_len", "max_topic_levels", "max_qos_allowed", "max_topic_alias",
+    "max_packet_size", "max_connect_size", "max_clientid_len", "max_topic_levels", "max_qos_allowed", "max_topic_alias",
     "retain_available", "wildcard_subscription", "shared_subscription", "ignore_loop_deliver", "enable_acl",
     "enable_ban", "enable_stats", "allow_anonymous", "server_keepalive", "keepalive_backoff", "max_subscriptions",
     "upgrade_qos", "max_inflight", "max_awaiting_rel", "max_mqueue_len", "mqueue_store_qos0", "mountpoint",

@@ -26,6 +26,7 @@ class Zone:
     force_gc_policy: Threshold
     force_shutdown_policy: Threshold
     max_packet_size: int
+    max_connect_size: int
     max_clientid_len: int
     max_topic_levels: int
     max_qos_allowed: int

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import Counter
 
 import pytest
 
 from tests.mqtt.bench import Bench
-from tests.mqtt.raw import DISCONNECT, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Closed, Raw
+from tests.mqtt.raw import (
+    CONNACK,
+    DISCONNECT,
+    PUBACK,
+    PUBCOMP,
+    PUBLISH,
+    PUBREC,
+    PUBREL,
+    SUBACK,
+    Closed,
+    Raw,
+    properties,
+    text,
+)
 
 LONG = "sensors/building-7/floor-3/temperature"
 
@@ -295,6 +309,47 @@ def test_a_packet_above_the_servers_maximum_does_not_pass_behind_others_alike():
     reader.silent()
     writer.expect(DISCONNECT, code=0x95)
     writer.closed()
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_client_that_nobody_knows_may_have_less_held_of_it(version: int):
+    """`max_connect_size`, by the length in the header of CONNECT; afterwards `max_packet_size` counts."""
+    bench = Bench(max_connect_size=1000)
+    client = bench.open(version)
+    client.send(client.connect_packet("c", will=("t", b"x" * 1000, 0, False))[:5])
+    client.closed()
+    assert bench.door.ended == ["packet_too_large"]
+    client = bench.client("c", version, will=("t", b"x" * 900, 0, False))
+    assert client.publish("t", b"x" * 10_000, 1) in (0, 0x10)
+
+
+def test_user_properties_without_number_cost_little():
+    """Nobody is known before CONNECT is decided; 50,000 of them took 35 ms."""
+    bench, pairs = Bench(), [("", "")] * 50_000
+    client = bench.open()
+    packets = {
+        "connect": client.connect_packet("c", user_property=pairs),
+        "subscribe": client.frame(0x82, b"\0\1" + properties({"user_property": pairs}) + text("t") + b"\0"),
+        "disconnect": client.frame(0xE0, b"\0" + properties({"user_property": pairs})),
+    }
+    began = time.process_time()
+    client.send(packets["connect"])
+    client.expect(CONNACK, code=0)
+    client.send(packets["subscribe"])
+    client.expect(SUBACK, codes=[0])
+    client.send(packets["disconnect"])
+    client.closed()
+    assert time.process_time() - began < 0.05
+
+
+def test_a_will_has_a_thousand_user_properties():
+    """They are kept for whoever gets the will, so they are counted: 0x97, Quota exceeded (section 3.1.4)."""
+    bench = Bench()
+    for count, code in ((1000, 0), (1001, 0x97)):
+        client = bench.open()
+        pairs = {"user_property": [("", "")] * count}
+        client.send(client.connect_packet("c", will=("t", b"", 0, False), will_props=pairs))
+        client.expect(CONNACK, code=code)
 
 
 # -- Topic Alias --------------------------------------------------------------------------------------
