@@ -105,7 +105,8 @@ class Node:
             Periodic(BAN_SWEEP_S, lambda: self.store.bans.sweep(time.time())),
             Periodic(settings["monitor.check_interval"], lambda: self.monitor.check(int(time.time()))),
         ]
-        self.started_at = 0.0
+        self.started_at = 0.0   # unix seconds
+        self.started = 0.0      # monotonic seconds: the wall clock may be set
         self.hindered = Event()     # the start waits for something that may take long:
         self.hindrance = ""         # a sentence that says why, until it goes on
         self.is_draining = False
@@ -140,7 +141,7 @@ class Node:
         self.sys_topics.start()
         for chore in self.chores:
             chore.start()
-        self.started_at = time.time()
+        self.started_at, self.started = time.time(), time.monotonic()
 
     def _open_records(self) -> bool:
         """False when the disk does not let it happen."""

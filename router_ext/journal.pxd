@@ -52,7 +52,8 @@ cdef class Journal:
     cdef readonly uint64_t committed  # every batch up to this one is on disk
     cdef readonly uint64_t batch     # the open batch: records go into it
     cdef readonly uint64_t awaited   # rises with each record that somebody waits for
-    cdef public int64_t wall_offset  # ms to add to the loop's time for wall time
+    cdef readonly int64_t wall_offset  # ms to add to the loop's time for wall time
+    cdef list offsets                # (the first number of a message that was stored with it, a wall_offset)
     cdef public uint64_t next_sid
     cdef public uint64_t next_entry
     cdef public uint64_t next_number
@@ -73,6 +74,7 @@ cdef class Journal:
     cdef readonly dict loading       # sid -> session that waits for a page
 
     cdef uint8_t* room(self, size_t n) except NULL
+    cdef int64_t offset_of(self, uint64_t number) except? 0
     cdef uint64_t mark(self) noexcept
     cdef bint is_committed(self, uint64_t batch) noexcept
     cdef bint behind(self) noexcept

@@ -92,10 +92,30 @@ cdef class Journal:
         self.calls = []
         self.settling = []
         self.loading = {}
+        self.offsets = []
 
     def __dealloc__(self):
         free(self.buf)
         free(self.inbox)
+
+    # -- wall time -----------------------------------------------------------------------------------------------
+
+    def set_wall_offset(self, int64_t offset):
+        """What is stored from now on has the loop's time and `offset` ms as its wall time. What was stored before is
+        read back with the offset of then: a clock that is set makes no message older or younger. What an earlier
+        process stored is read with the first offset."""
+        self.wall_offset = offset
+        self.offsets.append((self.next_number if self.offsets else 0, offset))
+
+    def arrival(self, uint64_t number, int64_t wall):
+        """When message `number` came, in monotonic ms, from the wall time in ms that it is stored with."""
+        return wall - self.offset_of(number)
+
+    cdef int64_t offset_of(self, uint64_t number) except? 0:
+        for first, offset in reversed(self.offsets):
+            if number >= <uint64_t>first:
+                return offset
+        return self.wall_offset
 
     # -- what waits ---------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """What the engine has in the message store, and what the store says to it. See journal.pxd for the store's other end."""
 
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from router_ext.bequest cimport bequeath
@@ -46,14 +46,30 @@ def lay_by(Engine e, Session s not None):
 
 
 def restore_message(Engine e, bytes body not None):
-    """A message as the store has it; ValueError when it is damaged."""
-    cdef Msg* msg = get_body(body, len(body), e.journal.wall_offset)
+    """A message as an earlier process stored it; ValueError when it is damaged."""
+    cdef Msg* msg = get_body(body, len(body), e.journal.offset_of(0))
     cdef Message view
     if msg == NULL:
         raise ValueError("a stored message does not have the length it says")
+    not_from_the_future(e, msg)
     view = wrap(msg)
     msg_unref(msg)
     return view
+
+
+cdef int not_from_the_future(Engine e, Msg* msg) except -1:
+    """A clock that was set back while the broker was down gives no message more than its interval [MQTT-3.3.2-6]."""
+    if msg != NULL and msg.arrived > e.now:
+        msg.arrived = e.now
+    return 0
+
+
+def stored_at(bytes body not None):
+    """The wall time, in ms, that a message is stored with."""
+    cdef int64_t wall = 0
+    if len(body) >= 8:
+        memcpy(&wall, <const uint8_t*>body, 8)
+    return wall
 
 
 def store_message(Engine e, int table, bytes key not None, Message message not None):
@@ -173,10 +189,13 @@ cdef int take_page(Engine e, Reply* reply) except -1:
 cdef int take_row(Engine e, Session s, const uint8_t* p, const uint8_t* body, uint32_t n) except -1:
     cdef Slot slot
     cdef uint64_t number
-    cdef Msg* msg = get_body(body, n, e.journal.wall_offset) if n else NULL
+    cdef Msg* msg = NULL
     memset(&slot, 0, sizeof(slot))
     memcpy(&slot.entry, p, 8)
     memcpy(&number, p + 8, 8)
+    if n:
+        msg = get_body(body, n, e.journal.offset_of(number))
+        not_from_the_future(e, msg)
     memcpy(&slot.subid, p + 16, 4)
     memcpy(&slot.pid, p + 20, 2)
     slot.qos = p[22]

@@ -20,6 +20,7 @@ from router_ext.stored import (
     restore_message,
     restore_session,
     store_subscription,
+    stored_at,
 )
 
 if TYPE_CHECKING:
@@ -171,6 +172,12 @@ class Durable:
         self.journal.flush_now()
         return bool(done.wait(within))
 
+    def arrival(self, number: int, stored_at: int) -> int:
+        """When message `number` came, in monotonic ms, from the wall time in ms that it is stored with."""
+        assert self.journal is not None
+        arrived: int = self.journal.arrival(number, stored_at)
+        return arrived
+
     # -- what the store says ----------------------------------------------------------------------------
 
     def store_full(self, text: str) -> None:
@@ -242,23 +249,25 @@ class Durable:
     def _restore_retained(self, stored: Stored, retained: RetainedStore) -> None:
         """Oldest first, to the millisecond."""
         assert self.journal is not None
-        messages = [restore_message(self._engine, body) for _, _, body in stored.rows("retained")]
-        for message in sorted(messages, key=lambda message: message.arrived):
+        bodies = sorted((body for _, _, body in stored.rows("retained")), key=stored_at)
+        for message in (restore_message(self._engine, body) for body in bodies):
             if message.expiry is not None and message.arrived + message.expiry * 1000 <= self._broker.now:
                 self.journal.delete(RETAINED, 0, message.topic.encode())
             else:
                 retained.add(message)
 
     def _leave(self, session: Session, row: SessionRow, will: WillRow | None, now: float) -> None:
-        """A session that was connected when the broker ended is left now; the clocks of others have run on."""
+        """A session that was connected when the broker ended is left now; the clocks of others have run on. One that
+        was set back meanwhile makes nothing wait for longer than it had to at first."""
         left = None if will is None else Will(will.topic, will.payload, will.qos, will.retain, will.properties)
         sessions = self._broker.sessions_life
         if row.left_at is None:
             session.will = left
             sessions.leave(session, send_will=True)
             return
-        remaining = row.expiry_interval - max(now - row.left_at, 0)
-        delay = 0.0 if will is None or will.due is None else max(will.due - now, 0)
+        since = max(now, row.left_at)
+        remaining = row.expiry_interval - (since - row.left_at)
+        delay = 0.0 if will is None or will.due is None else max(will.due - since, 0)
         sessions.wait(session, left, delay, remaining)
 
     def keep_time(self) -> None:
@@ -267,4 +276,4 @@ class Durable:
         if self.journal is not None:
             offset = int(time.time() * 1000) - self._broker.now
             if abs(offset - self.journal.wall_offset) > JUMP:
-                self.journal.wall_offset = offset
+                self.journal.set_wall_offset(offset)

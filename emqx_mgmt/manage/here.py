@@ -97,7 +97,7 @@ class ThisNode:
     # -- the node itself --------------------------------------------------------------------------
 
     def uptime(self) -> str:
-        return uptime_text(int(time.time() - self._node.started_at))
+        return uptime_text(int(time.monotonic() - self._node.started))
 
     def broker(self) -> rows.Broker:
         return rows.Broker(

@@ -56,26 +56,27 @@ class QueuedMessages:
 
     def _from_store(self, session: Session, first: int, limit: int) -> Iterator[QueuedMessage]:
         """On a thread, little by little: the queue may be much larger than what is asked for."""
-        pool, after, skip = gevent.get_hub().threadpool, 0, first
-        self._broker.durable.settle()
+        pool, after, skip, durable = gevent.get_hub().threadpool, 0, first, self._broker.durable
+        durable.settle()
         while limit > 0:
             found = pool.apply(look, (self._data_dir, session.number, after, skip, min(limit, CHUNK)))
-            yield from map(of_store, found)
+            yield from (of_store(one, durable.arrival(one.number, one.stored_at)) for one in found)
             if not found:
                 return
             after, skip = found[-1].entry, 0
             limit -= len(found)
 
 
-def of_store(one: Queued) -> QueuedMessage:
-    return row(one.topic, one.qos, one.retain, one.payload_size, time.time() - one.arrived, one.expiry)
+def of_store(one: Queued, arrived: int) -> QueuedMessage:
+    return row(one.topic, one.qos, one.retain, one.payload_size, arrived, one.expiry)
 
 
 def of_memory(message: Message, qos: int, retain: bool) -> QueuedMessage:
-    age = time.monotonic() - message.arrived / 1000
-    return row(message.topic, qos, retain, len(message.payload), age, message.expiry)
+    return row(message.topic, qos, retain, len(message.payload), message.arrived, message.expiry)
 
 
-def row(topic: str, qos: int, retain: bool, size: int, age: float, expiry: int | None) -> QueuedMessage:
+def row(topic: str, qos: int, retain: bool, size: int, arrived: int, expiry: int | None) -> QueuedMessage:
+    """`arrived` in monotonic milliseconds."""
+    age = max(time.monotonic() - arrived / 1000, 0)
     left = UNDEFINED if expiry is None else max(expiry - int(age), 0)
     return QueuedMessage(topic, qos, retain, size, datetime_text(time.time() - age), left)

@@ -18,14 +18,16 @@ HAS_EXPIRY = 2      # of a body's, as in router_ext/message.pxd
 
 @dataclass(slots=True)
 class Queued:
-    """`entry`: its place; `arrived` in unix seconds; `expiry` in seconds from then, None: it has none."""
+    """`entry`: its place; `number`: the message's own; `stored_at`: the wall time in ms that it is stored with;
+    `expiry` in seconds from its arrival, None: it has none."""
 
     entry: int
+    number: int
     topic: str
     qos: int
     retain: bool
     payload_size: int
-    arrived: float
+    stored_at: int
     expiry: int | None
 
 
@@ -33,11 +35,11 @@ def look(data_dir: Path, sid: int, after: int, skip: int, limit: int) -> list[Qu
     """Those behind the place `after` but for the first `skip`, oldest first. Raises Damaged and sqlite3.Error."""
     with closing(connect_to_read(data_dir / FILE_NAME)) as connection:
         rows = connection.execute(f"{QUEUED} LIMIT ? OFFSET ?", (sid, after, limit, skip))
-        return [queued(row[1], row[4], row[5], body_of(row)) for row in rows]
+        return [queued(row[1], row[2], row[4], row[5], body_of(row)) for row in rows]
 
 
-def queued(entry: int, qos: int, flags: int, body: bytes) -> Queued:
-    arrived, expiry, _, of_body, topic, _, _, payload = HEAD.unpack_from(body)
+def queued(entry: int, number: int, qos: int, flags: int, body: bytes) -> Queued:
+    stored_at, expiry, _, of_body, topic, _, _, payload = HEAD.unpack_from(body)
     name = body[HEAD.size:HEAD.size + topic].decode()
-    return Queued(entry, name, qos, bool(flags & RETAIN), payload, arrived / 1000,
+    return Queued(entry, number, name, qos, bool(flags & RETAIN), payload, stored_at,
                   expiry if of_body & HAS_EXPIRY else None)
