@@ -35,7 +35,7 @@ from emqx_mgmt.listeners.proxy import read_header
 from emqx_mgmt.listeners.renewal import PERIOD_S as RENEWAL_S
 from emqx_mgmt.listeners.renewal import Renewal
 from emqx_mgmt.modules import modules_of
-from emqx_mgmt.monitor import HubLag, Monitor, Recent, watches
+from emqx_mgmt.monitor import Certificates, HubLag, Monitor, Recent, watches
 from emqx_mgmt.plugins import Plugins
 from emqx_mgmt.settings import Settings, log_levels
 from emqx_mgmt.storage import DataDirError, Store, backup
@@ -94,6 +94,7 @@ class Node:
             settings, self.hub_lag, self._connections, self._most_connections, self._removed, self.failed_logins
         ))
         self.renewal = Renewal()
+        self.certificates = Certificates(self.alarms, lambda: self.listeners, settings["monitor.certificate_notice"])
         self._shortages = 0
         self.chores: list[Background] = [
             self.hub_lag,
@@ -102,6 +103,7 @@ class Node:
             Periodic(1.0, self.slow_subscribers.look),
             Periodic(RENEWAL_S, self.renewal.look),
             Periodic(1.0, self._watch_descriptors),
+            Periodic(1.0, lambda: self.certificates.look(time.time())),
             Periodic(BAN_SWEEP_S, lambda: self.store.bans.sweep(time.time())),
             Periodic(settings["monitor.check_interval"], lambda: self.monitor.check(int(time.time()))),
         ]
@@ -130,6 +132,7 @@ class Node:
             log.warning("Unknown variables are ignored: %s", ", ".join(unknown))
         for module in self.modules:
             module.start()
+            log.debug("Module started: %s", type(module).__name__)
         if stored is not None:
             try:
                 self.broker.durable.restore(stored, self.retained, self._zone)

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING  # noqa: E402
 
 import click  # noqa: E402
 
+from emqx_mgmt.cli.commands import Commands  # noqa: E402
+
 if TYPE_CHECKING:
     from emqx_mgmt.cli.control import Control
 
 CONFIG = click.option("--config", type=click.Path(exists=True, dir_okay=False), help="The configuration file.")
 
 
-@click.group()
+@click.group(cls=Commands)
 def main() -> None:
     """An MQTT broker with the EMQ X 3.0 management API."""
 
@@ -176,4 +178,4 @@ def reload_certificates(config: str | None) -> None:
     """Read certificates, keys and lists of revoked ones again; nobody is disconnected."""
     from emqx_mgmt.cli.certs import reload
 
-    reload(config)
+    reload(broker(config))

@@ -27,6 +27,9 @@ class Control(http.client.HTTPConnection):
     def connect(self) -> None:
         try:
             self.sock = connect(self._data_dir)
+        except PermissionError:
+            click.echo(f"Only root and the user that the broker runs as may use {self._data_dir}", err=True)
+            sys.exit(os.EX_NOPERM)
         except OSError:
             click.echo(f"No broker runs with the data directory {self._data_dir}", err=True)
             sys.exit(os.EX_UNAVAILABLE)
@@ -34,9 +37,13 @@ class Control(http.client.HTTPConnection):
     def call(self, method: str, *path: str, **params: Any) -> Any:
         """The data of the answer. Ends the process with 1 and the broker's words when it refuses."""
         url = "/".join([API, *(quote(part, safe="") for part in path)])
-        self.request(method, f"{url}?_style=envelope", orjson.dumps(params))
-        answer = self.getresponse()
-        body = answer.read()
+        try:
+            self.request(method, f"{url}?_style=envelope", orjson.dumps(params))
+            answer = self.getresponse()
+            body = answer.read()
+        except (http.client.HTTPException, OSError) as error:
+            click.echo(f"The broker did not answer: {error or type(error).__name__}", err=True)
+            sys.exit(os.EX_UNAVAILABLE)
         if answer.status != 200:
             click.echo(body.decode(errors="replace"), err=True)
             sys.exit(1)

@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import signal
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -39,7 +40,14 @@ def export_to(file: str, config: str | None) -> None:
     if not place.is_dir():
         click.echo(f"There is no data directory {place}", err=True)
         sys.exit(os.EX_NOINPUT)
-    export(place, Path(file).absolute())
+    try:
+        export(place, Path(file).absolute())
+    except OSError as error:
+        click.echo(f"{file}: {error.strerror}", err=True)
+        sys.exit(os.EX_CANTCREAT)
+    except sqlite3.Error as error:
+        click.echo(f"The stores in {place} cannot be copied: {error}", err=True)
+        sys.exit(os.EX_OSERR)
 
 
 def import_from(file: str, config: str | None) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
 import click
 
 from emqx_mgmt.plugins.catalogue import Catalogue
@@ -17,6 +14,5 @@ def print_defaults(plugin: str | None) -> None:
         return
     found = Catalogue().get(plugin)
     if found is None:
-        click.echo(f"There is no plugin {plugin}", err=True)
-        sys.exit(os.EX_USAGE)
+        raise click.UsageError(f"There is no plugin {plugin}")
     click.echo(plugin_sample(found.name, found.description, found.settings), nl=False)

@@ -36,14 +36,16 @@ class Renewal:
                 self._seen[listener.identity] = stamp
                 self._renew(listener, renew)
 
-    def read_again(self) -> None:
-        """Renews everything, changed or not."""
-        for listener, renew in self._watched:
-            self._renew(listener, renew)
+    def read_again(self) -> list[str]:
+        """Renews everything, changed or not. Returns a sentence for each listener whose files cannot be used."""
+        return [complaint for listener, renew in self._watched if (complaint := self._renew(listener, renew))]
 
-    def _renew(self, listener: Listener, renew: Callable[[], None]) -> None:
+    def _renew(self, listener: Listener, renew: Callable[[], None]) -> str | None:
         try:
             renew()
-            log.info("TLS files were read again: %s", listener)
         except Exception as error:  # OpenSSL's and the system's, in many classes
-            log.error("TLS files of %s cannot be used; what was read before stays: %s", listener, error)
+            complaint = f"TLS files of {listener} cannot be used; what was read before stays: {error}"
+            log.error("%s", complaint)
+            return complaint
+        log.info("TLS files were read again: %s", listener)
+        return None

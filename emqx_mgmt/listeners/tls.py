@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from emqx_mgmt.listeners.validity import valid_until
 from emqx_mgmt.settings import Settings
 from emqx_mgmt.settings.regular_file import open_regular
 from router_ext.tls import TICKET_KEYS, TlsContext, TlsError
@@ -51,6 +52,7 @@ class TlsOptions:
     tickets: bool = True
     peer_cert_as_username: str = "off"
     ticket_keys: bytes = field(default_factory=lambda: os.urandom(TICKET_KEYS), repr=False)
+    valid_until: float | None = None  # the certificate that is in use; unix seconds
 
     @property
     def files(self) -> list[str]:
@@ -61,15 +63,34 @@ class TlsOptions:
         return tuple(map(stamp_of, self.files))
 
     def check_files(self) -> None:
-        """TlsError for the first that cannot be read: OpenSSL does not say why."""
+        """TlsError for the first that cannot be used: OpenSSL says "no start line" of whatever is wrong, or less."""
         for path in self.files:
-            try:
-                open_regular(path).close()
-            except OSError as error:
-                raise TlsError(f"{path}: {error.strerror}") from None
+            content = read(path)
+            if path == self.psk_file:
+                continue
+            if not content.strip():
+                raise TlsError(f"{path}: is empty")
+            if b"-----BEGIN " not in content:
+                raise TlsError(f"{path}: is no PEM text (openssl x509 -inform der, or openssl pkey -inform der, helps)")
+            if path == self.keyfile and b"ENCRYPTED" in content and self.password is None:
+                raise TlsError(f"{path}: the key is encrypted, and key_password is not set")
+        if self.certfile and b"-----BEGIN CERTIFICATE" not in read(self.certfile):
+            raise TlsError(f"{self.certfile}: has no certificate in it")
+        if self.keyfile and b"PRIVATE KEY-----" not in read(self.keyfile):
+            raise TlsError(f"{self.keyfile}: has no private key in it")
 
     def context(self) -> TlsContext:
         """For MQTT. Reads the files; TlsError or OSError says what is wrong with which."""
+        self.check_files()
+        context = self._context()
+        self._note_validity()
+        return context
+
+    def _note_validity(self) -> None:
+        if self.certfile:
+            self.valid_until = valid_until(self.certfile)
+
+    def _context(self) -> TlsContext:
         return TlsContext(
             certfile=self.certfile,
             keyfile=self.keyfile,
@@ -88,7 +109,10 @@ class TlsOptions:
         )
 
     def http_context(self) -> ssl.SSLContext:
-        """For HTTP, which Python's own module serves."""
+        """For HTTP, which Python's own module serves. What it says of files says less than the other one: that is asked
+        first."""
+        self.check_files()
+        self._context()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         versions = sorted(PYTHON_VERSIONS[version] for version in self.versions)
         context.minimum_version, context.maximum_version = versions[0], versions[-1]
@@ -102,6 +126,7 @@ class TlsOptions:
         assert self.certfile is not None
         context.load_cert_chain(self.certfile, self.keyfile, self.password or b"")
         context._msg_callback = hang_up_on_new_keys  # type: ignore[attr-defined]
+        self._note_validity()
         return context
 
 
@@ -111,6 +136,14 @@ def hang_up_on_new_keys(conn: Any, direction: str, version: int, content: int, k
     if direction == "read" and (content, kind) == (HANDSHAKE, KEY_UPDATE):
         with suppress(OSError):  # reset by the client already
             conn._sock.shutdown(socket.SHUT_RDWR)
+
+
+def read(path: str) -> bytes:
+    try:
+        with open_regular(path) as file:
+            return file.read()
+    except OSError as error:
+        raise TlsError(f"{path}: {error.strerror}") from None
 
 
 def stamp_of(path: str) -> tuple[int, int, int] | None:

@@ -13,6 +13,7 @@ from emqx_mgmt.manage import rows
 from emqx_mgmt.manage.backups import Backups
 from emqx_mgmt.manage.clients import Clients
 from emqx_mgmt.manage.configuration import Configuration
+from emqx_mgmt.manage.errors import Refused
 from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges, waiting
 from emqx_mgmt.manage.formats import memory_text
 from emqx_mgmt.manage.fresh_secrets import FreshSecrets
@@ -94,6 +95,12 @@ class ThisNode:
     def bans(self) -> Bans:
         return self._node.store.bans
 
+    def reload_certificates(self) -> None:
+        """Raises Refused where files cannot be used; the others are read all the same."""
+        complaints = self._node.renewal.read_again()
+        if complaints:
+            raise Refused("; ".join(complaints))
+
     # -- the node itself --------------------------------------------------------------------------
 
     def uptime(self) -> str:
@@ -172,6 +179,9 @@ class ThisNode:
         yield Family("logins_failed_total", COUNTER, "Log-ins to the API with wrong credentials.",
                      [((), self._node.failed_logins.total)])
         yield gauge("alarms", "Alarms that stand.", len(self._node.alarms.present()))
+        yield Family("certificate_expiry_timestamp_seconds", GAUGE, "When a listener's certificate expires.", [
+            (_listener_labels(one), one.tls.valid_until) for one in self._node.listeners
+            if one.tls is not None and one.tls.valid_until is not None])
         yield Family("build_info", GAUGE, "1, with the node's name and versions.",
                      [((("node", self.name), ("version", VERSION), ("release", RELEASE)), 1)])
         yield Family("cpu_seconds_total", COUNTER, "User and system CPU time.", [((), time.process_time())], PROCESS)

@@ -26,6 +26,7 @@ bind = _master.http_addresses
 max_requests = 0
 control_socket_disable = True
 logconfig_dict = logging_config(_master.settings)
+worker_tmp_dir = _master.heartbeat_dir
 proc_name = _master.settings["node.name"]
 
 # The watchdog for a loop that is stuck; and how long HTTP requests may take to finish after TERM.

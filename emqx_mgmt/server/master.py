@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 # Carries the descriptors over the exec of USR2, by listener identity.
 HANDOVER = "_EMQX_MGMT_DESCRIPTORS"
 LOCK = "lock"
+MEMORY = "/dev/shm"
 
 
 class Master:
@@ -70,6 +71,12 @@ class Master:
     def http_addresses(self) -> list[str]:
         """The HTTP listeners as gunicorn writes them."""
         return [row.listen_on if row.endpoint.host else f"0.0.0.0:{row.listen_on}" for row in self.http]
+
+    @property
+    def heartbeat_dir(self) -> str:
+        """Of gunicorn's file by which it sees that a worker lives: in memory, where no slow disk makes one seem stuck.
+        The data directory can be written in any case."""
+        return MEMORY if os.access(MEMORY, os.W_OK) else os.path.abspath(self.settings["node.data_dir"])
 
     def open(self) -> None:
         """Everything that can fail, before a worker exists. Raises DataDirError or ListenError."""
@@ -158,6 +165,8 @@ def check_gunicorn(arbiter: Arbiter) -> None:
 
     if not issubclass(arbiter.worker_class, Worker):
         fail("The broker needs its own gevent worker: run without --worker-class.", os.EX_CONFIG)
+    if (arbiter.cfg.uid, arbiter.cfg.gid) != (os.geteuid(), os.getegid()):
+        fail("The broker runs as the user who starts it: run without --user and --group, as that user.", os.EX_CONFIG)
     for name, wanted, sentence in REFUSED:
         if getattr(arbiter.cfg, name) != wanted:
             fail(sentence, os.EX_CONFIG)
@@ -180,7 +189,6 @@ def prepare_tls(listeners: list[Listener], data_dir: Path, node_name: str) -> No
             log.info("Made a development certificate in %s", directory)
         log.warning("No certificate is configured, and one that no client trusts is used: %s", ", ".join(bare))
     for listener, tls in secured:
-        tls.check_files()
         if listener.is_https:
             tls.http_context()
         else:

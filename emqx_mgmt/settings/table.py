@@ -111,6 +111,7 @@ GLOBAL = [
     Key("monitor.failed_logins_high_watermark", number(0), "10",
         "An alarm is raised when more log-ins to the API fail within a minute."),
     Key("monitor.failed_logins_low_watermark", number(0), "1", "The alarm is cleared when fewer do."),
+    Key("monitor.certificate_notice", DURATION_KIND, "30d", "How long before a certificate's end an alarm is raised."),
     Key("broker.sys_interval", DURATION_KIND, "1m", "How often the $SYS topics are published; 0 for never."),
     Key("broker.shared_subscription_strategy", enum("random", "round_robin", "sticky", "hash"), "random",
         "Which member of a shared subscription gets a message."),

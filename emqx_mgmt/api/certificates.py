@@ -1,0 +1,20 @@
+"""The certificates of listeners."""
+
+from __future__ import annotations
+
+from emqx_mgmt.api.endpoint import Endpoint
+from emqx_mgmt.api.render import Done
+from emqx_mgmt.manage import Cluster
+
+
+def reload_certificates(cluster: Cluster) -> Done:
+    for node in cluster.running():
+        node.reload_certificates()
+    return Done()
+
+
+ENDPOINTS = (
+    Endpoint("reload_certificates", "POST", "/certificates/reload",
+             "Read certificates, keys and lists of revoked ones again; nobody is disconnected", reload_certificates,
+             listed=False),
+)

@@ -1,0 +1,60 @@
+"""Tells of certificates that expire soon, and of those that have: a line of the log, and an alarm while it is so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from emqx_mgmt.broker.alarms import Alarm, Alarms
+
+if TYPE_CHECKING:
+    from emqx_mgmt.listeners import Listener
+
+log = logging.getLogger(__name__)
+
+EXPIRES_SOON, EXPIRED = "certificate_expires_soon", "certificate_expired"
+ALARMS = ((EXPIRES_SOON, "warning", "Certificate expires soon"), (EXPIRED, "critical", "Certificate expired"))
+AGAIN_S = 86_400.0
+
+
+class Certificates:
+    """Of `listeners()`; `notice` is how many seconds before the end it is soon."""
+
+    def __init__(self, alarms: Alarms, listeners: Callable[[], Sequence[Listener]], notice: float) -> None:
+        self._alarms = alarms
+        self._listeners = listeners
+        self._notice = notice
+        self._told: dict[tuple[str, str, float], float] = {}
+
+    def look(self, now: float) -> None:
+        """`now` is unix seconds. May switch greenlets when an alarm is cleared. The log has each once a day."""
+        found: dict[str, list[str]] = {EXPIRES_SOON: [], EXPIRED: []}
+        for listener in self._listeners():
+            until = listener.tls.valid_until if listener.tls else None
+            if until is not None and until - now <= self._notice:
+                alarm_id = EXPIRED if until <= now else EXPIRES_SOON
+                found[alarm_id].append(self._sentence(listener, until, now))
+                self._tell((alarm_id, listener.identity, until), found[alarm_id][-1], now)
+        for alarm_id, severity, title in ALARMS:
+            self._raise(Alarm(alarm_id, severity, title, "; ".join(found[alarm_id]), int(now)))
+
+    @staticmethod
+    def _sentence(listener: Listener, until: float, now: float) -> str:
+        assert listener.tls is not None
+        at = datetime.fromtimestamp(until, UTC).isoformat()
+        verb = f"expired at {at}: clients refuse it" if until <= now else f"expires at {at}"
+        return f"the certificate of {listener}, {listener.tls.certfile}, {verb}"
+
+    def _tell(self, what: tuple[str, str, float], sentence: str, now: float) -> None:
+        if now - self._told.get(what, 0.0) >= AGAIN_S:
+            self._told[what] = now
+            tell = log.error if what[0] == EXPIRED else log.warning
+            tell(f"T{sentence[1:]}.")
+
+    def _raise(self, alarm: Alarm) -> None:
+        if alarm.summary:
+            self._alarms.set(alarm)
+        else:
+            self._alarms.clear(alarm.id, alarm.ts)
