@@ -33,6 +33,7 @@ from emqx_mgmt.api import (
     plugin_routes,
     plugins,
     rates,
+    request_log,
     retained,
     routes,
     rules,
@@ -124,4 +125,5 @@ def build(node: Node) -> Flask:
     errors.install(app)
     transfer.install(app)
     audit.install(app, node)
+    request_log.install(app)
     return app

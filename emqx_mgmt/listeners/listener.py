@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from router_ext.websocket import WebSocketLimits
 
 if TYPE_CHECKING:
     from router_ext.channel import Channel
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -113,6 +116,7 @@ class Listener:
 
     def count(self, reason: str) -> None:
         self.shutdown_count[reason] = self.shutdown_count.get(reason, 0) + 1
+        log.debug("A connection at %s is counted: %s", self, reason)
 
     def __str__(self) -> str:
         name = f"{self.protocol} {self.name}" if self.is_mqtt else self.protocol

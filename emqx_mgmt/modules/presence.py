@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from emqx_mgmt.broker.sys_topics import SysTopics
     from router_ext.channel import Channel
 
+log = logging.getLogger(__name__)
+
 
 class Presence:
     """A client that comes while nobody subscribes below `$SYS` costs one look at the table of subscriptions."""
@@ -23,6 +26,7 @@ class Presence:
         self._qos = qos
 
     def start(self) -> None:
+        log.debug("Who connects and disconnects is told with QoS %d, while somebody subscribes to it", self._qos)
         self._broker.hooks.add("client.connected", self.connected)
         self._broker.hooks.add("client.refused", self.refused)
         self._broker.hooks.add("client.disconnected", self.disconnected)

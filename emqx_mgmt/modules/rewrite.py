@@ -82,6 +82,7 @@ class Rewrite:
             return None
         if topic == message.topic or not valid_name(topic):
             return message
+        log.debug("A message of %s to %s goes to %s", message.client_id, message.topic, topic)
         self._latest = Message.create(topic, message.payload, message.qos, message.retain, message.client_id,
                                       message.properties, message.expiry, message.arrived)
         return self._latest

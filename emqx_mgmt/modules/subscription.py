@@ -33,6 +33,7 @@ class AutoSubscribe:
             except ValueError:
                 valid = False
             if valid:
+                log.debug("%s is subscribed to %s with QoS %d", session.client_id, topic, qos)
                 self._broker.subscribe(session.client_id, mounted(session.channel, topic), qos)
             else:
                 log.warning("%s is not subscribed to %s: that is no topic filter", session.client_id, topic)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from emqx_mgmt.broker.alarms import Alarm, Alarms
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Monitor:
         """`now` is unix seconds. May switch greenlets when an alarm is cleared."""
         for watch in self._watches:
             value = watch.measure()
+            log.debug("%s is %.1f%s", watch.title, value, watch.unit)
             if value > watch.high:
                 self._alarms.set(Alarm(watch.alarm_id, watch.severity, watch.title, watch.summary(value), now))
             elif value < watch.low:

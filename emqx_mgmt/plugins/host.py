@@ -73,6 +73,7 @@ class Host:
             blocking = False
         self.broker.hooks.add(point, handler, priority, blocking=blocking, prefix=prefix)
         self._hooks.append((point, handler, watched))
+        self.log.debug("%s takes part in %s%s", self.name, point, " and may wait" if deadline is not None else "")
 
     @property
     def decides(self) -> tuple[str, ...]:

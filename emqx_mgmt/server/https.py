@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ from gevent.server import StreamServer
 from gevent.socket import socket as gevent_socket
 
 from emqx_mgmt.listeners import Listener
+
+log = logging.getLogger(__name__)
 
 Serve = Callable[[Listener, Any, Any, Any], None]
 PAUSE_S = 0.1
@@ -94,7 +97,8 @@ class HttpsServer:
                     secured = self._context.wrap_socket(client, server_side=True)
             except gevent.Timeout:
                 self.listener.count("handshake_timeout")
-            except OSError:  # OpenSSL's errors are such
+            except OSError as error:  # OpenSSL's errors are such
                 self.listener.count("handshake_failed")
+                log.debug("TLS handshake at %s, of %s, failed: %s", self.listener, address[0], error)
             else:
                 self._serve(self.listener, self.sock, secured, address)

@@ -238,6 +238,7 @@ class Worker(GeventWorker):
     def try_to_start(self) -> Exception | None:
         """Not in the worker's own greenlet, which may have HTTP to serve before it is done."""
         try:
+            log.debug("Worker starts: process %d", self.pid)
             running_node().start(current().listeners, self.notify)
         except Exception as error:
             return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from emqx_mgmt.storage.rate_history import RateHistory
 from emqx_mgmt.storage.schema import FILE_NAME, connect, migrate
 from emqx_mgmt.storage.scram_users import ScramUsers
 from emqx_mgmt.storage.users import Users
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -75,6 +78,7 @@ class Store:
         self.users.load()
         self.bans.load()
         self.scram_users.load()
+        log.debug("Record store opened: %s, schema %d", self._data_dir / FILE_NAME, self._schema)
 
     def close(self) -> None:
         if self._pool is not None:

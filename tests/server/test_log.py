@@ -14,6 +14,7 @@ from emqx_mgmt.server import log
 from emqx_mgmt.server.log import Bounded
 from emqx_mgmt.server.log_line import LONGEST_MESSAGE, LONGEST_TRACEBACK, LONGEST_VALUE, JsonFormatter, TextFormatter
 from emqx_mgmt.settings import Rate
+from emqx_mgmt.settings.log_levels import COMPONENTS
 from tests.broker_process import wait_until
 from tests.mqtt.raw import text, varint
 from tests.plugins.mqtt import Client
@@ -155,3 +156,28 @@ def test_a_client_that_sends_more_than_max_packet_size_leaves_a_line(start_broke
     line = wait_until(lambda: re.search("Connection closed: (.*)", broker.stderr))[1]
     assert line.startswith("it sent a packet that is longer than max_packet_size allows (packet_too_large; client id ")
     assert line.endswith(f"'bridge', from 127.0.0.1:{port}, at mqtt:tcp external on 127.0.0.1:{broker.mqtt_port})")
+
+
+def test_each_component_says_something_at_debug(start_broker):
+    broker = start_broker({"EMQX_LOG__LEVEL": "debug", "EMQX_LOG__FORMAT": "json",
+                           "EMQX_MONITOR__CHECK_INTERVAL": "1s"})
+    with Client(broker.mqtt_port, "seen", username="joe") as client:
+        address = client.paho.socket().getsockname()
+    with socket.create_connection(("127.0.0.1", broker.mqtt_port), 10) as sock:
+        sock.sendall(b"nothing")
+        wait_until(lambda: not sock.recv(1), what="the end of the connection")
+
+    def said() -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for line in broker.stderr.splitlines():
+            event = json.loads(line)
+            if event["level"] == "debug" and event["logger"].startswith("emqx_mgmt."):
+                found.setdefault(event["logger"].split(".")[1], []).append(event["message"])
+        return found
+
+    wait_until(lambda: {*COMPONENTS} <= {*said()}, what="a line of each component")
+    client = f"client id 'seen', user name 'joe', from {address[0]}:{address[1]}"
+    assert f"CONNECT accepted: MQTT 4, new session ({client})" in said()["broker"]
+    ended = f"Connection ended: normal (client id 'seen', from {address[0]}:{address[1]}, at mqtt:tcp external on"
+    assert any(line.startswith(ended) for line in said()["broker"])
+    assert "GET /status from 127.0.0.1: 200" in said()["api"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from emqx_mgmt.storage.processes import command, environment
 
 if TYPE_CHECKING:
     from router_ext.journal import Journal
+
+log = logging.getLogger(__name__)
 
 BUFFER = 4 << 20    # bytes the kernel holds while the store is in a commit
 
@@ -49,6 +52,7 @@ class StoreLink:
         theirs.close()
         self._sock = ours
         self._hear_ready(ours)
+        log.debug("Message store opened in %s, by process %d", self._data_dir, self._process.pid)
         return ours.fileno()
 
     def _hear_ready(self, sock: socket.socket) -> None:
