@@ -1,7 +1,7 @@
 """Chooses the style and the counter names of an answer, and whether it has more than the documented members.
 
 Strongest first: the request (`?_style=`, `?_names=`, or the words of header `X-API-Style`), the record of the
-calling application, the listener's settings. `?_fields=extended` is for the request alone.
+calling application, the client's User-Agent, the listener's settings. `?_fields=extended` is for the request alone.
 """
 
 from __future__ import annotations
@@ -30,13 +30,21 @@ def install(app: flask.Flask, node: Node) -> None:
     def choose() -> None:
         listener = flask.g.listener
         caller = flask.g.get("caller")
-        flask.g.style = getattr(caller, "style", None) or settings[f"{listener}.style"]
+        preset = style_for_agent(settings[f"{listener}.envelope_agents"], settings[f"{listener}.style"])
+        flask.g.style = getattr(caller, "style", None) or preset
         flask.g.names = getattr(caller, "names", None) or settings[f"{listener}.names"]
         flask.g.fields = "documented"
         for word in flask.request.headers.get(HEADER, "").replace(",", " ").split():
             _apply(HEADER, word)
         for parameter in SELECTORS.keys() & flask.request.args.keys():
             _apply(parameter, flask.request.args[parameter])
+
+
+def style_for_agent(enveloped: tuple[str, ...], default: str) -> str:
+    """The exporters of the field cannot be made to send a header, and their User-Agents are those of their libraries:
+    which of them need the envelope is for the operator to say."""
+    agent = flask.request.headers.get("User-Agent", "").lower()
+    return "envelope" if any(agent.startswith(one.lower()) for one in enveloped) else default
 
 
 def extended() -> bool:

@@ -30,7 +30,7 @@ def install(app: flask.Flask) -> None:
         response.set_etag(tag.hexdigest(), weak=True)
         response.content_length = length
         response.make_conditional(flask.request.environ)
-        response.vary.update(("Accept-Encoding", "X-API-Style"))
+        response.vary.update(("Accept-Encoding", "X-API-Style", "User-Agent"))
         if response.status_code == 200 and length >= WORTH_IT and flask.request.accept_encodings["gzip"]:
             response.set_data(_compressed(response.get_data()))
             response.headers["Content-Encoding"] = "gzip"

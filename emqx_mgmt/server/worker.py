@@ -52,6 +52,15 @@ def tell_open_defaults(master: Master) -> None:
                  ", ".join(anonymous))
 
 
+def tell_styles(master: Master) -> None:
+    """One line for how the API answers: an exporter that needs the other style shows nothing, and no error either."""
+    settings = master.settings
+    ports = [f"{row.name} on {row.listen_on} {settings[f'{row.name}.style']} with {settings[f'{row.name}.names']}"
+             for row in (*master.http, *master.https)]
+    log.info("The API answers: %s (management.style, dashboard.style, .names); tools of EMQ X 3.0.0 and later need"
+             " envelope, those of 3.2 dots too", ", ".join(ports))
+
+
 class HeadTimeout(gevent.Timeout):
     """Ends the wait for a request's head without a word to the client, and counts it."""
 
@@ -244,6 +253,7 @@ class Worker(GeventWorker):
             return error
         self.started = True
         tell_open_defaults(current())
+        tell_styles(current())
         return None
 
     def on_late_end(self, starting: gevent.Greenlet) -> None:

@@ -47,10 +47,12 @@ def zone_twin(name: str, twin: str, doc: str, **shipped: str) -> Key:
     return Key(f"zone.$zone.{name}", GLOBAL_KINDS[twin], None, doc, named=shipped, twin=twin)
 
 
-def rendering(listener: str) -> tuple[Key, Key]:
+def rendering(listener: str) -> tuple[Key, Key, Key]:
     """How an HTTP listener answers whoever does not say."""
     return (
         Key(f"{listener}.style", enum("bare", "envelope"), "bare", "Bare values, or {code, data, meta}."),
+        Key(f"{listener}.envelope_agents", WORDS, "",
+            "Beginnings of User-Agents that get {code, data, meta} all the same; Go-http-client for emq_exporter."),
         Key(f"{listener}.names", enum("slashes", "dots"), "slashes", "Counter names as in 3.0 or as in 3.2."),
     )
 

@@ -148,3 +148,31 @@ def test_selectors_do_not_reach_the_handlers(broker: BrokerProcess) -> None:
     answer = broker.api("POST", "banned?_style=bare&_names=dots", json={"who": "x", "as": "client_id"})
     assert answer.json() == {"who": "x", "as": "client_id"}
     broker.api("DELETE", "banned/x?as=client_id")
+
+
+def test_style_by_the_user_agent(start_broker: Any) -> None:
+    """For exporters, which have no setting for headers. What the request or the application says is stronger."""
+    broker = start_broker(env={"EMQX_MANAGEMENT__ENVELOPE_AGENTS": "Go-http-client, emq_exporter/"})
+
+    def is_enveloped(agent: str, path: str = "brokers", **kw: Any) -> bool:
+        headers = {"User-Agent": agent} | kw.pop("headers", {})
+        return isinstance(broker.api("GET", path, headers=headers, **kw).json(), dict)
+
+    assert is_enveloped("Go-http-client/1.1")
+    assert is_enveloped("EMQ_exporter/0.6")
+    assert not is_enveloped("python-requests/2.31")
+    assert not is_enveloped("curl/8 (like Go-http-client/1.1)")
+    assert not is_enveloped("")
+    assert not is_enveloped("Go-http-client/1.1", "brokers?_style=bare")
+    assert not is_enveloped("Go-http-client/1.1", headers={"X-API-Style": "bare"})
+    assert not is_enveloped("Go-http-client/1.1", auth=("admin", "public"), port=broker.dash_port)
+    made = broker.api("POST", "apps", json={"app_id": "b", "name": "b", "style": "bare"}).json()
+    assert not is_enveloped("Go-http-client/1.1", auth=("b", made["secret"]))
+    assert "User-Agent" in broker.api("GET", "brokers").headers["Vary"]
+
+
+def test_the_start_log_says_how_each_port_answers(start_broker: Any) -> None:
+    broker = start_broker(env={"EMQX_DASHBOARD__STYLE": "envelope", "EMQX_DASHBOARD__NAMES": "dots"})
+    (line,) = [line for line in broker.stderr.splitlines() if "The API answers" in line]
+    assert f"management on 127.0.0.1:{broker.api_port} bare with slashes" in line
+    assert f"dashboard on 127.0.0.1:{broker.dash_port} envelope with dots" in line
