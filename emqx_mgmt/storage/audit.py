@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from heapq import heapify, heapreplace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +21,10 @@ INSERT = ("INSERT INTO audit (at, who, kind, origin, action, method, path, param
 FAILED_LOGIN = "log_in"
 # Of the rows kept, failed log-ins may have one in so many: whoever guesses passwords must not push changes out.
 SHARE = 10
+
+
+# Who made changes: what the name is of, and the name.
+Author = tuple[str, str]
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -43,26 +48,36 @@ class Audit:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._counts: Counter[Author] | None = None  # of the changes of each author; None until they are counted
         self._waiting: list[Change] = []
         self._writing = BoundedSemaphore()
 
     def add(self, change: Change, kept: int) -> None:
-        """Returns when it is on disk. The oldest go, so that no more than `kept` stay."""
+        """Returns when it is on disk. No more than `kept` stay: the oldest change of an author who has the most of them
+        goes, so that nobody's changes push the others' out of the record."""
         self._waiting.append(change)
         with self._writing:
             changes, self._waiting = self._waiting, []
             if changes:  # else the one before has written this one too
-                self._store.run(insert, changes, kept)
+                counts, self._counts = self._counts, None
+                self._counts = self._store.run(insert, changes, kept, counts)
 
     def all(self) -> list[Change]:
         """Newest first."""
         return self._store.run(select)
 
 
-# All but so many of the latest.
-TRIM = """
+FAILURES = f"SELECT count(*) FROM audit WHERE action = '{FAILED_LOGIN}'"
+COUNTS = f"SELECT kind, who, count(*) FROM audit WHERE action <> '{FAILED_LOGIN}' GROUP BY kind, who"
+# All failed log-ins but so many of the latest.
+TRIM = f"""
     DELETE FROM audit WHERE number IN (
-        SELECT number FROM audit {where} ORDER BY number LIMIT max(0, (SELECT count(*) FROM audit {where}) - ?))
+        SELECT number FROM audit WHERE action = '{FAILED_LOGIN}' ORDER BY number LIMIT max(0, ({FAILURES}) - ?))
+"""
+# So many changes of an author, the oldest.
+LEAVE = f"""
+    DELETE FROM audit WHERE number IN (
+        SELECT number FROM audit WHERE kind = ? AND who = ? AND action <> '{FAILED_LOGIN}' ORDER BY number LIMIT ?)
 """
 
 
@@ -81,8 +96,30 @@ def merge(connection: sqlite3.Connection, others: list[Change]) -> None:
         connection.executemany(INSERT, [msgspec.structs.astuple(change) for change in changes])
 
 
-def insert(connection: sqlite3.Connection, changes: list[Change], kept: int) -> None:
+def insert(
+    connection: sqlite3.Connection, changes: list[Change], kept: int, counts: Counter[Author] | None
+) -> Counter[Author]:
+    """How many changes of each author there are afterwards; `counts` has those before, None where nobody counted."""
     with transaction(connection):
+        if counts is None:
+            counts = Counter({(kind, who): number for kind, who, number in connection.execute(COUNTS)})
         connection.executemany(INSERT, [msgspec.structs.astuple(change) for change in changes])
-        connection.execute(TRIM.format(where=f"WHERE action = '{FAILED_LOGIN}'"), (max(kept // SHARE, 1),))
-        connection.execute(TRIM.format(where=""), (kept,))
+        connection.execute(TRIM, (max(kept // SHARE, 1),))
+        counts = counts + Counter((one.kind, one.who) for one in changes if one.action != FAILED_LOGIN)
+        failures: int = connection.execute(FAILURES).fetchone()[0]
+        leaving = surplus(counts, max(kept - failures, 0))
+        for author, number in leaving.items():
+            connection.execute(LEAVE, (*author, number))
+    return counts - leaving
+
+
+def surplus(counts: Counter[Author], kept: int) -> Counter[Author]:
+    """How many of each author's changes are too many, when always one of an author with the most of them leaves."""
+    largest = [(-number, author) for author, number in counts.items()]
+    heapify(largest)
+    leaving: Counter[Author] = Counter()
+    for _ in range(counts.total() - kept):
+        number, author = largest[0]
+        heapreplace(largest, (number + 1, author))
+        leaving[author] += 1
+    return leaving

@@ -199,7 +199,7 @@ def try_out(place: Path, number: int, by: audit.Change | None) -> None:
         try:
             records.open()
             if by is not None:
-                records.run(audit.insert, [by], sys.maxsize)
+                records.audit.add(by, sys.maxsize)
         finally:
             records.close()
     except OSError:
