@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from emqx_mgmt.storage import DataDirError, migrate
+from emqx_mgmt.storage import DataDirError, Store, migrate
 from emqx_mgmt.storage.backup import export
 from emqx_mgmt.storage.checksums import tables
 from emqx_mgmt.storage.messages import check
@@ -238,3 +238,18 @@ def test_plugins_tables_have_checksums(start_broker: Start):
         records.executescript("DROP TRIGGER checksum_of_emqx_auth_username_UPDATE;"
                               "UPDATE emqx_auth_username SET scheme = 'plain';")
     assert started(broker.data_dir) == os.EX_DATAERR
+
+
+def test_tables_that_a_plugin_changes_while_it_runs(tmp_path: Path):
+    """They have checksums from then on, and none of what is gone."""
+    store = Store(tmp_path)
+    store.open()
+    for statement in ("CREATE TABLE first (a, b)", "INSERT INTO first VALUES (1, 2.5)",
+                      "ALTER TABLE first RENAME TO second", "CREATE TABLE third (a)", "DROP TABLE third",
+                      "UPDATE second SET a = 'x'"):
+        store.run(lambda connection, text: connection.execute(text), statement)
+    store.close()
+    assert started(tmp_path) is None
+    with closing(sqlite3.connect(tmp_path / "management.db")) as records:
+        records.executescript("DROP TRIGGER checksum_of_second_DELETE; DELETE FROM second;")
+    assert started(tmp_path) == os.EX_DATAERR
