@@ -41,7 +41,7 @@ DESCRIPTIONS = {
     "201": "Created",
     "400": "The body is not what it should be",
     "401": "No valid credentials",
-    "403": "The application's role or scopes do not allow it",
+    "403": "The caller's role, or the application's scopes, do not allow it",
     "404": "No such path or name",
     "408": "The body did not come in time",
     "413": "The body is too large",
