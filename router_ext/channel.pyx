@@ -24,6 +24,7 @@ from router_ext.reasons cimport (
     RC_RECEIVE_MAXIMUM_EXCEEDED, RC_RETAIN_NOT_SUPPORTED, RC_TOPIC_ALIAS_INVALID, RC_TOPIC_NAME_INVALID,
 )
 from router_ext.subscribe cimport see_to
+from router_ext.subscription cimport OPT_NO_LOCAL, OPT_RETAIN_AS_PUBLISHED
 from router_ext.transport cimport Prelude, Transport, set_errno
 from router_ext.websocket cimport WebSocketTransport
 from router_ext.wire cimport flags_valid, frame, shortest
@@ -604,6 +605,14 @@ cdef class Channel(Connection):
         self.holds &= ~HOLD_VERDICT
         if not self.parsing:
             self.later()
+
+    cpdef uint8_t options_of(self, uint8_t options, bint shared):
+        """The options that a subscription of this client has, of those that it asks for. A bridge before MQTT 5 (protocol
+        level 0x83 or 0x84) has no way to ask for Retain As Published and No Local, and means both. No Local is not for
+        shared subscriptions [MQTT-3.8.3-4]."""
+        if self.is_bridge and self.version != 5:
+            options |= OPT_RETAIN_AS_PUBLISHED if shared else OPT_RETAIN_AS_PUBLISHED | OPT_NO_LOCAL
+        return options
 
     def grant(self, bint is_super):
         """What an authentication found out. Verdicts from before it hold no longer."""

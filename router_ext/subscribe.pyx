@@ -191,7 +191,7 @@ cdef class Subscribing(Request):
             self.denied = self.denied or code == RC_NOT_AUTHORIZED
             self.refusal = self.refusal or <uint8_t>code
             return code if c.version == MQTT_5 else FAILURE
-        options = asked.options & ~OPT_QOS | <uint8_t>code
+        options = c.options_of(asked.options & ~OPT_QOS | <uint8_t>code, share.group != NULL)
         new = e.router.add(share.inner, share.inner_len, s, options, self.subid, share.group, share.group_len) == 1
         put_subscription(e, s, asked.text, asked.n, options, self.subid, self.owe_retained(asked, options, new))
         return code

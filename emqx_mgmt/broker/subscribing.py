@@ -162,6 +162,8 @@ class Subscribing:
         """Adds or replaces one subscription [MQTT-3.8.4-3]; `topic` may name a shared group. What is retained for it
         goes out with `send_retained`."""
         group, topic_filter = split_share(topic)
+        if session.channel is not None:
+            options = session.channel.options_of(options, group is not None)
         key = topic_filter.encode()
         new: bool = self._router.subscribe(key, session, options, subid, group.encode() if group else None)
         if group is None:  # nothing for shared ones (section 4.8.2)
