@@ -1,4 +1,5 @@
-"""Topic aliases to one client, for the time of its connection (MQTT 5.0, section 3.3.2.3.4)."""
+"""Topic aliases of one connection (MQTT 5.0, section 3.3.2.3.4): AliasTable has those to the client, ClientAliases those
+that the client gives."""
 
 from libc.stdint cimport uint8_t, uint16_t
 
@@ -15,3 +16,10 @@ cdef class AliasTable:
 
     cdef uint16_t alias_of(self, const uint8_t* topic, uint16_t n, bint* known) except? 0
     cdef uint16_t give(self, uint16_t alias, bytes name) except 0
+
+cdef class ClientAliases:
+    cdef dict topics                # alias -> topic bytes
+    cdef size_t size                # bytes of the topics
+
+    cdef bint put(self, uint16_t alias, const uint8_t* topic, uint16_t n, size_t most) except -1
+    cdef bytes topic_of(self, uint16_t alias)

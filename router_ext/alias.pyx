@@ -1,4 +1,4 @@
-"""An alias is given at a topic's first message, and taken from one that was not used for a round of the table: a hand
+"""To a client, an alias is given at a topic's first message, and taken from one that was not used for a round of the table: a hand
 goes round it, a step for each topic that finds the table full, so that a crowd of topics seen once costs the others
 nothing."""
 
@@ -47,3 +47,24 @@ cdef class AliasTable:
         self.numbers[name] = alias
         self.topics[alias] = name
         return alias
+
+
+cdef class ClientAliases:
+
+    def __cinit__(self):
+        self.topics = {}
+
+    cdef bint put(self, uint16_t alias, const uint8_t* topic, uint16_t n, size_t most) except -1:
+        """The alias stands for the topic from now on [MQTT-3.3.2-12]; False when the topics would have more than `most`
+        bytes together."""
+        cdef bytes former = self.topics.get(alias)
+        cdef size_t size = self.size + n - (<size_t>len(former) if former is not None else 0)
+        if size > most:
+            return False
+        self.topics[alias] = topic[:n]
+        self.size = size
+        return True
+
+    cdef bytes topic_of(self, uint16_t alias):
+        """None when the client gave no such alias."""
+        return self.topics.get(alias)

@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.acl_cache cimport AclCache
+from router_ext.alias cimport ClientAliases
 from router_ext.connection cimport Connection
 from router_ext.engine cimport Engine
 from router_ext.flag cimport flag
@@ -74,7 +75,7 @@ cdef class Channel(Connection):
     cdef public object peercert
     cdef public object context           # the broker's own
     cdef bytes mount                     # the mountpoint with its placeholders filled, or None
-    cdef dict aliases                    # topic alias -> topic bytes
+    cdef ClientAliases aliases           # those that the client gave, or None
     cdef readonly str close_reason
     cdef uint8_t* inbox                  # bytes not parsed yet
     cdef uint32_t inbox_head

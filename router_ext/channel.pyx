@@ -21,7 +21,8 @@ from router_ext.metrics cimport (
 )
 from router_ext.reasons cimport (
     RC_MALFORMED_PACKET, RC_PACKET_TOO_LARGE, RC_PAYLOAD_FORMAT_INVALID, RC_PROTOCOL_ERROR, RC_QOS_NOT_SUPPORTED,
-    RC_RECEIVE_MAXIMUM_EXCEEDED, RC_RETAIN_NOT_SUPPORTED, RC_TOPIC_ALIAS_INVALID, RC_TOPIC_NAME_INVALID,
+    RC_QUOTA_EXCEEDED, RC_RECEIVE_MAXIMUM_EXCEEDED, RC_RETAIN_NOT_SUPPORTED, RC_TOPIC_ALIAS_INVALID,
+    RC_TOPIC_NAME_INVALID,
 )
 from router_ext.subscribe cimport see_to
 from router_ext.subscription cimport OPT_NO_LOCAL, OPT_RETAIN_AS_PUBLISHED
@@ -873,5 +874,6 @@ cdef dict REASONS = {
     RC_MALFORMED_PACKET: "parse_error", RC_PROTOCOL_ERROR: "protocol_error", RC_TOPIC_NAME_INVALID: "topic_name_invalid",
     RC_RECEIVE_MAXIMUM_EXCEEDED: "receive_maximum_exceeded", RC_TOPIC_ALIAS_INVALID: "topic_alias_invalid",
     RC_PACKET_TOO_LARGE: "packet_too_large", RC_RETAIN_NOT_SUPPORTED: "retain_not_supported",
-    RC_QOS_NOT_SUPPORTED: "qos_not_supported", RC_PAYLOAD_FORMAT_INVALID: "payload_format_invalid",
+    RC_QUOTA_EXCEEDED: "quota_exceeded", RC_QOS_NOT_SUPPORTED: "qos_not_supported",
+    RC_PAYLOAD_FORMAT_INVALID: "payload_format_invalid",
 }

@@ -7,6 +7,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
 from router_ext.acks cimport acknowledge, release_id, withhold
+from router_ext.alias cimport ClientAliases
 from router_ext.channel cimport (
     ALLOW, DENY, HOLD_MATCH, HOLD_OUTPUT, HOLD_RATE, HOLD_STORE, PENDING, UNAVAILABLE, Channel, Verdict,
 )
@@ -82,10 +83,11 @@ cdef int check_publish(Channel c, Publish* packet) except -1:
             return RC_TOPIC_ALIAS_INVALID  # [MQTT-3.3.2-9]
         if packet.topic_len:
             if c.aliases is None:
-                c.aliases = {}
-            c.aliases[packet.topic_alias] = packet.topic[:packet.topic_len]
+                c.aliases = ClientAliases()
+            if not c.aliases.put(packet.topic_alias, packet.topic, packet.topic_len, c.zone.max_topic_alias_size):
+                return RC_QUOTA_EXCEEDED
         else:
-            topic = c.aliases.get(packet.topic_alias) if c.aliases is not None else None
+            topic = c.aliases.topic_of(packet.topic_alias) if c.aliases is not None else None
             if topic is None:
                 return RC_PROTOCOL_ERROR
             packet.topic = <const uint8_t*>PyBytes_AS_STRING(topic)  # the table keeps it alive

@@ -11,6 +11,7 @@ cdef class Zone:
     cdef public uint32_t max_topic_levels        # 0: no limit
     cdef public uint32_t max_qos_allowed
     cdef public uint32_t max_topic_alias
+    cdef public uint32_t max_topic_alias_size    # bytes of a client's aliased topics together
     cdef public bint retain_available
     cdef public bint wildcard_subscription
     cdef public bint shared_subscription

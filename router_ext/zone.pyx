@@ -11,6 +11,7 @@ cdef class Zone:
         self.max_connect_size = 1 << 18
         self.max_clientid_len = 65535
         self.max_qos_allowed = 2
+        self.max_topic_alias_size = 16384
         self.retain_available = self.wildcard_subscription = self.shared_subscription = True
         self.enable_acl_cache = True
         self.acl_cache_max_size = 32

@@ -15,7 +15,7 @@ SAME = (
     "retain_available", "wildcard_subscription", "shared_subscription", "ignore_loop_deliver", "enable_acl",
     "enable_ban", "enable_stats", "allow_anonymous", "server_keepalive", "keepalive_backoff", "max_subscriptions",
     "upgrade_qos", "max_inflight", "max_awaiting_rel", "max_mqueue_len", "mqueue_store_qos0", "mountpoint",
-    "use_username_as_clientid", "check_payload_format",
+    "use_username_as_clientid", "check_payload_format", "max_topic_alias_size",
 )
 
 

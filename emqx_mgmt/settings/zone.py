@@ -31,6 +31,7 @@ class Zone:
     max_topic_levels: int
     max_qos_allowed: int
     max_topic_alias: int
+    max_topic_alias_size: int
     retain_available: bool
     wildcard_subscription: bool
     shared_subscription: bool

@@ -211,7 +211,7 @@ def test_what_a_limited_broker_announces_and_refuses(dial, start_broker):
     client.assert_closed()
     for offence, code in (
         (lambda c: c.publish("t", qos=2), 0x9B), (lambda c: c.publish("t", retain=True), 0x9A),
-        (lambda c: c.publish("t", bytes(2000)), 0x95), (lambda c: c.publish("t", topic_alias=1), 0x94),
+        (lambda c: c.publish("t", bytes(2000)), 0x95), (lambda c: c.publish("t", topic_alias=65), 0x94),
     ):
         client = dial(5, port)
         client.connect("offender")

@@ -433,6 +433,20 @@ def test_topic_aliases_from_the_client(dial, start_broker):
     over.assert_closed()
 
 
+def test_the_topics_of_aliases_have_a_bound_together(dial):
+    """64 aliases by default, whose topics have 16 KiB together; more than that is DISCONNECT 0x97 (section 4.13.2)."""
+    client = dial()
+    assert client.connect(next(NAMES)).properties["topic_alias_maximum"] == 64
+    for _ in range(2):  # an alias that is given again counts once
+        for alias in range(1, 65):
+            client.publish(f"{alias:0256}", b"", topic_alias=alias)
+    client.publish("t", b"", qos=1, topic_alias=64)
+    assert client.packet().reason_code in (0, 0x10)
+    client.publish("t" * 257, b"", topic_alias=64)
+    assert client.packet().reason_code == 0x97
+    client.assert_closed()
+
+
 @pytest.mark.parametrize("maximum", [None, 0, 2])
 def test_topic_aliases_to_the_client(dial, maximum):
     """[MQTT-3.1.2-26] [MQTT-3.1.2-27] [MQTT-3.3.2-11]"""
