@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.broker import reasons
@@ -34,7 +33,8 @@ log = logging.getLogger(__name__)
 class Connecting:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._waiting: dict[str, tuple[Channel, Callable[[], None]]] = {}   # by client id: see `_wait`
+        # By client id: what `_admit` is called with. See `_wait`.
+        self._waiting: dict[str, tuple[Channel, Connect, Client, Grant, Proven | None]] = {}
 
     def on_connect(self, channel: Channel, packet: Connect) -> None:
         """Decides now if nothing has to be waited for, else in a greenlet while the channel is held."""
@@ -187,44 +187,47 @@ class Connecting:
         if isinstance(answer, Refused):
             self.refuse(channel, client, answer)
             return
-        session = self._broker.engine.sessions.get(client.client_id)
-        if session is not None and session.channel is not None and not session.channel.is_answered:
-            self._wait(channel, session, lambda: self._admit(channel, packet, client, answer, proven))
-            return
-        self._admit(channel, packet, client, answer, proven)
+        before = self._broker.engine.sessions.get(client.client_id)
+        if before is not None and (client.client_id in self._waiting or not is_answered(before)):
+            self._wait(channel, packet, client, answer, proven)
+        else:
+            self._admit(channel, packet, client, answer, proven, before)
 
-    def _wait(self, channel: Channel, session: Session, then: Callable[[], None]) -> None:
+    def _wait(self, channel: Channel, packet: Connect, client: Client, grant: Grant, proven: Proven | None) -> None:
         """The connection that has the session is accepted, but its CONNACK waits for the store. It goes out first:
         where clients take a session from one another without a pause, none of them would ever be answered. Of those
         that wait behind it only the last one goes on."""
-        client_id = session.client_id
-        waiting = self._waiting.get(client_id)
-        self._waiting[client_id] = (channel, then)
-        if waiting is None:
-            self._broker.durable.afterwards(session, lambda: self._waiting.pop(client_id)[1]())
+        client_id = client.client_id
+        superseded = self._waiting.get(client_id)
+        self._waiting[client_id] = (channel, packet, client, grant, proven)
+        if superseded is None:
+            self._broker.durable.once_on_disk(lambda: self._go_on(client_id))
         else:
-            waiting[0].close("conflict")
+            superseded[0].close("conflict")
 
-    def _admit(self, channel: Channel, packet: Connect, client: Client, grant: Grant, proven: Proven | None) -> None:
-        """The last step. Whatever raises in it, nothing of the connection stays behind."""
-        if channel.is_closed:
-            return
-        broker = self._broker
-        before = broker.engine.sessions.get(client.client_id)
+    def _go_on(self, client_id: str) -> None:
+        waiting = self._waiting.pop(client_id)
+        if not waiting[0].is_closed:
+            self._admit(*waiting, self._broker.engine.sessions.get(client_id))
+
+    def _admit(self, channel: Channel, packet: Connect, client: Client, grant: Grant, proven: Proven | None,
+               before: Session | None) -> None:
+        """The last step; `before` is the session that the client id has. Whatever raises in it, nothing of the
+        connection stays behind."""
         try:
-            self._accept(channel, packet, client, grant, proven)
+            self._accept(channel, packet, client, grant, proven, before)
         except Exception as error:
             if channel.is_open:
-                broker.on_error(channel, error)
+                self._broker.on_error(channel, error)
                 return
             log.error("CONNECT of %r failed by an internal error", client.client_id, exc_info=error)
-            broker.sessions_life.give_up(client.client_id, before)
+            self._broker.sessions_life.give_up(client.client_id, before)
             self.refuse(channel, client, Refused(reasons.UNSPECIFIED_ERROR, "an internal error"))
 
-    def _accept(self, channel: Channel, packet: Connect, client: Client, grant: Grant, proven: Proven | None) -> None:
+    def _accept(self, channel: Channel, packet: Connect, client: Client, grant: Grant, proven: Proven | None,
+                before: Session | None) -> None:
         broker, zone, will, said = self._broker, channel.zone, packet.will, packet.properties
         expiry = expiry_interval(zone, packet)
-        before = broker.engine.sessions.get(client.client_id)
         stored_before = before is not None and before.is_stored
         durable = broker.durable
         if durable.full if stored_before else expiry and durable.short:
@@ -307,6 +310,11 @@ IMPLIED = {
 CONNACKS = {present: encode_connack(present, reasons.SUCCESS, {}, 4) for present in (False, True)}
 # What a client is no worse off without: it is held to the server's Maximum Packet Size in any case.
 SPARED = ("maximum_packet_size", "response_information")
+
+
+def is_answered(session: Session) -> bool:
+    """Whether the connection that has the session, if there is one, was sent its CONNACK."""
+    return session.channel is None or session.channel.is_answered
 
 
 def fitting(properties: dict[str, Any], limit: int) -> dict[str, Any]:

@@ -131,8 +131,14 @@ class Durable:
             store_subscription(self._engine, session, key, options, subid, retaining.owes(session, key))
 
     def afterwards(self, session: Session, call: Callable[[], object]) -> None:
-        """Once everything told until now is on disk."""
-        if self.journal is not None and session.is_stored:
+        """Once everything told until now is on disk; at once for a session that is not stored."""
+        if session.is_stored:
+            self.once_on_disk(call)
+        else:
+            call()
+
+    def once_on_disk(self, call: Callable[[], object]) -> None:
+        if self.journal is not None:
             self.journal.when_committed(call)
         else:
             call()
