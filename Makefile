@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SOURCES := setup.py pyproject.toml $(wildcard router_ext/*.pyx router_ext/*.pxd)
 
-.PHONY: run test test-kill test-churn test-plugins soak sanitize fuzz lint bench clean build/sanitized
+.PHONY: run test test-kill test-churn test-plugins soak sanitize fuzz lint docs bench clean build/sanitized
 
 run: $(VENV)/.installed
 	exec $(BIN)/gunicorn wsgi:app
@@ -62,6 +62,11 @@ fuzz: $(SANITIZED)
 
 lint: $(VENV)/.installed $(VENV)/.installed-lint
 	PATH="$(CURDIR)/$(BIN):$$PATH"; ruff check . && mypy && cython-lint router_ext
+
+# The documentation as a site in build/site. A broken link ends the build, and so does a page that would load from elsewhere.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	! grep -rlE '<(script|link|img|iframe)[^>]+(src|href)="(https?:)?//' --include='*.html' build/site
 
 # Peers that are missing are installed where that can be done. BENCH="--quick", BENCH="one qos1 --repeat 3", …
 bench: $(VENV)/.installed-bench
