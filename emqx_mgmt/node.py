@@ -72,6 +72,7 @@ class Node:
             verdicts=Verdicts(
                 settings["plugins.hook_deadline"], settings["plugins.concurrent_decisions"],
                 settings["plugins.waiting_decisions"], settings["plugins.decision_patience"]),
+            zone_of=self._zone,
         )
         self.broker.engine.egress.limit(settings["mqtt.max_outbox_size"], settings["mqtt.max_total_outbox_size"])
         self.broker.engine.shared_dispatch_ack = settings["broker.shared_dispatch_ack_enabled"]

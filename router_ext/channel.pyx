@@ -546,10 +546,11 @@ cdef class Channel(Connection):
     # -- access control -----------------------------------------------------------------------------------------------------
 
     cdef Verdict check_acl(self, uint8_t access, const uint8_t* topic, size_t n) except? DENY:
-        """ALLOW, DENY, UNAVAILABLE, or PENDING with the channel held until `resume(verdict)`."""
+        """ALLOW, DENY, UNAVAILABLE, or PENDING with the channel held until `resume(verdict)`. About a topic that begins
+        with `$` the broker is asked in any case: some are its own."""
         cdef uint8_t answer = self.verdict
         cdef AclEntry* entry
-        if not self.acl or not self.engine.acl_hooked:
+        if not (self.acl and self.engine.acl_hooked) and topic[0] != c"$":
             return ALLOW
         if answer != UNKNOWN:
             self.verdict = UNKNOWN

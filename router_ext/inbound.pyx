@@ -293,6 +293,7 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
     cdef bytes mounted
     cdef bint deep = too_deep(c, packet)
     cdef Match* match = NULL
+    cdef int reached
     cdef uint8_t code = RC_SUCCESS
     cdef Journal journal = c.engine.journal
     cdef uint64_t awaited = journal.awaited if journal is not None else 0, batch = 0
@@ -332,7 +333,8 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
         c.engine.metrics.v[<int>PUBLISH_ERROR] += 1
         code = RC_PAYLOAD_FORMAT_INVALID
     else:
-        code = RC_SUCCESS if forward(c, packet, match) else RC_NO_MATCHING_SUBSCRIBERS
+        reached = forward(c, packet, match)
+        code = <uint8_t>-reached if reached < 0 else RC_SUCCESS if reached else RC_NO_MATCHING_SUBSCRIBERS
     if packet.qos:
         if code >= 0x80 and packet.qos == 2 and c.version == 5:
             release_id(c, packet.packet_id)  # [MQTT-4.3.3-9] the exchange ends with PUBREC
@@ -401,7 +403,8 @@ cdef bint store_takes(Channel c, Publish* packet, Journal journal) except? True:
 
 
 cdef int forward(Channel c, Publish* packet, Match* match) except -1:
-    """Through the hooks, into the retained store, to the subscribers; returns how many it reached."""
+    """Through the hooks, into the retained store, to the subscribers; returns how many it reached. Below 0: it is refused,
+    with the reason code of that size."""
     cdef Delivery d
     cdef uint8_t* props = NULL
     memset(&d, 0, sizeof(d))
@@ -421,16 +424,20 @@ cdef int forward(Channel c, Publish* packet, Match* match) except -1:
 
 
 cdef int forward_hooked(Channel c, Delivery* d) except -1:
-    """`message.publish` handlers may change the message or stop it."""
+    """`message.publish` handlers may change the message, stop it, or refuse it with a reason code."""
     cdef Delivery changed
     cdef Message message
+    cdef object answer
     sign(c, d)
     c.engine.spent += HOOKED + <size_t>d.topic_len * HOOKED_BYTE
     if delivery_msg(d) == NULL:
         raise MemoryError
-    message = c.engine.policy.on_publish(c, wrap(d.msg))
-    if message is None:
+    answer = c.engine.policy.on_publish(c, wrap(d.msg))
+    if answer is None:
         return 0
+    if isinstance(answer, int):
+        return -<int>answer
+    message = answer
     delivery_of(&changed, message.msg, c.engine.now)
     if changed.retain:
         keep(c.engine, &changed)

@@ -73,5 +73,6 @@ cdef inline uint32_t msg_remaining(Msg* m, int64_t now) noexcept nogil:
 cdef class Message:
     """A Python view that holds one reference."""
     cdef Msg* msg
+    cdef public object publisher   # the broker's own: the client it came from, None for REST, plugins and the broker
 
 cdef Message wrap(Msg* m)

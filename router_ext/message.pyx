@@ -1,5 +1,6 @@
 """Application messages: see message.pxd for the layout."""
 
+cimport cython
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -107,15 +108,19 @@ cdef Message wrap(Msg* m):
     return view
 
 
+@cython.no_gc   # `publisher` knows no message
 cdef class Message:
 
     @staticmethod
     def create(str topic, bytes payload=b"", int qos=0, bint retain=False, str client_id="",
                bytes properties=b"", expiry=None, int64_t arrived=0):
         """A message made in Python. `expiry` in seconds or None, `arrived` in monotonic milliseconds,
-        `properties` encoded as in a PUBLISH but without their length prefix."""
+        `properties` encoded as in a PUBLISH but without their length prefix. ValueError for a topic or client id
+        that is longer than MQTT can say."""
         cdef bytes name = topic.encode(), client = client_id.encode()
         cdef uint8_t flags = MSG_RETAIN if retain else 0
+        if len(name) > 0xFFFF or len(client) > 0xFFFF:
+            raise ValueError("a topic and a client id have at most 65,535 bytes")
         if name.startswith(b"$SYS/"):
             flags |= MSG_SYS
         if expiry is not None:

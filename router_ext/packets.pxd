@@ -9,6 +9,7 @@ cdef class Will(Packet):
     cdef public int qos
     cdef public bint retain
     cdef public dict properties
+    cdef public object publisher       # the broker's own: the client whose will it is
 
 cdef class Connect(Packet):
     cdef public str proto_name

@@ -25,6 +25,8 @@ cdef class Zone:
     cdef public bint acl_deny_disconnect
     cdef public bint acl_nomatch_allow
     cdef public bint allow_anonymous
+    cdef public bint allow_sys_publish
+    cdef public bint allow_dollar_publish
     cdef public uint32_t server_keepalive        # seconds, 0: the client's own
     cdef public double keepalive_backoff
     cdef public uint32_t max_subscriptions       # 0: no limit

@@ -16,7 +16,7 @@ cdef class Zone:
         self.enable_acl_cache = True
         self.acl_cache_max_size = 32
         self.acl_cache_ttl = 60000
-        self.acl_nomatch_allow = self.allow_anonymous = True
+        self.acl_nomatch_allow = self.allow_anonymous = self.allow_dollar_publish = True
         self.keepalive_backoff = 0.75
         self.max_inflight = 32
         self.retry_interval = 20000

@@ -17,7 +17,7 @@ Role = Literal["viewer", "operator", "administrator"]
 VIEWER, OPERATOR, ADMINISTRATOR = "viewer", "operator", "administrator"
 RANK = {VIEWER: 0, OPERATOR: 1, ADMINISTRATOR: 2}
 # What an operator may change: clients and messages. Everything else, routes of plugins included, is for administrators.
-OPERATED = frozenset({"alarms", "banned", "connections", "mqtt", "retained", "sessions", "slow_subscribers",
+OPERATED = frozenset({"alarms", "banned", "connections", "delayed", "mqtt", "retained", "sessions", "slow_subscribers",
                       "subscriptions", "topic_metrics"})
 # What is not for everybody to read.
 GUARDED = frozenset({"audit"})

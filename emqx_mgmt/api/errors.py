@@ -19,6 +19,7 @@ from emqx_mgmt.manage.errors import (
     UNKNOWN_ERROR,
     WRONG_PARAMETER,
     ConfigRefused,
+    MessageRefused,
     MqttRefused,
     Refused,
     Unknown,
@@ -71,6 +72,7 @@ def install(app: flask.Flask) -> None:
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(MqttRefused, _mqtt_refused)
+    app.register_error_handler(MessageRefused, _refused_message)
     app.register_error_handler(ConfigRefused, _config_refused)
     app.register_error_handler(LastAdministrator, _last_administrator)
     app.register_error_handler(StoreUnusable, _store_unusable)
@@ -96,6 +98,10 @@ def _refused(error: Refused) -> flask.Response:
 
 def _mqtt_refused(error: MqttRefused) -> flask.Response:
     return render.failure(200, error.code, error.message, {"code": error.code})
+
+
+def _refused_message(error: MessageRefused) -> flask.Response:
+    return render.failure(200, error.code, error.message, {"code": error.code, "message": error.message})
 
 
 def _config_refused(error: ConfigRefused) -> flask.Response:

@@ -1,8 +1,17 @@
-"""Access control: the `client.check_acl` hook, then the rules of the ACL file, then `acl_nomatch`."""
+"""Access control: the topics that are the broker's own, the `client.check_acl` hook, the rules of the ACL file,
+`acl_nomatch`.
+
+A message may have several names: the one its client gives it, others that rules of `module.rewrite` make of it, and
+the one it has when it was delayed. Each is asked about before it is accepted, and when it is due again. Names below the
+client's mountpoint are asked about as the client names them.
+"""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
+
+import gevent
 
 from emqx_mgmt.broker.client import Client, Unavailable
 from emqx_mgmt.broker.hooks import HandlerFailed
@@ -13,6 +22,8 @@ if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
     from router_ext.channel import Channel
     from router_ext.zone import Zone
+
+log = logging.getLogger(__name__)
 
 SUBSCRIBE = 1
 PUBLISH = 2
@@ -39,6 +50,59 @@ class Access:
         may_refuse = self._rules is not None and not self._rules.lets_all_publish
         self._broker.engine.acl_hooked = hooked or may_refuse
 
+    def verdict_of_names(self, client: Client, topic: str, zone: Zone, mount: str = "") -> int:
+        """Of publishing to `topic` below the mountpoint `mount` ("" for none): of each name that the message will have,
+        the first that is not ALLOW. May switch greenlets if a handler blocks."""
+        try:
+            names = self._broker.hooks.names(mount + topic)
+        except HandlerFailed:
+            return UNAVAILABLE
+        if any(self._is_reserved(client, name, zone) for name in names):
+            return DENY
+        if not zone.enable_acl or client.is_super:
+            return ALLOW
+        verdicts = (self.decide(client, PUBLISH, name.removeprefix(mount), zone) for name in names)
+        return next((verdict for verdict in verdicts if verdict != ALLOW), ALLOW)
+
+    def verdict_later(self, client: Client, topic: str) -> int:
+        """`verdict_of_names` of a message that was accepted earlier, with its mountpoint, and is due now. May switch
+        greenlets if a handler blocks."""
+        zone = self._broker.zone_of(client.zone)
+        mount = client.mountpoint(zone.mountpoint) or ""
+        if not topic.startswith(mount):
+            mount = ""
+        try:
+            with gevent.Timeout(self._broker.verdicts.deadline):
+                return self.verdict_of_names(client, topic.removeprefix(mount), zone, mount)
+        except gevent.Timeout:
+            return UNAVAILABLE
+        except Exception:
+            log.exception("a decision about a delayed message failed")
+            return UNAVAILABLE
+
+    def verdict_of_new_name(self, channel: Channel, topic: str, becomes: str) -> int:
+        """Of a name that a handler of `message.publish` has given a message. One that the handler has not told in
+        advance is asked about now, and UNAVAILABLE where the chain may block."""
+        client, zone = channel.context, channel.zone
+        if self._is_reserved(client, becomes, zone):
+            return DENY
+        if not zone.enable_acl or client.is_super or becomes in self._broker.hooks.names(topic):
+            return ALLOW
+        if self._broker.hooks.may_block("client.check_acl"):
+            return UNAVAILABLE
+        name = becomes.removeprefix(channel.mountpoint or "")
+        return self._broker.guard(lambda: self.decide(client, PUBLISH, name, zone), UNAVAILABLE)
+
+    def _is_reserved(self, client: Client, topic: str, zone: Zone) -> bool:
+        """Whether a topic is no client's to publish to, whatever the ACL says. What bridges say of themselves is
+        theirs."""
+        if not topic.startswith("$"):
+            return False
+        if topic == "$SYS" or topic.startswith("$SYS/"):
+            told = client.is_bridge and topic == f"$SYS/broker/connection/{client.client_id}/state"
+            return not (zone.allow_sys_publish or told)
+        return not (zone.allow_dollar_publish or self._broker.hooks.owns(topic))
+
     def decide(self, client: Client, access: int, topic: str, zone: Zone) -> int:
         """The chain's verdict; may switch greenlets if a handler blocks."""
         try:
@@ -52,6 +116,14 @@ class Access:
             answer = asked(client, topic)
         allowed = zone.acl_nomatch_allow if answer is None else answer
         return ALLOW if allowed else DENY
+
+    def explain_publish(self, client: Client, topic: str, zone: Zone, mount: str) -> tuple[bool, str]:
+        """`explain` for each name that the message will have: the first that is refused, or what is said of `topic`."""
+        names = self._broker.hooks.names(mount + topic)
+        if any(self._is_reserved(client, name, zone) for name in names):
+            return False, "a $ topic that clients do not publish to (mqtt.allow_sys_publish, mqtt.allow_dollar_publish)"
+        said = [self.explain(client, PUBLISH, name.removeprefix(mount), zone) for name in names]
+        return next((one for one in said if not one[0]), said[0])
 
     def explain(self, client: Client, access: int, topic: str, zone: Zone) -> tuple[bool, str]:
         """What the chain says, asked anew, and who of it says so; may switch greenlets if a handler blocks."""
@@ -77,15 +149,18 @@ class Access:
 
     def check_publish(self, channel: Channel, access: int, topic: bytes) -> int:
         """A verdict the cache did not have. PENDING: the channel is held until the chain has answered."""
-        client, zone, name = channel.context, channel.zone, topic.decode()
-        if not self._broker.hooks.may_block("client.check_acl"):
-            return self._broker.guard(lambda: self.decide(client, access, name, zone), UNAVAILABLE)
+        client, zone, name, mount = channel.context, channel.zone, topic.decode(), channel.mountpoint or ""
+
+        def decision() -> int:
+            return self.verdict_of_names(client, name, zone, mount)
+
+        if not (zone.enable_acl and self._broker.hooks.may_block("client.check_acl")):
+            return self._broker.guard(decision, UNAVAILABLE)
 
         def answered(verdict: int) -> None:
             channel.resume(verdict, access, topic)
 
-        self._broker.verdicts.ask(Question(
-            channel, lambda: self.decide(client, access, name, zone), UNAVAILABLE, answered))
+        self._broker.verdicts.ask(Question(channel, decision, UNAVAILABLE, answered))
         return PENDING
 
     def subscribe_rules(self, channel: Channel) -> list[Row]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from emqx_mgmt.broker.client import Client
+from emqx_mgmt.broker.templates import filled, is_level, is_plain
 from emqx_mgmt.settings.acl_file import PUBLISH, SUBSCRIBE, Network, Rule, TopicRule, Who
 from router_ext.topic import topic_matches
 
@@ -52,7 +53,7 @@ class AclRules:
 
 def _deciding(rules: list[Rule], client: Client, topic: str) -> Rule | None:
     for rule in rules:
-        if _is_about(rule, rule.who, client) and _covers(rule.topics, client, topic):
+        if _is_about(rule, rule.who, client) and _covers(rule, client, topic):
             return rule
     return None
 
@@ -96,34 +97,25 @@ def _rows(rule: Rule, client: Client) -> Iterator[Row]:
     if rule.topics is None:
         yield rule.allow, False, None
     for topic in rule.topics or ():
-        text = topic.text if topic.literal else _filled(topic.text, client)
+        text = topic.text if topic.literal else _filled(topic.text, client, rule.allow)
         if text is not None:
             yield rule.allow, topic.literal, text.encode()
 
 
-def _covers(topics: tuple[TopicRule, ...] | None, client: Client, topic: str) -> bool:
-    if topics is None:
+def _covers(rule: Rule, client: Client, topic: str) -> bool:
+    if rule.topics is None:
         return True
-    return any(_matches(rule, client, topic) for rule in topics)
+    return any(_matches(one, client, topic, rule.allow) for one in rule.topics)
 
 
-def _matches(rule: TopicRule, client: Client, topic: str) -> bool:
+def _matches(rule: TopicRule, client: Client, topic: str, allow: bool) -> bool:
     if rule.literal:
         return rule.text == topic
-    filled = _filled(rule.text, client)
-    return filled is not None and topic_matches(filled, topic)
+    text = _filled(rule.text, client, allow)
+    return text is not None and topic_matches(text, topic)
 
 
-def _filled(topic_filter: str, client: Client) -> str | None:
-    """`%u` and `%c` as whole levels are the user's name and the client's id.
-
-    None for a name that would be more than one plain level: it must not widen the filter.
-    """
-    if "%" not in topic_filter:
-        return topic_filter
-    names = {"%c": client.client_id, "%u": client.username}
-    levels = topic_filter.split("/")
-    used = [names[level] or "" for level in levels if level in names]
-    if any(character in name for name in used for character in "+#/"):
-        return None
-    return "/".join(names.get(level) or level for level in levels)
+def _filled(topic_filter: str, client: Client, allow: bool) -> str | None:
+    """None for a name that must not widen the filter. A rule that denies takes a leading `$` too: it would otherwise be
+    escaped by such a name."""
+    return filled(topic_filter, client.client_id, client.username, is_plain if allow else is_level)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from emqx_mgmt.broker import reasons
-from emqx_mgmt.broker.access import Access
+from emqx_mgmt.broker.access import ALLOW, Access
 from emqx_mgmt.broker.connect import Connecting
 from emqx_mgmt.broker.connection_log import tell_ended, tell_refused
 from emqx_mgmt.broker.delayed import Delayed
@@ -19,6 +19,7 @@ from emqx_mgmt.broker.durable import Durable
 from emqx_mgmt.broker.enhanced import Enhanced
 from emqx_mgmt.broker.flapping import Flapping
 from emqx_mgmt.broker.hooks import HandlerFailed, Hooks
+from emqx_mgmt.broker.refused import Refused
 from emqx_mgmt.broker.sessions import Sessions
 from emqx_mgmt.broker.stats import Stats
 from emqx_mgmt.broker.subscribing import Subscribing
@@ -30,6 +31,7 @@ from router_ext.engine import Engine
 from router_ext.message import Message
 from router_ext.metrics import Metrics
 from router_ext.router import Router
+from router_ext.zone import Zone
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.banned import Ban, Banned
@@ -50,7 +52,7 @@ UNSUBSCRIBE_POINTS = ("client.unsubscribe", "session.unsubscribed")
 
 class Broker:
     """`banned` is None where there is no table of bans; `ban` adds to it without switching greenlets;
-    `response_topic_prefix` may be empty."""
+    `response_topic_prefix` may be empty; `zone_of` gives the record of a zone by its name."""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Broker:
         response_topic_prefix: str = "",
         shared_strategy: str = "random",
         verdicts: Verdicts | None = None,
+        zone_of: Callable[[str], Zone] = Zone,
     ) -> None:
         metrics = Metrics()
         self.engine = Engine(Router(strategy=shared_strategy), metrics, Egress(metrics))
@@ -69,6 +72,7 @@ class Broker:
         self.timers = Timers()
         self.verdicts = verdicts or Verdicts()
         self.banned = banned
+        self.zone_of = zone_of
         self.response_topic_prefix = response_topic_prefix
         self.stats_book = Stats(self)
         self.access = Access(self)
@@ -107,7 +111,7 @@ class Broker:
 
     def own_metrics(self) -> dict[str, int]:
         """Counters beyond the documented ones: why messages were dropped, how often a publisher was paused."""
-        return self.engine.metrics.extended()
+        return self.engine.metrics.extended() | {"delayed/refused": self.delayed.refused}
 
     def later_metrics(self) -> dict[str, int]:
         """Counters that v3.2 has beyond the documented ones."""
@@ -119,27 +123,40 @@ class Broker:
         return {f"suboptions/{end}": stats[f"subscriptions/{end}"] for end in ("count", "max")}
 
     def own_stats(self) -> dict[str, int]:
-        """Gauges beyond the documented ones: what waits for sockets at this moment."""
-        return self.engine.egress.figures()
+        """Gauges beyond the documented ones: what waits for sockets at this moment, and for its time."""
+        usage = self.delayed.usage
+        return self.engine.egress.figures() | {"delayed/count": usage.messages, "delayed/bytes": usage.bytes}
 
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False, client_id: str = "http",
                 properties: dict[str, Any] | None = None) -> int:
-        """Publishes past ACL, mountpoint and limits (behaviour, 5.9); returns how many subscribers it reached."""
+        """Publishes past ACL, mountpoint and limits (behaviour, 5.9); returns how many subscribers it reached. Raises
+        Refused where a handler of `message.publish` refuses it."""
         properties = dict(properties or {})
         expiry = properties.pop("message_expiry_interval", None)
         encoded = encode_properties(properties, PUBLISH) if properties else b""
         return self.route(Message.create(topic, payload, qos, retain, client_id, encoded, expiry), None)
 
     def route(self, message: Message, publisher: Session | None) -> int:
-        """A message through the `message.publish` hooks to its subscribers."""
+        """A message through the `message.publish` hooks to its subscribers. Raises Refused where a handler refuses
+        it."""
         if self.hooks.any("message.publish"):
             hooked = self.publish_hooks(message)
             if hooked is None:
                 return 0
+            if isinstance(hooked, Refused):
+                raise hooked
             message = hooked
         return self.engine.publish(message, publisher)
 
-    def publish_hooks(self, message: Message) -> Message | None:
+    def route_quietly(self, message: Message, publisher: Session | None = None) -> None:
+        """`route` of a message whose publisher cannot be told that it is refused: the log is."""
+        try:
+            self.route(message, publisher)
+        except Refused as refused:
+            log.warning("A message of %.100r to %.100r is refused: %s", message.client_id, message.topic,
+                        refused.why or reasons.TEXTS[refused.code])
+
+    def publish_hooks(self, message: Message) -> Message | Refused | None:
         """The message as the handlers of `message.publish` leave it; None when one stops it, or fails."""
         try:
             return self.hooks.publish(message)
@@ -191,8 +208,18 @@ class Broker:
         else:
             channel.close("disconnected_with_reason")
 
-    def on_publish(self, channel: Channel, message: Message) -> Message | None:
-        return self.publish_hooks(message)
+    def on_publish(self, channel: Channel, message: Message) -> Message | int | None:
+        """The message that goes on; None where none does, or the reason code that refuses it."""
+        message.publisher = channel.context
+        hooked = self.publish_hooks(message)
+        if isinstance(hooked, Refused):
+            return hooked.code
+        if hooked is not None and hooked.topic != message.topic:
+            verdict = self.access.verdict_of_new_name(channel, message.topic, hooked.topic)
+            if verdict != ALLOW:
+                self.engine.metrics.count("dropped/acl_denied")
+                return reasons.NOT_AUTHORIZED
+        return hooked
 
     def on_reports(self, reports: list[tuple[Any, ...]]) -> None:
         """What became of messages, where a handler or a trace wants it."""

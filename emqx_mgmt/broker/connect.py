@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.access import ALLOW, UNAVAILABLE
-from emqx_mgmt.broker.access import PUBLISH as ACCESS_PUBLISH
 from emqx_mgmt.broker.client import Client, Grant, RelayedClient, Unavailable
 from emqx_mgmt.broker.connection_log import tell_accepted, tell_refused
 from emqx_mgmt.broker.enhanced import Proven
 from emqx_mgmt.broker.refused import BUSY, UNDECIDED, Refused
 from emqx_mgmt.broker.sessions import NEVER
+from emqx_mgmt.broker.templates import is_plain
 from emqx_mgmt.broker.verdicts import Question
 from router_ext.codec import encode_connack
 from router_ext.packets import Will
-from router_ext.topic import valid_name
+from router_ext.topic import levels, valid_name
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
@@ -45,8 +45,7 @@ class Connecting:
         client = None
         try:
             client = self._identify(channel, zone, packet)
-            if zone.mountpoint:
-                self._check_mountpoint(zone, client)
+            self._check_mountpoint(zone, client, packet.will)
             self._check_banned(zone, client)
             if packet.will is not None:
                 self._check_will(zone, packet.will)
@@ -77,7 +76,7 @@ class Connecting:
         client.username = outcome.username
         zone: Zone = channel.zone
         try:
-            self._check_mountpoint(zone, client)
+            self._check_mountpoint(zone, client, packet.will)
             self._check_banned(zone, client)
         except Refused as refused:
             self.refuse(channel, client, refused)
@@ -112,12 +111,22 @@ class Connecting:
             raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID)
         kind = RelayedClient if channel.relayed else Client
         return kind(client_id, username, channel.address, zone.name, packet.proto_ver,
-                    password=packet.password, auth_method=packet.properties.get("authentication_method"))
+                    password=packet.password, auth_method=packet.properties.get("authentication_method"),
+                    is_bridge=packet.is_bridge)
 
-    def _check_mountpoint(self, zone: Zone, client: Client) -> None:
-        mount = mountpoint(zone, client)
-        if mount is not None and not valid_name(mount):
-            raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID)  # a wildcard in it would reach below other mountpoints
+    def _check_mountpoint(self, zone: Zone, client: Client, will: Will | None) -> None:
+        """What the client brings into the mountpoint must not lead out of it; the will's topic has to fit behind it."""
+        mount = client.mountpoint(zone.mountpoint)
+        if mount is None:
+            code = reasons.CLIENT_IDENTIFIER_NOT_VALID
+            if is_plain(client.client_id):
+                code = reasons.BAD_USERNAME_OR_PASSWORD
+            raise Refused(code, f"it does not fit into the mountpoint {zone.mountpoint}")
+        if mount and not valid_name(mount):
+            raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID, "its mountpoint is longer than a topic may be")
+        if will is not None and (not valid_name(mount + will.topic)
+                                 or 0 < zone.max_topic_levels < levels(will.topic)):
+            raise Refused(reasons.TOPIC_NAME_INVALID, "its will's topic is too long or too deep")
 
     def _check_banned(self, zone: Zone, client: Client) -> None:
         banned = self._broker.banned
@@ -152,8 +161,10 @@ class Connecting:
         if not isinstance(answer, Grant):
             return Refused(reasons.NOT_AUTHORIZED, "authentication says no")
         client.is_super = answer.is_super
-        if packet.will and channel.zone.enable_acl and not client.is_super:
-            verdict = self._broker.access.decide(client, ACCESS_PUBLISH, packet.will.topic, channel.zone)
+        zone: Zone = channel.zone
+        if packet.will:
+            verdict = self._broker.access.verdict_of_names(
+                client, packet.will.topic, zone, client.mountpoint(zone.mountpoint) or "")
             if verdict == UNAVAILABLE:
                 return Refused(reasons.SERVER_UNAVAILABLE, "nobody can decide about its will's topic")
             if verdict != ALLOW:
@@ -241,8 +252,8 @@ class Connecting:
                 return
         channel.context = client
         session, present = broker.sessions_life.open(channel, client.client_id, client.username, expiry)
-        mount = mountpoint(zone, client) if zone.mountpoint else None
-        session.will = mounted(will, mount) if will else None
+        mount = (client.mountpoint(zone.mountpoint) or "").encode() or None
+        session.will = signed(will, mount, client) if will else None
         if session.is_stored:
             broker.durable.will_changed(session)
         channel.accept(
@@ -289,7 +300,7 @@ class Connecting:
             properties["session_expiry_interval"] = expiry
         if packet.properties.get("request_response_information") and self._broker.response_topic_prefix:
             information = f"{self._broker.response_topic_prefix}/{client.client_id}"
-            if len(information.encode()) <= LONGEST_STRING:  # the server may send none (section 3.1.2.11.6)
+            if is_plain(client.client_id) and valid_name(information):  # the server may send none (section 3.1.2.11.6)
                 properties["response_information"] = information
         if proven is not None:
             properties["authentication_method"] = client.auth_method  # [MQTT-4.12.0-5]
@@ -298,7 +309,6 @@ class Connecting:
         return properties
 
 
-LONGEST_STRING = 65535  # bytes (section 1.5.4)
 GRANTED = Grant()
 NOBODY_DECIDES = Refused(reasons.NOT_AUTHORIZED, "nothing decides about it, and allow_anonymous is off")
 # What a CONNACK says when it says nothing (section 3.2.2.3).
@@ -338,15 +348,9 @@ def silence_limit(zone: Zone, packet: Connect) -> int:
     return int(keepalive * zone.keepalive_backoff * 2 * 1000)
 
 
-def mountpoint(zone: Zone, client: Client) -> bytes | None:
-    """The zone's mountpoint, `%c` and `%u` filled in where they are a whole level."""
-    if not zone.mountpoint:
-        return None
-    values = {"%c": client.client_id, "%u": client.username or "%u"}
-    return "/".join(values.get(word, word) for word in zone.mountpoint.split("/")).encode()
-
-
-def mounted(will: Will, mount: bytes | None) -> Will:
-    if mount is None:
-        return will
-    return Will(mount.decode() + will.topic, will.payload, will.qos, will.retain, will.properties)
+def signed(will: Will, mount: bytes | None, client: Client) -> Will:
+    """The will below its client's mountpoint, with the client that access rules are asked about when it is sent."""
+    if mount is not None:
+        will = Will(mount.decode() + will.topic, will.payload, will.qos, will.retain, will.properties)
+    will.publisher = client
+    return will

@@ -11,6 +11,7 @@ import msgspec
 from gevent.event import Event
 
 import router_ext.retaining as retaining
+from emqx_mgmt.broker.client import recall, remember
 from router_ext.bequest import discard
 from router_ext.packets import Will
 from router_ext.session import Session
@@ -50,7 +51,8 @@ class SessionRow(msgspec.Struct, array_like=True):
 
 
 class WillRow(msgspec.Struct, array_like=True):
-    """`due` in unix seconds once its delay runs, None before."""
+    """`due` in unix seconds once its delay runs, None before. `publisher`: `client.remember`; earlier versions wrote
+    none."""
 
     topic: str
     payload: bytes
@@ -58,6 +60,7 @@ class WillRow(msgspec.Struct, array_like=True):
     retain: bool
     properties: dict[str, Any]
     due: float | None
+    publisher: bytes = b""
 
 
 class Stored(Protocol):
@@ -157,7 +160,8 @@ class Durable:
         if will is None:
             self.journal.delete(WILL, session.number, b"")
             return
-        row = WillRow(will.topic, will.payload, will.qos, will.retain, will.properties, due)
+        row = WillRow(will.topic, will.payload, will.qos, will.retain, will.properties, due,
+                      remember(will.publisher))
         self.journal.put(WILL, session.number, b"", encode(row))
 
     def wait(self, within: float = 5.0) -> bool:
@@ -265,7 +269,10 @@ class Durable:
     def _leave(self, session: Session, row: SessionRow, will: WillRow | None, now: float) -> None:
         """A session that was connected when the broker ended is left now; the clocks of others have run on. One that
         was set back meanwhile makes nothing wait for longer than it had to at first."""
-        left = None if will is None else Will(will.topic, will.payload, will.qos, will.retain, will.properties)
+        left = None
+        if will is not None:
+            left = Will(will.topic, will.payload, will.qos, will.retain, will.properties)
+            left.publisher = recall(session.client_id, will.publisher) if will.publisher else None
         sessions = self._broker.sessions_life
         if row.left_at is None:
             session.will = left

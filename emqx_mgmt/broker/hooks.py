@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
+from emqx_mgmt.broker.refused import Refused
+
 if TYPE_CHECKING:
     from router_ext.message import Message
 
@@ -36,12 +38,22 @@ class HandlerFailed(Exception):
     """A handler did not answer, and whoever runs it has told why: a guard denies without telling it again."""
 
 
+@dataclass(slots=True, eq=False)
+class Renames:
+    """How a handler of `message.publish` renames: `name(topic)` is the topic that a message published to `topic` goes
+    on with, `topic` itself where that stays. `keeps`: the message is kept, and published from the beginning later."""
+
+    name: Callable[[str], str]
+    keeps: bool = False
+
+
 @dataclass(slots=True, order=True)
 class Handler:
     rank: tuple[int, int]
     call: Callable[..., Any] = field(compare=False)
     blocking: bool = field(compare=False)
     prefix: str = field(compare=False)
+    renames: Renames | None = field(compare=False)
 
 
 class Hooks:
@@ -53,17 +65,17 @@ class Hooks:
         self._watchers: list[Callable[[str], None]] = []
 
     def add(self, point: str, call: Callable[..., Any], priority: int = 0, *, blocking: bool = False,
-            prefix: str = "") -> None:
+            prefix: str = "", renames: Renames | None = None) -> None:
         """Higher priorities are called first, equal ones in the order in which they were added.
 
         `prefix`, for `message.publish`: the handler is for messages whose topics begin with it; all others keep
-        their way past Python."""
+        their way past Python. `renames`, for the same: the ACL is asked about each name in advance."""
         if point not in POINTS:
             raise ValueError(f"there is no hook point {point}")
         self._added += 1
         order = -self._added if point in LATEST_FIRST else self._added
         handlers = self._points[point].copy()  # a decision that waits in the middle of the chain keeps its own
-        insort(handlers, Handler((-priority, order), call, blocking, prefix))
+        insort(handlers, Handler((-priority, order), call, blocking, prefix, renames))
         self._points[point] = handlers
         self._changed(point)
 
@@ -138,14 +150,38 @@ class Hooks:
                 return None
         return value
 
-    def publish(self, message: Message) -> Message | None:
+    def publish(self, message: Message) -> Message | Refused | None:
         """`pipe` for `message.publish`, past the handlers that are for other topics."""
-        going: Message | None = message
         for handler in self._points["message.publish"]:
             if handler.prefix and not message.topic.startswith(handler.prefix):
                 continue
-            going = handler.call(going)
-            if going is None:
-                return None
+            going: Message | Refused | None = handler.call(message)
+            if going is None or isinstance(going, Refused):
+                return going
+            going.publisher = message.publisher
             message = going
-        return going
+        return message
+
+    def names(self, topic: str) -> list[str]:
+        """Each name that a message published to `topic` will have on its way: `topic` first, its last one at the end.
+        One that is kept has those that it will have later as well, until it is kept again."""
+        found, again, kept = [topic], True, False
+        while again:
+            again, asked = False, []
+            for handler in self._points["message.publish"]:
+                renames = handler.renames
+                if renames is None or renames in asked or not topic.startswith(handler.prefix):
+                    continue
+                if renames.keeps and kept:
+                    break
+                asked.append(renames)  # one that is there for several prefixes renames once
+                topic = renames.name(topic)
+                found.append(topic)
+                if renames.keeps:
+                    again = kept = True
+                    break
+        return found
+
+    def owns(self, topic: str) -> bool:
+        """Whether a handler of `message.publish` gives a meaning to this topic, which begins with `$`."""
+        return any(prefix.startswith("$") and topic.startswith(prefix) for prefix in self.prefixes("message.publish"))

@@ -1,4 +1,4 @@
-"""A refusal on its way to CONNACK."""
+"""A refusal on its way to CONNACK or to the acknowledgement of a PUBLISH."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from emqx_mgmt.broker import reasons
 
 @dataclass(slots=True)
 class Refused(Exception):
-    """CONNECT is refused with an MQTT 5 reason code; `why` is for the log, where the code does not say it."""
+    """A CONNECT or a message is refused with an MQTT 5 reason code; `why` is for the log, where the code does not say
+    it."""
 
     code: int
     why: str = ""

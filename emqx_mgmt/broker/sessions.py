@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emqx_mgmt.broker import reasons
+from emqx_mgmt.broker.access import ALLOW, UNAVAILABLE
+from emqx_mgmt.broker.client import NOWHERE, Client
 from emqx_mgmt.broker.timers import Timer
+from emqx_mgmt.broker.verdicts import Question
 from router_ext.bequest import discard
 from router_ext.codec import encode_properties
 from router_ext.message import Message
 from router_ext.session import Session
 from router_ext.stored import lay_by
+from router_ext.topic import valid_name
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
     from router_ext.channel import Channel
     from router_ext.packets import Will
+
+log = logging.getLogger(__name__)
 
 NEVER = 0xFFFFFFFF
 # Properties of a will that belong to the will itself and are not passed on as they stand.
@@ -152,16 +159,39 @@ class Sessions:
         self._broker.hooks.run("session.terminated", session, reason)
 
     def publish_will(self, session: Session, will: Will) -> None:
-        """[MQTT-3.1.2-8] In the name of the client, through the hooks, past the checks made at CONNECT."""
+        """[MQTT-3.1.2-8] In the name of the client, through the hooks. Access rules may have changed since CONNECT,
+        so they are asked again."""
+        broker, zone = self._broker, session.zone
+        if not valid_name(will.topic):  # of a store of an earlier version, which took any length
+            return
+        client: Client = will.publisher or Client(session.client_id, session.username, NOWHERE, zone.name)
+        mount = client.mountpoint(zone.mountpoint) or ""
+
+        def decision() -> int:
+            return broker.access.verdict_of_names(client, will.topic.removeprefix(mount), zone, mount)
+
+        def decided(verdict: int) -> None:
+            if verdict == ALLOW:
+                self._route_will(session, will, client)
+            else:
+                broker.engine.metrics.count("dropped/acl_denied")
+                log.warning("The will of %.100r is not sent: the ACL does not let it publish to %.100r now.",
+                            session.client_id, will.topic)
+
+        if zone.enable_acl and broker.hooks.may_block("client.check_acl"):
+            broker.verdicts.ask(Question(None, decision, UNAVAILABLE, decided))
+        else:
+            decided(broker.guard(decision, UNAVAILABLE))
+
+    def _route_will(self, session: Session, will: Will, client: Client) -> None:
         forwarded = {name: value for name, value in will.properties.items() if name not in OWN_PROPERTIES}
-        self._broker.route(
-            Message.create(
-                will.topic, will.payload, will.qos, will.retain, session.client_id,
-                encode_properties(forwarded, PUBLISH) if forwarded else b"",
-                will.properties.get("message_expiry_interval"),
-            ),
-            session,
+        message = Message.create(
+            will.topic, will.payload, will.qos, will.retain, session.client_id,
+            encode_properties(forwarded, PUBLISH) if forwarded else b"",
+            will.properties.get("message_expiry_interval"),
         )
+        message.publisher = client
+        self._broker.route_quietly(message, session)
 
 
 def cancel(timer: Timer | None) -> None:

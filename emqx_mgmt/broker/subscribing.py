@@ -28,6 +28,7 @@ Row = TypeVar("Row", str, tuple[str, int])
 
 QOS = 0x03
 RETAIN_HANDLING = 0x30
+LONGEST = 0xFFFF  # bytes of a filter with its shared group (section 1.5.4)
 FAILURE = 0x80  # the only refusal SUBACK has before MQTT 5
 # Filters, and characters of them, seen to before others have their turn: a packet may have a hundred thousand.
 AT_ONCE = 200
@@ -77,10 +78,18 @@ class Subscribing:
         while_held(channel, go_on)
 
     def _decide(self, channel: Channel, packet: Subscribe) -> list[int]:
-        """A reason code for each filter; the granted QoS where it may be subscribed."""
-        codes = [self._check(channel, topic, flags & QOS) for topic, flags in paced(packet.filters)]
-        hooked = self._broker.hooks.pipe("client.subscribe", codes, channel.context, packet.filters)
-        return refused(packet) if hooked is None else hooked
+        """A reason code for each filter; the granted QoS where it may be subscribed. Both names of a filter that a
+        handler changes are asked about."""
+        named = list(packet.filters)
+        codes = [self._check(channel, topic, flags & QOS) for topic, flags in paced(named)]
+        hooked: list[int] | None = self._broker.hooks.pipe("client.subscribe", codes, channel.context, packet.filters)
+        if hooked is None or len(packet.filters) != len(named):
+            return [reasons.NOT_AUTHORIZED] * len(named)
+        for i, (topic, flags) in enumerate(packet.filters):
+            if topic != named[i][0] and hooked[i] <= QOS:
+                code = self._check(channel, topic, flags & QOS)
+                hooked[i] = code if code > QOS else min(code, hooked[i])
+        return hooked
 
     def _check(self, channel: Channel, topic: str, qos: int) -> int:
         zone: Zone = channel.zone
@@ -89,6 +98,8 @@ class Subscribing:
         except ValueError:
             return reasons.TOPIC_FILTER_INVALID
         if not valid_filter(topic_filter) or (zone.max_topic_levels and levels(topic_filter) > zone.max_topic_levels):
+            return reasons.TOPIC_FILTER_INVALID
+        if channel.mountpoint is not None and mounted(channel, topic) is None:
             return reasons.TOPIC_FILTER_INVALID
         if group is not None and not zone.shared_subscription:
             return reasons.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
@@ -111,7 +122,11 @@ class Subscribing:
             if (session.is_stored and self._broker.durable.full) or not self._room_for(session, topic):
                 codes[i] = reasons.QUOTA_EXCEEDED
                 continue
-            self.add(session, mounted(channel, topic), flags & ~QOS | codes[i], subid)
+            below = mounted(channel, topic)
+            if below is None:
+                codes[i] = reasons.TOPIC_FILTER_INVALID
+                continue
+            self.add(session, below, flags & ~QOS | codes[i], subid)
         denied = reasons.NOT_AUTHORIZED in codes
         if max(codes) > 2:
             self._count_refused(codes)
@@ -144,8 +159,9 @@ class Subscribing:
         for topic in paced(packet.filters):
             if channel.is_closed:
                 return
-            codes.append(reasons.SUCCESS if self.remove(channel.session, mounted(channel, topic))
-                         else reasons.NO_SUBSCRIPTION_EXISTED)
+            below = mounted(channel, topic)
+            removed = below is not None and self.remove(channel.session, below)
+            codes.append(reasons.SUCCESS if removed else reasons.NO_SUBSCRIPTION_EXISTED)
         if any(codes):
             self._broker.engine.metrics.count("packets/unsubscribe/error")
         channel.send_after_commit(encode_unsuback(packet.packet_id, codes, {}, channel.proto_ver))
@@ -254,10 +270,14 @@ def explained(channel: Channel, codes: list[int]) -> dict[str, str]:
     return {} if code is None else channel.explanation(code, len(codes) + 7)
 
 
-def mounted(channel: Channel, topic: str) -> str:
-    """The filter below the connection's mountpoint; a shared group stays in front."""
-    if channel.mountpoint is None:
-        return topic
-    group, topic_filter = split_share(topic)
+def mounted(channel: Channel, topic: str) -> str | None:
+    """The filter below the connection's mountpoint; a shared group stays in front. None where that is no valid
+    filter, or longer than MQTT can say with its group."""
+    try:
+        group, topic_filter = split_share(topic)
+    except ValueError:
+        return None
     prefix = "" if group is None else "$queue/" if group == "$queue" else f"$share/{group}/"
-    return f"{prefix}{channel.mountpoint}{topic_filter}"
+    below = f"{channel.mountpoint or ''}{topic_filter}"
+    fits = valid_filter(below) and len(prefix.encode()) + len(below.encode()) <= LONGEST
+    return f"{prefix}{below}" if fits else None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from emqx_mgmt.broker.about import SYSDESCR, VERSION, datetime_text, uptime_text
 from emqx_mgmt.broker.periodic import Periodic
+from router_ext.topic import valid_name
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
@@ -53,8 +54,9 @@ class SysTopics:
             self._hooked = self._broker.hooks.concerns(point, "$SYS/")
 
     def publish(self, topic: str, payload: str | bytes, qos: int = 0) -> None:
-        """An event below this node's part of `$SYS`: a client, an alarm."""
-        if self.wanted:
+        """An event below this node's part of `$SYS`: a client, an alarm. One whose client id makes no topic of it (a
+        wildcard, or too long) is not told [MQTT-3.3.2-2]."""
+        if self.wanted and valid_name(self._prefix + topic):
             text = payload.encode() if isinstance(payload, str) else payload
             self._broker.publish(self._prefix + topic, text, qos, client_id="$SYS")
 

@@ -31,14 +31,21 @@ T = TypeVar("T")
 class Question(Generic[T]):
     """`then` gets what `ask` returns, `otherwise` when that raises or outlives the deadline, or `busy` when `ask` was
     not called in time. None for `busy`: the question waits for its turn as long as that takes, as that of a connected
-    client does, which has one at a time."""
+    client does, which has one at a time. `channel` is None for a will, whose client is gone."""
 
-    channel: Channel
+    channel: Channel | None
     ask: Callable[[], T]
     otherwise: T
     then: Callable[[T], None]
     busy: T | None = None
     since: float = field(default_factory=time.monotonic)
+
+    def close_if_gone(self) -> bool:
+        """Whether its client has hung up; then it is not waited for any more."""
+        if self.channel is None or not self.channel.is_gone:
+            return False
+        self.channel.close("closed")  # its session may have gone on with the connection that came after it
+        return True
 
 
 class Verdicts:
@@ -85,12 +92,10 @@ class Verdicts:
     def _is_over(self, question: Question[Any]) -> bool:
         """Whether nobody waits for the answer, or somebody has waited for too long."""
         is_late = question.busy is not None and time.monotonic() - question.since >= self.patience
-        return is_late or question.channel.is_gone
+        return is_late or (question.channel is not None and bool(question.channel.is_gone))
 
     def _dismiss(self, question: Question[Any]) -> None:
-        if question.channel.is_gone:
-            question.channel.close("closed")
-        elif question.busy is not None:
+        if not question.close_if_gone() and question.busy is not None:
             question.then(question.busy)
 
     def _decide(self, question: Question[Any]) -> None:
@@ -108,9 +113,7 @@ class Verdicts:
         following = self._next()
         if following is not None:
             self._pool.spawn(self._decide, following)
-        if question.channel.is_gone:
-            question.channel.close("closed")  # its session may have gone on with the connection that came after it
-        else:
+        if not question.close_if_gone():
             question.then(answer)
 
     def stop(self) -> None:

@@ -13,7 +13,8 @@ NEVER = 0xFFFFFFFF  # Session Expiry Interval: the session does not expire
 SAME = (
     "max_packet_size", "max_connect_size", "max_clientid_len", "max_topic_levels", "max_qos_allowed", "max_topic_alias",
     "retain_available", "wildcard_subscription", "shared_subscription", "ignore_loop_deliver", "enable_acl",
-    "enable_ban", "enable_stats", "allow_anonymous", "server_keepalive", "keepalive_backoff", "max_subscriptions",
+    "enable_ban", "enable_stats", "allow_anonymous", "allow_sys_publish", "allow_dollar_publish",
+    "server_keepalive", "keepalive_backoff", "max_subscriptions",
     "upgrade_qos", "max_inflight", "max_awaiting_rel", "max_mqueue_len", "mqueue_store_qos0", "mountpoint",
     "use_username_as_clientid", "check_payload_format", "max_topic_alias_size",
 )

@@ -7,8 +7,17 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from emqx_mgmt.broker import reasons, refused
 from emqx_mgmt.manage import rows
-from emqx_mgmt.manage.errors import BAD_TOPIC, NOT_ON_DISK, NOT_ONLINE, MqttRefused, Refused
+from emqx_mgmt.manage.errors import (
+    BAD_TOPIC,
+    NOT_ON_DISK,
+    NOT_ONLINE,
+    UNKNOWN_ERROR,
+    MessageRefused,
+    MqttRefused,
+    Refused,
+)
 from emqx_mgmt.manage.explain import Explanation, explain
 from emqx_mgmt.manage.listing import GLANCES, Page, Paging, filtered, in_turns, page_of
 from router_ext.shown import connected
@@ -123,12 +132,16 @@ class Clients:
 
     def publish(self, topics: list[str], payload: bytes, qos: int, retain: bool, client_id: str,
                 properties: dict[str, Any]) -> None:
-        """Raises MqttRefused when no topic is a valid topic name."""
+        """Raises MqttRefused when no topic is a valid topic name, MessageRefused when a handler refuses one."""
         names = [topic for topic in topics if valid_name(topic)]
         if not names:
             raise MqttRefused("bad_topic", BAD_TOPIC)
         for name in names:
-            self._broker.publish(name, payload, qos, retain, client_id, properties)
+            try:
+                self._broker.publish(name, payload, qos, retain, client_id, properties)
+            except refused.Refused as error:
+                code = BAD_TOPIC if error.code == reasons.TOPIC_NAME_INVALID else UNKNOWN_ERROR
+                raise MessageRefused(f"{name}: {error.why or reasons.TEXTS[error.code]}", code) from None
 
     @contextlib.contextmanager
     def stored(self) -> Iterator[None]:

@@ -38,5 +38,9 @@ class MqttRefused(Refused):
     """A refused publish, subscribe or unsubscribe: the answer is its code alone."""
 
 
+class MessageRefused(MqttRefused):
+    """A publish that a handler of `message.publish` refuses: the answer has the reason as well."""
+
+
 class ConfigRefused(Refused):
     """Settings of a plugin that it cannot have: in the bare style the answer has the code, too."""

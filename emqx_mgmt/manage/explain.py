@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from emqx_mgmt.broker.access import PUBLISH, SUBSCRIBE
 from emqx_mgmt.manage.listing import in_turns
-from router_ext.topic import topic_matches
+from router_ext.topic import topic_matches, valid_name
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
@@ -60,6 +60,8 @@ def explain(broker: Broker, topic: str, client_id: str | None, qos: int, limit: 
     publisher, routed = None, topic
     if session is not None and session.channel is not None:
         publisher, routed = _publisher(broker, session, topic), f"{session.channel.mountpoint or ''}{topic}"
+    if not valid_name(routed):
+        return Explanation(routed, publisher, "nobody: with the mountpoint the topic is too long", 0, [])
     if publisher is not None and not (publisher.allowed if publisher.cached is None else publisher.cached):
         return Explanation(routed, publisher, "nobody: the publisher is refused", 0, [])
     found = broker.router.recipients(routed.encode())
@@ -70,7 +72,7 @@ def explain(broker: Broker, topic: str, client_id: str | None, qos: int, limit: 
 
 def _publisher(broker: Broker, session: Session, topic: str) -> Publisher:
     channel = session.channel
-    allowed, by = broker.access.explain(channel.context, PUBLISH, topic, channel.zone)
+    allowed, by = broker.access.explain_publish(channel.context, topic, channel.zone, channel.mountpoint or "")
     cached = channel.cached_verdict(PUBLISH, topic.encode()) if channel.zone.enable_acl else None
     return Publisher(session.client_id, allowed, by, cached)
 

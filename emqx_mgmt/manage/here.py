@@ -13,6 +13,7 @@ from emqx_mgmt.manage import rows
 from emqx_mgmt.manage.backups import Backups
 from emqx_mgmt.manage.clients import Clients
 from emqx_mgmt.manage.configuration import Configuration
+from emqx_mgmt.manage.delayed import DelayedMessages
 from emqx_mgmt.manage.errors import Refused
 from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges, waiting
 from emqx_mgmt.manage.formats import memory_text
@@ -48,6 +49,7 @@ class ThisNode:
         self.configuration = Configuration(node)
         self.queued = QueuedMessages(node.broker, Path(node.settings["node.data_dir"]))
         self.retained = Retained(node.broker)
+        self.delayed = DelayedMessages(node.broker)
         self.topic_metrics = MeteredRows(node.name, node.topic_metrics, node.store.metered_topics)
         self.slow_subscribers = SlowSubscriberRows(node.name, node.slow_subscribers)
         self.fresh_secrets = FreshSecrets()

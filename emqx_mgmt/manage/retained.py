@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -15,6 +14,7 @@ from emqx_mgmt.broker.about import datetime_text
 from emqx_mgmt.broker.rounds import next_round
 from emqx_mgmt.manage.errors import NOT_ON_DISK, Refused
 from emqx_mgmt.manage.listing import CHUNK, Page, Paging, filtered, in_turns
+from emqx_mgmt.manage.payloads import Encoding, shown
 from emqx_mgmt.manage.rows import UNDEFINED
 from router_ext.codec import decode_properties
 
@@ -43,7 +43,7 @@ class RetainedMessage(RetainedRow):
     """`payload_encoding` is `plain` for UTF-8 text, `base64` for anything else."""
 
     payload: str
-    payload_encoding: Literal["plain", "base64"]
+    payload_encoding: Encoding
     properties: dict[str, Any]
 
 
@@ -92,13 +92,7 @@ def row(message: Message) -> RetainedRow:
 
 
 def whole(message: Message) -> RetainedMessage:
-    payload: bytes = message.payload
-    encoding: Literal["plain", "base64"] = "plain"
-    try:
-        text = payload.decode()
-    except UnicodeDecodeError:
-        text, encoding = base64.b64encode(payload).decode(), "base64"
-    return RetainedMessage(*_members(message), text, encoding, decode_properties(message.properties))
+    return RetainedMessage(*_members(message), *shown(message), decode_properties(message.properties))
 
 
 def _members(message: Message) -> tuple[str, int, str, int, str, int | str]:

@@ -59,8 +59,7 @@ class Presence:
             })
 
     def _tell(self, client: Client, event: str, news: dict[str, str | int | bool]) -> None:
-        if "+" not in client.client_id and "#" not in client.client_id:  # they are in no topic name [MQTT-3.3.2-2]
-            self._sys.publish(f"clients/{client.client_id}/{event}", orjson.dumps(news), self._qos)
+        self._sys.publish(f"clients/{client.client_id}/{event}", orjson.dumps(news), self._qos)
 
 
 def name_of(client: Client) -> str:

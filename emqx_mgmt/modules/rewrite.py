@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.broker import reasons
+from emqx_mgmt.broker.hooks import Renames
+from emqx_mgmt.broker.refused import Refused
 from emqx_mgmt.broker.subscribing import paced
 from emqx_mgmt.settings.expression import linear
 from router_ext.message import Message
@@ -57,9 +59,9 @@ class Rewrite:
         self._latest: Message | None = None  # it passes a second handler when two prefixes are hooked
 
     def start(self) -> None:
-        hooks = self._broker.hooks
+        hooks, renames = self._broker.hooks, Renames(self.next_name)
         for prefix in apart([literal_prefix(rule.topic_filter) for rule in self._rules]):
-            hooks.add("message.publish", self.publish, prefix=prefix)
+            hooks.add("message.publish", self.publish, prefix=prefix, renames=renames)
         if self._rules:
             hooks.add("client.subscribe", self.subscribe)
             hooks.add("client.unsubscribe", self.unsubscribe)
@@ -70,17 +72,30 @@ class Rewrite:
                 return rule.apply(topic)
         return topic
 
-    def publish(self, message: Message) -> Message | None:
-        """None, which stops the message, for a topic that is too long."""
+    def rewritten_name(self, topic: str) -> str:
+        """A topic name stays where the rule would make none of it. Raises TooLong."""
+        becomes = self.rewritten(topic)
+        return becomes if valid_name(becomes) else topic
+
+    def next_name(self, topic: str) -> str:
+        """The same for the ACL; a topic that is too long is refused, and has no other name."""
+        try:
+            return self.rewritten_name(topic)
+        except TooLong:
+            return topic
+
+    def publish(self, message: Message) -> Message | Refused:
+        """Refuses a topic that is too long."""
         if message is self._latest:
             return message
         try:
-            topic = self.rewritten(message.topic)
+            topic = self.rewritten_name(message.topic)
         except TooLong:
             log.warning("a message of %s is dropped: its topic, for which module.rewrite has a rule, is longer than %d "
                         "bytes", message.client_id, LONGEST_TOPIC)
-            return None
-        if topic == message.topic or not valid_name(topic):
+            return Refused(reasons.TOPIC_NAME_INVALID, f"a topic that module.rewrite has a rule for is longer than "
+                                                       f"{LONGEST_TOPIC} bytes")
+        if topic == message.topic:
             return message
         log.debug("A message of %s to %s goes to %s", message.client_id, message.topic, topic)
         self._latest = Message.create(topic, message.payload, message.qos, message.retain, message.client_id,

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from emqx_mgmt.broker.subscribing import mounted
-from router_ext.topic import split_share, valid_filter
+from emqx_mgmt.broker.templates import filled
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 
 
 class AutoSubscribe:
-    """`rows`: (filter, QoS); `%c` and `%u` stand for client id and user name where they are a whole level."""
+    """`rows`: (filter, QoS); `%c` and `%u` stand for client id and user name where they are a whole level. A client
+    whose values do not fit there, or make the filter too long, does not get that subscription."""
 
     def __init__(self, broker: Broker, rows: list[tuple[str, int]]) -> None:
         self._broker = broker
@@ -27,23 +28,11 @@ class AutoSubscribe:
 
     def created(self, session: Session) -> None:
         for template, qos in self._rows:
-            topic = filled(template, session)
-            try:
-                valid = valid_filter(split_share(topic)[1])
-            except ValueError:
-                valid = False
-            if valid:
-                log.debug("%s is subscribed to %s with QoS %d", session.client_id, topic, qos)
-                self._broker.subscribe(session.client_id, mounted(session.channel, topic), qos)
+            topic = filled(template, session.client_id, session.username)
+            below = None if topic is None else mounted(session.channel, topic)
+            if below is None:
+                log.warning("%.100r is not subscribed to %s: its client id or user name does not fit there",
+                            session.client_id, template)
             else:
-                log.warning("%s is not subscribed to %s: that is no topic filter", session.client_id, topic)
-
-
-def filled(template: str, session: Session) -> str:
-    """A client cannot bring wildcards in: a level that has them stays as it was written."""
-    values = {"%c": session.client_id, "%u": session.username}
-    return "/".join(word if unsafe(values.get(word)) else values[word] for word in template.split("/"))
-
-
-def unsafe(value: str | None) -> bool:
-    return value is None or not value or any(sign in value for sign in "+#/")
+                log.debug("%s is subscribed to %s with QoS %d", session.client_id, below, qos)
+                self._broker.subscribe(session.client_id, below, qos)

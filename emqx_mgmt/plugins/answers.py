@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from emqx_mgmt.broker.client import Grant, Unavailable
+from emqx_mgmt.broker.refused import Refused
 from router_ext.message import Message
 
 Answers = Callable[[Any, Sequence[Any]], bool]
@@ -31,5 +32,5 @@ ANSWERS: dict[str, Answers] = {
     "client.authenticate": one_of(bool, Grant, Unavailable),
     "client.check_acl": one_of(bool, Unavailable),
     "client.subscribe": codes,
-    "message.publish": one_of(Message),
+    "message.publish": one_of(Message, Refused),
 }

@@ -13,6 +13,7 @@ from gevent.pool import Group, Pool
 from gevent.server import DatagramServer, StreamServer
 from gevent.threadpool import ThreadPool
 
+from emqx_mgmt.broker.hooks import Renames
 from emqx_mgmt.listeners import Listener
 from emqx_mgmt.plugins.answers import ANSWERS
 from emqx_mgmt.plugins.faults import Background, Faults, Watched
@@ -54,12 +55,12 @@ class Host:
     # -- what the broker does -----------------------------------------------------------------------
 
     def hook(self, point: str, call: Callable[..., Any], priority: int = 0, *, blocking: bool = False,
-             prefix: str = "") -> None:
+             prefix: str = "", renames: Renames | None = None) -> None:
         """Takes part in what the broker does (ARCHITECTURE.md lists the points).
 
         With `blocking` the handler may wait for a network or a disk: it is then called in a greenlet, for a decision
         while the client waits, for an event later, one after the other. `prefix` is for `message.publish`, whose
-        handlers never wait."""
+        handlers never wait; one that renames messages says how with `renames`, and the ACL is asked about the names."""
         if point == PUBLISH and blocking:
             raise ValueError("handlers of message.publish decide at once: hand the message to a greenlet")
         if point in DECISIONS and self._declared is not None and point not in self._declared:
@@ -71,7 +72,9 @@ class Host:
         if blocking and point not in DECISIONS:
             handler = Background(watched, self._greenlets.spawn)
             blocking = False
-        self.broker.hooks.add(point, handler, priority, blocking=blocking, prefix=prefix)
+        if renames is not None:
+            renames = Renames(self.watched(f"renaming of {point}", renames.name), renames.keeps)
+        self.broker.hooks.add(point, handler, priority, blocking=blocking, prefix=prefix, renames=renames)
         self._hooks.append((point, handler, watched))
         self.log.debug("%s takes part in %s%s", self.name, point, " and may wait" if deadline is not None else "")
 

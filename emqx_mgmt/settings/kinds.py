@@ -238,6 +238,8 @@ def parse_priorities(text: str) -> dict[str, int]:
 def parse_mountpoint(text: str) -> str:
     if "+" in text or "#" in text:
         raise ValueError("must be a topic prefix without + and #")
+    if text.startswith(("$SYS/", "$share/", "$queue/")):
+        raise ValueError("must be a topic prefix that does not begin with $SYS/, $share/ or $queue/")
     return text
 
 

@@ -36,6 +36,8 @@ class Zone:
     wildcard_subscription: bool
     shared_subscription: bool
     ignore_loop_deliver: bool
+    allow_sys_publish: bool
+    allow_dollar_publish: bool
     check_payload_format: bool
     server_keepalive: int
     keepalive_backoff: float

@@ -200,15 +200,6 @@ def test_automatic_subscriptions():
     assert bench.broker.sessions["client"].subscription_count == 1
 
 
-def test_a_client_brings_no_wildcards_in():
-    bench = Bench()
-    AutoSubscribe(bench.broker, [("clients/%c/in", 0), ("users/%u", 0)]).start()
-    client = bench.client("+", username="#")
-    assert client
-    rows = bench.broker.router.subscriptions(bench.broker.sessions["+"])
-    assert [row[0] for row in rows] == ["clients/%c/in", "users/%u"]
-
-
 # -- rewrite ------------------------------------------------------------------------------------------
 
 RULES = ["y/+/z/# ^y/(.+)/z/(.+)$ y/z/$2", "x/# ^x/y/(.+)$ z/y/$1", "x/y/+ ^x/y/(\\d+)$ z/y/$1/never"]
@@ -251,9 +242,9 @@ def test_no_topic_keeps_an_expression_busy(expression: str):
     rewriting(bench, [f"x/# {expression} z/$1"])
     client, writer = bench.client("client"), bench.client("writer")
     client.subscribe("#")
-    for levels in (LONGEST_TOPIC // 2 - 1, 30_000):
+    for levels, code in ((LONGEST_TOPIC // 2 - 1, 0), (30_000, 0x90)):
         began = time.process_time()
-        assert writer.publish("x/" + "a/" * levels, b"1", 1) in (0, 0x10)
+        assert writer.publish("x/" + "a/" * levels, b"1", 1) == code
         assert time.process_time() - began < 0.5
     assert client.message().topic == "x/" + "a/" * (LONGEST_TOPIC // 2 - 1)
     client.silent()  # the other topic is longer than a rule takes

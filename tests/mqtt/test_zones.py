@@ -72,12 +72,6 @@ def test_placeholders_are_whole_levels(template: str, username: str | None, moun
     assert bench.broker.router.subscriptions(bench.broker.sessions["client"])[0][0] == mounted
 
 
-@pytest.mark.parametrize(("client_id", "username"), [("+", "u"), ("a/#", "u"), ("c", "#")])
-def test_a_client_cannot_widen_its_mountpoint(client_id: str, username: str):
-    bench = Bench(mountpoint="devices/%c/%u/")
-    bench.open().connect(client_id, code=0x85, username=username).closed()
-
-
 def test_acl_asks_about_the_topic_as_the_client_names_it():
     bench = Bench(mountpoint="m/", enable_acl=True)
     asked: list[tuple[int, str]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
@@ -70,15 +71,31 @@ def test_expired_while_it_waited(client: Client):
     assert client.receive().payload == b"in time"
 
 
-@pytest.mark.parametrize("topic", ["$delayed/x/t", "$delayed/1", "$delayed/", "$delayed/-1/t", "$delayed/1/",
-                                   "$delayed/99999999999/t", "$delayed/1.5/t"])
-def test_malformed_ones_go_nowhere_and_cost_nobody(broker: BrokerProcess, client: Client, topic: str):
+MALFORMED = ["$delayed/x/t", "$delayed/1", "$delayed/", "$delayed/-1/t", "$delayed/1/", "$delayed/99999999999/t",
+             "$delayed/1.5/t", "$delayed/0/$delayed/0/t"]
+
+
+@pytest.mark.parametrize("topic", MALFORMED)
+def test_malformed_ones_are_refused_and_cost_nobody(broker: BrokerProcess, client: Client, topic: str):
     client.subscribe("#")
     client.subscribe("$delayed/#")
-    assert client.publish(topic, b"1").value == 0x10
+    assert client.publish(topic, b"1").value == 0x90
     client.publish("t", b"alive")
     assert client.receive().payload == b"alive"
-    assert f"published to {topic}, which goes nowhere" in broker.stderr
+    assert f"published to '{topic}', which goes nowhere" in broker.stderr
+
+
+@pytest.mark.parametrize("topic", MALFORMED)
+def test_malformed_ones_over_rest_are_told_why(broker: BrokerProcess, topic: str):
+    answer = broker.api("POST", "mqtt/publish", json={"topic": topic, "payload": "1"})
+    assert answer.status_code == 200
+    assert answer.json()["code"] == 115
+    assert answer.json()["message"].startswith(f"{topic}: ")
+    rows = broker.api("POST", "mqtt/publish_batch", json=[{"topic": topic}, {"topic": "t"}]).json()
+    assert [row["code"] for row in rows] == [115, 0]
+    assert rows[0]["message"].startswith(f"{topic}: ")
+    enveloped = broker.api("POST", "mqtt/publish", json={"topic": topic}, headers={"X-API-Style": "envelope"}).json()
+    assert (enveloped["code"], enveloped["message"]) == (115, answer.json()["message"])
 
 
 def test_over_rest_and_in_a_will(broker: BrokerProcess, client: Client):
@@ -133,9 +150,107 @@ def test_what_is_acknowledged_survives_kill_9(start_broker):
         assert client.silent()
 
 
+# -- whom it is allowed to ---------------------------------------------------------------------------
+
+
+SECRET = '{deny, all, publish, ["secret/#"]}.\n{allow, all}.\n'
+
+
+def with_rules(tmp_path: Path, text: str = SECRET, **env: str) -> dict[str, str]:
+    path = tmp_path / "acl.conf"
+    path.write_text(text)
+    return {"EMQX_ACL_FILE": str(path), "EMQX_ENABLE_ACL_CACHE": "off"} | env
+
+
+def test_the_acl_is_asked_about_both_names(start_broker, tmp_path: Path):
+    """`$delayed/0/secret/x` is a message to `secret/x`, from a client, through a rule, and as a will."""
+    broker = start_broker(env=with_rules(
+        tmp_path, EMQX_MODULE__REWRITE="on", EMQX_MODULE__REWRITE__RULE__1="open/# ^open/(.+)$ secret/$1"))
+    with Client(broker.mqtt_port, version=paho.MQTTv5) as client:
+        client.subscribe("#")
+        for topic in ("$delayed/0/secret/x", "$delayed/0/open/x", "$delayed/0/$SYS/x"):
+            assert client.publish(topic, b"", qos=1).value == 0x87, topic
+            client.paho.publish(topic, b"", 0)
+        assert client.publish("$delayed/0/t", b"now").value == 0x10
+        assert client.receive().topic == "t"
+        assert client.silent()
+        assert broker.api("GET", "delayed").json()["items"] == []
+    with socket.create_connection(("127.0.0.1", broker.mqtt_port)) as sock:
+        sock.sendall(b"\x10\x27\x00\x04MQTT\x04\x06\x00\x3c\x00\x02wi\x00\x13$delayed/0/secret/x\x00\x02no")
+        assert sock.recv(4) == b"\x20\x02\x00\x05"
+
+
+def test_the_acl_is_asked_again_when_a_message_is_due(start_broker, tmp_path: Path):
+    """With all that it goes by of the client, also after kill -9; what REST publishes is past the ACL, then as now."""
+    rules = ('{allow, {user, "joe"}, publish, ["now/secret/x"]}.\n'
+             '{deny, all, publish, ["now/secret/#"]}.\n{allow, all}.\n')
+    broker = start_broker(env=with_rules(tmp_path))
+    with Client(broker.mqtt_port, "c", "joe") as joe, Client(broker.mqtt_port, "d", "jim") as jim:
+        for client in (joe, jim):
+            for topic in ("now/secret/x", "now/other"):
+                client.publish(f"$delayed/8/{topic}", (client.paho._client_id or b"") + b" " + topic.encode())
+        given = {"topic": "$delayed/8/now/secret/x", "payload": "rest", "client_id": "d"}
+        assert broker.api("POST", "mqtt/publish", json=given).json() == {"code": 0}
+    with_rules(tmp_path, rules)
+    broker.kill9()
+    broker.start()
+    with Client(broker.mqtt_port) as client:
+        client.subscribe("now/#")
+        got = sorted(client.receive(30).payload for _ in range(4))
+        assert got == [b"c now/other", b"c now/secret/x", b"d now/other", b"rest"]
+        assert client.silent()
+    assert "1 delayed messages are dropped" in broker.stderr
+
+
+# -- how many ----------------------------------------------------------------------------------------
+
+
+LIMITS = {"EMQX_DELAYED_PUBLISH__MAX_MESSAGES": "5", "EMQX_DELAYED_PUBLISH__MAX_CLIENT_MESSAGES": "3",
+          "EMQX_DELAYED_PUBLISH__MAX_BYTES": "3KB", "EMQX_DELAYED_PUBLISH__MAX_CLIENT_BYTES": "2KB"}
+
+
+def refused_count(broker: BrokerProcess) -> int:
+    found = broker.api("GET", "nodes/emqx@127.0.0.1/metrics?_fields=extended").json()
+    return int(found["delayed/refused"])
+
+
+def test_limits_of_a_client_and_of_all(start_broker):
+    """0x97 in MQTT 5, 102 with a sentence over REST; what is deleted or published makes room."""
+    broker = start_broker(env=LIMITS)
+    port, version = broker.mqtt_port, paho.MQTTv5
+    with Client(port, "a", version=version) as a, Client(port, "b", version=version) as b:
+        assert [a.publish("$delayed/900/t", b"").value for _ in range(4)] == [0x10] * 3 + [0x97]
+        assert [b.publish("$delayed/900/t", b"").value for _ in range(3)] == [0x10] * 2 + [0x97]
+        told = broker.api("POST", "mqtt/publish", json={"topic": "$delayed/900/t", "client_id": "c"}).json()
+        assert told == {"code": 102, "message": "$delayed/900/t: the broker keeps as many delayed messages as it may"}
+        rows = broker.api("GET", "delayed").json()["items"]
+        for row in rows:
+            assert broker.api("DELETE", f"delayed/{row['id']}").json() == "ok"
+        assert [a.publish("$delayed/900/t", b"x" * 1024).value for _ in range(2)] == [0x10, 0x97]
+        assert [b.publish("$delayed/900/t", b"x" * 1024).value for _ in range(2)] == [0x10, 0x97]
+        told = broker.api("POST", "mqtt/publish", json={"topic": "$delayed/900/t", "payload": "x" * 1024}).json()
+        assert told["code"] == 102
+        a.publish("t", b"ordinary ones are none")
+    assert refused_count(broker) == 6
+
+
+def test_a_store_with_more_than_the_limits_is_kept(start_broker, tmp_path: Path):
+    """Nothing that was acknowledged is lost for a setting; new ones are refused until there is room."""
+    broker = start_broker()
+    with Client(broker.mqtt_port, "a") as client:
+        for number in range(20):
+            client.publish(f"$delayed/900/t/{number}", b"x" * 500)
+    broker.kill9()
+    broker.env |= LIMITS
+    broker.start()
+    assert broker.api("GET", "delayed").json()["meta"]["count"] == 20
+    with Client(broker.mqtt_port, "b", version=paho.MQTTv5) as client:
+        assert client.publish("$delayed/900/t", b"").value == 0x97
+
+
 def test_many_pending(start_broker):
     """50,000 of them, and still in time; the figures of a million are in ARCHITECTURE.md."""
-    broker = start_broker()
+    broker = start_broker(env={"EMQX_DELAYED_PUBLISH__MAX_CLIENT_MESSAGES": "0"})
     before = broker.rss()
     count = 50_000
     frame = b"\x30\x18\x00\x0e$delayed/999/t12345678"

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from emqx_mgmt.broker.delayed import clocks
+from gevent.pool import Pool
+
+from emqx_mgmt.broker import reasons
+from emqx_mgmt.broker.access import ALLOW, DENY, UNAVAILABLE
+from emqx_mgmt.broker.delayed import Limits, Pending, clocks
+from emqx_mgmt.broker.hooks import Renames
+from emqx_mgmt.broker.refused import Refused
 from emqx_mgmt.broker.rounds import next_round
-from emqx_mgmt.plugins import Plugin
+from emqx_mgmt.plugins import Key, Plugin
+from emqx_mgmt.settings.kinds import BYTESIZE, integer
 from router_ext.message import Message
 from router_ext.topic import valid_name
 
@@ -13,6 +20,10 @@ PREFIX = "$delayed/"
 LONGEST_DELAY = 4294967
 # Messages published between two turns of the loop.
 CHUNK = 1000
+# Decisions that are asked for at a time, where a handler may take its time.
+ASKED = 100
+# Milliseconds until access rules that could not be asked are asked again.
+ASK_AGAIN_MS = 10_000
 
 
 class Malformed(ValueError):
@@ -25,41 +36,92 @@ class DelayedPublish(Plugin):
     name = "emqx_delayed_publish"
     description = "EMQ X Delayed Publish"
     decides = ()
+    settings = (
+        Key("delayed_publish.max_messages", integer(), "100000",
+            "The most delayed messages that are kept; more are refused (MQTT 5: 0x97). 0 for no limit."),
+        Key("delayed_publish.max_bytes", BYTESIZE, "256MB", "The most bytes of them; 0 for no limit."),
+        Key("delayed_publish.max_client_messages", integer(), "10000",
+            "The most delayed messages of one client id that are kept; 0 for no limit."),
+        Key("delayed_publish.max_client_bytes", BYTESIZE, "32MB",
+            "The most bytes of the delayed messages of one client id; 0 for no limit."),
+    )
 
     def load(self) -> None:
         self._pending = self.host.broker.delayed
-        self.host.hook("message.publish", self.take, prefix=PREFIX)
+        settings = self.host.settings
+        self._pending.limits = Limits(
+            settings["delayed_publish.max_messages"], settings["delayed_publish.max_bytes"],
+            settings["delayed_publish.max_client_messages"], settings["delayed_publish.max_client_bytes"])
+        self.host.hook("message.publish", self.take, prefix=PREFIX, renames=Renames(name_later, keeps=True))
         self.host.spawn(self.release)
 
-    def take(self, message: Message) -> Message | None:
-        """Keeps a message back. One that is malformed goes nowhere, and the log says so."""
+    def take(self, message: Message) -> Refused | None:
+        """Keeps a message back. One that is malformed, or more than may be kept, is refused."""
         wall, monotonic = clocks()
         try:
             delay_ms, topic = parse(message.topic, wall)
         except Malformed as error:
-            self.host.log.warning("%s published to %s, which goes nowhere: %s", message.client_id, message.topic, error)
-            return None
-        self._pending.add(Message.create(topic, message.payload, message.qos, message.retain, message.client_id,
-                                         message.properties, message.expiry, monotonic), delay_ms)
+            self.host.log.warning("%.100r published to %.100r, which goes nowhere: %s",
+                                  message.client_id, message.topic, error)
+            return Refused(reasons.TOPIC_NAME_INVALID, str(error))
+        kept = Message.create(topic, message.payload, message.qos, message.retain, message.client_id,
+                              message.properties, message.expiry, monotonic)
+        kept.publisher = message.publisher
+        try:
+            self._pending.add(kept, delay_ms)
+        except Refused as refused:
+            return refused
         return None
 
     def release(self) -> None:
         """Publishes what is due, a chunk at a time."""
+        self._pending.rewind()
         while True:
             self._pending.changed.clear()
             due, now = self._pending.next_due, clocks()[1]
             if due is None or due > now:
                 self._pending.changed.wait(None if due is None else (due - now) / 1000)
                 continue
-            for _ in range(CHUNK):
-                due = self._pending.next_due
-                if due is None or due > now:
-                    break
-                message = self._pending.take()
-                # [MQTT-3.3.2-5] The interval may have passed while the message waited here.
-                if message.expiry is None or now - message.arrived < message.expiry * 1000:
-                    self.host.broker.route(message, None)
+            self.publish(self._pending.take(now, CHUNK), now)
             next_round()
+
+    def publish(self, taken: list[tuple[bytes, Pending]], now: int) -> None:
+        """In their order, those that their clients may still publish (access rules may have changed meanwhile)."""
+        broker, denied = self.host.broker, 0
+        for (place, pending), verdict in zip(taken, self.verdicts([one for _, one in taken]), strict=True):
+            if verdict == UNAVAILABLE:
+                self._pending.put_off(place, now + ASK_AGAIN_MS)
+                continue
+            if not self._pending.end(place):
+                continue  # deleted while the rules were asked
+            message = pending.message
+            if verdict == DENY:
+                denied += 1
+            # [MQTT-3.3.2-5] The interval may have passed while the message waited here.
+            elif message.expiry is None or now - message.arrived < message.expiry * 1000:
+                message.publisher = pending.client
+                broker.route_quietly(message)
+        if denied:
+            broker.engine.metrics.count("dropped/acl_denied", denied)
+            self.host.log.warning("%d delayed messages are dropped: the ACL refuses them now", denied)
+
+    def verdicts(self, pending: list[Pending]) -> list[int]:
+        """Of each, in order."""
+        if self.host.broker.hooks.may_block("client.check_acl"):
+            return list(Pool(ASKED).map(self.verdict, pending))
+        return [self.verdict(one) for one in pending]
+
+    def verdict(self, pending: Pending) -> int:
+        client = pending.client
+        return ALLOW if client is None else self.host.broker.access.verdict_later(client, pending.message.topic)
+
+
+def name_later(topic: str) -> str:
+    """The topic that a message is published to later; that of a malformed one, which is refused, stays."""
+    try:
+        return parse(topic, clocks()[0])[1]
+    except Malformed:
+        return topic
 
 
 def parse(topic: str, wall: int) -> tuple[int, str]:
@@ -67,6 +129,8 @@ def parse(topic: str, wall: int) -> tuple[int, str]:
     number, slash, name = topic.removeprefix(PREFIX).partition("/")
     if not slash or not (number.isascii() and number.isdigit()) or len(number) > 12 or not valid_name(name):
         raise Malformed("expected $delayed/<seconds>/<topic>")
+    if name.startswith(PREFIX):
+        raise Malformed("a message is delayed once")
     seconds = int(number)
     if seconds < LONGEST_DELAY:
         return seconds * 1000, name

@@ -1,0 +1,20 @@
+"""The payload of a message as JSON can show it."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from router_ext.message import Message
+
+Encoding = Literal["plain", "base64"]
+
+
+def shown(message: Message) -> tuple[str, Encoding]:
+    """UTF-8 text as it is (`plain`), anything else in base64."""
+    payload: bytes = message.payload
+    try:
+        return payload.decode(), "plain"
+    except UnicodeDecodeError:
+        return base64.b64encode(payload).decode(), "base64"
