@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from router_ext.channel import Channel
 
 log = logging.getLogger(__name__)
+debugs, DEBUG = log.isEnabledFor, logging.DEBUG  # asked twice a connection
 
 # Without such a line nobody would know why a client that comes back at once, as bridges do, never stays.
 FAULTS = {
@@ -41,16 +42,15 @@ def tell_refused(client_id: str, username: str | None, peer: tuple[str, int], re
 
 
 def tell_accepted(client: Client, version: int, resumed: bool) -> None:
-    if log.isEnabledFor(logging.DEBUG):
+    if debugs(DEBUG):
         log.debug("CONNECT accepted: MQTT %d, %s session (client id %r, user name %r, from %s:%d)", version,
                   "resumed" if resumed else "new", client.client_id, client.username, *client.peer)
 
 
 def tell_ended(channel: Channel, reason: str) -> None:
-    fault = FAULTS.get(reason)
-    if fault is not None:
+    if reason in FAULTS:
         log.warning("Connection closed: %s (%s; client id %r, from %s:%d, at %s)",
-                    fault, reason, channel.client_id, *channel.peer, channel.listener)
-    elif log.isEnabledFor(logging.DEBUG):
+                    FAULTS[reason], reason, channel.client_id, *channel.peer, channel.listener)
+    elif debugs(DEBUG):
         log.debug("Connection ended: %s (client id %r, from %s:%d, at %s)",
                   reason, channel.client_id, *channel.peer, channel.listener)
