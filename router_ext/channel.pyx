@@ -724,7 +724,8 @@ cdef class Channel(Connection):
             self.flush()
         self.discard_output()
         self.egress.forget(self)
-        self.engine.found.pop(self, None)
+        if self.engine.found:
+            self.engine.found.pop(self, None)
         if self.transport is not None:
             self.transport.close()
             self.transport = None
