@@ -64,3 +64,27 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert there.exists(), target
         if fragment:
             assert fragment in anchors(there), fragment
+
+
+NAMED = re.compile(r"`([\w/]+\.(?:pyx|py)):([\w.]+)`")
+
+
+def defined(path: Path) -> set[str]:
+    """Functions of a file, and those of its classes with the class's name in front."""
+    found: set[str] = set()
+    owner = ""
+    for line in path.read_text().splitlines():
+        if begins := re.match(r"(?:cdef |cpdef )?class (\w+)", line):
+            owner = f"{begins[1]}."
+            found.add(begins[1])
+        elif re.match(r"\S", line):
+            owner = owner if line.startswith((")", "@", "#")) else ""
+        if function := re.match(r"\s*(?:async )?(?:def|cpdef|cdef)\b[^=(]*?(\w+)\(", line):
+            found |= {f"{owner}{function[1]}"}
+    return found
+
+
+@pytest.mark.parametrize("page", files("*.md"), ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_functions_that_pages_name_are_there(page: Path) -> None:
+    named = NAMED.findall(page.read_text())
+    assert [f"{path}:{name}" for path, name in named if name not in defined(CHECKOUT / path)] == []

@@ -56,7 +56,7 @@ def test_a_burst_to_subscribers_that_read_arrives_complete_in_bounded_memory(bus
 
 
 def test_many_publishers_to_one_subscriber_that_reads_slower_lose_nothing(busy):
-    """A subscriber in Python is far slower than the publishers; they wait for it."""
+    """A subscriber in Python is far slower than the publishers; they wait (sessions and commits, invariant 2)."""
     publishers, each, size = 200, 500, 1000
     with ExitStack() as stack:
         reader = stack.enter_context(Client(busy.mqtt_port, receive_buffer=65536))
@@ -317,7 +317,8 @@ def test_a_publisher_that_ignores_withheld_acks_fills_no_memory(busy):
 
 
 def test_a_qos0_message_is_never_held_up_by_a_session_queue(busy):
-    """Publishers pause for sockets only: a full window and queue of QoS 1 leave QoS 0 alone."""
+    """Publishers pause for sockets only: a full window and queue of QoS 1 leave QoS 0 alone (invariant 2 of sessions
+    and commits)."""
     with Client(busy.mqtt_port) as reader, Client(busy.mqtt_port) as publisher:
         assert (reader.connect("reader"), publisher.connect("publisher")) == (0, 0)
         reader.subscribe("q/#", 1)
