@@ -65,7 +65,7 @@ lint: $(VENV)/.installed $(VENV)/.installed-lint
 
 # The documentation as a site in build/site. A broken link ends the build, and so does a page that would load from elsewhere.
 docs: $(VENV)/.installed-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	! grep -rlE '<(script|link|img|iframe)[^>]+(src|href)="(https?:)?//' --include='*.html' build/site
 
 # Peers that are missing are installed where that can be done. BENCH="--quick", BENCH="one qos1 --repeat 3", …

@@ -1,4 +1,4 @@
-"""Pages of the site whose files stand elsewhere in the repository, where readers of the source look for them."""
+"""Files of the site that stand elsewhere in the repository, where readers of the source look for them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parent.parent
 # By their names on the site.
 ELSEWHERE = {
+    "index.md": "README.md",
     "architecture.md": "ARCHITECTURE.md",
     "contributing.md": "CONTRIBUTING.md",
     "changes.md": "CHANGES.md",
     "benchmarks.md": "benchmarks/README.md",
+    "emqx.conf": "etc/emqx.conf",
+    **{path.name: f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.svg")},
 }
 ON_THE_SITE = {source: page for page, source in ELSEWHERE.items()}
 LINK = re.compile(r"(?<=\]\()(?!https?:)([^)#\s]+)")
@@ -24,7 +27,7 @@ LINK = re.compile(r"(?<=\]\()(?!https?:)([^)#\s]+)")
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, source in ELSEWHERE.items():
-        files.append(File.generated(config, page, content=(ROOT / source).read_text()))
+        files.append(File.generated(config, page, content=(ROOT / source).read_bytes()))
     return files
 
 

@@ -1,4 +1,4 @@
-"""What the command line says when something is in its way: a sentence, and an exit code of the README's table."""
+"""What the command line says when something is in its way: a sentence, and an exit code of docs/operation.md."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def test_gunicorn_may_not_change_the_user(start_broker):
 
 
 def test_every_exit_code_of_the_source_is_in_the_table():
-    table = {int(code) for code in re.findall(r"^\| (\d+) \| ", (CHECKOUT / "README.md").read_text(), re.MULTILINE)}
+    table = {int(code) for code in re.findall(r"^\| (\d+) \| ", (CHECKOUT / "docs/operation.md").read_text(),
+                                                 re.MULTILINE)}
     names = {name for path in (CHECKOUT / "emqx_mgmt").rglob("*.py")
              for name in re.findall(r"os\.(EX_[A-Z]+)", path.read_text())}
     assert {getattr(os, name) for name in names} <= table
