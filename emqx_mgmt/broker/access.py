@@ -1,5 +1,5 @@
-"""Access control: the topics that are the broker's own, the `client.check_acl` hook, the rules of the ACL file,
-`acl_nomatch`.
+"""Access control: the topics that are the broker's own, the rules that came with the client, the `client.check_acl`
+hook, the rules of the ACL file, `acl_nomatch`.
 
 A message may have several names: the one its client gives it, others that rules of `module.rewrite` make of it, and
 the one it has when it was delayed. Each is asked about before it is accepted, and when it is due again. Names below the
@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from emqx_mgmt.broker.client import Client, Unavailable
+from emqx_mgmt.broker.client import Client, Ruling, Unavailable
 from emqx_mgmt.broker.hooks import HandlerFailed
+from emqx_mgmt.broker.topic_rules import deciding
 from emqx_mgmt.broker.verdicts import Question
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.acl_rules import AclRules, Row
     from emqx_mgmt.broker.broker import Broker
+    from emqx_mgmt.broker.topic_rules import TopicRule
     from router_ext.channel import Channel
     from router_ext.zone import Zone
 
@@ -48,11 +50,13 @@ class Access:
         """The routing core asks about a PUBLISH only where somebody might not be allowed to."""
         hooked = self._broker.hooks.any("client.check_acl")
         may_refuse = self._rules is not None and not self._rules.lets_all_publish
-        self._broker.engine.acl_hooked = hooked or may_refuse
+        self._broker.engine.acl_hooked = hooked or may_refuse or self._broker.grants.any_rules()
 
-    def verdict_of_names(self, client: Client, topic: str, zone: Zone, mount: str = "") -> int:
+    def verdict_of_names(self, client: Client, topic: str, zone: Zone, mount: str = "",
+                         own: tuple[TopicRule, ...] | None = None) -> int:
         """Of publishing to `topic` below the mountpoint `mount` ("" for none): of each name that the message will have,
-        the first that is not ALLOW. May switch greenlets if a handler blocks."""
+        the first that is not ALLOW. `own`: the client's own rules, where it is not connected yet. May switch greenlets
+        if a handler blocks."""
         try:
             names = self._broker.hooks.names(mount + topic)
         except HandlerFailed:
@@ -61,7 +65,7 @@ class Access:
             return DENY
         if not zone.enable_acl or client.is_super:
             return ALLOW
-        verdicts = (self.decide(client, PUBLISH, name.removeprefix(mount), zone) for name in names)
+        verdicts = (self.decide(client, PUBLISH, name.removeprefix(mount), zone, own) for name in names)
         return next((verdict for verdict in verdicts if verdict != ALLOW), ALLOW)
 
     def verdict_later(self, client: Client, topic: str) -> int:
@@ -103,14 +107,20 @@ class Access:
             return not (zone.allow_sys_publish or told)
         return not (zone.allow_dollar_publish or self._broker.hooks.owns(topic))
 
-    def decide(self, client: Client, access: int, topic: str, zone: Zone) -> int:
+    def decide(self, client: Client, access: int, topic: str, zone: Zone,
+               own: tuple[TopicRule, ...] | None = None) -> int:
         """The chain's verdict; may switch greenlets if a handler blocks."""
+        rule = deciding(self._broker.grants.rules(client) if own is None else own, client, access, topic)
+        if rule is not None:
+            return ALLOW if rule.allow else DENY
         try:
             answer = self._broker.hooks.fold("client.check_acl", client, access, topic)
         except HandlerFailed:
             return UNAVAILABLE
         if isinstance(answer, Unavailable):
             return UNAVAILABLE
+        if isinstance(answer, Ruling):
+            return ALLOW if answer.allow else DENY
         if answer is None and self._rules is not None:
             asked = self._rules.may_publish if access == PUBLISH else self._rules.may_subscribe
             answer = asked(client, topic)
@@ -131,12 +141,17 @@ class Access:
             return True, f"enable_acl is off in zone {zone.name}"
         if client.is_super:
             return True, "super user"
+        own = deciding(self._broker.grants.rules(client), client, access, topic)
+        if own is not None:
+            return own.allow, own.source
         try:
             answer = self._broker.hooks.fold("client.check_acl", client, access, topic)
         except HandlerFailed as failed:
             return False, str(failed)
         if isinstance(answer, Unavailable):
             return False, f"a plugin or module cannot decide: {answer.why}"
+        if isinstance(answer, Ruling):
+            return answer.allow, answer.source
         if answer is not None:
             return bool(answer), "a plugin or module"
         rules = self._rules
@@ -165,7 +180,8 @@ class Access:
 
     def subscribe_rules(self, channel: Channel) -> list[Row]:
         """What the routing core decides by where no handler takes part."""
-        return [] if self._rules is None else self._rules.subscribe_rows(channel.context)
+        own = self._broker.grants.subscribe_rows(channel.context)
+        return own if self._rules is None else own + self._rules.subscribe_rows(channel.context)
 
     def check_subscribe(self, channel: Channel, topic_filter: str) -> int:
         """The verdict for a SUBSCRIBE, whose decision runs where the chain may block."""

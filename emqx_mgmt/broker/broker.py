@@ -18,6 +18,7 @@ from emqx_mgmt.broker.delayed import Delayed
 from emqx_mgmt.broker.durable import Durable
 from emqx_mgmt.broker.enhanced import Enhanced
 from emqx_mgmt.broker.flapping import Flapping
+from emqx_mgmt.broker.grants import Grants
 from emqx_mgmt.broker.hooks import HandlerFailed, Hooks
 from emqx_mgmt.broker.refused import Refused
 from emqx_mgmt.broker.sessions import Sessions
@@ -76,6 +77,7 @@ class Broker:
         self.response_topic_prefix = response_topic_prefix
         self.stats_book = Stats(self)
         self.access = Access(self)
+        self.grants = Grants(self.after, self.access.update)
         self.delayed = Delayed(self.engine)
         self.durable = Durable(self)
         self.sessions_life = Sessions(self)
@@ -261,6 +263,7 @@ class Broker:
                 tell_refused("", None, channel.peer, reasons.TEXTS[reasons.UNSUPPORTED_PROTOCOL_VERSION])
             return
         self.online -= 1
+        self.grants.end(channel, channel.context)
         if session.channel is None:
             # A client whose CONNACK still waited for the store was not accepted [MQTT-3.1.2-8].
             self.sessions_life.leave(session, send_will=reason != "normal" and not channel.is_corked)

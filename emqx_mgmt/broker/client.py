@@ -8,6 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from emqx_mgmt.broker.templates import filled
+from emqx_mgmt.broker.topic_rules import TopicRule
 from router_ext.channel import peer_of
 
 # A socket address that is nobody's: 0.0.0.0, port 0, as the system writes it.
@@ -87,9 +88,23 @@ class RelayedClient(Client):
 
 @dataclass(slots=True, frozen=True)
 class Grant:
-    """An authentication handler's yes with a super-user flag; plain True grants without it."""
+    """An authentication handler's yes; plain True grants without anything more.
+
+    `expires_at`, unix seconds: the connection is ended then, and its will sent. `rules` are asked before the ACL chain;
+    where none of them matches, the chain decides."""
 
     is_super: bool = False
+    expires_at: float | None = None
+    rules: tuple[TopicRule, ...] = ()
+
+
+@dataclass(slots=True, frozen=True)
+class Ruling:
+    """A handler's answer about a topic: whether the client may, and the rule that says so, for an operator who asks
+    why. Plain True and False name no rule."""
+
+    allow: bool
+    source: str
 
 
 @dataclass(slots=True, frozen=True)

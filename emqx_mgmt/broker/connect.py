@@ -164,7 +164,7 @@ class Connecting:
         zone: Zone = channel.zone
         if packet.will:
             verdict = self._broker.access.verdict_of_names(
-                client, packet.will.topic, zone, client.mountpoint(zone.mountpoint) or "")
+                client, packet.will.topic, zone, client.mountpoint(zone.mountpoint) or "", answer.rules)
             if verdict == UNAVAILABLE:
                 return Refused(reasons.SERVER_UNAVAILABLE, "nobody can decide about its will's topic")
             if verdict != ALLOW:
@@ -269,6 +269,8 @@ class Connecting:
             is_super=grant.is_super,
             stored=session.is_stored or stored_before,
         )
+        if grant is not GRANTED:
+            broker.grants.begin(channel, client, grant)
         tell_accepted(client, packet.proto_ver, present)
         if present:
             broker.hooks.run("session.resumed", session)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from emqx_mgmt.broker.client import Grant, Unavailable
+from emqx_mgmt.broker.client import Grant, Ruling, Unavailable
 from emqx_mgmt.broker.refused import Refused
 from router_ext.message import Message
 
@@ -30,7 +30,7 @@ def _is_code(code: Any) -> bool:
 # By the point of the hook; at all others nobody asks.
 ANSWERS: dict[str, Answers] = {
     "client.authenticate": one_of(bool, Grant, Unavailable),
-    "client.check_acl": one_of(bool, Unavailable),
+    "client.check_acl": one_of(bool, Ruling, Unavailable),
     "client.subscribe": codes,
     "message.publish": one_of(Message, Refused),
 }

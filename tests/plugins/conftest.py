@@ -13,6 +13,7 @@ from tests.broker_process import BrokerProcess
 INSTALLED = Path(__file__).parent / "installed"
 PLUGINS = {
     "rogue_answers": "rogue_plugins:RogueAnswers",
+    "test_granting": "granting_plugins:Granting", "test_ruler": "granting_plugins:Ruler",
     "rogue_auth": "rogue_plugins:RogueAuth", "rogue_load": "rogue_plugins:RogueLoad",
     "rogue_service": "service_plugins:RogueService", "test_everything": "rogue_plugins:Everything",
     "slow_guard": "guard_plugins:SlowGuard", "undeclared_guard": "guard_plugins:UndeclaredGuard",
