@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
+    from emqx_mgmt.broker.alarms import Alarms
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.plugins.faults import Faults
     from emqx_mgmt.settings.place import Place
@@ -28,6 +29,8 @@ class Services:
     etc_dir: Path
     place: Place
     hook_deadline: float
+    acl_cache_ttl: Callable[[], float]
+    alarms: Alarms
     faults: Callable[[], dict[str, Faults]]
     changed_sources: Callable[[], list[str]]
     renew: Callable[[str], None]

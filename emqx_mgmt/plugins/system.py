@@ -83,6 +83,8 @@ class Plugins:
             etc_dir=Path(settings["plugins.etc_dir"]),
             place=settings.place,
             hook_deadline=settings["plugins.hook_deadline"],
+            acl_cache_ttl=lambda: settings["acl_cache_ttl"],
+            alarms=alarms,
             faults=lambda: {name: loaded.host.faults for name, loaded in self._loaded.items()},
             changed_sources=self._catalogue.changed_sources,
             renew=self.renew,
