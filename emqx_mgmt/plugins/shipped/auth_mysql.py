@@ -1,0 +1,80 @@
+"""Users and rules from MySQL or MariaDB (behaviour, 22.6)."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from emqx_mgmt.plugins.lookup.servers import SERVERS, Server, first_reachable
+from emqx_mgmt.plugins.lookup.sql import Row, SqlAuth, sql_settings
+from emqx_mgmt.plugins.lookup.tls import client_context, tls_settings
+from emqx_mgmt.settings import Key
+from emqx_mgmt.settings.kinds import FLAG, STRING
+
+PREFIX = "auth.mysql"
+# CR_SERVER_GONE_ERROR, CR_SERVER_LOST.
+LOST = (2006, 2013)
+# ER_CON_COUNT_ERROR, ER_SERVER_SHUTDOWN, ER_CONNECTION_KILLED: the server goes, or ends the connection.
+ENDING = (1040, 1053, 1927)
+# Backslashes escape, as the driver assumes when it writes a value into a statement.
+SQL_MODE = "set session sql_mode = replace(@@sql_mode, 'NO_BACKSLASH_ESCAPES', '')"
+
+
+class AuthMysql(SqlAuth[Any]):
+    name = "emqx_auth_mysql"
+    description = "EMQ X Authentication/ACL with MySQL"
+    prefix = PREFIX
+    driver = "pymysql"
+    extra = "mysql"
+    hash_key = f"{PREFIX}.password_hash"
+    settings = (
+        Key(f"{PREFIX}.server", SERVERS, "127.0.0.1:3306", "host:port; of several, divided by commas, the first that "
+            "answers."),
+        Key(f"{PREFIX}.username", STRING, "", "The database's user."),
+        Key(f"{PREFIX}.password", STRING, "", "Its password.", secret=True),
+        Key(f"{PREFIX}.database", STRING, "mqtt", "The database."),
+        Key(f"{PREFIX}.ssl", FLAG, "off", "Connect over TLS."),
+        *tls_settings(f"{PREFIX}.ssl"),
+        *sql_settings(PREFIX),
+    )
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        return *super().errors, self.library.MySQLError
+
+    def open(self) -> None:
+        # One context for all: the driver would otherwise read the system's certificates at each connect, for 20 ms.
+        self._tls = client_context(self.host.settings, f"{PREFIX}.ssl") if self.host.settings[f"{PREFIX}.ssl"] else None
+        super().open()
+
+    def connect(self) -> Any:
+        return first_reachable(self.host.settings[f"{PREFIX}.server"], self._connect, self.errors)
+
+    def _connect(self, server: Server) -> Any:
+        settings, seconds = self.host.settings, self.query_timeout
+        return self.library.connect(
+            host=server.host, port=server.port or 3306, user=settings[f"{PREFIX}.username"] or None,
+            password=settings[f"{PREFIX}.password"], database=settings[f"{PREFIX}.database"], charset="utf8mb4",
+            autocommit=True, connect_timeout=max(1, round(seconds)), read_timeout=seconds, write_timeout=seconds,
+            init_command=SQL_MODE, cursorclass=self.library.cursors.DictCursor,
+            **({"ssl": self._tls} if self._tls else {"ssl_disabled": True}))
+
+    def disconnect(self, connection: Any) -> None:
+        with contextlib.suppress(Exception):
+            connection._force_close()
+
+    def is_lost(self, error: Exception) -> bool:
+        """The driver gives a connection that ended and one that is mute the same number."""
+        return (isinstance(error, self.library.err.OperationalError) and error.args[0] in (*LOST, *ENDING)
+                and "timed out" not in str(error))
+
+    def is_answer(self, error: Exception) -> bool:
+        """Numbers below 1000 are of the system and those from 2000 to 2999 of the client's side."""
+        number = error.args[0] if error.args else None
+        return (isinstance(error, self.library.MySQLError) and isinstance(number, int) and number not in ENDING
+                and (1000 <= number < 2000 or number >= 3000))
+
+    def fetch(self, connection: Any, statement: str, parameters: tuple[str, ...]) -> list[Row]:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+            return list(cursor.fetchall())

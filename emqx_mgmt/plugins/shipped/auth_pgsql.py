@@ -1,0 +1,93 @@
+"""Users and rules from PostgreSQL (behaviour, 22.7)."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from emqx_mgmt.plugins.lookup.servers import SERVERS
+from emqx_mgmt.plugins.lookup.sql import Row, SqlAuth, sql_settings
+from emqx_mgmt.settings import Key
+from emqx_mgmt.settings.kinds import FLAG, STRING, enum
+
+PREFIX = "auth.pgsql"
+SLOWEST_MS = 2000       # a server that does not acknowledge what was sent to it is gone
+PREPARE_AFTER = 5       # equal queries, and the server keeps them prepared
+# Classes of SQLSTATE: connection exceptions, and an operator's or a crash's end of the connection.
+LOST = ("08", "57P")
+# Insufficient resources, and a question that was cut off.
+EXHAUSTED = ("53", "57014")
+
+
+class AuthPgsql(SqlAuth[Any]):
+    name = "emqx_auth_pgsql"
+    description = "EMQ X Authentication/ACL with PostgreSQL"
+    prefix = PREFIX
+    driver = "psycopg"
+    extra = "pgsql"
+    hash_key = f"{PREFIX}.password_hash"
+    settings = (
+        Key(f"{PREFIX}.server", SERVERS, "127.0.0.1:5432", "host:port; of several, divided by commas, the first that "
+            "takes a connection."),
+        Key(f"{PREFIX}.username", STRING, "root", "The database's user."),
+        Key(f"{PREFIX}.password", STRING, "", "Its password.", secret=True),
+        Key(f"{PREFIX}.database", STRING, "mqtt", "The database."),
+        Key(f"{PREFIX}.encoding", STRING, "utf8", "The encoding of the texts."),
+        Key(f"{PREFIX}.target_session_attrs", enum("any", "read-write", "read-only", "primary", "standby",
+            "prefer-standby"), "any", "Which of several servers will do."),
+        Key(f"{PREFIX}.prepared", FLAG, "on", "Let the server keep queries prepared; off behind PgBouncer."),
+        Key(f"{PREFIX}.ssl", FLAG, "false", "Connect over TLS."),
+        Key(f"{PREFIX}.ssl_opts.cafile", STRING, "", "Who signed the server's certificate, in PEM; without it any "
+            "certificate will do."),
+        Key(f"{PREFIX}.ssl_opts.certfile", STRING, "", "The certificate to show, in PEM; empty: none."),
+        Key(f"{PREFIX}.ssl_opts.keyfile", STRING, "", "Its key, in PEM."),
+        *sql_settings(PREFIX),
+    )
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        return *super().errors, self.library.Error
+
+    def connect(self) -> Any:
+        settings = self.host.settings
+        servers = settings[f"{PREFIX}.server"]
+        return self.library.connect(
+            host=",".join(server.host for server in servers),
+            port=",".join(str(server.port or 5432) for server in servers),
+            user=settings[f"{PREFIX}.username"], password=settings[f"{PREFIX}.password"] or None,
+            dbname=settings[f"{PREFIX}.database"], client_encoding=settings[f"{PREFIX}.encoding"],
+            target_session_attrs=settings[f"{PREFIX}.target_session_attrs"], application_name="emqx-mgmt",
+            connect_timeout=max(2, round(self.query_timeout)), tcp_user_timeout=SLOWEST_MS,
+            autocommit=True, prepare_threshold=PREPARE_AFTER if settings[f"{PREFIX}.prepared"] else None,
+            **self._tls())
+
+    def _tls(self) -> dict[str, str]:
+        """In libpq's words: a certificate is verified, with its name, where it is known who signs."""
+        settings = self.host.settings
+        if not settings[f"{PREFIX}.ssl"]:
+            return {"sslmode": "disable"}
+        ca, certificate, key = (settings[f"{PREFIX}.ssl_opts.{name}"] for name in ("cafile", "certfile", "keyfile"))
+        words = {"sslmode": "verify-full" if ca else "require", "sslrootcert": ca, "sslcert": certificate,
+                 "sslkey": key}
+        return {word: value for word, value in words.items() if value}
+
+    def disconnect(self, connection: Any) -> None:
+        with contextlib.suppress(Exception):
+            connection.close()
+
+    def is_lost(self, error: Exception) -> bool:
+        if not isinstance(error, self.library.OperationalError):
+            return False
+        return error.sqlstate is None or error.sqlstate.startswith(LOST)
+
+    def is_answer(self, error: Exception) -> bool:
+        """A value that cannot be sent (a NUL, say) is refused by the driver, without a state."""
+        if isinstance(error, self.library.DataError):
+            return True
+        state = getattr(error, "sqlstate", None)
+        return state is not None and not state.startswith((*LOST, *EXHAUSTED))
+
+    def fetch(self, connection: Any, statement: str, parameters: tuple[str, ...]) -> list[Row]:
+        with connection.cursor(row_factory=self.library.rows.dict_row) as cursor:
+            rows: list[Row] = cursor.execute(statement, parameters).fetchall()
+            return rows

@@ -1,0 +1,204 @@
+"""Log-ins and rules that come from a database, the same for all of them (behaviour, 22.6 to 22.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import paho.mqtt.client as paho
+import pytest
+
+from tests.auth_backends.conftest import DATABASES, sha256
+from tests.backends.redis import RedisServer
+from tests.backends.server import Server
+from tests.broker_process import BrokerProcess, wait_until
+from tests.plugins.conftest import load, unload
+from tests.plugins.mqtt import Client
+
+ENTERS, DENIED, UNAVAILABLE = 0, 0x87, 0x88
+# Each tries to be read as more than a value by one of the back-ends.
+INJECTIONS = ("' or '1'='1", "\\' or 1=1 -- ", "' or 1=1 # ", "%27 or 1=1", "a\r\nFLUSHALL\r\n", '{"$ne":null}', "joe*",
+              "*)(uid=*", "joe,ou=other", "+/#", "a&result=allow", "%u", "%s", "{0}", "joe'", 'joe"', "joe\\")
+# Of the user acl with the client id dev1, by the rules below.
+PUBLISHED = {"both/acl": 0x10, "both/joe": 0x87, "read/dev1": 0x87, "write/acl/x": 0x10, "write/acl": 0x87,
+             "tree": 0x10, "tree/a/b": 0x10, "literal": 0x87, "other": 0x87}
+SUBSCRIBED = {"both/acl": 0, "both/+": 0x87, "read/dev1": 0, "read/dev2": 0x87, "write/acl/x": 0x87, "literal/#": 0,
+              "literal/a": 0x87, "tree/+/b": 0, "tree/#": 0, "#": 0x87}
+
+
+@dataclass
+class Site:
+    """A broker whose clients are in a database."""
+
+    broker: BrokerProcess
+    server: Server
+
+    def code(self, username: str | None, password: str | bytes | None, client_id: str = "c") -> int | None:
+        with Client(self.broker.mqtt_port, client_id, username, password) as client:
+            return client.code
+
+    def client(self, username: str, client_id: str = "c") -> Client:
+        return Client(self.broker.mqtt_port, client_id, username, "secret", version=paho.MQTTv5)
+
+
+@pytest.fixture(scope="module", params=list(DATABASES))
+def site(request: pytest.FixtureRequest, server_of: Callable[[str], Server],
+         tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    server = server_of(request.param)
+    for name in ("joe", "jöe ünï", "acl", "$dollar", "one/level", "+"):
+        server.add_user(name, sha256("secret"))
+    server.add_user("root", sha256("secret"), is_super=True)
+    server.add_user("empty", "")
+    server.add_user("none", None)
+    directory = tmp_path_factory.mktemp("broker")
+    (directory / "acl.conf").touch()
+    broker = BrokerProcess(directory, server.env | {
+        "EMQX_ALLOW_ANONYMOUS": "false", "EMQX_ACL_NOMATCH": "deny", "EMQX_ACL_FILE": str(directory / "acl.conf"),
+    }).start()
+    load(broker, server.plugin)
+    yield Site(broker, server)
+    unload(broker, server.plugin)
+    assert broker.stop() == 0
+    assert "Traceback" not in broker.stderr
+
+
+@pytest.mark.parametrize(("username", "password", "code"), [
+    ("joe", "secret", ENTERS), ("root", "secret", ENTERS), ("jöe ünï", "secret", ENTERS),
+    ("joe", "Secret", DENIED), ("joe", "", DENIED), ("joe", None, DENIED), ("joe", "x" * 65535, DENIED),
+    ("joe", b"secret\0", DENIED), ("joe", b"\xff\xfe", DENIED), ("joe", sha256("secret"), DENIED),
+    ("empty", "", DENIED), ("empty", "x", DENIED), ("none", "", DENIED), ("none", "x", DENIED),
+    ("nobody", "secret", DENIED), ("", "secret", DENIED), (None, None, DENIED), ("$dollar", "secret", DENIED),
+])
+def test_log_ins(site: Site, username: str | None, password: str | bytes | None, code: int):
+    assert site.code(username, password) == code
+
+
+@pytest.mark.parametrize("username", INJECTIONS)
+def test_values_are_never_read_as_part_of_a_question(site: Site, username: str):
+    assert site.code(username, "secret") == DENIED
+    assert site.code("joe", "secret", client_id=username) == ENTERS
+    assert site.code("joe", "secret") == ENTERS
+    status = site.broker.api("GET", f"plugins/{site.server.plugin}/status").json()
+    assert status["breaker"] == "closed"
+
+
+def test_unknown_users_are_for_the_next_module(site: Site):
+    """A name that is in the table of emqx_auth_username only."""
+    load(site.broker, "emqx_auth_username")
+    site.broker.api("POST", "auth_username", json={"username": "elsewhere", "password": "secret"})
+    unload(site.broker, site.server.plugin)
+    load(site.broker, site.server.plugin)  # the latest is asked first
+    assert site.code("elsewhere", "secret") == ENTERS
+    assert site.code("elsewhere", "wrong") == DENIED
+    assert site.code("joe", "wrong") == DENIED
+    unload(site.broker, "emqx_auth_username")
+
+
+def test_rules_that_allow(site: Site):
+    """The words of each rule; `%u` and `%c` are whole levels, and values that are no level match nothing."""
+    for name in ("acl", "one/level", "+"):
+        for topic, access in (("both/%u", 3), ("read/%c", 1), ("write/%u/+", 2), ("eq literal/#", 1), ("tree/#", 3)):
+            site.server.add_rule(1, topic, access, username=name)
+    with site.client("acl", "dev1") as client:
+        assert {topic: client.publish(topic).value for topic in PUBLISHED} == PUBLISHED
+        assert {topic: client.subscribe(topic) for topic in SUBSCRIBED} == SUBSCRIBED
+    for name in ("one/level", "+"):
+        with site.client(name) as client:
+            assert (client.publish("both/one/level").value, client.publish("tree/x").value) == (0x87, 0x10)
+            assert client.subscribe("both/+") == 0x87
+    with site.client("root") as client:  # a super user is not asked about
+        assert (client.publish("other").value, client.subscribe("#")) == (0x10, 0)
+
+
+def test_rules_that_deny(site: Site):
+    """The first that matches decides; a hash of Redis has none that deny."""
+    if isinstance(site.server, RedisServer):
+        return
+    site.server.add_user("deny", sha256("secret"))
+    for allow, topic, conditions in (
+            (0, "x/no/%u/#", {"username": "$all"}), (0, "x/dev2/#", {"username": "deny", "client_id": "dev2"}),
+            (0, "x/here/#", {"username": "deny", "address": "127.0.0.0/8"}),
+            (0, "x/there/#", {"username": "deny", "address": "10.0.0.0/8"}), (1, "x/#", {"username": "deny"})):
+        site.server.add_rule(allow, topic, **conditions)
+    expected = {"x/1": 0x10, "x/no/deny/1": 0x87, "x/no/joe": 0x10, "x/dev2/1": 0x10, "x/here/1": 0x87,
+                "x/there/1": 0x10}
+    with site.client("deny") as client:
+        assert {topic: client.publish(topic).value for topic in expected} == expected
+        assert client.subscribe("x/#") == 0
+    with site.client("deny", "dev2") as client:
+        assert client.publish("x/dev2/1").value == 0x87
+
+
+def test_an_operator_can_try_a_client(site: Site):
+    """Who would be let in, and by which rule, without a connection."""
+    site.server.add_user("tried", sha256("secret"))
+    site.server.add_rule(1, "of/%u", 2, username="tried")
+
+    def tried(**members: object) -> dict[str, object]:
+        asked = {"client_id": "c", "username": "tried", "password": "secret"} | members
+        answer = site.broker.api("POST", f"plugins/{site.server.plugin}/test", json=asked)
+        assert answer.status_code == 200
+        return dict(answer.json())
+
+    assert (tried()["verdict"], tried()["is_superuser"]) == ("allow", False)
+    assert tried(username="root")["is_superuser"] is True
+    assert tried(password="wrong")["verdict"] == "deny"
+    assert tried(username="nobody")["verdict"] == "ignore"
+    allowed = tried(topic="of/tried", access="publish")
+    assert allowed["acl"] == "allow"
+    assert allowed["rule"]
+    other = "deny" if site.server.plugin == "emqx_auth_redis" else "ignore"
+    assert tried(topic="of/tried", access="subscribe")["acl"] == other
+    assert allowed["ms"] < 2000  # type: ignore[operator]
+
+
+def test_why_names_the_rule_of_the_database(site: Site):
+    """`/explain/` about the publisher."""
+    site.server.add_user("why", sha256("secret"))
+    site.server.add_rule(1, "why/%u", 2, username="why")
+    with site.client("why", "why1"):
+        said = site.broker.api("GET", "explain/", params={"topic": "why/why", "client_id": "why1"}).json()
+        assert said["publisher"]["allowed"] is True
+        assert site.server.plugin in said["publisher"]["by"]
+
+
+def test_rules_are_asked_for_once_a_connection(site: Site):
+    """Not once a topic; a client that comes again has its new ones."""
+    def asked() -> int:
+        status = site.broker.api("GET", f"plugins/{site.server.plugin}/status").json()
+        return int(status["lookups"]["asked"])
+
+    site.server.add_user("often", sha256("secret"))
+    site.server.add_rule(1, "often/#", 3, username="often")
+    with site.client("often") as client:
+        before = asked()
+        assert {client.publish(f"often/{number}").value for number in range(20)} == {0x10}
+        assert asked() == before + 1
+        site.server.add_rule(1, "new/#", 3, username="often")
+        assert client.publish("new/1").value == 0x87
+    with site.client("often") as client:
+        assert client.publish("new/1").value == 0x10
+
+
+def test_a_server_that_ended_idle_connections_is_asked_anew(site: Site):
+    assert site.code("joe", "secret") == ENTERS
+    site.server.end_connections()
+    assert site.code("joe", "secret") == ENTERS
+    site.server.kill()
+    site.server.start()
+    assert site.code("joe", "secret") == ENTERS
+
+
+def test_a_server_that_is_down_refuses_its_clients_and_comes_back(site: Site):
+    """3/0x88 while it is down, at once after five failures; an alarm stands; all within a second after its return."""
+    def alarms() -> set[str]:
+        return {alarm["id"] for alarm in site.broker.api("GET", "alarms/present").json()[0]["alarms"]}
+
+    alarm = f"auth_backend_down/{site.server.plugin}"
+    site.server.kill()
+    assert {site.code("joe", "secret", f"c{number}") for number in range(8)} == {UNAVAILABLE}
+    assert alarm in alarms()
+    site.server.start()
+    wait_until(lambda: alarm not in alarms(), 5)
+    assert site.code("joe", "secret") == ENTERS
+    assert site.code("joe", "wrong") == DENIED

@@ -1,0 +1,47 @@
+"""Redis, from Debian's redis-server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import redis
+
+from tests.backends.server import Server, needs
+
+
+class RedisServer(Server):
+    name = "redis"
+    plugin = "emqx_auth_redis"
+    prefix = "auth.redis"
+    password = "its own'secret"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        needs("/usr/bin/redis-server")
+
+    def command(self) -> list[str]:
+        return ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), "--save",
+                "", "--appendonly", "yes", "--requirepass", self.password]
+
+    def settings(self) -> dict[str, str]:
+        return {"server": f"127.0.0.1:{self.port}", "password": self.password, "password_hash": "sha256"}
+
+    def set_up(self) -> None:
+        """Redis needs no tables."""
+
+    @property
+    def admin(self) -> redis.Redis:
+        return redis.Redis(port=self.port, password=self.password)
+
+    def add_user(self, username: str, password: str | None, salt: str | None = None, is_super: bool = False) -> None:
+        fields = {"password": password, "salt": salt, "is_superuser": int(is_super)}
+        self.admin.hset(f"mqtt_user:{username}", mapping={key: value for key, value in fields.items()
+                                                          if value is not None})
+
+    def add_rule(self, allow: int, topic: str, access: int = 3, username: str = "") -> None:
+        assert allow, "a hash of Redis has no rules that deny"
+        self.admin.hset(f"mqtt_acl:{username}", topic, access)
+
+    def end_connections(self) -> None:
+        """The broker's, as an administrator would."""
+        self.admin.client_kill_filter(_type="normal", skipme=True)
