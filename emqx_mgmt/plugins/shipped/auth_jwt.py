@@ -1,0 +1,239 @@
+"""Clients that show a JSON Web Token (behaviour, 22.3)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+from emqx_mgmt.broker.client import Client, Grant, Unavailable
+from emqx_mgmt.broker.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
+from emqx_mgmt.plugins.lookup.plugin import import_driver
+from emqx_mgmt.plugins.lookup.tls import client_context, tls_settings
+from emqx_mgmt.plugins.lookup.web_keys import LONGEST_SET, WebKeys
+from emqx_mgmt.plugins.placeholders import OF_CLIENTS, Template, values_of
+from emqx_mgmt.plugins.plugin import Plugin
+from emqx_mgmt.settings import Key
+from emqx_mgmt.settings.kinds import DURATION_KIND, FLAG, STRING, WORDS, Kind, enum
+
+PREFIX = "auth.jwt"
+SHIPPED_SECRET = "emqxsecret"
+SHORTEST_SECRET = 32    # bytes, of HS256 (RFC 7518, 3.2)
+LAST_S = 253402300799   # 9999-12-31: later ends fit no clock
+FETCH_S = 5.0
+HMACS = ["HS256", "HS384", "HS512"]
+# By the kind of key (RFC 7518, 3.1): never by what a token says of itself.
+ALGORITHMS = {
+    "rsa": ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
+    "ec": ["ES256", "ES384", "ES512", "ES256K"],
+    "okp": ["EdDSA"],
+    "oct": HMACS,
+}
+ACL_LISTS = {"pub": PUBLISH, "sub": SUBSCRIBE, "all": PUBLISH | SUBSCRIBE}
+ACTIONS = {"publish": PUBLISH, "subscribe": SUBSCRIBE, "all": PUBLISH | SUBSCRIBE, "pub": PUBLISH, "sub": SUBSCRIBE,
+           "pubsub": PUBLISH | SUBSCRIBE}
+TIMES = ("exp", "nbf", "iat")
+
+
+def parse_claim(text: str) -> Template:
+    template = Template.parse(text)
+    if not template.placeholders <= OF_CLIENTS:
+        raise ValueError("may have %u and %c")
+    return template
+
+
+CLAIM = Kind("string", parse_claim, lambda template: "".join(template.parts))
+
+
+class AuthJwt(Plugin):
+    name = "emqx_auth_jwt"
+    description = "EMQ X Authentication with JWT"
+    decides = ("client.authenticate",)
+    driver: ClassVar[str] = "jwt"
+    extra: ClassVar[str] = "jwt"
+    settings = (
+        Key(f"{PREFIX}.secret", STRING, SHIPPED_SECRET, "Signs the tokens of HS256, HS384 and HS512; empty: none of "
+            "these.", secret=True),
+        Key(f"{PREFIX}.pubkey", STRING, "", "A file with the public key of tokens that are signed with RSA or an "
+            "elliptic curve, in PEM."),
+        Key(f"{PREFIX}.jwks", STRING, "", "A URL with a set of public keys (RFC 7517)."),
+        Key(f"{PREFIX}.jwks.refresh_interval", DURATION_KIND, "5m", "How often that is fetched."),
+        *tls_settings(f"{PREFIX}.jwks.ssl"),
+        Key(f"{PREFIX}.from", enum("password", "username"), "password", "Where clients put the token."),
+        Key(f"{PREFIX}.algorithms", WORDS, "", "The algorithms that may sign, divided by commas; empty: all that fit "
+            "the keys."),
+        Key(f"{PREFIX}.leeway", DURATION_KIND, "0s", "How far clocks may differ."),
+        Key(f"{PREFIX}.verify_claims", FLAG, "off", "Compare the claims below."),
+        Key(f"{PREFIX}.verify_claims.$claim", CLAIM, "", "What a claim has to be; %u and %c are the user name and the "
+            "client id."),
+        Key(f"{PREFIX}.acl_claim_name", STRING, "acl", "The claim with the client's rules."),
+        Key(f"{PREFIX}.disconnect_after_expire", FLAG, "on", "End the connection when its token ends."),
+        Key(f"{PREFIX}.on_unavailable", enum("deny", "ignore"), "deny", "What becomes of clients while the keys cannot "
+            "be fetched: refused (Server unavailable), or left to the next module."),
+    )
+
+    def load(self) -> None:
+        self._jwt = import_driver(self)
+        settings = self.host.settings
+        self._secret: str = settings[f"{PREFIX}.secret"]
+        self._public = self._read_public(settings[f"{PREFIX}.pubkey"])
+        self._keys = self._web_keys(settings[f"{PREFIX}.jwks"])
+        if not self._secret and self._public is None and self._keys is None:
+            raise ValueError(f"one of {PREFIX}.secret, {PREFIX}.pubkey and {PREFIX}.jwks has to be set")
+        self._warn()
+        if self._keys is not None:
+            self._refresh()
+            self.host.every(settings[f"{PREFIX}.jwks.refresh_interval"], self._refresh)
+        self.host.hook("client.authenticate", self.authenticate, blocking=self._keys is not None)
+
+    def _read_public(self, file: str) -> tuple[Any, list[str]] | None:
+        if not file:
+            return None
+        serialization = import_module("cryptography.hazmat.primitives.serialization")
+        try:
+            key = serialization.load_pem_public_key(Path(file).read_bytes())
+        except OSError as error:
+            raise ValueError(f"{PREFIX}.pubkey: {file} cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise ValueError(f"{PREFIX}.pubkey: {file} has no public key in PEM") from None
+        word = type(key).__name__.lower()
+        kind = "rsa" if "rsa" in word else "ec" if "elliptic" in word else "okp"
+        return key, ALGORITHMS[kind]
+
+    def _web_keys(self, url: str) -> WebKeys | None:
+        if not url:
+            return None
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"{PREFIX}.jwks must be a URL that begins with http:// or https://")
+        urllib3 = import_module("urllib3")
+        context = client_context(self.host.settings, f"{PREFIX}.jwks.ssl")
+        manager = urllib3.PoolManager(retries=False, ssl_context=context)
+
+        def fetch() -> bytes:
+            answer = manager.request("GET", url, timeout=FETCH_S, redirect=False, preload_content=False)
+            text: bytes = answer.read(LONGEST_SET + 1)
+            answer.close()
+            if answer.status != 200 or len(text) > LONGEST_SET:
+                raise OSError(f"{url} answered with status {answer.status} and {len(text)} bytes")
+            return text
+
+        return WebKeys(fetch, self._parse_web_key)
+
+    def _parse_web_key(self, key: dict[str, Any]) -> tuple[Any, list[str]]:
+        try:
+            parsed = self._jwt.PyJWK(key)
+        except self._jwt.PyJWTError as error:
+            raise ValueError(str(error)) from None
+        return parsed.key, [key["alg"]] if "alg" in key else ALGORITHMS[str(key["kty"]).lower()]
+
+    def _refresh(self) -> None:
+        assert self._keys is not None
+        try:
+            self._keys.refresh()
+        except Exception as error:  # of the network, of TLS, of a document that is none
+            self.host.log.warning("plugin %s: %s cannot be fetched, and the %d keys from before stay: %s", self.name,
+                                  self.host.settings[f"{PREFIX}.jwks"], len(self._keys), error)
+
+    def _warn(self) -> None:
+        if self._secret == SHIPPED_SECRET:
+            self.host.log.warning("plugin %s: everybody knows the shipped %s.secret: set another", self.name, PREFIX)
+        elif 0 < len(self._secret.encode()) < SHORTEST_SECRET:
+            self.host.log.warning("plugin %s: %s.secret has less than %d bytes, and can be guessed", self.name, PREFIX,
+                                  SHORTEST_SECRET)
+
+    # -- the hook ---------------------------------------------------------------------------------------
+
+    def authenticate(self, client: Client) -> bool | Grant | Unavailable | None:
+        from_password = self.host.settings[f"{PREFIX}.from"] == "password"
+        shown = client.password if from_password else (client.username or "").encode()
+        if not shown:
+            return False
+        try:
+            header = self._jwt.get_unverified_header(shown)
+        except self._jwt.PyJWTError:
+            return None  # no token: the next module's
+        try:
+            keys = self._candidates(header)
+        except Exception as error:
+            if self.host.settings[f"{PREFIX}.on_unavailable"] == "ignore":
+                return None
+            return Unavailable(f"plugin {self.name}: the keys cannot be fetched: {error}")
+        claims = self._verified(shown, keys)
+        if claims is None or not self._claims_fit(claims, client):
+            return False
+        return self._grant(claims)
+
+    def _candidates(self, header: Mapping[str, Any]) -> list[tuple[Any, list[str]]]:
+        """Keys, each with the algorithms that go with it."""
+        keys: list[tuple[Any, list[str]]] = []
+        if self._secret:
+            keys.append((self._secret, HMACS))
+        if self._public is not None:
+            keys.append(self._public)
+        algorithm = header.get("alg")
+        if self._keys is not None and not any(algorithm in algorithms for _, algorithms in keys):
+            keys += self._keys.candidates(header.get("kid"))
+        allowed = self.host.settings[f"{PREFIX}.algorithms"]
+        return [(key, [one for one in algorithms if not allowed or one in allowed]) for key, algorithms in keys
+                if algorithm in algorithms]
+
+    def _verified(self, token: bytes, keys: list[tuple[Any, list[str]]]) -> dict[str, Any] | None:
+        for key, algorithms in keys:
+            try:
+                claims: dict[str, Any] = self._jwt.decode(
+                    token, key, algorithms=algorithms, leeway=self.host.settings[f"{PREFIX}.leeway"],
+                    options={"verify_aud": False, "enforce_minimum_key_length": False})
+            except (self._jwt.PyJWTError, ValueError, TypeError, OverflowError):
+                continue
+            if all(type(claims[name]) in (int, float) for name in TIMES if name in claims):
+                return claims
+        return None
+
+    def _claims_fit(self, claims: Mapping[str, Any], client: Client) -> bool:
+        settings = self.host.settings
+        if not settings[f"{PREFIX}.verify_claims"]:
+            return True
+        values = values_of(client)
+        return all(str(claims.get(name, "")) == expected.fill(values)
+                   for name, expected in settings.chosen(f"{PREFIX}.verify_claims.$claim").items())
+
+    def _grant(self, claims: Mapping[str, Any]) -> bool | Grant:
+        settings = self.host.settings
+        expires_at = None
+        if "exp" in claims and settings[f"{PREFIX}.disconnect_after_expire"]:
+            expires_at = min(float(claims["exp"]), LAST_S) + settings[f"{PREFIX}.leeway"]
+            if expires_at <= time.time():
+                return False
+        try:
+            rules = rules_of(claims.get(settings[f"{PREFIX}.acl_claim_name"]))
+        except (TypeError, ValueError, AttributeError):
+            return False  # rules that cannot be read might have denied
+        return Grant(claims.get("is_superuser") is True, expires_at, rules)
+
+
+def rules_of(claim: Any) -> tuple[TopicRule, ...]:
+    """`{"pub": [...], "sub": [...], "all": [...]}`, or a list of `{"permission", "action", "topic"}`.
+
+    Raises TypeError, ValueError or AttributeError for anything else."""
+    if claim is None:
+        return ()
+    if isinstance(claim, dict):
+        return tuple(TopicRule(True, ACL_LISTS[name], _topic(topic), f"the token's {name}")
+                     for name, topics in claim.items() if name in ACL_LISTS for topic in topics)
+    rules = []
+    for number, rule in enumerate(claim, 1):
+        permission, action = rule["permission"], rule["action"]
+        if permission not in ("allow", "deny") or action not in ACTIONS:
+            raise ValueError(f"rule {number} says neither allow nor deny, or of no known action")
+        source = f"the token's rule {number}"
+        rules.append(TopicRule(permission == "allow", ACTIONS[action], _topic(rule["topic"]), source))
+    return tuple(rules)
+
+
+def _topic(topic: Any) -> str:
+    """With `${clientid}` and `${username}`, as later tokens name them."""
+    if not isinstance(topic, str):
+        raise ValueError("a topic is no text")
+    return topic.replace("${clientid}", "%c").replace("${username}", "%u")
