@@ -26,6 +26,13 @@ SHIPPED = [
     EntryPoint(name, f"{SHIPPED_PACKAGE}.{module}", GROUP)
     for name, module in (
         ("emqx_auth_clientid", "auth_clientid:AuthClientid"),
+        ("emqx_auth_http", "auth_http:AuthHttp"),
+        ("emqx_auth_jwt", "auth_jwt:AuthJwt"),
+        ("emqx_auth_ldap", "auth_ldap:AuthLdap"),
+        ("emqx_auth_mongo", "auth_mongo:AuthMongo"),
+        ("emqx_auth_mysql", "auth_mysql:AuthMysql"),
+        ("emqx_auth_pgsql", "auth_pgsql:AuthPgsql"),
+        ("emqx_auth_redis", "auth_redis:AuthRedis"),
         ("emqx_auth_username", "auth_username:AuthUsername"),
         ("emqx_delayed_publish", "delayed_publish:DelayedPublish"),
         ("emqx_management", "management:Management"),
@@ -36,14 +43,9 @@ SHIPPED = [
     )
 ]
 
-# The rest of what the reference lists: names that every node knows, of plugins that are not here.
+# The rest of what the reference lists: names that every node knows, of plugins that are not here. They decide about no
+# client.
 ELSEWHERE = frozenset({
-    "emqx_auth_http", "emqx_auth_jwt", "emqx_auth_ldap", "emqx_auth_mongo", "emqx_auth_mysql", "emqx_auth_pgsql",
-    "emqx_auth_redis", "emqx_coap", "emqx_dashboard", "emqx_lwm2m", "emqx_sn", "emqx_statsd", "emqx_stomp",
-    "emqx_web_hook",
-})
-# Those of them that decide about no client.
-BYSTANDERS = frozenset({
     "emqx_coap", "emqx_dashboard", "emqx_lwm2m", "emqx_sn", "emqx_statsd", "emqx_stomp", "emqx_web_hook",
 })
 
@@ -75,7 +77,7 @@ class Catalogue:
         plugin = self._classes.get(name)
         if plugin is not None and plugin.decides is not None:
             return plugin.decides
-        return () if plugin is None and name in BYSTANDERS else POINTS
+        return () if plugin is None and name in ELSEWHERE else POINTS
 
     def _refresh(self) -> None:
         places = _import_places()

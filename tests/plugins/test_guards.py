@@ -188,7 +188,7 @@ def test_what_a_guard_answers_after_its_end_does_not_count(start_with_plugins, t
 
 @pytest.mark.parametrize(("name", "points"), [
     ("emqx_auth_username", ["client.authenticate"]), ("emqx_retainer", []), ("emqx_dashboard", []), ("emqx_statsd", []),
-    ("emqx_auth_mysql", ["client.authenticate", "client.check_acl", "client.subscribe"]),
+    ("emqx_auth_mysql", ["client.authenticate", "client.check_acl"]), ("emqx_auth_jwt", ["client.authenticate"]),
     ("nobody_knows", ["client.authenticate", "client.check_acl", "client.subscribe"]),
 ])
 def test_what_a_missing_plugin_might_decide(name: str, points: list[str]):

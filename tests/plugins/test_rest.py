@@ -8,7 +8,9 @@ from tests.broker_process import BrokerProcess, wait_until
 from tests.plugins.conftest import NODE, active, load, unload
 
 DEFAULT = {"emqx_delayed_publish", "emqx_management", "emqx_recon", "emqx_retainer"}
-SHIPPED = DEFAULT | {"emqx_auth_clientid", "emqx_auth_username", "emqx_plugin_template", "emqx_reloader"}
+WORDS = ("clientid", "http", "jwt", "ldap", "mongo", "mysql", "pgsql", "redis", "username")
+AUTH = {f"emqx_auth_{word}" for word in WORDS}
+SHIPPED = DEFAULT | AUTH | {"emqx_plugin_template", "emqx_reloader"}
 
 
 def test_the_list_in_both_forms(broker: BrokerProcess):
