@@ -56,7 +56,7 @@ class Host:
 
     def hook(self, point: str, call: Callable[..., Any], priority: int = 0, *, blocking: bool = False,
              prefix: str = "", renames: Renames | None = None) -> None:
-        """Takes part in what the broker does (ARCHITECTURE.md lists the points).
+        """Takes part in what the broker does (behaviour, 19, lists the points).
 
         With `blocking` the handler may wait for a network or a disk: it is then called in a greenlet, for a decision
         while the client waits, for an event later, one after the other. `prefix` is for `message.publish`, whose

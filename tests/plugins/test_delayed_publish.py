@@ -249,7 +249,7 @@ def test_a_store_with_more_than_the_limits_is_kept(start_broker, tmp_path: Path)
 
 
 def test_many_pending(start_broker):
-    """50,000 of them, and still in time; the figures of a million are in ARCHITECTURE.md."""
+    """50,000 of them, and still in time."""
     broker = start_broker(env={"EMQX_DELAYED_PUBLISH__MAX_CLIENT_MESSAGES": "0"})
     before = broker.rss()
     count = 50_000
