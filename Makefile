@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
-SOURCES := setup.py pyproject.toml $(wildcard router_ext/*.pyx router_ext/*.pxd)
+SOURCES := setup.py pyproject.toml $(wildcard router_ext/*/*.pyx router_ext/*/*.pxd)
 
 .PHONY: run test test-kill test-churn test-plugins soak sanitize fuzz lint docs bench clean build/sanitized
 
@@ -87,4 +87,4 @@ $(VENV)/.installed-%: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info router_ext/*.c router_ext/*.so router_ext/*.html
+	rm -rf $(VENV) build dist *.egg-info router_ext/*/*.c router_ext/*/*.so router_ext/*/*.html

@@ -25,13 +25,13 @@ LIBRARIES = {"tls": ["-l:libssl.so.3", "-l:libcrypto.so.3"]}
 
 extensions = [
     Extension(
-        f"router_ext.{source.stem}",
+        ".".join(source.with_suffix("").parts),
         [str(source)],
         extra_compile_args=compile_args,
         extra_link_args=LIBRARIES.get(source.stem, []),
         define_macros=[("CYTHON_TRACE_NOGIL", "1")] if DEBUG else [],
     )
-    for source in sorted(Path("router_ext").glob("*.pyx"))
+    for source in sorted(Path("router_ext").rglob("*.pyx"))
 ]
 
 setup(

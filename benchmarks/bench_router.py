@@ -16,9 +16,9 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
-from router_ext.message import Message
-from router_ext.retained import RetainedStore
-from router_ext.router import Router, Subscriber
+from router_ext.message.message import Message
+from router_ext.message.retained_store import RetainedStore
+from router_ext.routing.router import Router, Subscriber
 
 SUBSCRIBERS = 10_000
 SHAPES = {  # name -> (filter, a topic that only this filter matches)

@@ -31,7 +31,7 @@ PAYLOAD = bytes(64)
 
 
 def body(topic: bytes, at: float) -> bytes:
-    """As router_ext/journal.pyx lays it out."""
+    """As router_ext/durable/journal.pyx lays it out."""
     return BODY.pack(int(at * 1000), 0, 1, 0, len(topic), 0, 0, len(PAYLOAD)) + topic + PAYLOAD
 
 

@@ -15,20 +15,20 @@ import gevent
 from gevent.event import Event
 
 from emqx_mgmt.broker import Broker
-from emqx_mgmt.broker.acl_rules import AclRules
-from emqx_mgmt.broker.alarms import Alarm, Alarms
-from emqx_mgmt.broker.enhanced import HOOK as ENHANCED_AUTHENTICATE
-from emqx_mgmt.broker.events import Events
-from emqx_mgmt.broker.periodic import Background, Periodic
-from emqx_mgmt.broker.rates import Rates, Sample
-from emqx_mgmt.broker.rounds import next_round
-from emqx_mgmt.broker.scram_method import ScramMethod
-from emqx_mgmt.broker.slow_subscribers import SlowSubscribers
-from emqx_mgmt.broker.sys_topics import SysTopics
-from emqx_mgmt.broker.topic_metrics import TopicMetrics
-from emqx_mgmt.broker.traces import Traces
-from emqx_mgmt.broker.turns import Turns
-from emqx_mgmt.broker.verdicts import Verdicts
+from emqx_mgmt.broker.auth.acl_rules import AclRules
+from emqx_mgmt.broker.auth.enhanced import HOOK as ENHANCED_AUTHENTICATE
+from emqx_mgmt.broker.auth.scram_method import ScramMethod
+from emqx_mgmt.broker.auth.verdicts import Verdicts
+from emqx_mgmt.broker.loop.periodic import Background, Periodic
+from emqx_mgmt.broker.loop.rounds import next_round
+from emqx_mgmt.broker.loop.turns import Turns
+from emqx_mgmt.broker.telemetry.alarms import Alarm, Alarms
+from emqx_mgmt.broker.telemetry.events import Events
+from emqx_mgmt.broker.telemetry.rates import Rates, Sample
+from emqx_mgmt.broker.telemetry.slow_subscribers import SlowSubscribers
+from emqx_mgmt.broker.telemetry.sys_topics import SysTopics
+from emqx_mgmt.broker.telemetry.topic_metrics import TopicMetrics
+from emqx_mgmt.broker.telemetry.traces import Traces
 from emqx_mgmt.broker.zones import core_zone, refresh
 from emqx_mgmt.listeners import Listener, close_listeners
 from emqx_mgmt.listeners.proxy import read_header
@@ -40,10 +40,10 @@ from emqx_mgmt.plugins import Plugins
 from emqx_mgmt.settings import Settings, log_levels
 from emqx_mgmt.storage import DataDirError, Store, backup
 from emqx_mgmt.storage.messages import Recovered, StoreEnded, StoreLink, read_back
-from router_ext.journal import Journal
-from router_ext.reactor import Acceptor
-from router_ext.retained import RetainedStore
-from router_ext.zone import Zone
+from router_ext.durable.journal import Journal
+from router_ext.engine.reactor import Acceptor
+from router_ext.message.retained_store import RetainedStore
+from router_ext.session.zone import Zone
 
 log = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,21 @@ def test_nothing_points_back(path: Path):
 def test_only_the_api_knows_flask(path: Path):
     if part_of(path) not in ("api", "__init__"):
         assert not {module.split(".")[0] for module in imported(path)} & FLASK
+
+
+# The packages of the core, from the bottom up: a package imports those before it, and itself.
+CORE = Path(__file__).resolve().parent.parent / "router_ext"
+CORE_LAYERS = ["memory", "protocol", "routing", "message", "net", "durable", "session", "engine"]
+CORE_SOURCES = sorted(path for path in CORE.rglob("*") if path.suffix in (".pyx", ".pxd", ".py"))
+CORE_IMPORT = re.compile(r"^\s*(?:from router_ext\.(\w+)[.\w]* c?import|c?import router_ext\.(\w+))", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", CORE_SOURCES, ids=lambda path: str(path.relative_to(CORE)))
+def test_no_arrow_of_the_core_points_back(path: Path):
+    package = path.parent.name
+    if path.parent == CORE:
+        assert path.name == "__init__.py", "a module of the core has a package"
+        return
+    for found in CORE_IMPORT.finditer(path.read_text()):
+        target = found[1] or found[2]
+        assert CORE_LAYERS.index(target) <= CORE_LAYERS.index(package), f"{package} imports {target}"

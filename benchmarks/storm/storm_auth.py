@@ -12,7 +12,7 @@ from emqx_mgmt.plugins import Key, Plugin, Route
 from emqx_mgmt.settings.kinds import DURATION_KIND, integer
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.client import Client
+    from emqx_mgmt.broker.auth.client import Client
 
 
 class StormAuth(Plugin):

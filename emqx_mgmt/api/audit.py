@@ -17,7 +17,7 @@ from emqx_mgmt.api.auth import whose
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.failed_logins import FailedLogin
 from emqx_mgmt.api.paging import Paged
-from emqx_mgmt.broker.about import datetime_text
+from emqx_mgmt.broker.telemetry.about import datetime_text
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.listing import Page, Paging, page_of
 from emqx_mgmt.plugins.config import MASK

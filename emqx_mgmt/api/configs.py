@@ -10,7 +10,7 @@ from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import BadParameter
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.manage import Cluster
-from emqx_mgmt.manage.here import ThisNode
+from emqx_mgmt.manage.local_node import ThisNode
 from emqx_mgmt.manage.rows import ConfigItem
 from emqx_mgmt.plugins.config import MASK
 

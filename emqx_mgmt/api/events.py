@@ -9,7 +9,7 @@ from emqx_mgmt.api.auth import whose
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import BadParameter
 from emqx_mgmt.api.render import EventStream
-from emqx_mgmt.broker.events import KINDS, TooMany
+from emqx_mgmt.broker.telemetry.events import KINDS, TooMany
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import Refused
 

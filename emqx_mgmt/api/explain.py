@@ -10,7 +10,7 @@ from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import BadParameter
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.explain import Explanation
-from router_ext.topic import valid_name
+from router_ext.protocol.topic import valid_name
 
 
 class Question(Struct):

@@ -17,9 +17,9 @@ from flask import request
 from msgspec import Struct
 
 from emqx_mgmt.api.errors import BadParameter
-from emqx_mgmt.broker.about import moment_text
+from emqx_mgmt.broker.telemetry.about import moment_text
 from emqx_mgmt.manage.listing import Test
-from router_ext.topic import topic_matches, valid_filter
+from router_ext.protocol.topic import topic_matches, valid_filter
 
 # Names of v4.1 for what v3 calls otherwise.
 ALIASES = {"clientid": "client_id", "ip_address": "ipaddress"}

@@ -15,7 +15,7 @@ from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import BadParameter, MissingParameter
 from emqx_mgmt.api.render import Code
 from emqx_mgmt.manage import Cluster
-from router_ext.topic import valid_name
+from router_ext.protocol.topic import valid_name
 
 MAX_TEXT = 0xFFFF  # bytes of an MQTT string
 QoS = Annotated[int, Meta(ge=0, le=2)]

@@ -18,7 +18,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 from emqx_mgmt.api.errors import BadParameter, MalformedBody, MissingParameter
 from emqx_mgmt.api.paths import MALFORMED, MOST_PARAMETERS, TOO_MANY
 from emqx_mgmt.api.style import SELECTORS
-from router_ext.percent import percent_decoded
+from router_ext.net.percent import percent_decoded
 
 MAX_DEPTH = 64
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from emqx_mgmt.api.endpoint import Endpoint
-from emqx_mgmt.broker.rates import Sample
+from emqx_mgmt.broker.telemetry.rates import Sample
 from emqx_mgmt.manage import Cluster
 
 Time = Annotated[int, Meta(ge=0, le=2**40)]

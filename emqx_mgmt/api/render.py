@@ -16,13 +16,13 @@ import flask
 import msgspec
 
 from emqx_mgmt.api.names import dotted
-from emqx_mgmt.broker.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import next_round
 from emqx_mgmt.manage.listing import Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from emqx_mgmt.broker.listening import Listening
+    from emqx_mgmt.broker.telemetry.listening import Listening
 
 # How often it is asked whether a stream may go on, and after how many times without an event a comment is sent.
 CHECK_S, HEARTBEAT = 1.0, 10

@@ -14,7 +14,7 @@ from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import Refused
 from emqx_mgmt.manage.listing import Page, Paging
 from emqx_mgmt.manage.retained import RetainedMessage, RetainedRow
-from router_ext.topic import valid_filter, valid_name
+from router_ext.protocol.topic import valid_filter, valid_name
 
 
 class Filter(Struct, rename={"match": MATCH}):

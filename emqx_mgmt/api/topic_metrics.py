@@ -11,7 +11,7 @@ from emqx_mgmt.api.render import Done
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.listing import Page, Paging
 from emqx_mgmt.manage.topic_metrics import TopicMetricsRow
-from router_ext.topic import valid_filter
+from router_ext.protocol.topic import valid_filter
 
 
 class NewTopic(Struct):

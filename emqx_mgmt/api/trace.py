@@ -11,10 +11,10 @@ from emqx_mgmt.api.auth import whose
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import BadParameter
 from emqx_mgmt.api.render import EventStream
-from emqx_mgmt.broker.events import TooMany
+from emqx_mgmt.broker.telemetry.events import TooMany
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import Refused
-from router_ext.topic import valid_filter
+from router_ext.protocol.topic import valid_filter
 
 
 class Wanted(Struct):

@@ -11,34 +11,34 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from emqx_mgmt.broker import reasons
-from emqx_mgmt.broker.access import ALLOW, Access
+from emqx_mgmt.broker.auth.access import ALLOW, Access
+from emqx_mgmt.broker.auth.enhanced import Enhanced
+from emqx_mgmt.broker.auth.flapping import Flapping
+from emqx_mgmt.broker.auth.grants import Grants
+from emqx_mgmt.broker.auth.verdicts import Verdicts
 from emqx_mgmt.broker.connect import Connecting
-from emqx_mgmt.broker.connection_log import tell_ended, tell_refused
 from emqx_mgmt.broker.delayed import Delayed
 from emqx_mgmt.broker.durable import Durable
-from emqx_mgmt.broker.enhanced import Enhanced
-from emqx_mgmt.broker.flapping import Flapping
-from emqx_mgmt.broker.grants import Grants
 from emqx_mgmt.broker.hooks import HandlerFailed, Hooks
+from emqx_mgmt.broker.loop.timers import Timer, Timers
 from emqx_mgmt.broker.refused import Refused
 from emqx_mgmt.broker.sessions import Sessions
-from emqx_mgmt.broker.stats import Stats
 from emqx_mgmt.broker.subscribing import Subscribing
-from emqx_mgmt.broker.timers import Timer, Timers
-from emqx_mgmt.broker.verdicts import Verdicts
-from router_ext.codec import encode_properties
-from router_ext.connection import Egress
-from router_ext.engine import Engine
-from router_ext.message import Message
-from router_ext.metrics import Metrics
-from router_ext.router import Router
-from router_ext.zone import Zone
+from emqx_mgmt.broker.telemetry.connection_log import tell_ended, tell_refused
+from emqx_mgmt.broker.telemetry.stats import Stats
+from router_ext.engine.engine import Engine
+from router_ext.message.message import Message
+from router_ext.net.connection import Egress
+from router_ext.net.metrics import Metrics
+from router_ext.protocol.codec import encode_properties
+from router_ext.routing.router import Router
+from router_ext.session.zone import Zone
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.banned import Ban, Banned
-    from router_ext.channel import Channel
-    from router_ext.packets import Disconnect
-    from router_ext.session import Session
+    from emqx_mgmt.broker.auth.banned import Ban, Banned
+    from router_ext.engine.channel import Channel
+    from router_ext.protocol.packets import Disconnect
+    from router_ext.session.session import Session
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -8,24 +8,24 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.broker import reasons
-from emqx_mgmt.broker.access import ALLOW, UNAVAILABLE
-from emqx_mgmt.broker.client import Client, Grant, RelayedClient, Unavailable
-from emqx_mgmt.broker.connection_log import tell_accepted, tell_refused
-from emqx_mgmt.broker.enhanced import Proven
+from emqx_mgmt.broker.auth.access import ALLOW, UNAVAILABLE
+from emqx_mgmt.broker.auth.client import Client, Grant, RelayedClient, Unavailable
+from emqx_mgmt.broker.auth.enhanced import Proven
+from emqx_mgmt.broker.auth.templates import is_plain
+from emqx_mgmt.broker.auth.verdicts import Question
 from emqx_mgmt.broker.refused import BUSY, UNDECIDED, Refused
 from emqx_mgmt.broker.sessions import NEVER
-from emqx_mgmt.broker.templates import is_plain
-from emqx_mgmt.broker.verdicts import Question
-from router_ext.codec import encode_connack
-from router_ext.packets import Will
-from router_ext.topic import levels, valid_name
+from emqx_mgmt.broker.telemetry.connection_log import tell_accepted, tell_refused
+from router_ext.protocol.codec import encode_connack
+from router_ext.protocol.packets import Will
+from router_ext.protocol.topic import levels, valid_name
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
-    from router_ext.channel import Channel
-    from router_ext.packets import Connect
-    from router_ext.session import Session
-    from router_ext.zone import Zone
+    from router_ext.engine.channel import Channel
+    from router_ext.protocol.packets import Connect
+    from router_ext.session.session import Session
+    from router_ext.session.zone import Zone
 
 log = logging.getLogger(__name__)
 

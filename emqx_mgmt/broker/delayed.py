@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from gevent.event import Event
 
 from emqx_mgmt.broker import reasons
-from emqx_mgmt.broker.client import recall, remember
+from emqx_mgmt.broker.auth.client import recall, remember
 from emqx_mgmt.broker.durable import DELAYED
 from emqx_mgmt.broker.refused import Refused
-from router_ext.stored import store_message
+from router_ext.engine.stored_sessions import store_message
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.client import Client
-    from router_ext.engine import Engine
-    from router_ext.message import Message
+    from emqx_mgmt.broker.auth.client import Client
+    from router_ext.engine.engine import Engine
+    from router_ext.message.message import Message
 
 # The beginning of a row of the store: unix milliseconds at which it is due, a number. Behind it, `client.remember` of
 # the publisher; earlier versions wrote nothing there.

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from gevent.event import Event
 
-import router_ext.retaining as retaining
-from emqx_mgmt.broker.client import recall, remember
-from router_ext.bequest import discard
-from router_ext.packets import Will
-from router_ext.session import Session
-from router_ext.stored import (
+import router_ext.engine.retained_delivery as retaining
+from emqx_mgmt.broker.auth.client import recall, remember
+from router_ext.engine.session_end import discard
+from router_ext.engine.stored_sessions import (
     begin_storing,
     forget_subscription,
     restore_message,
@@ -23,16 +21,18 @@ from router_ext.stored import (
     store_subscription,
     stored_at,
 )
+from router_ext.protocol.packets import Will
+from router_ext.session.session import Session
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
-    from router_ext.journal import Journal
-    from router_ext.retained import RetainedStore
-    from router_ext.zone import Zone
+    from router_ext.durable.journal import Journal
+    from router_ext.message.retained_store import RetainedStore
+    from router_ext.session.zone import Zone
 
 log = logging.getLogger(__name__)
 
-# The small tables, by their number in the journal (router_ext/journal.pxd).
+# The small tables, by their number in the journal (router_ext/durable/journal.pxd).
 SESSION, SUBSCRIPTION, AWAITING, WILL, RETAINED, DELAYED = range(6)
 
 JUMP = 1000     # ms; by so much the clock differs, not the moment of looking at it

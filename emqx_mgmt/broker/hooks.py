@@ -18,7 +18,7 @@ from gevent.event import Event
 from emqx_mgmt.broker.refused import Refused
 
 if TYPE_CHECKING:
-    from router_ext.message import Message
+    from router_ext.message.message import Message
 
 log = logging.getLogger(__name__)
 

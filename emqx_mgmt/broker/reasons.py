@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from router_ext.codec import encode_connack
+from router_ext.protocol.codec import encode_connack
 
 SUCCESS = 0x00
 CONTINUE_AUTHENTICATION = 0x18

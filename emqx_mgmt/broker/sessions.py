@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emqx_mgmt.broker import reasons
-from emqx_mgmt.broker.access import ALLOW, UNAVAILABLE
-from emqx_mgmt.broker.client import NOWHERE, Client
-from emqx_mgmt.broker.timers import Timer
-from emqx_mgmt.broker.verdicts import Question
-from router_ext.bequest import discard
-from router_ext.codec import encode_properties
-from router_ext.message import Message
-from router_ext.session import Session
-from router_ext.stored import lay_by
-from router_ext.topic import valid_name
+from emqx_mgmt.broker.auth.access import ALLOW, UNAVAILABLE
+from emqx_mgmt.broker.auth.client import NOWHERE, Client
+from emqx_mgmt.broker.auth.verdicts import Question
+from emqx_mgmt.broker.loop.timers import Timer
+from router_ext.engine.session_end import discard
+from router_ext.engine.stored_sessions import lay_by
+from router_ext.message.message import Message
+from router_ext.protocol.codec import encode_properties
+from router_ext.protocol.topic import valid_name
+from router_ext.session.session import Session
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
-    from router_ext.channel import Channel
-    from router_ext.packets import Will
+    from router_ext.engine.channel import Channel
+    from router_ext.protocol.packets import Will
 
 log = logging.getLogger(__name__)
 

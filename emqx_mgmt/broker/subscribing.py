@@ -1,5 +1,5 @@
 """SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0, sections 3.8 to 3.11), where handlers have a say; all others are seen to in
-`router_ext/subscribe.pyx`, by the same rules."""
+`router_ext/engine/subscribe.pyx`, by the same rules."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, TypeVar
 
 import gevent
 
-import router_ext.retaining as retaining
+import router_ext.engine.retained_delivery as retaining
 from emqx_mgmt.broker import reasons
-from emqx_mgmt.broker.access import ALLOW, UNAVAILABLE
-from emqx_mgmt.broker.rounds import next_round
-from emqx_mgmt.broker.verdicts import Question
-from router_ext.codec import encode_suback, encode_unsuback
-from router_ext.topic import levels, split_share, valid_filter
+from emqx_mgmt.broker.auth.access import ALLOW, UNAVAILABLE
+from emqx_mgmt.broker.auth.verdicts import Question
+from emqx_mgmt.broker.loop.rounds import next_round
+from router_ext.protocol.codec import encode_suback, encode_unsuback
+from router_ext.protocol.topic import levels, split_share, valid_filter
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
-    from router_ext.channel import Channel
-    from router_ext.packets import Subscribe, Unsubscribe
-    from router_ext.session import Session
-    from router_ext.subscribe import Request
-    from router_ext.zone import Zone
+    from router_ext.engine.channel import Channel
+    from router_ext.engine.subscribe import Request
+    from router_ext.protocol.packets import Subscribe, Unsubscribe
+    from router_ext.session.session import Session
+    from router_ext.session.zone import Zone
 
 Row = TypeVar("Row", str, tuple[str, int])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from emqx_mgmt.settings import Settings
-from router_ext.zone import Zone
+from router_ext.session.zone import Zone
 
 LOWEST, HIGHEST = 0, 255
 NEVER = 0xFFFFFFFF  # Session Expiry Interval: the session does not expire

@@ -16,10 +16,10 @@ from emqx_mgmt.listeners.peer import identify
 from emqx_mgmt.listeners.proxy import socket_address
 from emqx_mgmt.listeners.tls import TlsOptions
 from emqx_mgmt.settings import Endpoint
-from router_ext.websocket import WebSocketLimits
+from router_ext.net.websocket import WebSocketLimits
 
 if TYPE_CHECKING:
-    from router_ext.channel import Channel
+    from router_ext.engine.channel import Channel
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from router_ext.channel import Channel
+    from router_ext.engine.channel import Channel
 
 
 def identify(channel: Channel) -> str | None:

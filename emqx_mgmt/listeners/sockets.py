@@ -16,7 +16,7 @@ from emqx_mgmt.listeners.proxy import socket_source
 from emqx_mgmt.listeners.tls import tls_options
 from emqx_mgmt.settings import Settings
 from emqx_mgmt.settings.table import SHIPPED
-from router_ext.websocket import WebSocketLimits
+from router_ext.net.websocket import WebSocketLimits
 
 # The protocols of MQTT listeners, with the names of those that the default settings have.
 MQTT = {"tcp": SHIPPED, "ssl": SHIPPED[:1], "ws": SHIPPED[:1], "wss": SHIPPED[:1]}

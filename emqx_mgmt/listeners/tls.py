@@ -13,7 +13,7 @@ from typing import Any
 from emqx_mgmt.listeners.validity import valid_until
 from emqx_mgmt.settings import Settings
 from emqx_mgmt.settings.regular_file import open_regular
-from router_ext.tls import TICKET_KEYS, TlsContext, TlsError
+from router_ext.net.tls import TICKET_KEYS, TlsContext, TlsError
 
 PYTHON_VERSIONS = {
     "tlsv1": ssl.TLSVersion.TLSv1,

@@ -20,14 +20,14 @@ from emqx_mgmt.manage.errors import (
 )
 from emqx_mgmt.manage.explain import Explanation, explain
 from emqx_mgmt.manage.listing import GLANCES, Page, Paging, filtered, in_turns, page_of
-from router_ext.shown import connected
-from router_ext.topic import split_share, valid_filter, valid_name
+from router_ext.engine.inspect import connected
+from router_ext.protocol.topic import split_share, valid_filter, valid_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emqx_mgmt.broker import Broker
-    from router_ext.session import Session
+    from router_ext.session.session import Session
 
 
 class Clients:

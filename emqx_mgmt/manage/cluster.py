@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emqx_mgmt.manage.errors import Unknown
-from emqx_mgmt.manage.here import ThisNode
+from emqx_mgmt.manage.local_node import ThisNode
 
 if TYPE_CHECKING:
     from emqx_mgmt.node import Node

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from emqx_mgmt.broker.about import datetime_text
+from emqx_mgmt.broker.telemetry.about import datetime_text
 from emqx_mgmt.manage.errors import NOT_ON_DISK, Refused
 from emqx_mgmt.manage.listing import Page, Paging, filtered, in_turns
 from emqx_mgmt.manage.payloads import Encoding, shown
 from emqx_mgmt.manage.rows import UNDEFINED
-from router_ext.codec import decode_properties
+from router_ext.protocol.codec import decode_properties
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

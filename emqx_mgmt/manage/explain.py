@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from emqx_mgmt.broker.access import PUBLISH, SUBSCRIBE
+from emqx_mgmt.broker.auth.access import PUBLISH, SUBSCRIBE
 from emqx_mgmt.manage.listing import in_turns
-from router_ext.topic import topic_matches, valid_name
+from router_ext.protocol.topic import topic_matches, valid_name
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
-    from router_ext.session import Session
+    from router_ext.session.session import Session
 
 # Session, shared group, option byte, subscription identifiers.
 Found = tuple["Session", str | None, int, list[int]]

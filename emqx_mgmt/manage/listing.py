@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from emqx_mgmt.broker.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import next_round
 
 Source = TypeVar("Source")
 Item = TypeVar("Item")

@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from router_ext.message import Message
+    from router_ext.message.message import Message
 
 Encoding = Literal["plain", "base64"]
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import gevent
 from msgspec import Struct
 
-from emqx_mgmt.broker.about import datetime_text
+from emqx_mgmt.broker.telemetry.about import datetime_text
 from emqx_mgmt.manage.listing import CHUNK, Page, Paging, filtered, in_turns
 from emqx_mgmt.manage.rows import UNDEFINED
 from emqx_mgmt.storage.messages.queued import Queued, look
-from router_ext.shown import queued
+from router_ext.engine.inspect import queued
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
-    from router_ext.message import Message
-    from router_ext.session import Session
+    from router_ext.message.message import Message
+    from router_ext.session.session import Session
 
 
 class QueuedMessage(Struct, gc=False):

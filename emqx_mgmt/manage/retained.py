@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-import router_ext.retaining as retaining
-from emqx_mgmt.broker.about import datetime_text
-from emqx_mgmt.broker.rounds import next_round
+import router_ext.engine.retained_delivery as retaining
+from emqx_mgmt.broker.loop.rounds import next_round
+from emqx_mgmt.broker.telemetry.about import datetime_text
 from emqx_mgmt.manage.errors import NOT_ON_DISK, Refused
 from emqx_mgmt.manage.listing import CHUNK, Page, Paging, filtered, in_turns
 from emqx_mgmt.manage.payloads import Encoding, shown
 from emqx_mgmt.manage.rows import UNDEFINED
-from router_ext.codec import decode_properties
+from router_ext.protocol.codec import decode_properties
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
-    from router_ext.message import Message
-    from router_ext.retained import RetainedStore
+    from router_ext.message.message import Message
+    from router_ext.message.retained_store import RetainedStore
 
 
 # Seconds; a store that takes longer has told its own alarm.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from emqx_mgmt.broker.about import datetime_text
-from router_ext.shown import connection_members
+from emqx_mgmt.broker.telemetry.about import datetime_text
+from router_ext.engine.inspect import connection_members
 
 if TYPE_CHECKING:
-    from router_ext.session import Session
+    from router_ext.session.session import Session
 
 UNDEFINED = "undefined"
 WORD_BYTES = 8

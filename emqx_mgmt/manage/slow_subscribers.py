@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from emqx_mgmt.broker.about import datetime_text
+from emqx_mgmt.broker.telemetry.about import datetime_text
 from emqx_mgmt.manage.exposition import Family, gauge
 from emqx_mgmt.manage.listing import Page, Paging, page_of
 from emqx_mgmt.manage.rows import UNDEFINED
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.slow_subscribers import Slow, SlowSubscribers
+    from emqx_mgmt.broker.telemetry.slow_subscribers import Slow, SlowSubscribers
 
 
 class SlowSubscriberRow(Struct, gc=False):

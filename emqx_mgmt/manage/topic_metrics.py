@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict
 
-from emqx_mgmt.broker.about import datetime_text
-from emqx_mgmt.broker.topic_metrics import Figures, Metered, TopicMetrics
+from emqx_mgmt.broker.telemetry.about import datetime_text
+from emqx_mgmt.broker.telemetry.topic_metrics import Figures, Metered, TopicMetrics
 from emqx_mgmt.manage.errors import Refused
 from emqx_mgmt.manage.exposition import COUNTER, Family
 from emqx_mgmt.manage.listing import Page, Paging, page_of

@@ -10,7 +10,7 @@ from emqx_mgmt.modules.subscription import AutoSubscribe
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
-    from emqx_mgmt.broker.sys_topics import SysTopics
+    from emqx_mgmt.broker.telemetry.sys_topics import SysTopics
     from emqx_mgmt.settings import Settings
 
 

@@ -10,9 +10,9 @@ import orjson
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
-    from emqx_mgmt.broker.client import Client
-    from emqx_mgmt.broker.sys_topics import SysTopics
-    from router_ext.channel import Channel
+    from emqx_mgmt.broker.auth.client import Client
+    from emqx_mgmt.broker.telemetry.sys_topics import SysTopics
+    from router_ext.engine.channel import Channel
 
 log = logging.getLogger(__name__)
 

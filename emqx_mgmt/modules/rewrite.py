@@ -13,12 +13,12 @@ from emqx_mgmt.broker.hooks import Renames
 from emqx_mgmt.broker.refused import Refused
 from emqx_mgmt.broker.subscribing import paced
 from emqx_mgmt.settings.expression import linear
-from router_ext.message import Message
-from router_ext.topic import split_share, topic_matches, valid_filter, valid_name
+from router_ext.message.message import Message
+from router_ext.protocol.topic import split_share, topic_matches, valid_filter, valid_name
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
-    from emqx_mgmt.broker.client import Client
+    from emqx_mgmt.broker.auth.client import Client
     from emqx_mgmt.settings import RewriteRule
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from emqx_mgmt.broker.auth.templates import filled
 from emqx_mgmt.broker.subscribing import mounted
-from emqx_mgmt.broker.templates import filled
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
-    from router_ext.session import Session
+    from router_ext.session.session import Session
 
 log = logging.getLogger(__name__)
 

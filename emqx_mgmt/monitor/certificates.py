@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from emqx_mgmt.broker.alarms import Alarm, Alarms
+from emqx_mgmt.broker.telemetry.alarms import Alarm, Alarms
 
 if TYPE_CHECKING:
     from emqx_mgmt.listeners import Listener

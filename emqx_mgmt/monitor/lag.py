@@ -6,7 +6,7 @@ import time
 
 import gevent
 
-from emqx_mgmt.broker.periodic import Background
+from emqx_mgmt.broker.loop.periodic import Background
 
 PROBE_S = 0.25
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from emqx_mgmt.broker.alarms import Alarm, Alarms
+from emqx_mgmt.broker.telemetry.alarms import Alarm, Alarms
 
 log = logging.getLogger(__name__)
 

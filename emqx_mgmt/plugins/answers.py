@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from emqx_mgmt.broker.client import Grant, Ruling, Unavailable
+from emqx_mgmt.broker.auth.client import Grant, Ruling, Unavailable
 from emqx_mgmt.broker.refused import Refused
-from router_ext.message import Message
+from router_ext.message.message import Message
 
 Answers = Callable[[Any, Sequence[Any]], bool]
 

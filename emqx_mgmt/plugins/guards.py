@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.broker import reasons
-from emqx_mgmt.broker.alarms import Alarm
-from emqx_mgmt.broker.client import Unavailable
+from emqx_mgmt.broker.auth.client import Unavailable
+from emqx_mgmt.broker.telemetry.alarms import Alarm
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.alarms import Alarms
     from emqx_mgmt.broker.hooks import Hooks
+    from emqx_mgmt.broker.telemetry.alarms import Alarms
 
 # The points of the hooks at which a client, or what it asks for, may be refused.
 POINTS = ("client.authenticate", "client.check_acl", "client.subscribe")

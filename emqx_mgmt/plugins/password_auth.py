@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from msgspec import Meta, Struct, defstruct
 
-from emqx_mgmt.broker.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import next_round
 from emqx_mgmt.plugins.passwords import SCHEMES, SLOW, Hash, hashed, matches
 from emqx_mgmt.plugins.plugin import Plugin, Refused, Route
 from emqx_mgmt.settings import Key
@@ -22,7 +22,7 @@ from emqx_mgmt.settings.regular_file import read_text
 from emqx_mgmt.storage.transaction import transaction
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.client import Client
+    from emqx_mgmt.broker.auth.client import Client
 
 Text = Annotated[str, Meta(min_length=1)]
 CHUNK = 20  # users of a file that are hashed and stored at a time

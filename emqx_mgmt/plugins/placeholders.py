@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.client import Client
+    from emqx_mgmt.broker.auth.client import Client
 
 MEANING = {
     "%u": "user name", "%c": "client id", "%a": "address of the client", "%P": "password", "%t": "topic",

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
-    from emqx_mgmt.broker.alarms import Alarms
+    from emqx_mgmt.broker.telemetry.alarms import Alarms
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.plugins.faults import Faults
     from emqx_mgmt.settings.place import Place
     from emqx_mgmt.storage import Store
-    from router_ext.retained import RetainedStore
+    from router_ext.message.retained_store import RetainedStore
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ from emqx_mgmt.plugins.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
-    from emqx_mgmt.broker.alarms import Alarms
+    from emqx_mgmt.broker.telemetry.alarms import Alarms
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.settings import Key, Settings
     from emqx_mgmt.storage import Store

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from gevent.monkey import get_original
 
 from emqx_mgmt.plugins.faults import Burned, enter
-from router_ext.interrupt import interrupt
+from router_ext.engine.interrupt import interrupt
 
 LOOKS = 5  # how often it looks within the limit
 # Code that waits without letting the loop turn uses no processor; it gets this many times the limit.

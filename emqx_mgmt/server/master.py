@@ -37,7 +37,7 @@ from emqx_mgmt.settings import Settings, SettingsError, load
 from emqx_mgmt.storage import DataDirError, DataDirLock, backup, migrate
 from emqx_mgmt.storage.data_dir import require_room
 from emqx_mgmt.storage.messages import check
-from router_ext.tls import TlsError
+from router_ext.net.tls import TlsError
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter

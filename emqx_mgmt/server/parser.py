@@ -13,7 +13,7 @@ from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 
-from emqx_mgmt.broker.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import next_round
 
 # Read and thrown away of a body that was refused: whoever is still sending sees the answer after that only.
 DRAINED = 1 << 24

@@ -5,7 +5,7 @@ import re
 from gunicorn import util
 from gunicorn.http import message
 
-from router_ext.percent import percent_decoded
+from router_ext.net.percent import percent_decoded
 
 # A client id and a topic have up to 65,535 bytes each, three times that when all of them are escaped.
 LONGEST_REQUEST_LINE = 400_000

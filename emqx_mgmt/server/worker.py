@@ -19,7 +19,7 @@ from gunicorn import util
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.ggevent import GeventWorker
 
-from emqx_mgmt.broker.periodic import Periodic
+from emqx_mgmt.broker.loop.periodic import Periodic
 from emqx_mgmt.listeners import Listener, close_listeners
 from emqx_mgmt.server.application import running_node
 from emqx_mgmt.server.control import ControlServer

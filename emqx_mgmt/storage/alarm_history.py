@@ -6,7 +6,7 @@ import logging
 import sqlite3
 from typing import TYPE_CHECKING
 
-from emqx_mgmt.broker.alarms import Alarm
+from emqx_mgmt.broker.telemetry.alarms import Alarm
 
 if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store

@@ -24,7 +24,7 @@ from emqx_mgmt.storage.messages.commits import Commits
 from emqx_mgmt.storage.messages.process import LOCK_NAME
 from emqx_mgmt.storage.messages.recovery import read_back
 from emqx_mgmt.storage.messages.writer import Writer
-from router_ext.journal import TABLES
+from router_ext.durable.journal import TABLES
 
 MANIFEST = "manifest.json"
 LONGEST_MANIFEST = 1 << 16

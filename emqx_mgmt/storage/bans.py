@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from gevent.lock import BoundedSemaphore
 
-from emqx_mgmt.broker.banned import Ban, Banned, Key
+from emqx_mgmt.broker.auth.banned import Ban, Banned, Key
 
 if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from emqx_mgmt.broker.rates import GROWTH, Sample
+from emqx_mgmt.broker.telemetry.rates import GROWTH, Sample
 from emqx_mgmt.storage.transaction import transaction
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from gevent.lock import BoundedSemaphore
 
-from emqx_mgmt.broker.scram import ITERATIONS, SALT_LENGTH, Verifier, saslprep, verifier_of
+from emqx_mgmt.broker.auth.scram import ITERATIONS, SALT_LENGTH, Verifier, saslprep, verifier_of
 
 if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store

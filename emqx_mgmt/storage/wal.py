@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from router_ext.wal import checksum
+from router_ext.durable.sqlite_checksum import checksum
 
 MAGIC = 0x377F0682                  # with the last bit set where checksums are of big-endian words
 HEADER = struct.Struct(">8I")       # magic, version, page size, sequence, salts (2), checksum of the rest (2)

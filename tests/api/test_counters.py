@@ -11,7 +11,7 @@ import pytest
 from tests.api.reference import LISTENER, METRICS, STATS, assert_shape
 from tests.api.test_clients import NODE, Client, connect, publish
 from tests.broker_process import BrokerProcess, wait_until
-from tests.mqtt.raw import DISCONNECT, Raw
+from tests.clients.raw import DISCONNECT, Raw
 
 __all__ = ["connect"]
 

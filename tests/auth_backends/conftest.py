@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from emqx_mgmt.broker.client import Client
+from emqx_mgmt.broker.auth.client import Client
 from emqx_mgmt.plugins.lookup.plugin import LOCAL
 from tests.backends.mariadb import MariaDb
 from tests.backends.postgres import Postgres

@@ -15,8 +15,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from router_ext import codec, properties
-from router_ext.codec import (
+from router_ext.protocol import codec, properties
+from router_ext.protocol.codec import (
     Ack,
     Auth,
     Connack,

@@ -5,7 +5,7 @@ from urllib.parse import unquote_to_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_ext.percent import percent_decoded
+from router_ext.net.percent import percent_decoded
 
 
 @given(st.text(alphabet="%0aFg/é").map(str.encode) | st.binary())

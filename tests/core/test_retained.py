@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from router_ext.message import Message
-from router_ext.retained import RetainedStore
+from router_ext.message.message import Message
+from router_ext.message.retained_store import RetainedStore
 from tests.core import naive
 
 

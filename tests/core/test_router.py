@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from router_ext.router import Router, Subscriber
+from router_ext.routing.router import Router, Subscriber
 from tests.core import naive
 
 NO_LOCAL, RETAIN_AS_PUBLISHED = 4, 8

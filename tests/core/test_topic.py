@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from router_ext.topic import levels, split_share, topic_matches, valid_filter, valid_name
+from router_ext.protocol.topic import levels, split_share, topic_matches, valid_filter, valid_name
 from tests.core import naive
 
 LONGEST = 65535

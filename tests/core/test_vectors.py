@@ -2,7 +2,7 @@
 
 import pytest
 
-from router_ext.codec import PacketError, UnsupportedVersion, decode, encode, frame_lengths
+from router_ext.protocol.codec import PacketError, UnsupportedVersion, decode, encode, frame_lengths
 from tests.wire_vectors import Vector, load, read_bytes
 
 VECTORS = load()

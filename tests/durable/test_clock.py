@@ -15,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from emqx_mgmt.broker import Broker
-from router_ext.journal import Journal
+from router_ext.durable.journal import Journal
 from tests.broker_process import BrokerProcess, wait_until
 from tests.plugins.conftest import INSTALLED, install, load
 from tests.plugins.mqtt import Client

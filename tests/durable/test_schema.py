@@ -17,7 +17,7 @@ from emqx_mgmt.broker.durable import decode_session, encode
 from emqx_mgmt.storage.backup import STAGED_READY, stage
 from emqx_mgmt.storage.messages import check
 from emqx_mgmt.storage.messages.tables import FACTS, MIGRATIONS
-from router_ext.journal import TABLES
+from router_ext.durable.journal import TABLES
 from tests.broker_process import BrokerProcess
 from tests.durable.client import PUBACK, PUBLISH, PUBREC, PUBREL, Client
 from tests.durable.contents import SETTLED, amounts_to, fill

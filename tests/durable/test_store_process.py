@@ -13,7 +13,7 @@ import pytest
 from emqx_mgmt.storage.messages.frames import ANSWER, BATCH, READY
 from tests.broker_process import CHECKOUT
 
-END_OF_A_SESSION = 9    # a record of router_ext/journal.pxd
+END_OF_A_SESSION = 9    # a record of router_ext/durable/journal.pxd
 THREADS = {"commits": "Commits.append", "folds": "Writer.take", "answers": "Worker.send"}
 PROGRAM = """
 import sqlite3, sys

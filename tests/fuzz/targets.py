@@ -9,7 +9,7 @@ import random
 import zlib
 from collections.abc import Callable
 
-from router_ext.codec import Packet, PacketError, decode, encode, frame_lengths
+from router_ext.protocol.codec import Packet, PacketError, decode, encode, frame_lengths
 from tests.listeners.transports import upgrade
 from tests.mqtt.chunks import outcome
 from tests.mqtt.model import Model

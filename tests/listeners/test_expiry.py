@@ -16,7 +16,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from emqx_mgmt.listeners.tls import tls_options
 from emqx_mgmt.listeners.validity import valid_until
 from emqx_mgmt.settings import load
-from router_ext.tls import TlsError
+from router_ext.net.tls import TlsError
 from tests.broker_process import BrokerProcess, free_ports, wait_until
 from tests.listeners.secured import certificates
 

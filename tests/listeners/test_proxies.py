@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from emqx_mgmt.listeners.forwarded import Proxies, source_of
-from router_ext.codec import encode
-from router_ext.packets import Connect, Subscribe
+from router_ext.protocol.codec import encode
+from router_ext.protocol.packets import Connect, Subscribe
 from tests.broker_process import APP, BrokerProcess, free_ports
 from tests.listeners.nginx import needs_nginx, nginx
 from tests.listeners.transports import WebSocket

@@ -8,11 +8,11 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from router_ext.channel import Channel
-from router_ext.transport import Transport
-from router_ext.websocket import WebSocketLimits, WebSocketTransport
-from tests.mqtt.bench import ADDRESS, Bench
-from tests.mqtt.raw import Raw
+from router_ext.engine.channel import Channel
+from router_ext.net.transport import Transport
+from router_ext.net.websocket import WebSocketLimits, WebSocketTransport
+from tests.clients.raw import Raw
+from tests.harness import ADDRESS, Bench
 
 MADE_UP = re.compile(rb"auto-[0-9a-f]{24}")     # client ids that the broker draws by lot
 BY_READING = ("bytes/received",)                # more or less of what comes behind a violation is still read

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.broker_process import BrokerProcess
-from tests.mqtt.bench import Bench
+from tests.harness import Bench
 from tests.mqtt.peer import Client
 
 

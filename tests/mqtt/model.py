@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mqtt.raw import (
+from tests.clients.raw import (
     AUTH,
     CONNECT,
     DISCONNECT,

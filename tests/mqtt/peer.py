@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from router_ext.codec import decode, encode
-from router_ext.packets import (
+from router_ext.protocol.codec import decode, encode
+from router_ext.protocol.packets import (
     Ack,
     Auth,
     Connect,

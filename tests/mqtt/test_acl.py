@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 import pytest
 
-from emqx_mgmt.broker.acl_rules import AclRules
-from emqx_mgmt.broker.client import Client as Peer
+from emqx_mgmt.broker.auth.acl_rules import AclRules
+from emqx_mgmt.broker.auth.client import Client as Peer
 from emqx_mgmt.settings.acl_file import SHIPPED, parse_rules
 from tests.api.test_clients import Client
 from tests.broker_process import CHECKOUT, BrokerProcess, wait_until
-from tests.mqtt.raw import DISCONNECT, Raw
+from tests.clients.raw import DISCONNECT, Raw
 
 
 def address(text: str) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import PUBLISH, Raw
+from tests.clients.raw import PUBLISH, Raw
+from tests.harness import Bench
 
 
 def bridge(bench: Bench, version: int, client_id: str = "bridge") -> Raw:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.clients.raw import PUBACK, PUBREC, Raw, decoded, text
+from tests.harness import Bench
 from tests.listeners.transports import frame, upgrade
-from tests.mqtt.bench import Bench
 from tests.mqtt.chunks import Outcome, outcome
-from tests.mqtt.raw import PUBACK, PUBREC, Raw, decoded, text
 
 
 def conversation(version: int) -> bytes:

@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.broker_process import BrokerProcess, wait_until
-from tests.mqtt.raw import Raw
+from tests.clients.raw import Raw
 
 VERSIONS = [paho.MQTTv31, paho.MQTTv311, paho.MQTTv5]
 WITHIN = 20

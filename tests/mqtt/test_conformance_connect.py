@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from router_ext.codec import encode
-from router_ext.packets import Connect, PublishPacket, Subscribe
+from router_ext.protocol.codec import encode
+from router_ext.protocol.packets import Connect, PublishPacket, Subscribe
 from tests.broker_process import wait_until
 from tests.mqtt.peer import PUBACK, PUBREC, PUBREL, VERSIONS, Client, Will
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from router_ext.packets import Subscribe
+from router_ext.protocol.packets import Subscribe
 from tests.mqtt.peer import PUBACK, PUBREC, VERSIONS, Client
 
 NAMES = (f"conform-s{number}" for number in itertools.count())

@@ -9,8 +9,8 @@ import socket
 
 import pytest
 
-from router_ext.codec import encode
-from router_ext.packets import Connect
+from router_ext.protocol.codec import encode
+from router_ext.protocol.packets import Connect
 from tests.broker_process import free_ports
 from tests.mqtt.peer import PATIENCE, PINGREQ, PINGRESP
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import CONNACK, PUBLISH
+from tests.clients.raw import CONNACK, PUBLISH
+from tests.harness import Bench
 
 PREFIX = len("answers/")
 

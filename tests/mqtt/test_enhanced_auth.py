@@ -11,8 +11,8 @@ import time
 import gevent.event
 import pytest
 
-from emqx_mgmt.broker.enhanced import HOOK, AuthenticationFailed, Challenge, Proven
-from emqx_mgmt.broker.scram import (
+from emqx_mgmt.broker.auth.enhanced import HOOK, AuthenticationFailed, Challenge, Proven
+from emqx_mgmt.broker.auth.scram import (
     LONGEST_MESSAGE,
     LONGEST_TEXT,
     Exchange,
@@ -20,11 +20,11 @@ from emqx_mgmt.broker.scram import (
     read_first,
     verifier_of,
 )
-from router_ext.codec import encode
-from router_ext.packets import Auth, Connect
+from router_ext.protocol.codec import encode
+from router_ext.protocol.packets import Auth, Connect
 from tests.broker_process import BrokerProcess
-from tests.mqtt import raw
-from tests.mqtt.bench import Bench
+from tests.clients import raw
+from tests.harness import Bench
 from tests.mqtt.peer import Client
 
 METHOD = "SCRAM-SHA-256"

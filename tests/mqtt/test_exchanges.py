@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import CONNACK, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Closed, Packet, Raw
+from tests.clients.raw import CONNACK, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Closed, Packet, Raw
+from tests.harness import Bench
 
 MOST_OPEN = 20  # exchanges of the publisher
 

@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import PUBLISH, SUBACK, Packet, Raw, text
+from tests.clients.raw import PUBLISH, SUBACK, Packet, Raw, text
+from tests.harness import Bench
 
 FILTERS = ("#", "a/#", "a/+", "+/#")
 RETAIN_AS_PUBLISHED = 8

@@ -8,8 +8,7 @@ from collections import Counter
 
 import pytest
 
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import (
+from tests.clients.raw import (
     CONNACK,
     DISCONNECT,
     PUBACK,
@@ -23,6 +22,7 @@ from tests.mqtt.raw import (
     properties,
     text,
 )
+from tests.harness import Bench
 
 LONG = "sensors/building-7/floor-3/temperature"
 

@@ -11,10 +11,10 @@ from typing import Any
 import gevent
 import pytest
 
-from router_ext.message import Message
+from router_ext.message.message import Message
+from tests.clients.raw import PINGRESP, PUBACK, SUBACK, UNSUBACK, Raw, text
 from tests.core import naive
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import PINGRESP, PUBACK, SUBACK, UNSUBACK, Raw, text
+from tests.harness import Bench
 
 LEVELS = 14                 # 16,384 filters, and twice as many nodes: more than a turn gives to all walks together
 TOPIC = "/".join("a" * LEVELS)

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import pytest
 
-from tests.mqtt.bench import Bench
+from tests.clients.raw import Closed, Raw, text
+from tests.harness import Bench
 from tests.mqtt.model import Model
-from tests.mqtt.raw import Closed, Raw, text
 
 CHANGES = (lambda byte: byte ^ 0x01, lambda byte: byte ^ 0x80, lambda _: 0x00, lambda _: 0xFF, lambda byte: byte + 1)
 LONG = "ä/long/enough/to/step/by/eight/bytes"

@@ -6,7 +6,7 @@ import socket
 import struct
 
 from tests.broker_process import BrokerProcess, wait_until
-from tests.mqtt.raw import PINGRESP, SUBACK, UNSUBACK, Packet, Raw, text
+from tests.clients.raw import PINGRESP, SUBACK, UNSUBACK, Packet, Raw, text
 
 MANY = 50_000
 SOME = 3     # on a busy machine the client is seldom on; one or two would be answered before and behind it all

@@ -9,14 +9,14 @@ import time
 
 import pytest
 
-from emqx_mgmt.broker.sys_topics import SysTopics
+from emqx_mgmt.broker.telemetry.sys_topics import SysTopics
 from emqx_mgmt.modules.presence import Presence
 from emqx_mgmt.modules.rewrite import LONGEST_TOPIC, Rewrite, apart, literal_prefix
 from emqx_mgmt.modules.subscription import AutoSubscribe
 from emqx_mgmt.settings.kinds import parse_rewrite
 from tests.broker_process import wait_until
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import Raw
+from tests.clients.raw import Raw
+from tests.harness import Bench
 
 NODE = "emqx@127.0.0.1"
 

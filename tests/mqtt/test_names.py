@@ -9,19 +9,19 @@ from typing import Any
 import gevent
 import pytest
 
-from emqx_mgmt.broker.acl_rules import AclRules
+from emqx_mgmt.broker.auth.acl_rules import AclRules
 from emqx_mgmt.broker.hooks import Renames
 from emqx_mgmt.broker.refused import Refused
-from emqx_mgmt.broker.sys_topics import SysTopics
+from emqx_mgmt.broker.telemetry.sys_topics import SysTopics
 from emqx_mgmt.modules.presence import Presence
 from emqx_mgmt.modules.rewrite import Rewrite
 from emqx_mgmt.modules.subscription import AutoSubscribe
 from emqx_mgmt.settings.acl_file import parse_rules
 from emqx_mgmt.settings.kinds import parse_mountpoint, parse_rewrite
-from router_ext.message import Message
-from router_ext.topic import topic_matches
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import DISCONNECT, Raw
+from router_ext.message.message import Message
+from router_ext.protocol.topic import topic_matches
+from tests.clients.raw import DISCONNECT, Raw
+from tests.harness import Bench
 
 LONGEST = 65535
 
@@ -209,7 +209,7 @@ def test_clients_do_not_publish_to_sys(topic: str, enable_acl: bool):
 
 
 def test_nor_do_super_users():
-    from emqx_mgmt.broker.client import Grant
+    from emqx_mgmt.broker.auth.client import Grant
 
     bench = Bench()
     bench.broker.hooks.add("client.authenticate", lambda _client: Grant(is_super=True))

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from router_ext.zone import Zone
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Raw
+from router_ext.session.zone import Zone
+from tests.clients.raw import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Raw
+from tests.harness import Bench
 
 
 def kept(bench: Bench, client_id: str = "reader", version: int = 5, **options: object) -> Raw:

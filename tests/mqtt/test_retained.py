@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from router_ext.message import Message
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import PUBLISH, Raw
+from router_ext.message.message import Message
+from tests.clients.raw import PUBLISH, Raw
+from tests.harness import Bench
 
 
 def kept(bench: Bench) -> list[str]:

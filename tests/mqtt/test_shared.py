@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import DISCONNECT, PUBACK, PUBLISH, PUBREC, Raw, text
+from tests.clients.raw import DISCONNECT, PUBACK, PUBLISH, PUBREC, Raw, text
+from tests.harness import Bench
 
 
 def members(bench: Bench, count: int, topic: str = "$share/g/t", qos: int = 1, **options: object) -> list[Raw]:

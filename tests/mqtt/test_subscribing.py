@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emqx_mgmt.broker.acl_rules import AclRules
+from emqx_mgmt.broker.auth.acl_rules import AclRules
 from emqx_mgmt.settings.acl_file import parse_rules
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import Raw, text
+from tests.clients.raw import Raw, text
+from tests.harness import Bench
 
 NAMES = (
     "a", "a/b", "a/+", "a/#", "#", "+", "/", "a/b/c/d/e", "$SYS/x", "$share/g/a/b", "$share/g/#", "$share/h/a/+",

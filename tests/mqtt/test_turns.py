@@ -10,10 +10,10 @@ import gevent
 import pytest
 
 from emqx_mgmt.broker import Broker
-from router_ext.channel import Channel
-from router_ext.hub import not_when_woken, when_woken
-from router_ext.reactor import Reactor
-from tests.mqtt.bench import ADDRESS, Bench
+from router_ext.engine.channel import Channel
+from router_ext.engine.loop_wakeup import not_when_woken, when_woken
+from router_ext.engine.reactor import Reactor
+from tests.harness import ADDRESS, Bench
 
 READ = 1
 

@@ -9,10 +9,10 @@ import socket
 import gevent
 import pytest
 
-from emqx_mgmt.broker.client import Unavailable
-from router_ext.channel import Channel
-from tests.mqtt.bench import ADDRESS, Bench
-from tests.mqtt.raw import CONNACK, PUBACK, PUBCOMP, PUBREC, SUBACK, Raw
+from emqx_mgmt.broker.auth.client import Unavailable
+from router_ext.engine.channel import Channel
+from tests.clients.raw import CONNACK, PUBACK, PUBCOMP, PUBREC, SUBACK, Raw
+from tests.harness import ADDRESS, Bench
 
 
 class Slow:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from router_ext.watch import Watch
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Raw
+from router_ext.routing.watch import Watch
+from tests.clients.raw import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Raw
+from tests.harness import Bench
 
 NAMES = ("received_qos0", "received_qos1", "received_qos2", "sent_qos0", "sent_qos1", "sent_qos2", "queued",
          "acknowledged", "dropped", "received_bytes", "sent_bytes")

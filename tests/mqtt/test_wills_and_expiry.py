@@ -5,8 +5,8 @@ from __future__ import annotations
 import gevent
 import pytest
 
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import CONNACK, DISCONNECT, PUBLISH, Closed, Raw
+from tests.clients.raw import CONNACK, DISCONNECT, PUBLISH, Closed, Raw
+from tests.harness import Bench
 
 VERSIONS = [3, 4, 5]
 

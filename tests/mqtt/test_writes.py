@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from router_ext.channel import Channel
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import PUBACK, Raw
+from router_ext.engine.channel import Channel
+from tests.clients.raw import PUBACK, Raw
+from tests.harness import Bench
 
 
 def channel_of(bench: Bench, client_id: str) -> Channel:

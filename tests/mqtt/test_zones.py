@@ -9,8 +9,8 @@ import pytest
 
 from emqx_mgmt.manage.rows import session as session_row
 from tests.broker_process import free_ports
-from tests.mqtt.bench import Bench
-from tests.mqtt.raw import DISCONNECT, PUBACK
+from tests.clients.raw import DISCONNECT, PUBACK
+from tests.harness import Bench
 
 # -- mountpoint ---------------------------------------------------------------------------------------
 

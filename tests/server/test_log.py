@@ -16,7 +16,7 @@ from emqx_mgmt.server.log_line import LONGEST_MESSAGE, LONGEST_TRACEBACK, LONGES
 from emqx_mgmt.settings import Rate
 from emqx_mgmt.settings.log_levels import COMPONENTS
 from tests.broker_process import wait_until
-from tests.mqtt.raw import text, varint
+from tests.clients.raw import text, varint
 from tests.plugins.mqtt import Client
 
 LINES, PERIOD_S = 20, 10.0

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, TypeVar
 import gevent
 from msgspec import Meta, Struct
 
-from emqx_mgmt.broker.alarms import Alarm
-from emqx_mgmt.broker.client import Client, Grant, Ruling, Unavailable
-from emqx_mgmt.broker.topic_rules import PUBLISH, SUBSCRIBE
+from emqx_mgmt.broker.auth.client import Client, Grant, Ruling, Unavailable
+from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE
+from emqx_mgmt.broker.telemetry.alarms import Alarm
 from emqx_mgmt.plugins.lookup.breaker import Breaker
 from emqx_mgmt.plugins.lookup.memory import ExpiringMap, keyed_digest
 from emqx_mgmt.plugins.lookup.pool import PoolExhausted

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from emqx_mgmt.broker.client import Client
-from emqx_mgmt.broker.topic_rules import TopicRule
+from emqx_mgmt.broker.auth.client import Client
+from emqx_mgmt.broker.auth.topic_rules import TopicRule
 
 EVERYBODY = "$all"  # as a user name of a row
 

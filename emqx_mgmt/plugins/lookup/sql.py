@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, Generic, TypeVar
 
-from emqx_mgmt.broker.client import Client
-from emqx_mgmt.broker.topic_rules import TopicRule
+from emqx_mgmt.broker.auth.client import Client
+from emqx_mgmt.broker.auth.topic_rules import TopicRule
 from emqx_mgmt.plugins.lookup.database import DatabaseAuth, StoredUser, database_settings
 from emqx_mgmt.plugins.lookup.plugin import BackendFailed, QuestionRefused
 from emqx_mgmt.plugins.lookup.pool import Pool

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from emqx_mgmt.broker.client import Client, Grant, Ruling
+from emqx_mgmt.broker.auth.client import Client, Grant, Ruling
 from emqx_mgmt.plugins.lookup.plugin import BackendFailed, LookupAuth, common_settings
 from emqx_mgmt.plugins.lookup.tls import client_context, tls_settings
 from emqx_mgmt.plugins.placeholders import Template, Values, values_of

@@ -8,8 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
-from emqx_mgmt.broker.client import Client, Grant, Unavailable
-from emqx_mgmt.broker.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
+from emqx_mgmt.broker.auth.client import Client, Grant, Unavailable
+from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
 from emqx_mgmt.plugins.lookup.plugin import import_driver
 from emqx_mgmt.plugins.lookup.tls import client_context, tls_settings
 from emqx_mgmt.plugins.lookup.web_keys import LONGEST_SET, WebKeys

@@ -12,8 +12,8 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from emqx_mgmt.broker.client import Client, Grant, Ruling
-from emqx_mgmt.broker.topic_rules import PUBLISH, SUBSCRIBE, TopicRule, deciding
+from emqx_mgmt.broker.auth.client import Client, Grant, Ruling
+from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, TopicRule, deciding
 from emqx_mgmt.plugins.lookup.memory import ExpiringMap
 from emqx_mgmt.plugins.lookup.plugin import MOST_REMEMBERED, LookupAuth, common_settings
 from emqx_mgmt.plugins.lookup.pool import Pool

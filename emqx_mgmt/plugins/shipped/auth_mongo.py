@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from emqx_mgmt.broker.client import Client
-from emqx_mgmt.broker.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
+from emqx_mgmt.broker.auth.client import Client
+from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
 from emqx_mgmt.plugins.lookup.database import DatabaseAuth, StoredUser, database_settings
 from emqx_mgmt.plugins.lookup.servers import SERVERS
 from emqx_mgmt.plugins.lookup.tls import tls_settings

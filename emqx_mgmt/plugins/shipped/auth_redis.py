@@ -6,8 +6,8 @@ from typing import Any
 
 from gevent.lock import BoundedSemaphore
 
-from emqx_mgmt.broker.client import Client
-from emqx_mgmt.broker.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
+from emqx_mgmt.broker.auth.client import Client
+from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
 from emqx_mgmt.plugins.lookup.database import DatabaseAuth, StoredUser, database_settings
 from emqx_mgmt.plugins.lookup.pool import PoolExhausted
 from emqx_mgmt.plugins.lookup.servers import SERVERS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from emqx_mgmt.plugins.password_auth import PasswordAuth, settings_of, table_of
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.client import Client
+    from emqx_mgmt.broker.auth.client import Client
 
 
 class AuthUsername(PasswordAuth):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from gevent.pool import Pool
 
 from emqx_mgmt.broker import reasons
-from emqx_mgmt.broker.access import ALLOW, DENY, UNAVAILABLE
+from emqx_mgmt.broker.auth.access import ALLOW, DENY, UNAVAILABLE
 from emqx_mgmt.broker.delayed import Limits, Pending, clocks
 from emqx_mgmt.broker.hooks import Renames
+from emqx_mgmt.broker.loop.rounds import next_round
 from emqx_mgmt.broker.refused import Refused
-from emqx_mgmt.broker.rounds import next_round
 from emqx_mgmt.plugins import Key, Plugin
 from emqx_mgmt.settings.kinds import BYTESIZE, integer
-from router_ext.message import Message
-from router_ext.topic import valid_name
+from router_ext.message.message import Message
+from router_ext.protocol.topic import valid_name
 
 PREFIX = "$delayed/"
 # Numbers from here on are no delays but points in time, unix seconds.

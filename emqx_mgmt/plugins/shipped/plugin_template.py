@@ -12,9 +12,9 @@ from emqx_mgmt.plugins import Key, Plugin, Refused, Route
 from emqx_mgmt.settings.kinds import DURATION_KIND, FLAG, STRING
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.client import Client
-    from router_ext.channel import Channel
-    from router_ext.message import Message
+    from emqx_mgmt.broker.auth.client import Client
+    from router_ext.engine.channel import Channel
+    from router_ext.message.message import Message
 
 TABLE = "CREATE TABLE emqx_plugin_template_note (client TEXT PRIMARY KEY, note TEXT NOT NULL) WITHOUT ROWID"
 

@@ -15,7 +15,7 @@ import greenlet
 import psutil
 from msgspec import Meta, Struct
 
-from emqx_mgmt.broker.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import next_round
 from emqx_mgmt.plugins import Key, Plugin, Route
 from emqx_mgmt.settings.kinds import DURATION_KIND
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-import router_ext.retaining as retaining
+import router_ext.engine.retained_delivery as retaining
 from emqx_mgmt.plugins import Key, Plugin
 from emqx_mgmt.settings.kinds import BYTESIZE, EXPIRY, enum, integer
 

@@ -1,4 +1,4 @@
-"""Frames between the worker and the store process, kind by kind; `router_ext/journal.pxd` says what each is for."""
+"""Frames between the worker and the store process, kind by kind, as `router_ext/durable/journal.pxd` describes them."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from emqx_mgmt.storage.messages.frames import ANSWER, FAILED, FULL, READY
 from emqx_mgmt.storage.processes import command, environment
 
 if TYPE_CHECKING:
-    from router_ext.journal import Journal
+    from router_ext.durable.journal import Journal
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """The store process: `python -m emqx_mgmt.storage.messages.process <socket> <data directory> <durability>`.
 
-It is fed by the worker over a socket pair and ends with it. Frames are those of router_ext/journal.pxd. One thread
-commits and answers; what the commits amount to is worked out, written and read back by another, so that nobody waits
-for that.
+It is fed by the worker over a socket pair and ends with it. Frames are those of router_ext/durable/journal.pxd.
+One thread commits and answers; what the commits amount to is worked out, written and read back by another, so
+that nobody waits for that.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from pathlib import Path
 from emqx_mgmt.storage.messages.tables import FILE_NAME, connect_to_read
 from emqx_mgmt.storage.messages.writer import QUEUED, body_of
 
-# Of a body; router_ext/journal.pyx has its layout.
+# Of a body; router_ext/durable/journal.pyx has its layout.
 HEAD = struct.Struct("<qIBBHHII")
 RETAIN = 1          # of a place's flags
-HAS_EXPIRY = 2      # of a body's, as in router_ext/message.pxd
+HAS_EXPIRY = 2      # of a body's, as in router_ext/message/message.pxd
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from emqx_mgmt.storage.integrity import Damaged, is_of_the_system, legible, quic
 from emqx_mgmt.storage.messages.seals import Seal, fact, nothing
 from emqx_mgmt.storage.transaction import transaction
 from emqx_mgmt.storage.wal import LogDamaged, verify_log
-from router_ext.journal import TABLES
+from router_ext.durable.journal import TABLES
 
 FILE_NAME = "messages.db"
 JOURNAL_NAME = "journal.db"

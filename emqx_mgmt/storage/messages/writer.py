@@ -12,8 +12,8 @@ from typing import Any
 from emqx_mgmt.storage import installation
 from emqx_mgmt.storage.messages.tables import FACTS, FOLDED, MESSAGES, PLACE, PLACES, connect, migrate
 from emqx_mgmt.storage.transaction import transaction
-from router_ext.fold import Fold
-from router_ext.journal import TABLES
+from router_ext.durable.compaction import Fold
+from router_ext.durable.journal import TABLES
 
 ROW = struct.Struct("<QQIHBBBI")
 WAIT_PUBACK, WAIT_PUBREC, WAIT_PUBCOMP = 1, 2, 3

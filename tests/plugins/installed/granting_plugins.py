@@ -2,8 +2,8 @@
 
 import time
 
-from emqx_mgmt.broker.client import Grant, Ruling
-from emqx_mgmt.broker.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
+from emqx_mgmt.broker.auth.client import Grant, Ruling
+from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
 from emqx_mgmt.plugins import Plugin
 
 RULES = (TopicRule(False, PUBLISH | SUBSCRIBE, "own/secret/#", "the grant's first rule"),

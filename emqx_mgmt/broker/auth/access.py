@@ -1,0 +1,197 @@
+"""Access control: the topics that are the broker's own, the rules that came with the client, the `client.check_acl`
+hook, the rules of the ACL file, `acl_nomatch`.
+
+A message may have several names: the one its client gives it, others that rules of `module.rewrite` make of it, and
+the one it has when it was delayed. Each is asked about before it is accepted, and when it is due again. Names below the
+client's mountpoint are asked about as the client names them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import gevent
+
+from emqx_mgmt.broker.auth.client import Client, Ruling, Unavailable
+from emqx_mgmt.broker.auth.topic_rules import deciding
+from emqx_mgmt.broker.auth.verdicts import Question
+from emqx_mgmt.broker.hooks import HandlerFailed
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker.auth.acl_rules import AclRules, Row
+    from emqx_mgmt.broker.auth.topic_rules import TopicRule
+    from emqx_mgmt.broker.broker import Broker
+    from router_ext.engine.channel import Channel
+    from router_ext.session.zone import Zone
+
+log = logging.getLogger(__name__)
+
+SUBSCRIBE = 1
+PUBLISH = 2
+# What the routing core understands.
+DENY, ALLOW, PENDING, UNAVAILABLE = 0, 1, 2, 4
+
+
+class Access:
+    """`access` is SUBSCRIBE or PUBLISH. A verdict is ALLOW, DENY, or UNAVAILABLE where a handler fails, is late or
+    cannot decide: that is a denial as well, but is not remembered, for it says nothing about the client."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._rules: AclRules | None = None
+
+    def use(self, rules: AclRules) -> None:
+        """Takes these rules in place of those before. Verdicts that clients have cached stay until their time is up."""
+        self._rules = rules
+        self.update()
+
+    def update(self) -> None:
+        """The routing core asks about a PUBLISH only where somebody might not be allowed to."""
+        hooked = self._broker.hooks.any("client.check_acl")
+        may_refuse = self._rules is not None and not self._rules.lets_all_publish
+        self._broker.engine.acl_hooked = hooked or may_refuse or self._broker.grants.any_rules()
+
+    def verdict_of_names(self, client: Client, topic: str, zone: Zone, mount: str = "",
+                         own: tuple[TopicRule, ...] | None = None) -> int:
+        """Of publishing to `topic` below the mountpoint `mount` ("" for none): of each name that the message will have,
+        the first that is not ALLOW. `own`: the client's own rules, where it is not connected yet. May switch greenlets
+        if a handler blocks."""
+        try:
+            names = self._broker.hooks.names(mount + topic)
+        except HandlerFailed:
+            return UNAVAILABLE
+        if any(self._is_reserved(client, name, zone) for name in names):
+            return DENY
+        if not zone.enable_acl or client.is_super:
+            return ALLOW
+        verdicts = (self.decide(client, PUBLISH, name.removeprefix(mount), zone, own) for name in names)
+        return next((verdict for verdict in verdicts if verdict != ALLOW), ALLOW)
+
+    def verdict_later(self, client: Client, topic: str) -> int:
+        """`verdict_of_names` of a message that was accepted earlier, with its mountpoint, and is due now. May switch
+        greenlets if a handler blocks."""
+        zone = self._broker.zone_of(client.zone)
+        mount = client.mountpoint(zone.mountpoint) or ""
+        if not topic.startswith(mount):
+            mount = ""
+        try:
+            with gevent.Timeout(self._broker.verdicts.deadline):
+                return self.verdict_of_names(client, topic.removeprefix(mount), zone, mount)
+        except gevent.Timeout:
+            return UNAVAILABLE
+        except Exception:
+            log.exception("a decision about a delayed message failed")
+            return UNAVAILABLE
+
+    def verdict_of_new_name(self, channel: Channel, topic: str, becomes: str) -> int:
+        """Of a name that a handler of `message.publish` has given a message. One that the handler has not told in
+        advance is asked about now, and UNAVAILABLE where the chain may block."""
+        client, zone = channel.context, channel.zone
+        if self._is_reserved(client, becomes, zone):
+            return DENY
+        if not zone.enable_acl or client.is_super or becomes in self._broker.hooks.names(topic):
+            return ALLOW
+        if self._broker.hooks.may_block("client.check_acl"):
+            return UNAVAILABLE
+        name = becomes.removeprefix(channel.mountpoint or "")
+        return self._broker.guard(lambda: self.decide(client, PUBLISH, name, zone), UNAVAILABLE)
+
+    def _is_reserved(self, client: Client, topic: str, zone: Zone) -> bool:
+        """Whether a topic is no client's to publish to, whatever the ACL says. What bridges say of themselves is
+        theirs."""
+        if not topic.startswith("$"):
+            return False
+        if topic == "$SYS" or topic.startswith("$SYS/"):
+            told = client.is_bridge and topic == f"$SYS/broker/connection/{client.client_id}/state"
+            return not (zone.allow_sys_publish or told)
+        return not (zone.allow_dollar_publish or self._broker.hooks.owns(topic))
+
+    def decide(self, client: Client, access: int, topic: str, zone: Zone,
+               own: tuple[TopicRule, ...] | None = None) -> int:
+        """The chain's verdict; may switch greenlets if a handler blocks."""
+        rule = deciding(self._broker.grants.rules(client) if own is None else own, client, access, topic)
+        if rule is not None:
+            return ALLOW if rule.allow else DENY
+        try:
+            answer = self._broker.hooks.fold("client.check_acl", client, access, topic)
+        except HandlerFailed:
+            return UNAVAILABLE
+        if isinstance(answer, Unavailable):
+            return UNAVAILABLE
+        if isinstance(answer, Ruling):
+            return ALLOW if answer.allow else DENY
+        if answer is None and self._rules is not None:
+            asked = self._rules.may_publish if access == PUBLISH else self._rules.may_subscribe
+            answer = asked(client, topic)
+        allowed = zone.acl_nomatch_allow if answer is None else answer
+        return ALLOW if allowed else DENY
+
+    def explain_publish(self, client: Client, topic: str, zone: Zone, mount: str) -> tuple[bool, str]:
+        """`explain` for each name that the message will have: the first that is refused, or what is said of `topic`."""
+        names = self._broker.hooks.names(mount + topic)
+        if any(self._is_reserved(client, name, zone) for name in names):
+            return False, "a $ topic that clients do not publish to (mqtt.allow_sys_publish, mqtt.allow_dollar_publish)"
+        said = [self.explain(client, PUBLISH, name.removeprefix(mount), zone) for name in names]
+        return next((one for one in said if not one[0]), said[0])
+
+    def explain(self, client: Client, access: int, topic: str, zone: Zone) -> tuple[bool, str]:
+        """What the chain says, asked anew, and who of it says so; may switch greenlets if a handler blocks."""
+        if not zone.enable_acl:
+            return True, f"enable_acl is off in zone {zone.name}"
+        if client.is_super:
+            return True, "super user"
+        own = deciding(self._broker.grants.rules(client), client, access, topic)
+        if own is not None:
+            return own.allow, own.source
+        try:
+            answer = self._broker.hooks.fold("client.check_acl", client, access, topic)
+        except HandlerFailed as failed:
+            return False, str(failed)
+        if isinstance(answer, Unavailable):
+            return False, f"a plugin or module cannot decide: {answer.why}"
+        if isinstance(answer, Ruling):
+            return answer.allow, answer.source
+        if answer is not None:
+            return bool(answer), "a plugin or module"
+        rules = self._rules
+        if rules is not None:
+            asked = rules.publish_rule if access == PUBLISH else rules.subscribe_rule
+            rule = asked(client, topic)
+            if rule is not None:
+                return rule.allow, f"acl_file, line {rule.line}"
+        return zone.acl_nomatch_allow, "acl_nomatch"
+
+    def check_publish(self, channel: Channel, access: int, topic: bytes) -> int:
+        """A verdict the cache did not have. PENDING: the channel is held until the chain has answered."""
+        client, zone, name, mount = channel.context, channel.zone, topic.decode(), channel.mountpoint or ""
+
+        def decision() -> int:
+            return self.verdict_of_names(client, name, zone, mount)
+
+        if not (zone.enable_acl and self._broker.hooks.may_block("client.check_acl")):
+            return self._broker.guard(decision, UNAVAILABLE)
+
+        def answered(verdict: int) -> None:
+            channel.resume(verdict, access, topic)
+
+        self._broker.verdicts.ask(Question(channel, decision, UNAVAILABLE, answered))
+        return PENDING
+
+    def subscribe_rules(self, channel: Channel) -> list[Row]:
+        """What the routing core decides by where no handler takes part."""
+        own = self._broker.grants.subscribe_rows(channel.context)
+        return own if self._rules is None else own + self._rules.subscribe_rows(channel.context)
+
+    def check_subscribe(self, channel: Channel, topic_filter: str) -> int:
+        """The verdict for a SUBSCRIBE, whose decision runs where the chain may block."""
+        if not channel.zone.enable_acl or channel.is_super:
+            return ALLOW
+        key = topic_filter.encode()
+        cached = channel.cached_verdict(SUBSCRIBE, key)
+        if cached is not None:
+            return ALLOW if cached else DENY
+        verdict = self.decide(channel.context, SUBSCRIBE, topic_filter, channel.zone)
+        if verdict != UNAVAILABLE:
+            channel.cache_verdict(SUBSCRIBE, key, verdict == ALLOW)
+        return verdict

@@ -1,0 +1,144 @@
+"""Enhanced authentication (MQTT 5.0, section 4.12): AUTH back and forth, before CONNACK and again later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from emqx_mgmt.broker import reasons
+from emqx_mgmt.broker.auth.verdicts import Question
+from emqx_mgmt.broker.refused import BUSY, UNDECIDED, Refused
+from router_ext.protocol.codec import encode
+from router_ext.protocol.packets import Auth
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker.auth.client import Client
+    from emqx_mgmt.broker.broker import Broker
+    from router_ext.engine.channel import Channel
+
+HOOK = "client.enhanced_authenticate"
+
+
+class AuthenticationFailed(Exception):
+    """The client's data is not what the method expects, or proves nothing."""
+
+
+@dataclass(slots=True, frozen=True)
+class Challenge:
+    data: bytes | None
+
+
+@dataclass(slots=True, frozen=True)
+class Proven:
+    """The client is who `username` says; `data` is the server's last word to it."""
+
+    username: str
+    is_super: bool = False
+    data: bytes | None = None
+
+
+class Conversation(Protocol):
+    """What a handler of the hook returns for a method that is its own: one authentication of one client."""
+
+    def step(self, data: bytes | None) -> Challenge | Proven:
+        """The answer to the client's Authentication Data; raises AuthenticationFailed."""
+
+
+@dataclass(slots=True)
+class Dialogue:
+    method: str
+    conversation: Conversation | None
+    then: Callable[[Proven | Refused], None]
+
+
+class Enhanced:
+    """`client.enhanced_authenticate` is asked with client and method; the first that knows the method leads on."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._dialogues: dict[Channel, Dialogue] = {}
+
+    def begin(self, channel: Channel, client: Client, properties: dict[str, Any],
+              then: Callable[[Proven | Refused], None]) -> None:
+        """Starts with the properties of CONNECT, or of the AUTH that re-authenticates; `then` gets the outcome."""
+        dialogue = Dialogue(properties["authentication_method"], None, then)
+        self._dialogues[channel] = dialogue
+        self._advance(channel, client, dialogue, properties.get("authentication_data"))
+
+    def forget(self, channel: Channel) -> None:
+        if self._dialogues:
+            self._dialogues.pop(channel, None)
+
+    def on_auth(self, channel: Channel, packet: Auth) -> None:
+        dialogue = self._dialogues.get(channel)
+        client: Client | None = channel.context
+        method = packet.properties.get("authentication_method")
+        if client is None or client.auth_method is None or client.auth_method != method:
+            self._protocol_error(channel)  # [MQTT-4.12.0-5] [MQTT-4.12.0-7] [MQTT-4.12.1-1]
+        elif dialogue is not None and packet.reason_code == reasons.CONTINUE_AUTHENTICATION:
+            self._advance(channel, client, dialogue, packet.properties.get("authentication_data"))
+        elif dialogue is None and packet.reason_code == reasons.RE_AUTHENTICATE and channel.is_open:
+            self.begin(channel, client, packet.properties, lambda outcome: self._again(channel, client, outcome))
+        else:
+            self._protocol_error(channel)
+
+    # -- inside -------------------------------------------------------------------------------------
+
+    def _advance(self, channel: Channel, client: Client, dialogue: Dialogue, data: bytes | None) -> None:
+        def question() -> Challenge | Proven | Refused:
+            return self._answer(client, dialogue, data)
+
+        def answered(answer: Challenge | Proven | Refused) -> None:
+            if channel.is_closed:
+                return
+            if isinstance(answer, Challenge):
+                self._send(channel, reasons.CONTINUE_AUTHENTICATION, dialogue.method, answer.data)
+                channel.resume()
+            else:
+                self.forget(channel)
+                dialogue.then(answer)
+
+        otherwise: Challenge | Proven | Refused = UNDECIDED
+        if self._broker.hooks.may_block(HOOK):
+            channel.hold()
+            self._broker.verdicts.ask(Question(
+                channel, question, otherwise, answered, busy=None if channel.is_open else BUSY))
+        else:
+            answered(self._broker.guard(question, otherwise))
+
+    def _answer(self, client: Client, dialogue: Dialogue, data: bytes | None) -> Challenge | Proven | Refused:
+        if dialogue.conversation is None:
+            dialogue.conversation = self._broker.hooks.fold(HOOK, client, dialogue.method)
+        if dialogue.conversation is None:
+            return Refused(reasons.BAD_AUTHENTICATION_METHOD)  # [MQTT-4.12.0-1]
+        try:
+            return dialogue.conversation.step(data)
+        except AuthenticationFailed:
+            return Refused(reasons.NOT_AUTHORIZED)  # [MQTT-4.12.0-4]
+
+    def _again(self, channel: Channel, client: Client, outcome: Proven | Refused) -> None:
+        """The end of a re-authentication: as the same user, or not at all."""
+        if isinstance(outcome, Proven) and outcome.username == client.username:
+            assert client.auth_method is not None
+            client.is_super = outcome.is_super
+            channel.grant(outcome.is_super)
+            self._send(channel, reasons.SUCCESS, client.auth_method, outcome.data)
+            channel.resume()
+        else:
+            code = outcome.code if isinstance(outcome, Refused) else reasons.NOT_AUTHORIZED
+            if code == reasons.SERVER_UNAVAILABLE:
+                code = reasons.UNSPECIFIED_ERROR  # DISCONNECT has no such code (table 2.6)
+            channel.close("reauthentication_failed", code)  # [MQTT-4.12.1-2]
+
+    def _send(self, channel: Channel, code: int, method: str, data: bytes | None) -> None:
+        properties: dict[str, Any] = {"authentication_method": method}
+        if data is not None:
+            properties["authentication_data"] = data
+        channel.send(encode(Auth(code, properties), 5))
+
+    def _protocol_error(self, channel: Channel) -> None:
+        if channel.is_open:
+            channel.close("protocol_error", reasons.PROTOCOL_ERROR)
+        else:
+            self._broker.connecting.refuse(channel, channel.context, Refused(reasons.PROTOCOL_ERROR))

@@ -1,0 +1,1 @@
+"""Work at its time: periodic, in rounds, in turns."""

@@ -1,0 +1,70 @@
+"""The reactor under gevent: its turns run as callbacks of the hub, its ticks from one timer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import gevent
+
+from router_ext.engine.loop_wakeup import not_when_woken, when_woken
+from router_ext.engine.reactor import Reactor
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker.broker import Broker
+
+log = logging.getLogger(__name__)
+
+READ = 1
+TICK = 0.1  # seconds
+
+
+def monotonic_ms() -> int:
+    return int(time.monotonic() * 1000)
+
+
+def _done_already() -> None:
+    pass
+
+
+class Turns:
+    """Starts and stops the reactor's watchers on the hub of the current thread."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self.reactor = Reactor(broker.engine)
+        self._loop = gevent.get_hub().loop
+        self._readiness = self._loop.io(self.reactor.fileno(), READ)
+        self._timer = self._loop.timer(TICK, TICK)
+        self._again = False
+        broker.engine.now = monotonic_ms()
+        broker.engine.wake = self.wake
+
+    def start(self) -> None:
+        self._tick()
+        # The watcher wakes the loop; a turn need not wait for the watcher's callback.
+        at_once = when_woken(self._loop, self.reactor)
+        self._readiness.start(_done_already if at_once else self.reactor.run)
+        self._timer.start(self._tick)
+
+    def stop(self) -> None:
+        not_when_woken(self._loop)
+        self._readiness.stop()
+        self._timer.stop()
+        self._broker.engine.wake = None
+
+    def wake(self) -> None:
+        """A turn with the next round of the loop, whether a socket is ready or not."""
+        if not self._again:
+            self._again = True
+            self._loop.run_callback(self._turn)
+
+    def _turn(self) -> None:
+        self._again = False
+        self.reactor.run()
+
+    def _tick(self) -> None:
+        now = monotonic_ms()
+        self._broker.tick(now, self.reactor.tick(now))
+        self.wake()

@@ -1,0 +1,186 @@
+"""The feed of events: who comes and goes, subscriptions, alarms, rates; told to those who listen at this moment.
+
+While nobody listens no hook is set, and a client that comes costs nothing for this.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from emqx_mgmt.broker.telemetry.listening import Listening, Owner
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker.auth.client import Client
+    from emqx_mgmt.broker.broker import Broker
+    from emqx_mgmt.broker.telemetry.alarms import Alarm
+    from router_ext.engine.channel import Channel
+    from router_ext.session.session import Session
+
+KINDS = ("connected", "refused", "disconnected", "subscribed", "unsubscribed", "denied", "alarm_raised",
+         "alarm_cleared", "rates")
+MOST_LISTENERS, MOST_OF_ONE = 64, 16
+
+
+class Connected(Struct):
+    client_id: str
+    username: str | None
+    ipaddress: str
+    port: int
+    proto_ver: int
+    clean_start: bool
+    keepalive: int
+    node: str
+    ts: float
+
+
+class RefusedConnect(Struct):
+    """`code`: as in CONNACK of the client's version."""
+
+    client_id: str
+    username: str | None
+    code: int
+    node: str
+    ts: float
+
+
+class Disconnected(Struct):
+    client_id: str
+    username: str | None
+    reason: str
+    node: str
+    ts: float
+
+
+class Subscribed(Struct):
+    client_id: str
+    topic: str
+    qos: int
+    node: str
+    ts: float
+
+
+class Unsubscribed(Struct):
+    client_id: str
+    topic: str
+    node: str
+    ts: float
+
+
+class DeniedPublish(Struct):
+    """ACL rules refused a message."""
+
+    client_id: str
+    topic: str
+    node: str
+    ts: float
+
+
+class AlarmChanged(Struct):
+    id: str
+    severity: str
+    title: str
+    summary: str
+    node: str
+    ts: float
+
+
+# Whether a listener wants an event, by its kind and what it says.
+Wants = Callable[[str, Struct], bool]
+
+
+def piece_of(kind: str, news: Struct) -> bytes:
+    """As text/event-stream has it."""
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode(news))
+
+
+class TooMany(Exception):
+    """As many listen as may, or as may of one owner. The text is for the caller."""
+
+
+def demand_room(listening: Iterable[Listening], owner: Owner, most: int, most_of_one: int) -> None:
+    """For one more of this owner; one owner never takes all places. Raises TooMany."""
+    owners = [one.owner for one in listening]
+    if len(owners) >= most:
+        raise TooMany("too_many_listeners")
+    if owners.count(owner) >= most_of_one:
+        raise TooMany(f"one application or user may have no more than {most_of_one} of these streams at a time")
+
+
+class Events:
+    """`node` is this node's name. Nothing here switches greenlets."""
+
+    def __init__(self, broker: Broker, node: str) -> None:
+        self.node = node
+        self._hooks = broker.hooks
+        self._listeners: dict[Listening, Wants] = {}
+        self._number = 0
+        self._points: dict[str, Callable[..., None]] = {
+            "client.connected": self._connected,
+            "client.refused": self._refused,
+            "client.denied": self._denied,
+            "client.disconnected": self._disconnected,
+            "session.subscribed": self._subscribed,
+            "session.unsubscribed": self._unsubscribed,
+        }
+
+    def listen(self, kinds: frozenset[str], owner: Owner) -> Listening:
+        """Raises TooMany."""
+        listening = Listening(owner, self.left)
+        self.tell_to(listening, lambda kind, _news: kind in kinds)
+        return listening
+
+    def tell_to(self, listening: Listening, wants: Wants) -> None:
+        """Until it calls `left`. Raises TooMany."""
+        demand_room(self._listeners, listening.owner, MOST_LISTENERS, MOST_OF_ONE)
+        if not self._listeners:
+            for point, handler in self._points.items():
+                self._hooks.add(point, handler)
+        self._listeners[listening] = wants
+
+    def close(self) -> None:
+        for listening in list(self._listeners):
+            listening.end()
+
+    def left(self, listening: Listening) -> None:
+        del self._listeners[listening]
+        if not self._listeners:
+            for point, handler in self._points.items():
+                self._hooks.remove(point, handler)
+
+    def tell(self, kind: str, news: Struct) -> None:
+        """One event to those who want it."""
+        wanting = [listening for listening, wants in self._listeners.items() if wants(kind, news)]
+        if wanting:
+            self._number += 1
+            piece = b"id: %d\n" % self._number + piece_of(kind, news)
+            for listening in wanting:
+                listening.tell(piece)
+
+    def alarm_changed(self, alarm: Alarm, raised: bool) -> None:
+        self.tell("alarm_raised" if raised else "alarm_cleared", AlarmChanged(
+            alarm.id, alarm.severity, alarm.title, alarm.summary, self.node, time.time()))
+
+    def _connected(self, client: Client, channel: Channel) -> None:
+        self.tell("connected", Connected(
+            client.client_id, client.username, *client.peer, channel.proto_ver, channel.clean_start,
+            channel.keepalive, self.node, time.time()))
+
+    def _refused(self, client: Client, _channel: Channel, code: int) -> None:
+        self.tell("refused", RefusedConnect(client.client_id, client.username, code, self.node, time.time()))
+
+    def _denied(self, channel: Channel, topic: str) -> None:
+        self.tell("denied", DeniedPublish(channel.client_id, topic, self.node, time.time()))
+
+    def _disconnected(self, client: Client, reason: str) -> None:
+        self.tell("disconnected", Disconnected(client.client_id, client.username, reason, self.node, time.time()))
+
+    def _subscribed(self, session: Session, topic: str, options: int, _new: bool) -> None:
+        self.tell("subscribed", Subscribed(session.client_id, topic, options & 3, self.node, time.time()))
+
+    def _unsubscribed(self, session: Session, topic: str) -> None:
+        self.tell("unsubscribed", Unsubscribed(session.client_id, topic, self.node, time.time()))

@@ -1,0 +1,61 @@
+"""Gauges with their high-water marks: the 18 names of "Statistics of connected session"."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker.broker import Broker
+    from router_ext.routing.router import Counts
+
+CLIENTS = ("connections", "sessions", "sessions/persistent")
+TABLE = ("topics", "subscribers", "subscriptions", "subscriptions/shared", "routes")
+RETAINED = ("retained",)
+
+
+class Stats:
+    """Marks are raised where their gauges grow: at a connection, and for retained messages with each tick. Those of the
+    table it keeps itself."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._highest = dict.fromkeys(CLIENTS + RETAINED, 0)
+
+    def clients_grew(self) -> None:
+        """Called with each connection: most of them raise nothing."""
+        broker, highest = self._broker, self._highest
+        if (broker.online > highest["connections"] or len(broker.engine.sessions) > highest["sessions"]
+                or broker.sessions_life.persistent > highest["sessions/persistent"]):
+            self._raise(CLIENTS, self._clients())
+
+    def rows(self) -> dict[str, int]:
+        """`<name>/count` and `<name>/max` for each."""
+        clients, retained, router = self._clients(), self._retained(), self._broker.engine.router
+        self._raise(CLIENTS + RETAINED, clients + retained)
+        names = CLIENTS + TABLE + RETAINED
+        highest = self._highest | dict(zip(TABLE, of_table(router.most), strict=True))
+        rows = {f"{name}/count": value
+                for name, value in zip(names, clients + of_table(router.counts) + retained, strict=True)}
+        rows.update((f"{name}/max", highest[name]) for name in names)
+        return rows
+
+    def _raise(self, names: tuple[str, ...], values: tuple[int, ...]) -> None:
+        highest = self._highest
+        for name, value in zip(names, values, strict=True):
+            if value > highest[name]:
+                highest[name] = value
+
+    def _clients(self) -> tuple[int, ...]:
+        broker = self._broker
+        return broker.online, len(broker.engine.sessions), broker.sessions_life.persistent
+
+    def _retained(self) -> tuple[int, ...]:
+        store = self._broker.engine.retained
+        return (0 if store is None else len(store),)
+
+    def tick(self) -> None:
+        self._raise(RETAINED, self._retained())
+
+
+def of_table(counts: Counts) -> tuple[int, ...]:
+    return counts.topics, counts.subscribers, counts.subscriptions, counts.shared, counts.topics

@@ -1,0 +1,158 @@
+"""Traces: what becomes of the messages of one topic, or of one client, told step by step to those who asked for it.
+
+The engine looks out for them (`router_ext.routing.watch`), and nothing else pays: without a trace there is none,
+and with one, messages that it is not for keep their way. What is told is bounded;
+beyond that messages are skipped and counted.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from emqx_mgmt.broker.telemetry.events import Events, demand_room, piece_of
+from emqx_mgmt.broker.telemetry.listening import Listening, Owner
+from router_ext.protocol.topic import topic_matches
+from router_ext.routing.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from emqx_mgmt.broker.broker import Broker
+    from emqx_mgmt.broker.loop.timers import Timer
+    from router_ext.message.message import Message
+    from router_ext.session.session import Session
+
+MOST_TRACES, MOST_OF_ONE = 8, 4
+# Events told of messages in a period, of all traces together: a few percent of a core.
+ROOM, PERIOD_S = 100, 0.1
+# What a trace of a client tells besides its messages.
+OF_CLIENTS = frozenset({"connected", "refused", "disconnected", "subscribed", "unsubscribed", "denied"})
+
+
+class MessageSeen(Struct):
+    """`client_id`: whom it is for, None where it came in or nobody gets it; `qos`: of that copy; `reason`: why it was
+    dropped, or empty."""
+
+    client_id: str | None
+    publisher: str
+    topic: str
+    qos: int
+    retain: bool
+    payload_bytes: int
+    reason: str
+    node: str
+    ts: float
+
+
+class Skipped(Struct):
+    """Messages that all traces together were not told of, because more came than may be told."""
+
+    messages: int
+    node: str
+    ts: float
+
+
+class Ended(Struct):
+    """`reason`: `time` or `bytes`, whichever was used up."""
+
+    reason: str
+    node: str
+    ts: float
+
+
+class Subject(Struct, frozen=True):
+    """A client, or where `client_id` is None, a topic or topic filter."""
+
+    client_id: str | None
+    topic: str
+
+    def concerns(self, kind: str, news: Struct) -> bool:
+        if isinstance(news, Skipped):
+            return True
+        if self.client_id is None:
+            return isinstance(news, MessageSeen) and topic_matches(self.topic, news.topic)
+        if isinstance(news, MessageSeen):
+            return self.client_id in (news.client_id, news.publisher)
+        return kind in OF_CLIENTS and self.client_id == news.client_id  # type: ignore[attr-defined]
+
+
+class Trace(Listening):
+    """Ends after `most_bytes`, with an event that says so."""
+
+    def __init__(
+        self, subject: Subject, owner: Owner, node: str, most_bytes: int, left: Callable[[Listening], None]
+    ) -> None:
+        super().__init__(owner, left)
+        self.subject = subject
+        self.watch = Watch(subject.topic, traced=True) if subject.client_id is None else None
+        self._node = node
+        self._allowance = most_bytes
+
+    def tell(self, piece: bytes) -> None:
+        self._allowance -= len(piece)
+        if self._allowance < 0:
+            self.finish("bytes")
+        else:
+            super().tell(piece)
+
+    def finish(self, reason: str) -> None:
+        super().tell(piece_of("end", Ended(reason, self._node, time.time())))
+        self.end()
+
+
+class Traces:
+    def __init__(self, broker: Broker, events: Events) -> None:
+        self._broker = broker
+        self._events = events
+        self._running: set[Trace] = set()
+        self._skipped = 0
+        self._next_room: Timer | None = None
+
+    def start(self, subject: Subject, owner: Owner, seconds: int, most_bytes: int) -> Trace:
+        """Raises TooMany."""
+        demand_room(self._running, owner, MOST_TRACES, MOST_OF_ONE)
+        trace = Trace(subject, owner, self._events.node, most_bytes, self._left)
+        self._events.tell_to(trace, subject.concerns)
+        if not self._running:
+            self._broker.hooks.add("message.traced", self._seen)
+            self._make_room()
+        self._running.add(trace)
+        if trace.watch is not None:
+            self._broker.engine.watch(trace.watch)
+        self._trace_clients()
+        self._broker.after(seconds, lambda: trace.finish("time"))
+        return trace
+
+    def _left(self, listening: Listening) -> None:
+        assert isinstance(listening, Trace)
+        self._events.left(listening)
+        self._running.discard(listening)
+        if listening.watch is not None:
+            self._broker.engine.unwatch(listening.watch)
+        self._trace_clients()
+        if not self._running:
+            self._broker.hooks.remove("message.traced", self._seen)
+            if self._next_room is not None:
+                self._next_room.cancel()
+
+    def _trace_clients(self) -> None:
+        self._broker.engine.trace_clients({
+            trace.subject.client_id for trace in self._running if trace.subject.client_id is not None
+        })
+
+    def _make_room(self) -> None:
+        """Again and again while a trace runs."""
+        watches = self._broker.engine.watches
+        watches.room = ROOM
+        if watches.skipped > self._skipped:
+            self._events.tell("skipped", Skipped(watches.skipped - self._skipped, self._events.node, time.time()))
+            self._skipped = watches.skipped
+        self._next_room = self._broker.after(PERIOD_S, self._make_room)
+
+    def _seen(self, event: str, session: Session | None, message: Message, qos: int, reason: str) -> None:
+        self._events.tell(event, MessageSeen(
+            None if session is None else session.client_id, message.client_id, message.topic, qos, message.retain,
+            len(message.payload), reason, self._events.node, time.time()))

@@ -1,0 +1,256 @@
+"""What this node answers to the management API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emqx_mgmt.broker.telemetry.about import SYSDESCR, VERSION, datetime_text, uptime_text
+from emqx_mgmt.broker.telemetry.traces import Subject
+from emqx_mgmt.manage import rows
+from emqx_mgmt.manage.backups import Backups
+from emqx_mgmt.manage.clients import Clients
+from emqx_mgmt.manage.configuration import Configuration
+from emqx_mgmt.manage.delayed import DelayedMessages
+from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges, waiting
+from emqx_mgmt.manage.formats import memory_text
+from emqx_mgmt.manage.fresh_secrets import FreshSecrets
+from emqx_mgmt.manage.queued import QueuedMessages
+from emqx_mgmt.manage.retained import Retained
+from emqx_mgmt.manage.runtime import RELEASE, Runtime
+from emqx_mgmt.manage.slow_subscribers import SlowSubscriberRows
+from emqx_mgmt.manage.topic_metrics import MeteredRows
+from emqx_mgmt.storage.rate_history import MINUTE, SECOND
+
+if TYPE_CHECKING:
+    from emqx_mgmt.broker.telemetry.alarms import Alarm
+    from emqx_mgmt.broker.telemetry.listening import Listening, Owner
+    from emqx_mgmt.broker.telemetry.rates import Sample
+    from emqx_mgmt.listeners import Listener
+    from emqx_mgmt.node import Node
+    from emqx_mgmt.storage import Applications, Bans, ScramUsers, Users
+    from emqx_mgmt.storage.audit import Audit
+
+# What Prometheus clients of all languages call the figures of their process.
+PROCESS = "process_"
+RUNNING = "Running"
+
+
+class ThisNode:
+    """The node in this process: itself, its clients, and what may be changed on it."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._runtime = Runtime()
+        self.clients = Clients(node.name, node.broker)
+        self.configuration = Configuration(node)
+        self.queued = QueuedMessages(node.broker, Path(node.settings["node.data_dir"]))
+        self.retained = Retained(node.broker)
+        self.delayed = DelayedMessages(node.broker)
+        self.topic_metrics = MeteredRows(node.name, node.topic_metrics, node.store.metered_topics)
+        self.slow_subscribers = SlowSubscriberRows(node.name, node.slow_subscribers)
+        self.fresh_secrets = FreshSecrets()
+        self.backups = Backups(Path(node.settings["node.data_dir"]))
+
+    @property
+    def name(self) -> str:
+        return self._node.name
+
+    @property
+    def is_running(self) -> bool:
+        return self._node.started_at > 0
+
+    @property
+    def hindrance(self) -> str:
+        """Why the node has not started yet, where that takes long; else empty."""
+        return self._node.hindrance
+
+    @property
+    def is_ready(self) -> bool:
+        """It serves MQTT clients, and goes on to."""
+        return self.is_running and not self._node.is_draining and not self.complaints()
+
+    def complaints(self) -> list[str]:
+        """Why it serves no clients, or refuses them, a sentence each."""
+        return [*filter(None, [self.hindrance]), *self._node.plugins.complaints()]
+
+    @property
+    def applications(self) -> Applications:
+        return self._node.store.applications
+
+    @property
+    def audit(self) -> Audit:
+        return self._node.store.audit
+
+    @property
+    def users(self) -> Users:
+        return self._node.store.users
+
+    @property
+    def scram_users(self) -> ScramUsers:
+        return self._node.store.scram_users
+
+    @property
+    def bans(self) -> Bans:
+        return self._node.store.bans
+
+    def reload_certificates(self) -> None:
+        """Raises Refused where files cannot be used; the others are read all the same."""
+        complaints = self._node.renewal.read_again()
+        if complaints:
+            raise Refused("; ".join(complaints))
+
+    # -- the node itself --------------------------------------------------------------------------
+
+    def uptime(self) -> str:
+        return uptime_text(int(time.monotonic() - self._node.started))
+
+    def broker(self) -> rows.Broker:
+        return rows.Broker(
+            datetime=datetime_text(time.time()),
+            node_status=RUNNING,
+            otp_release=RELEASE,
+            sysdescr=SYSDESCR,
+            uptime=self.uptime(),
+            version=VERSION,
+        )
+
+    def listed_broker(self) -> rows.ListedBroker:
+        return rows.ListedBroker(node=self.name, **_members(self.broker()))
+
+    def info(self) -> rows.NodeInfo:
+        figures = self._runtime.figures()
+        load1, load5, load15 = figures.load
+        return rows.NodeInfo(
+            connections=self._node.broker.stats()["connections/count"],
+            load1=load1,
+            load15=load15,
+            load5=load5,
+            max_fds=figures.max_fds,
+            memory_total=figures.memory_total,
+            memory_used=figures.memory_used,
+            name=self.name,
+            node_status=RUNNING,
+            otp_release=RELEASE,
+            process_available=figures.max_threads,
+            process_used=figures.threads,
+            uptime=self.uptime(),
+            version=VERSION,
+        )
+
+    def listed_info(self) -> rows.ListedNode:
+        members = _members(self.info())
+        members["memory_total"] = memory_text(members["memory_total"])
+        members["memory_used"] = memory_text(members["memory_used"])
+        return rows.ListedNode(node=self.name, **members)
+
+    def metrics(self, extended: bool = False) -> dict[str, int]:
+        """The documented counters; `extended` adds this broker's own."""
+        broker = self._node.broker
+        own = broker.own_metrics() | {"logins/failed": self._node.failed_logins.total}
+        return broker.metrics() | own if extended else broker.metrics()
+
+    def later_metrics(self) -> dict[str, int]:
+        """What v3.2 has beyond the documented ones."""
+        return self._node.broker.later_metrics()
+
+    def later_stats(self) -> dict[str, int]:
+        return self._node.broker.later_stats()
+
+    def stats(self, extended: bool = False) -> dict[str, int]:
+        broker = self._node.broker
+        return broker.stats() | broker.own_stats() if extended else broker.stats()
+
+    def families(self) -> Iterator[Family]:
+        """Everything that `/metrics` shows."""
+        engine, figures = self._node.broker.engine, self._runtime.figures()
+        yield from counters(engine.metrics.snapshot(), engine.metrics.extended())
+        yield from gauges(self.stats())
+        yield from waiting(self._node.broker.own_stats())
+        mqtt = [(_listener_labels(one), one) for one in self._node.listeners if one.is_mqtt]
+        yield Family("listener_connections", GAUGE, "Open connections by listener.",
+                     [(labels, one.current_conns) for labels, one in mqtt])
+        yield Family("listener_shutdowns_total", COUNTER, "Connections that did not end normally, by reason.",
+                     [((*labels, ("reason", reason)), count) for labels, one in mqtt
+                      for reason, count in sorted(one.shutdown_count.items())])
+        yield from self.topic_metrics.families()
+        yield from self.slow_subscribers.families()
+        yield Family("logins_failed_total", COUNTER, "Log-ins to the API with wrong credentials.",
+                     [((), self._node.failed_logins.total)])
+        yield gauge("alarms", "Alarms that stand.", len(self._node.alarms.present()))
+        yield Family("certificate_expiry_timestamp_seconds", GAUGE, "When a listener's certificate expires.", [
+            (_listener_labels(one), one.tls.valid_until) for one in self._node.listeners
+            if one.tls is not None and one.tls.valid_until is not None])
+        yield Family("build_info", GAUGE, "1, with the node's name and versions.",
+                     [((("node", self.name), ("version", VERSION), ("release", RELEASE)), 1)])
+        yield Family("cpu_seconds_total", COUNTER, "User and system CPU time.", [((), time.process_time())], PROCESS)
+        yield Family("resident_memory_bytes", GAUGE, "Resident memory.", [((), figures.memory_used)], PROCESS)
+        yield Family("start_time_seconds", GAUGE, "When the node started, unix time.",
+                     [((), self._node.started_at)], PROCESS)
+        yield Family("max_fds", GAUGE, "The most open file descriptors.", [((), figures.max_fds)], PROCESS)
+
+    def listeners(self) -> list[rows.Listener]:
+        """MQTT listeners by protocol and address, bare ports first; then those over HTTP by name."""
+        return [
+            rows.Listener(
+                acceptors=listener.acceptors,
+                current_conns=listener.current_conns,
+                listen_on=listener.listen_on,
+                max_conns=listener.max_conns,
+                protocol=listener.protocol,
+                shutdown_count=dict(listener.shutdown_count) or [],
+            )
+            for listener in sorted(self._node.listeners, key=_listener_rank)
+        ]
+
+    # -- what happens, and what happened ----------------------------------------------------------
+
+    def listen(self, kinds: frozenset[str], owner: Owner) -> Listening:
+        """Raises TooMany."""
+        return self._node.events.listen(kinds, owner)
+
+    def trace(self, client_id: str | None, topic: str, owner: Owner, seconds: int, most_bytes: int) -> Listening:
+        """Of a client, or without one of a topic or topic filter. Raises TooMany."""
+        return self._node.traces.start(Subject(client_id, topic), owner, seconds, most_bytes)
+
+    def rates_by_second(self, first: int, last: int) -> list[Sample]:
+        return self._node.store.rate_history.between(SECOND, first, last)
+
+    def rates_by_minute(self, first: int, last: int) -> list[Sample]:
+        return self._node.store.rate_history.between(MINUTE, first, last)
+
+    # -- alarms -----------------------------------------------------------------------------------
+
+    def alarms(self) -> list[rows.AlarmRow]:
+        """Those that stand, newest first."""
+        return [rows.AlarmRow(*_alarm_members(alarm)) for alarm in self._node.alarms.present()]
+
+    def present_alarms(self) -> list[rows.PresentAlarm]:
+        """The same with what v3.2 calls it."""
+        return [rows.PresentAlarm(*_alarm_members(alarm), alarm.summary) for alarm in self._node.alarms.present()]
+
+    def alarm_history(self) -> list[rows.ClearedAlarm]:
+        """Those that were cleared, newest first."""
+        return [
+            rows.ClearedAlarm(*_alarm_members(alarm), alarm.summary, datetime_text(cleared_at))
+            for alarm, cleared_at in self._node.store.alarm_history.all()
+        ]
+
+def _members(row: rows.Broker | rows.NodeInfo) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in row.__struct_fields__}
+
+
+def _alarm_members(alarm: Alarm) -> tuple[str, str, str, str, str]:
+    return alarm.id, alarm.severity, alarm.summary, datetime_text(alarm.ts), alarm.title
+
+
+def _listener_labels(listener: Listener) -> tuple[tuple[str, str], ...]:
+    return ("protocol", listener.protocol), ("listener", listener.name)
+
+
+def _listener_rank(listener: Listener) -> tuple[bool, str, bool, str]:
+    over_http = listener.protocol not in ("mqtt:tcp", "mqtt:ssl")
+    return over_http, listener.protocol, ":" in listener.listen_on, listener.listen_on

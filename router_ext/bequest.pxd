@@ -1,6 +1,0 @@
-"""The end of a session."""
-
-from router_ext.engine cimport Engine
-from router_ext.session cimport Session
-
-cdef int bequeath(Engine e, Session s) except -1

@@ -1,0 +1,15 @@
+"""The engine's side of the message store."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from router_ext.engine.engine cimport Engine
+from router_ext.session.session cimport Session
+
+cdef int hear_store(Engine e) except -1
+cdef bint must_store(Engine e, const uint8_t* topic, size_t n, bint retain) except? True
+cdef int put_subscription(Engine e, Session s, const uint8_t* topic, size_t n, uint8_t options, uint32_t subid,
+                          bint owed) except -1
+cdef int delete_subscription(Engine e, Session s, const uint8_t* topic, size_t n) except -1
+cdef int page_in(Engine e, Session s) except -1
+cdef int next_page(Engine e, Session s) except -1
+cdef int end_in_store(Engine e, Session s) except -1

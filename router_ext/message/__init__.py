@@ -1,0 +1,1 @@
+"""Messages, their encodings, and the buffers that hold them."""

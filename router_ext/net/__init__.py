@@ -1,0 +1,1 @@
+"""Sockets, TLS, WebSocket, and what is counted on them."""

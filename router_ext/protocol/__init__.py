@@ -1,0 +1,1 @@
+"""MQTT packets as bytes: names, reason codes, properties, topics."""

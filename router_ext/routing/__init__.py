@@ -1,0 +1,1 @@
+"""Which subscribers a topic has."""

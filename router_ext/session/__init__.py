@@ -1,0 +1,1 @@
+"""A session and what belongs to it: its zone, its ACL cache, deferred acknowledgements."""
