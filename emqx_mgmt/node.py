@@ -20,8 +20,8 @@ from emqx_mgmt.broker.auth.enhanced import HOOK as ENHANCED_AUTHENTICATE
 from emqx_mgmt.broker.auth.scram_method import ScramMethod
 from emqx_mgmt.broker.auth.verdicts import Verdicts
 from emqx_mgmt.broker.loop.periodic import Background, Periodic
-from emqx_mgmt.broker.loop.rounds import next_round
-from emqx_mgmt.broker.loop.turns import Turns
+from emqx_mgmt.broker.loop.rounds import yield_to_loop
+from emqx_mgmt.broker.loop.turns import ReactorDriver
 from emqx_mgmt.broker.telemetry.alarms import Alarm, Alarms
 from emqx_mgmt.broker.telemetry.events import Events
 from emqx_mgmt.broker.telemetry.rates import Rates, Sample
@@ -80,7 +80,7 @@ class Node:
         self.sys_topics = SysTopics(self.broker, self.name, settings["broker.sys_interval"], lambda: [self.name])
         self.modules = modules_of(settings, self.broker, self.sys_topics)
         self.broker.hooks.add(ENHANCED_AUTHENTICATE, ScramMethod(self.store.scram_users))
-        self.turns: Turns | None = None
+        self.turns: ReactorDriver | None = None
         self.link: StoreLink | None = None
         self.zones: dict[str, Zone] = {}
         self.events = Events(self.broker, self.name)
@@ -123,7 +123,7 @@ class Node:
         for topic in self.store.metered_topics.all():
             self.topic_metrics.put(topic, time.time())
         self.listeners[:] = listeners
-        self.turns = Turns(self.broker)
+        self.turns = ReactorDriver(self.broker)
         self.turns.start()
         stored = self._open_store(self.turns, alive)
         # Before the first client: one of them may be what decides who is let in.
@@ -176,7 +176,7 @@ class Node:
             else:
                 log.info("The start goes on.")
 
-    def _open_store(self, turns: Turns, alive: Callable[[], None]) -> Recovered | None:
+    def _open_store(self, turns: ReactorDriver, alive: Callable[[], None]) -> Recovered | None:
         """Starts the message store; what it has is restored later. Raises StoreFailed."""
         durability = self.settings["durability"]
         if durability == "off":
@@ -246,7 +246,7 @@ class Node:
     # -- rates ----------------------------------------------------------------------------------------
 
     def _counters(self) -> dict[str, int]:
-        return self.broker.metrics() | self.broker.own_metrics()
+        return self.broker.metrics() | self.broker.extended_metrics()
 
     def _gauges(self) -> tuple[int, int]:
         return self.broker.online, self.broker.router.counts.subscriptions
@@ -307,7 +307,7 @@ class Node:
             if to_all or channel.is_answered:
                 channel.close("shutdown", GOODBYE)
             if position % 500 == 499:
-                next_round()
+                yield_to_loop()
         return len(self.broker.engine.channels)
 
     def stop(self) -> None:

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import gevent
 
-import router_ext.engine.retained_delivery as retaining
 from emqx_mgmt.broker import Broker
 from router_ext.engine.channel import Channel
 from router_ext.engine.reactor import Reactor
+from router_ext.engine.retained_delivery import sweep_retained
 from router_ext.message.retained_store import RetainedStore
 from router_ext.session.zone import Zone
 from tests.clients.raw import Raw
@@ -73,7 +73,7 @@ class Bench:
         while self.now < end:
             self.now = min(end, self.now + step)
             self.broker.tick(self.now, self.reactor.tick(self.now))
-            retaining.sweep(self.engine, 10_000)
+            sweep_retained(self.engine, 10_000)
             self.turn()
 
     def open(self, version: int = 5) -> Raw:

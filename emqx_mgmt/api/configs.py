@@ -10,7 +10,7 @@ from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import BadParameter
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.manage import Cluster
-from emqx_mgmt.manage.local_node import ThisNode
+from emqx_mgmt.manage.local_node import LocalNode
 from emqx_mgmt.manage.rows import ConfigItem
 from emqx_mgmt.plugins.config import MASK
 
@@ -61,7 +61,7 @@ def conceal(cluster: Cluster, given: dict[str, Any], app: str, **_path: str) -> 
     return {"key": given.get("key"), "value": MASK if hidden else given.get("value")}
 
 
-def _configure(node: ThisNode, app: str, change: Change) -> None:
+def _configure(node: LocalNode, app: str, change: Change) -> None:
     try:
         node.configuration.configure(app, change.key, change.value)
     except ValueError as error:

@@ -10,13 +10,13 @@ from emqx_mgmt.manage import Cluster
 
 def list_all_metrics(cluster: Cluster) -> list[Counters]:
     return [
-        Counters(node.metrics(extended()), node.later_metrics(), node.name, "metrics") for node in cluster.running()
+        Counters(node.metrics(extended()), node.v32_metrics(), node.name, "metrics") for node in cluster.running()
     ]
 
 
 def list_node_metrics(cluster: Cluster, node: str) -> Counters:
     here = cluster.named(node)
-    return Counters(here.metrics(extended()), here.later_metrics())
+    return Counters(here.metrics(extended()), here.v32_metrics())
 
 
 ENDPOINTS = (

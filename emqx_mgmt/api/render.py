@@ -16,7 +16,7 @@ import flask
 import msgspec
 
 from emqx_mgmt.api.names import dotted
-from emqx_mgmt.broker.loop.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import yield_to_loop
 from emqx_mgmt.manage.listing import Page
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Pieces(list[bytes]):
     def __iter__(self) -> Iterator[bytes]:
         for position, piece in enumerate(super().__iter__()):
             if position:
-                next_round()
+                yield_to_loop()
             yield piece
 
 
@@ -183,7 +183,7 @@ def _page(page: Page, key: str, before: bytes) -> flask.Response:
 def _encoded(items: Sequence[Any], lead: bytes) -> Iterator[bytes]:
     for start in range(0, max(len(items), 1), PIECE):
         if start:
-            next_round()
+            yield_to_loop()
             lead = b","
         yield lead + _encoder.encode(items[start : start + PIECE])[1:-1]
 

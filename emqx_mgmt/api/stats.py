@@ -10,12 +10,12 @@ from emqx_mgmt.manage import Cluster
 
 def list_stats(cluster: Cluster) -> list[Counters]:
     """Flat, unlike the list of metrics."""
-    return [Counters(node.stats(extended()), node.later_stats(), node.name) for node in cluster.running()]
+    return [Counters(node.stats(extended()), node.v32_stats(), node.name) for node in cluster.running()]
 
 
 def lookup_node_stats(cluster: Cluster, node: str) -> Counters:
     here = cluster.named(node)
-    return Counters(here.stats(extended()), here.later_stats())
+    return Counters(here.stats(extended()), here.v32_stats())
 
 
 ENDPOINTS = (

@@ -80,8 +80,8 @@ class Broker:
         self.grants = Grants(self.after, self.access.update)
         self.delayed = Delayed(self.engine)
         self.durable = Durable(self)
-        self.sessions_life = Sessions(self)
-        self.connecting = Connecting(self)
+        self.session_manager = Sessions(self)
+        self.connect_handler = Connecting(self)
         self.enhanced = Enhanced(self)
         self.subscribing = Subscribing(self)
         self.flapping = Flapping(ban)
@@ -92,7 +92,7 @@ class Broker:
         self.on_subscribed = self.subscribing.on_subscribed
         self.in_pieces = self.subscribing.in_pieces
         self.subscribe_rules = self.access.subscribe_rules
-        self.on_connect = self.connecting.on_connect
+        self.on_connect = self.connect_handler.on_connect
         self.on_auth = self.enhanced.on_auth
 
     # -- what the management API asks -----------------------------------------------------------------
@@ -111,20 +111,20 @@ class Broker:
     def stats(self) -> dict[str, int]:
         return self.stats_book.rows()
 
-    def own_metrics(self) -> dict[str, int]:
+    def extended_metrics(self) -> dict[str, int]:
         """Counters beyond the documented ones: why messages were dropped, how often a publisher was paused."""
         return self.engine.metrics.extended() | {"delayed/refused": self.delayed.refused}
 
-    def later_metrics(self) -> dict[str, int]:
+    def v32_metrics(self) -> dict[str, int]:
         """Counters that v3.2 has beyond the documented ones."""
         return self.engine.metrics.later()
 
-    def later_stats(self) -> dict[str, int]:
+    def v32_stats(self) -> dict[str, int]:
         """Gauges that v3.2 has beyond the documented ones: rows of subscription options, one for each subscription."""
         stats = self.stats_book.rows()
         return {f"suboptions/{end}": stats[f"subscriptions/{end}"] for end in ("count", "max")}
 
-    def own_stats(self) -> dict[str, int]:
+    def extended_stats(self) -> dict[str, int]:
         """Gauges beyond the documented ones: what waits for sockets at this moment, and for its time."""
         usage = self.delayed.usage
         return self.engine.egress.figures() | {"delayed/count": usage.messages, "delayed/bytes": usage.bytes}
@@ -266,7 +266,7 @@ class Broker:
         self.grants.end(channel, channel.context)
         if session.channel is None:
             # A client whose CONNACK still waited for the store was not accepted [MQTT-3.1.2-8].
-            self.sessions_life.leave(session, send_will=reason != "normal" and not channel.is_corked)
+            self.session_manager.leave(session, send_will=reason != "normal" and not channel.is_corked)
         if reason not in TAKEN_OVER:
             self.hooks.run("client.disconnected", channel.context, reason)
         if channel.zone.enable_flapping_detect:

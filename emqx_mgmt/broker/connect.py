@@ -232,7 +232,7 @@ class Connecting:
                 self._broker.on_error(channel, error)
                 return
             log.error("CONNECT of %r failed by an internal error", client.client_id, exc_info=error)
-            self._broker.sessions_life.give_up(client.client_id, before)
+            self._broker.session_manager.give_up(client.client_id, before)
             self.refuse(channel, client, Refused(reasons.UNSPECIFIED_ERROR, "an internal error"))
 
     def _accept(self, channel: Channel, packet: Connect, client: Client, grant: Grant, proven: Proven | None,
@@ -251,7 +251,7 @@ class Connecting:
                 self.refuse(channel, client, Refused(reasons.PACKET_TOO_LARGE, "it takes no packet as long as CONNACK"))
                 return
         channel.context = client
-        session, present = broker.sessions_life.open(channel, client.client_id, client.username, expiry)
+        session, present = broker.session_manager.open(channel, client.client_id, client.username, expiry)
         mount = (client.mountpoint(zone.mountpoint) or "").encode() or None
         session.will = signed(will, mount, client) if will else None
         if session.is_stored:

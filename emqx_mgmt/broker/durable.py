@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from gevent.event import Event
 
-import router_ext.engine.retained_delivery as retaining
 from emqx_mgmt.broker.auth.client import recall, remember
-from router_ext.engine.session_end import discard
+from router_ext.engine.retained_delivery import has_pending_retained, queue_retained
+from router_ext.engine.session_end import end_session
 from router_ext.engine.stored_sessions import (
     begin_storing,
     forget_subscription,
@@ -131,7 +131,7 @@ class Durable:
         """With it, whether retained messages are still on their way: a restart begins with them again."""
         if self.journal is not None and session.is_stored:
             key = topic.encode()
-            store_subscription(self._engine, session, key, options, subid, retaining.owes(session, key))
+            store_subscription(self._engine, session, key, options, subid, has_pending_retained(session, key))
 
     def afterwards(self, session: Session, call: Callable[[], object]) -> None:
         """Once everything told until now is on disk; at once for a session that is not stored."""
@@ -224,14 +224,14 @@ class Durable:
                     owed.append((sessions[sid], topic, options, subid))
         self._restore_retained(stored, retained)
         for session, topic, options, subid in owed:
-            retaining.owe(session, retained.search(topic), options, subid)
+            queue_retained(session, retained.search(topic), options, subid)
         self._broker.delayed.restore(
             (row, restore_message(self._engine, body)) for _, row, body in stored.rows("delayed"))
         for sid, session in list(sessions.items()):
             if self._engine.sessions[session.client_id] is not session:
                 del sessions[sid]   # it had ended, but not all that it left had gone to others
-                discard(self._engine, session)
-                self._broker.sessions_life.persistent -= not session.clean_start
+                end_session(self._engine, session)
+                self._broker.session_manager.persistent -= not session.clean_start
         wills = {sid: decode_will(value) for sid, _, value in stored.rows("will")}
         now = time.time()
         for sid, session in sessions.items():
@@ -253,7 +253,7 @@ class Durable:
             count, in_flight = stored.messages.get(sid, (0, 0))
             restore_session(self._engine, session, sid, count, in_flight, awaiting.get(sid, []))
             sessions[sid] = session
-            self._broker.sessions_life.persistent += not row.clean_start
+            self._broker.session_manager.persistent += not row.clean_start
         return sessions
 
     def _restore_retained(self, stored: Stored, retained: RetainedStore) -> None:
@@ -273,7 +273,7 @@ class Durable:
         if will is not None:
             left = Will(will.topic, will.payload, will.qos, will.retain, will.properties)
             left.publisher = recall(session.client_id, will.publisher) if will.publisher else None
-        sessions = self._broker.sessions_life
+        sessions = self._broker.session_manager
         if row.left_at is None:
             session.will = left
             sessions.leave(session, send_will=True)

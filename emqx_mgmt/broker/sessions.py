@@ -12,8 +12,8 @@ from emqx_mgmt.broker.auth.access import ALLOW, UNAVAILABLE
 from emqx_mgmt.broker.auth.client import NOWHERE, Client
 from emqx_mgmt.broker.auth.verdicts import Question
 from emqx_mgmt.broker.loop.timers import Timer
-from router_ext.engine.session_end import discard
-from router_ext.engine.stored_sessions import lay_by
+from router_ext.engine.session_end import end_session
+from router_ext.engine.stored_sessions import page_out
 from router_ext.message.message import Message
 from router_ext.protocol.codec import encode_properties
 from router_ext.protocol.topic import valid_name
@@ -117,7 +117,7 @@ class Sessions:
             self.end(session, "closed")
             return
         self._broker.durable.left(session, will if delay else None, delay)
-        lay_by(self._engine, session)
+        page_out(self._engine, session)
         self.wait(session, will if delay else None, delay, session.expiry_interval)
 
     def wait(self, session: Session, will: Will | None, delay: float, expiry: float) -> None:
@@ -154,7 +154,7 @@ class Sessions:
                 call()
         if reason in REMOVED:
             self._engine.metrics.count("dropped/session_ended", session.inflight_len + session.mqueue_len)
-        discard(self._engine, session)
+        end_session(self._engine, session)
         self.persistent -= not session.clean_start
         self._broker.hooks.run("session.terminated", session, reason)
 

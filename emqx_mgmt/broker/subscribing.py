@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import gevent
 
-import router_ext.engine.retained_delivery as retaining
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.auth.access import ALLOW, UNAVAILABLE
 from emqx_mgmt.broker.auth.verdicts import Question
-from emqx_mgmt.broker.loop.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import yield_to_loop
+from router_ext.engine.retained_delivery import (
+    forget_pending_retained,
+    has_pending_retained,
+    queue_retained,
+    search_retained,
+    send_pending_retained,
+)
 from router_ext.protocol.codec import encode_suback, encode_unsuback
 from router_ext.protocol.topic import levels, split_share, valid_filter
 
@@ -71,9 +77,9 @@ class Subscribing:
     def in_pieces(self, channel: Channel, request: Request) -> None:
         """The rest of a packet of many filters, whose beginning the routing core has seen to."""
         def go_on() -> None:
-            next_round()
+            yield_to_loop()
             while request.go_on():
-                next_round()
+                yield_to_loop()
 
         while_held(channel, go_on)
 
@@ -191,15 +197,15 @@ class Subscribing:
         """[MQTT-3.3.1-9] to [MQTT-3.3.1-11]: by Retain Handling."""
         handling = (options & RETAIN_HANDLING) >> 4
         if handling == 0 or (handling == 1 and new):
-            cursor = retaining.search(self._broker.engine, topic_filter)
+            cursor = search_retained(self._broker.engine, topic_filter)
             if cursor is not None:
-                retaining.owe(session, cursor, options, subid)
+                queue_retained(session, cursor, options, subid)
 
     def send_retained(self, session: Session) -> None:
         """Not before SUBACK."""
         engine = self._broker.engine
-        if retaining.owes(session):
-            self._broker.durable.afterwards(session, lambda: retaining.send_owed(engine, session))
+        if has_pending_retained(session):
+            self._broker.durable.afterwards(session, lambda: send_pending_retained(engine, session))
 
     def restore(self, session: Session, topic: str, options: int, subid: int) -> None:
         """A subscription as the store has it."""
@@ -215,7 +221,7 @@ class Subscribing:
         if not self._router.unsubscribe(topic_filter.encode(), session, group.encode() if group else None):
             return False
         if group is None:
-            retaining.forget(session, topic_filter.encode())
+            forget_pending_retained(session, topic_filter.encode())
         self._broker.durable.unsubscribed(session, topic)
         self._broker.hooks.run("session.unsubscribed", session, topic)
         return True
@@ -252,7 +258,7 @@ def paced(rows: Sequence[Row]) -> Iterator[Row]:
         size += characters(row)
         if some > AT_ONCE or size > CHARACTERS_AT_ONCE:
             some = size = 0
-            next_round()
+            yield_to_loop()
         yield row
 
 

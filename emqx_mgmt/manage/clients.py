@@ -78,7 +78,7 @@ class Clients:
             return "not_found"
         if session.channel is not None:
             return "running_session"
-        broker.sessions_life.end(session, "deleted")
+        broker.session_manager.end(session, "deleted")
         if not broker.durable.wait():
             raise Refused(NOT_ON_DISK)
         return "deleted"

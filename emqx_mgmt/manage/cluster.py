@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emqx_mgmt.manage.errors import Unknown
-from emqx_mgmt.manage.local_node import ThisNode
+from emqx_mgmt.manage.local_node import LocalNode
 
 if TYPE_CHECKING:
     from emqx_mgmt.node import Node
@@ -15,17 +15,17 @@ class Cluster:
     """The nodes that run, as seen from the one that was asked."""
 
     def __init__(self, node: Node) -> None:
-        self.here = ThisNode(node)
+        self.here = LocalNode(node)
 
-    def running(self) -> list[ThisNode]:
+    def running(self) -> list[LocalNode]:
         return [self.here]
 
-    def named(self, name: str) -> ThisNode:
+    def named(self, name: str) -> LocalNode:
         """The running node of that name; raises Unknown."""
         if name != self.here.name:
             raise Unknown(name)
         return self.here
 
-    def with_session(self, client_id: str) -> ThisNode:
+    def with_session(self, client_id: str) -> LocalNode:
         """The node that has this client's session; the one asked when none has."""
         return next((node for node in self.running() if node.clients.session(client_id)), self.here)

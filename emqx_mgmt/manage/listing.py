@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from emqx_mgmt.broker.loop.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import yield_to_loop
 
 Source = TypeVar("Source")
 Item = TypeVar("Item")
@@ -49,7 +49,7 @@ def in_turns(items: Iterable[Item], size: int = CHUNK) -> Iterator[Item]:
     while chunk := list(islice(walk, size)):
         yield from chunk
         if len(chunk) == size:
-            next_round()
+            yield_to_loop()
 
 
 def page_of(table: Sequence[Source], paging: Paging, row: Callable[[Source], Item | None]) -> Page:
@@ -60,7 +60,7 @@ def page_of(table: Sequence[Source], paging: Paging, row: Callable[[Source], Ite
     items: list[Item] = []
     for start in range(0, len(wanted), CHUNK):
         if start:
-            next_round()
+            yield_to_loop()
         items += [item for item in map(row, wanted[start : start + CHUNK]) if item is not None]
     return Page(items, paging, len(table))
 

@@ -39,7 +39,7 @@ PROCESS = "process_"
 RUNNING = "Running"
 
 
-class ThisNode:
+class LocalNode:
     """The node in this process: itself, its clients, and what may be changed on it."""
 
     def __init__(self, node: Node) -> None:
@@ -150,26 +150,26 @@ class ThisNode:
     def metrics(self, extended: bool = False) -> dict[str, int]:
         """The documented counters; `extended` adds this broker's own."""
         broker = self._node.broker
-        own = broker.own_metrics() | {"logins/failed": self._node.failed_logins.total}
+        own = broker.extended_metrics() | {"logins/failed": self._node.failed_logins.total}
         return broker.metrics() | own if extended else broker.metrics()
 
-    def later_metrics(self) -> dict[str, int]:
+    def v32_metrics(self) -> dict[str, int]:
         """What v3.2 has beyond the documented ones."""
-        return self._node.broker.later_metrics()
+        return self._node.broker.v32_metrics()
 
-    def later_stats(self) -> dict[str, int]:
-        return self._node.broker.later_stats()
+    def v32_stats(self) -> dict[str, int]:
+        return self._node.broker.v32_stats()
 
     def stats(self, extended: bool = False) -> dict[str, int]:
         broker = self._node.broker
-        return broker.stats() | broker.own_stats() if extended else broker.stats()
+        return broker.stats() | broker.extended_stats() if extended else broker.stats()
 
     def families(self) -> Iterator[Family]:
         """Everything that `/metrics` shows."""
         engine, figures = self._node.broker.engine, self._runtime.figures()
         yield from counters(engine.metrics.snapshot(), engine.metrics.extended())
         yield from gauges(self.stats())
-        yield from waiting(self._node.broker.own_stats())
+        yield from waiting(self._node.broker.extended_stats())
         mqtt = [(_listener_labels(one), one) for one in self._node.listeners if one.is_mqtt]
         yield Family("listener_connections", GAUGE, "Open connections by listener.",
                      [(labels, one.current_conns) for labels, one in mqtt])

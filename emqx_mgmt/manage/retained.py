@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-import router_ext.engine.retained_delivery as retaining
-from emqx_mgmt.broker.loop.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import yield_to_loop
 from emqx_mgmt.broker.telemetry.about import datetime_text
 from emqx_mgmt.manage.errors import NOT_ON_DISK, Refused
 from emqx_mgmt.manage.listing import CHUNK, Page, Paging, filtered, in_turns
 from emqx_mgmt.manage.payloads import Encoding, shown
 from emqx_mgmt.manage.rows import UNDEFINED
+from router_ext.engine.retained_delivery import delete_retained
 from router_ext.protocol.codec import decode_properties
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ class Retained:
         deleted = 0
         cursor = store.search(topic_filter.encode())
         while not cursor.done:
-            deleted += sum(retaining.delete(self._engine, message.topic.encode()) for message in cursor.take(CHUNK))
-            next_round()
+            deleted += sum(delete_retained(self._engine, message.topic.encode()) for message in cursor.take(CHUNK))
+            yield_to_loop()
         if not self._durable.wait(COMMIT_WITHIN):
             raise Refused(NOT_ON_DISK)
         return deleted

@@ -24,7 +24,7 @@ TELL_AGAIN_S = 10.0
 PATIENCE_S = 5.0
 
 
-class Burned(BaseException):
+class WatchdogTimeout(BaseException):
     """Raised by the watchdog into code that holds the processor. No `except Exception` keeps it."""
 
 
@@ -65,7 +65,7 @@ class Watched:
             if self.is_over:
                 raise HandlerFailed(f"plugin {self.plugin} was unloaded meanwhile")
             return answer
-        except Burned:
+        except WatchdogTimeout:
             self.faults.burned += 1
             raise self._failed("held the processor and was interrupted") from None
         except gevent.Timeout as late:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from msgspec import Meta, Struct, defstruct
 
-from emqx_mgmt.broker.loop.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import yield_to_loop
 from emqx_mgmt.plugins.passwords import SCHEMES, SLOW, Hash, hashed, matches
 from emqx_mgmt.plugins.plugin import Plugin, Refused, Route
 from emqx_mgmt.settings import Key
@@ -105,7 +105,7 @@ class PasswordAuth(Plugin):
             stored = {name: one for name, one in hashes.items() if self._unhashed.pop(name, None)}
             self.host.store.run(write, self.name, stored)
             self._users.update(stored)
-            next_round()
+            yield_to_loop()
 
     # -- the hook ---------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 from emqx_mgmt.broker.hooks import HandlerFailed
 from emqx_mgmt.plugins.catalogue import ELSEWHERE, Catalogue
 from emqx_mgmt.plugins.config import Config, ConfigError
-from emqx_mgmt.plugins.faults import PATIENCE_S, Burned, Watched, enter
+from emqx_mgmt.plugins.faults import PATIENCE_S, WatchdogTimeout, Watched, enter
 from emqx_mgmt.plugins.guards import Guards
 from emqx_mgmt.plugins.host import Host
 from emqx_mgmt.plugins.plugin import Plugin, Route
@@ -420,7 +420,7 @@ class Plugins:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, Burned):
+    if isinstance(error, WatchdogTimeout):
         return "it held the processor and was interrupted"
     if isinstance(error, gevent.Timeout):
         return f"it took longer than {LOAD_DEADLINE_S:g} s"

@@ -1,7 +1,7 @@
 """A thread that looks whether the loop still turns, and breaks into the plugin that keeps it from turning.
 
 gevent cannot cut code that never waits. The thread sees the loop stand still, finds the plugin by the frames of the
-loop's thread, and raises `Burned` into it.
+loop's thread, and raises `WatchdogTimeout` into it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from gevent.monkey import get_original
 
-from emqx_mgmt.plugins.faults import Burned, enter
+from emqx_mgmt.plugins.faults import WatchdogTimeout, enter
 from router_ext.engine.interrupt import interrupt
 
 LOOKS = 5  # how often it looks within the limit
@@ -57,7 +57,7 @@ class Watchdog:
                 named = self._break_in(held, named)
 
     def _break_in(self, held: float, named: bool) -> bool:
-        culprit = interrupt(self._thread, enter.__code__, "watched", held, Burned)
+        culprit = interrupt(self._thread, enter.__code__, "watched", held, WatchdogTimeout)
         if culprit is None or named or held < 3 * self._limit:
             return named
         # Raising does not reach it: it is in a call into C. It may hold a lock of the log.

@@ -13,7 +13,7 @@ from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 
-from emqx_mgmt.broker.loop.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import yield_to_loop
 
 # Read and thrown away of a body that was refused: whoever is still sending sees the answer after that only.
 DRAINED = 1 << 24
@@ -25,7 +25,7 @@ _turn = Semaphore()
 def take_turn() -> None:
     """One client a round of the loop, however many are ready."""
     with _turn:
-        next_round()
+        yield_to_loop()
 
 
 class FairUnreader(SocketUnreader):

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-cdef class Fold:
+cdef class Compactor:
     cdef readonly dict bodies        # number -> bytes, of messages the store does not have yet
     cdef readonly dict references    # number -> how many places it has won or lost
     cdef readonly dict places        # entry -> [sid, number, subid, qos, flags, packet id, received], not stored yet

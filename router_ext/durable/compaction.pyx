@@ -30,7 +30,7 @@ cdef inline uint16_t u16(const uint8_t* p) noexcept nogil:
 cdef size_t[10] HEAD = [0, 13, 33, 19, 25, 25, 13, 18, 14, 9]
 
 
-cdef class Fold:
+cdef class Compactor:
 
     def __init__(self):
         self.clear()

@@ -4,11 +4,11 @@ from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
 from router_ext.engine.channel cimport Channel
 from router_ext.session.session cimport Session
-from router_ext.session.deferred cimport Withheld
+from router_ext.session.deferred cimport Deferred
 
-cdef Withheld withheld(Channel c)
+cdef Deferred deferred_of(Channel c)
 cdef int acknowledge(Channel c, uint8_t first_byte, uint16_t pid, uint8_t code, uint64_t batch) except -1
-cdef int withhold(Channel c, Session gate) except -1
+cdef int defer_acks(Channel c, Session full_session) except -1
 cdef int acknowledgement(Channel c, uint8_t kind, const uint8_t* body, size_t n) except -1
 cdef int put_after_commit(Channel c, uint8_t first_byte, uint16_t pid, uint64_t batch) except -1
 cdef int release_acks(Channel c) except -1

@@ -12,70 +12,70 @@ from router_ext.protocol.reasons cimport (
     RC_SUCCESS,
 )
 from router_ext.session.session cimport WAIT_PUBACK, WAIT_PUBCOMP, WAIT_PUBREC, WAIT_STORE, Session, Slot
-from router_ext.session.deferred cimport Deferred, Withheld, ring_at, ring_drop, ring_put
+from router_ext.session.deferred cimport Deferred, DeferredPacket, ring_at, ring_drop, ring_put
 
 cdef enum:
-    MOST_WITHHELD = 65535   # no client has more packet identifiers than that
+    MOST_DEFERRED = 65535   # no client has more packet identifiers than that
 
 
 # -- to the client ------------------------------------------------------------------------------------------------------
 
-cdef Withheld withheld(Channel c):
-    if c.withheld is None:
-        c.withheld = Withheld()
-    return c.withheld
+cdef Deferred deferred_of(Channel c):
+    if c.deferred is None:
+        c.deferred = Deferred()
+    return c.deferred
 
 
 cdef int acknowledge(Channel c, uint8_t first_byte, uint16_t pid, uint8_t code, uint64_t batch) except -1:
-    """PUBACK, PUBREC or PUBCOMP, in arrival order [MQTT-4.6.0-2] [MQTT-4.6.0-3]; after what `withhold` holds back, and
+    """PUBACK, PUBREC or PUBCOMP, in arrival order [MQTT-4.6.0-2] [MQTT-4.6.0-3]; after what `defer_acks` holds back, and
     after `batch` is on disk."""
-    cdef Withheld w = c.withheld
+    cdef Deferred w = c.deferred
     if batch and c.engine.journal.is_committed(batch):
         batch = 0
     if batch:
-        w = withheld(c)
+        w = deferred_of(c)
         c.engine.journal.wait(c)
-    if batch or (w is not None and (w.acks.count or w.gates)):
-        if w.acks.count == MOST_WITHHELD:
+    if batch or (w is not None and (w.acks.count or w.full_sessions)):
+        if w.acks.count == MOST_DEFERRED:
             return c.violation(RC_RECEIVE_MAXIMUM_EXCEEDED)
-        return ring_put(&w.acks, Deferred(batch, pid, first_byte, code))
+        return ring_put(&w.acks, DeferredPacket(batch, pid, first_byte, code))
     return put_ack(c, first_byte, pid, code)
 
 
-cdef int withhold(Channel c, Session gate) except -1:
-    """What is acknowledged from now on waits until the full queue of `gate` has room; nobody waits for himself."""
-    cdef Withheld w
-    if gate is c.session:
+cdef int defer_acks(Channel c, Session full_session) except -1:
+    """What is acknowledged from now on waits until the full queue of `full_session` has room; nobody waits for himself."""
+    cdef Deferred w
+    if full_session is c.session:
         return 0
-    w = withheld(c)
-    if w.gates is None:
-        w.gates = []
-    if gate not in w.gates:
-        w.gates.append(gate)
-        wait_for(c, gate)
+    w = deferred_of(c)
+    if w.full_sessions is None:
+        w.full_sessions = []
+    if full_session not in w.full_sessions:
+        w.full_sessions.append(full_session)
+        wait_for(c, full_session)
     return 0
 
 
-cdef int wait_for(Channel c, Session gate) except -1:
-    if gate.gated_publishers is None:
-        gate.gated_publishers = []
-        gate.gated_since = c.engine.now
-    if c not in gate.gated_publishers:
-        gate.gated_publishers.append(c)
+cdef int wait_for(Channel c, Session full_session) except -1:
+    if full_session.blocked_publishers is None:
+        full_session.blocked_publishers = []
+        full_session.blocked_since = c.engine.now
+    if c not in full_session.blocked_publishers:
+        full_session.blocked_publishers.append(c)
     return 0
 
 
 cdef int release_acks(Channel c) except -1:
     """Sends what was withheld once every queue it waits for has room, up to the first that is not on disk."""
-    cdef Withheld w = c.withheld
-    cdef Session gate
-    cdef Deferred ack
+    cdef Deferred w = c.deferred
+    cdef Session full_session
+    cdef DeferredPacket ack
     if w.acks.count == 0:
         return 0
-    for gate in w.gates or ():
-        if c.engine.gated(gate):
-            return wait_for(c, gate)
-    w.gates = None
+    for full_session in w.full_sessions or ():
+        if c.engine.defers_publishers(full_session):
+            return wait_for(c, full_session)
+    w.full_sessions = None
     while w.acks.count:
         ack = ring_at(&w.acks, 0)[0]
         if ack.batch and not c.engine.journal.is_committed(ack.batch):
@@ -87,8 +87,8 @@ cdef int release_acks(Channel c) except -1:
 
 cdef int put_after_commit(Channel c, uint8_t first_byte, uint16_t pid, uint64_t batch) except -1:
     """A PUBLISH (its window has it), a PUBREL, or (0) the next of `packets`, once `batch` is on disk."""
-    cdef Withheld w = withheld(c)
-    ring_put(&w.uncommitted, Deferred(batch, pid, first_byte, 0))
+    cdef Deferred w = deferred_of(c)
+    ring_put(&w.uncommitted, DeferredPacket(batch, pid, first_byte, 0))
     return release_uncommitted(c)
 
 
@@ -101,9 +101,9 @@ cdef int release_committed(Channel c) except -1:
 
 
 cdef int release_uncommitted(Channel c) except -1:
-    cdef Withheld w = c.withheld
+    cdef Deferred w = c.deferred
     cdef Session s = c.session
-    cdef Deferred item
+    cdef DeferredPacket item
     cdef Slot* slot
     while w.uncommitted.count:
         item = ring_at(&w.uncommitted, 0)[0]
@@ -125,9 +125,9 @@ cdef int release_uncommitted(Channel c) except -1:
 
 cdef int refuse_uncommitted(Channel c) except -1:
     """The disk is full. MQTT 5 publishers need not wait until it has room: they are told."""
-    cdef Withheld w = c.withheld
+    cdef Deferred w = c.deferred
     cdef uint32_t i
-    cdef Deferred* ack
+    cdef DeferredPacket* ack
     if c.version != 5:
         return 0
     for i in range(w.acks.count):
@@ -238,7 +238,7 @@ cdef int on_pubcomp(Channel c, uint16_t pid) except -1:
 
 
 cdef int acked(Channel c, Slot* slot) except -1:
-    return c.engine.heed_acked(c.session, slot.msg, slot.qos) if c.engine.heeding else 0
+    return c.engine.observe_acked(c.session, slot.msg, slot.qos) if c.engine.observing else 0
 
 
 cdef int done(Channel c, Slot* slot) except -1:
@@ -247,7 +247,7 @@ cdef int done(Channel c, Slot* slot) except -1:
         c.engine.forget_place(s, slot.entry, slot.msg)
     s.window_done(slot)
     s.progress = c.engine.now
-    if (s.queued or s.stored or s.window.unsent or s.gated_publishers is not None
+    if (s.queued or s.stored or s.window.unsent or s.blocked_publishers is not None
             or s.backlog is not None):
         c.engine.drain(s)
     return 0

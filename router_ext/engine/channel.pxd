@@ -8,7 +8,7 @@ from router_ext.net.connection cimport Connection
 from router_ext.engine.engine cimport Engine
 from router_ext.memory.flag cimport flag
 from router_ext.session.session cimport Session
-from router_ext.session.deferred cimport Withheld
+from router_ext.session.deferred cimport Deferred
 from router_ext.session.zone cimport Zone
 
 cdef enum State:
@@ -82,7 +82,7 @@ cdef class Channel(Connection):
     cdef uint32_t inbox_len
     cdef uint32_t inbox_cap
     cdef uint32_t rate_used              # messages since `rate_start`
-    cdef Withheld withheld               # or None
+    cdef Deferred deferred               # or None
     cdef AclCache acl_cache
     cdef uint64_t cork_batch
     cdef readonly uint64_t recv_oct
@@ -93,12 +93,12 @@ cdef class Channel(Connection):
     cdef uint64_t delivered_before       # the session's deliver_msg when this connection took it over
 
     cdef int readable(self) except -1
-    cdef int go_on(self) except -1
+    cdef int resume_reading(self) except -1
     cdef int writable(self) except -1
     cdef int watch(self) except -1
     cdef void unwatch(self) noexcept
     cdef ssize_t receive(self, uint8_t* p, size_t room) except -2
-    cdef int shaken(self) except -1
+    cdef int handshake_done(self) except -1
     cpdef uint8_t options_of(self, uint8_t options, bint shared)
     cdef int recv_failed(self, ssize_t n) except -1
     cdef int hung_up(self) except -1
@@ -108,7 +108,7 @@ cdef class Channel(Connection):
     cdef int move_inbox(self, size_t cap) except -1
     cdef int keep(self, const uint8_t* p, size_t n) except -1
     cdef int consume(self, uint8_t* p) except -1
-    cdef int later(self) except -1
+    cdef int schedule(self) except -1
     cdef int go_on_later(self) except -1
     cdef Stop parse(self, uint8_t* p, size_t n, size_t* used) except? STOP_CLOSED
     cdef uint32_t longest_unknown(self) noexcept

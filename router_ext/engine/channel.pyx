@@ -5,7 +5,7 @@ from libc.errno cimport EAGAIN, ECONNRESET, EINTR, EPIPE, ETIMEDOUT, errno
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from router_ext.engine.acks cimport acknowledgement, put_after_commit, release_acks, release_committed, withheld
+from router_ext.engine.acks cimport acknowledgement, deferred_of, put_after_commit, release_acks, release_committed
 from router_ext.message.topic_alias cimport AliasTable
 from router_ext.session.acl_cache cimport AclEntry, acl_clear, acl_find, acl_forget, acl_put
 from router_ext.protocol.codec cimport decode_raw, encode_connack, encode_disconnect
@@ -24,7 +24,7 @@ from router_ext.protocol.reasons cimport (
     RC_QUOTA_EXCEEDED, RC_RECEIVE_MAXIMUM_EXCEEDED, RC_RETAIN_NOT_SUPPORTED, RC_TOPIC_ALIAS_INVALID,
     RC_TOPIC_NAME_INVALID,
 )
-from router_ext.engine.subscribe cimport see_to
+from router_ext.engine.subscribe cimport handle
 from router_ext.routing.subscription cimport OPT_NO_LOCAL, OPT_RETAIN_AS_PUBLISHED
 from router_ext.net.transport cimport Prelude, Transport, set_errno
 from router_ext.net.websocket cimport WebSocketTransport
@@ -183,15 +183,15 @@ cdef class Channel(Connection):
         cdef ssize_t n = layer.receive(p, room, self.engine.now)
         cdef int error = errno
         if layer.ready and not shaken:
-            self.shaken()
+            self.handshake_done()
         if layer.stuck and not self.blocked:
             self.block(0)
         if layer.more:
-            self.later()
+            self.schedule()
         set_errno(error)
         return n
 
-    cdef int shaken(self) except -1:
+    cdef int handshake_done(self) except -1:
         """The transport is ready: the time to send CONNECT begins."""
         cdef Prelude prelude
         self.heard = self.engine.now
@@ -204,7 +204,7 @@ cdef class Channel(Connection):
             self.relayed = True
             if self.transport is not None:
                 self.silence_limit = self.listener.handshake_timeout
-            self.later()
+            self.schedule()
         elif isinstance(self.transport, WebSocketTransport):
             address, relayed = (<WebSocketTransport>self.transport).take_source(self.address)
             self.address = address
@@ -237,13 +237,13 @@ cdef class Channel(Connection):
             return self.shut("econnreset")
         self.discard_output()
         self.wake_waiters()
-        return self.later()
+        return self.schedule()
 
     cdef int read_on(self) except -1:
         """Reads without waiting for the poller: there are bytes that it does not know of, or it tells nothing more."""
         self.readable()
         if self.failed and self.holds == 0 and self.state != CLOSED:
-            self.later()
+            self.schedule()
         return 0
 
     cdef size_t room_for_rest(self) except? 0:
@@ -315,13 +315,13 @@ cdef class Channel(Connection):
             self.watch()
         return 0
 
-    cdef int go_on(self) except -1:
+    cdef int resume_reading(self) except -1:
         """The next turn after a hold was lifted."""
         self.queued = False
         self.holds &= ~HOLD_BUDGET
         if self.state == CLOSED:
             return 0
-        if self.withheld is not None:
+        if self.deferred is not None:
             release_acks(self)
         if self.session is not None and self.session.backlog is not None:
             self.engine.drain(self.session)
@@ -334,9 +334,9 @@ cdef class Channel(Connection):
         return 0
 
     cdef int go_on_later(self) except -1:
-        return self.later()
+        return self.schedule()
 
-    cdef int later(self) except -1:
+    cdef int schedule(self) except -1:
         if not self.queued:
             self.queued = True
             self.engine.ready.append(self)
@@ -358,7 +358,7 @@ cdef class Channel(Connection):
                 return STOP_HELD
             if self.engine.spent > TURN_BYTES:
                 self.holds |= HOLD_BUDGET
-                self.later()
+                self.schedule()
                 return STOP_HELD
             if self.state == AWAIT_CONNECT and p[pos] != 0x10:  # [MQTT-3.1.0-1]
                 self.shut("proto_not_connected")
@@ -419,11 +419,11 @@ cdef class Channel(Connection):
                 self.put_packet(b"\xd0\x00")
         elif kind == 8:
             self.engine.spent += FILTERED
-            if not see_to(self, kind, p + header, body):
+            if not handle(self, kind, p + header, body):
                 self.engine.policy.on_subscribe(self, decode_raw(p + header, body, p[0], self.version))
         elif kind == 10:
             self.engine.spent += FILTERED
-            if not see_to(self, kind, p + header, body):
+            if not handle(self, kind, p + header, body):
                 self.engine.policy.on_unsubscribe(self, decode_raw(p + header, body, p[0], self.version))
         elif kind == 14 and body == 0:
             self.session.will = None  # [MQTT-3.14.4-3]
@@ -503,7 +503,7 @@ cdef class Channel(Connection):
         if journal is None or self.session is None or self.session.sid == 0:
             self.put_packet(packet)
             return
-        withheld(self).packets.append(packet)
+        deferred_of(self).packets.append(packet)
         put_after_commit(self, 0, 0, journal.mark())
 
     cdef int on_commit(self) except -1:
@@ -513,10 +513,10 @@ cdef class Channel(Connection):
         try:
             if self.holds & HOLD_STORE and self.engine.journal.takes_more():
                 self.holds &= ~HOLD_STORE
-                self.later()
+                self.schedule()
             if self.corked:
                 self.uncork()
-            if self.withheld is not None:
+            if self.deferred is not None:
                 release_committed(self)
         except Exception as error:
             self.engine.policy.on_error(self, error)
@@ -529,12 +529,12 @@ cdef class Channel(Connection):
         self.corked = self.blocked = False
         self.flush()
         self.holds &= ~HOLD_VERDICT
-        self.later()
+        self.schedule()
         return self.drained()
 
     def recheck(self):
         """Called when a queue that acknowledgements wait for has room."""
-        self.later()
+        self.schedule()
 
     cdef int count_sent(self, uint8_t first_byte) except -1:
         self.sent_others += 1
@@ -606,7 +606,7 @@ cdef class Channel(Connection):
                 self.remember_acl(<uint8_t>access, topic, len(topic), self.verdict == ALLOW)
         self.holds &= ~HOLD_VERDICT
         if not self.parsing:
-            self.later()
+            self.schedule()
 
     cpdef uint8_t options_of(self, uint8_t options, bint shared):
         """The options that a subscription of this client has, of those that it asks for. A bridge before MQTT 5 (protocol
@@ -666,7 +666,7 @@ cdef class Channel(Connection):
             return
         self.holds &= ~HOLD_VERDICT
         if not self.parsing:
-            self.later()
+            self.schedule()
 
     def send(self, bytes packet not None):
         """One packet, encoded; it goes out with the turn, or at the next `flush_output()`."""
@@ -751,7 +751,7 @@ cdef class Channel(Connection):
         self.waiters = None
         for paused in waiters or ():
             paused.holds &= ~HOLD_OUTPUT
-            paused.later()
+            paused.schedule()
         return 0
 
     cdef int after_drain(self) except -1:
@@ -800,7 +800,7 @@ cdef class Channel(Connection):
 
     @property
     def acks_withheld(self):
-        return self.withheld.acks.count if self.withheld is not None else 0
+        return self.deferred.acks.count if self.deferred is not None else 0
 
     @property
     def is_open(self):

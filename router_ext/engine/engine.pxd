@@ -6,7 +6,7 @@ from router_ext.routing.match_cache cimport Match
 from router_ext.routing.chores cimport Chores
 from router_ext.net.connection cimport Connection, Egress
 from router_ext.message.publish_frames cimport Delivery
-from router_ext.message.encoded_publish cimport FLAVOURS, Flavour
+from router_ext.message.encoded_publish cimport ENCODINGS, EncodedPublish
 from router_ext.durable.journal cimport Journal
 from router_ext.message.message cimport Msg
 from router_ext.net.metrics cimport Metrics
@@ -36,7 +36,7 @@ cdef class Engine:
     cdef bint watched                    # whether there are any,
     cdef bint tracing                    # and whether the delivery in route() is told of
     cdef uint64_t run_payload            # bytes of the payloads of the run in route(), while something is watched
-    cdef bint heeding                    # what becomes of messages concerns hooks or watches
+    cdef bint observing                    # what becomes of messages concerns hooks or watches
     cdef list reports                    # and what they are told at the end of the turn: (point, argument ...)
     cdef uint32_t each_from              # bytes of payload from which on QoS 0 goes out message by message
     cdef public bint acl_hooked          # an ACL source is there
@@ -52,16 +52,16 @@ cdef class Engine:
     cdef object taken                    # the latest of them, whose result is in use
     cdef object parked                   # the Postponed that the latest route() has made, or None
     cdef uint8_t* inbuf                  # what sockets are read into
-    cdef Flavour[FLAVOURS] flavours      # the delivery in route() as it was last encoded
-    cdef uint64_t handed_out             # deliveries so far
+    cdef EncodedPublish[ENCODINGS] encodings      # the delivery in route() as it was last encoded
+    cdef uint64_t routed             # deliveries so far
     cdef list ready                      # channels with bytes to parse in the next turn
     cdef list graveyard                  # closed in this turn; events for them may still be pending
     cdef public object wake              # called when there is work and no turn is running
     cdef readonly bint in_turn
     cdef list drained                    # channels whose outbox drained
-    cdef void* speaker                   # the publisher's connection in route(); it is never paused for itself
+    cdef void* publisher_conn                   # the publisher's connection in route(); it is never paused for itself
     cdef Connection pause_for            # of the latest route(): its outbox is over `pause_at`
-    cdef Session gate                    # of the latest route(): its queue is full while it keeps up
+    cdef Session full_session                    # of the latest route(): its queue is full while it keeps up
     cdef bint shared                     # the delivery goes to the member of a shared group
 
     cdef int route(self, Delivery* d, Session publisher) except -1
@@ -71,23 +71,23 @@ cdef class Engine:
     cdef int charge(self, int64_t looks) except -1
     cdef int park(self, Delivery* d, Session publisher) except -1
     cdef int route_watched(self, Delivery* d, Session publisher) except -1
-    cdef bint tell_received(self, Delivery* d) except? True
-    cdef bint tell_one_received(self, Delivery* d) except? True
+    cdef bint report_received(self, Delivery* d) except? True
+    cdef bint report_one_received(self, Delivery* d) except? True
     cdef uint64_t payload_of(self, Delivery* d) noexcept
-    cdef int deliver(self, Delivery* d, Recipient* r, Session publisher) except -1
-    cdef int deliver_now(self, Delivery* d, Recipient* r, Session s, uint8_t retain) except -1
-    cdef int deliver_each(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1
-    cdef int deliver_msg(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1
-    cdef int deliver_one(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1
+    cdef int deliver_to_session(self, Delivery* d, Recipient* r, Session publisher) except -1
+    cdef int write_qos0(self, Delivery* d, Recipient* r, Session s, uint8_t retain) except -1
+    cdef int deliver_run_singly(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1
+    cdef int send_or_queue(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1
+    cdef int deliver_message(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1
     cdef int deliver_group(self, Delivery* d, Group* group, Session publisher) except -1
     cdef int deliver_member(self, Delivery* d, Group* group, uint64_t who) except -1
     cdef size_t packet_size(self, Session s, Msg* msg, uint8_t qos, uint32_t subid) noexcept
     cdef int drop_too_large(self, Session s, Msg* msg) except -1
     cdef int report(self, tuple event) except -1
-    cdef int tell(self) except -1
-    cdef int heed(self) except -1
-    cdef int heed_delivered(self, Session s, Msg* msg, uint8_t qos) except -1
-    cdef int heed_acked(self, Session s, Msg* msg, uint8_t qos) except -1
+    cdef int notify_handlers(self) except -1
+    cdef int update_observing(self) except -1
+    cdef int observe_delivered(self, Session s, Msg* msg, uint8_t qos) except -1
+    cdef int observe_acked(self, Session s, Msg* msg, uint8_t qos) except -1
     cdef int watch_message(self, uint8_t seen, Session s, Msg* msg, uint8_t qos, str reason) except -1
     cdef int dropped(self, Session s, Msg* msg, int counter) except -1
     cdef int dropped_all(self, Session s, Delivery* d, int counter) except -1
@@ -106,5 +106,5 @@ cdef class Engine:
     cdef int forget_place(self, Session s, uint64_t entry, Msg* msg) except -1
     cpdef drain(self, Session s)
     cdef bint hooked(self, const uint8_t* topic, size_t n) noexcept
-    cdef bint gated(self, Session s) noexcept
-    cdef int look_at_gate(self, Session s) except -1
+    cdef bint defers_publishers(self, Session s) noexcept
+    cdef int check_stalled_queue(self, Session s) except -1

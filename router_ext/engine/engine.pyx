@@ -7,7 +7,7 @@ from router_ext.net.connection cimport Connection
 from router_ext.message.publish_frames cimport (
     Delivery, delivery_msg, delivery_next, delivery_of, publish_bound, put_head, put_identifiers,
 )
-from router_ext.message.encoded_publish cimport Flavour, flavour, flavours_free
+from router_ext.message.encoded_publish cimport EncodedPublish, encoded_for, free_encodings
 from router_ext.message.message cimport (
     MSG_HAS_EXPIRY, MSG_SYS, Message, checked, msg_client, msg_expired, msg_new, msg_payload, msg_props, msg_ref,
     msg_remaining, msg_topic, msg_unref, msg_unstored, wrap,
@@ -18,7 +18,7 @@ from router_ext.net.metrics cimport (
 )
 from router_ext.message.outbox cimport LARGE_PAYLOAD, outbox_commit, outbox_reserve, outbox_splice
 from router_ext.engine.postponed cimport Postponed
-from router_ext.engine.retained_delivery cimport keep, overtake, send_backlog
+from router_ext.engine.retained_delivery cimport send_backlog, send_retained_first, store_retained
 from router_ext.routing.router cimport OPT_NO_LOCAL, OPT_QOS, OPT_RETAIN_AS_PUBLISHED, Group
 from router_ext.routing.search cimport Search
 from router_ext.session.session cimport WAIT_PUBCOMP, WAIT_STORE, Queue, Queued, Slot, Window
@@ -69,7 +69,7 @@ cdef class Engine:
 
     def __dealloc__(self):
         free(self.inbuf)
-        flavours_free(self.flavours)
+        free_encodings(self.encodings)
 
     # -- publishing from Python -----------------------------------------------------------------------------------
 
@@ -85,7 +85,7 @@ cdef class Engine:
         delivery_of(&d, msg, self.now)
         try:
             if d.retain and retain:
-                keep(self, &d)
+                store_retained(self, &d)
             reached = self.route(&d, publisher)
         finally:
             msg_unref(msg)
@@ -125,16 +125,16 @@ cdef class Engine:
         self.dropped_hooked = dropped
         self.acked_hooked = acked
         self.each_from = 0 if delivered else LARGE_PAYLOAD
-        self.heed()
+        self.update_observing()
 
     def watch(self, Watch watch not None):
         """Counts, and traces if it is for that, messages from now on until `unwatch`."""
         self.watches.table.subscribe(watch.topic_filter.encode(), watch, 0)
-        self.heed()
+        self.update_observing()
 
     def unwatch(self, Watch watch not None):
         self.watches.table.unsubscribe_all(watch)
-        self.heed()
+        self.update_observing()
 
     def trace_clients(self, set client_ids not None):
         """What becomes of messages from and to clients of these ids is told, whether they are connected or not. It
@@ -147,21 +147,21 @@ cdef class Engine:
             s = self.sessions.get(one.decode())
             if s is not None:
                 s.trace(one in self.watches.clients)
-        self.heed()
+        self.update_observing()
 
-    cdef int heed(self) except -1:
+    cdef int update_observing(self) except -1:
         self.watched = self.watches.any()
-        self.heeding = self.watched or self.delivered_hooked or self.dropped_hooked or self.acked_hooked
+        self.observing = self.watched or self.delivered_hooked or self.dropped_hooked or self.acked_hooked
         return 0
 
-    cdef int heed_delivered(self, Session s, Msg* msg, uint8_t qos) except -1:
+    cdef int observe_delivered(self, Session s, Msg* msg, uint8_t qos) except -1:
         if self.delivered_hooked:
             self.report(("message.delivered", s, wrap(msg)))
         if self.watched:
             self.watch_message(SEEN_SENT + qos, s, msg, qos, "")
         return 0
 
-    cdef int heed_acked(self, Session s, Msg* msg, uint8_t qos) except -1:
+    cdef int observe_acked(self, Session s, Msg* msg, uint8_t qos) except -1:
         if self.acked_hooked:
             self.report(("message.acked", s, wrap(msg)))
         if self.watched:
@@ -174,7 +174,7 @@ cdef class Engine:
         cdef bint traced = self.watches.count(msg_topic(msg), msg.topic_len, seen, 1, msg.payload_len)
         if not (traced or (s is not None and s.traced) or self.watches.concerns(msg_client(msg), msg.client_len)):
             return 0
-        if self.watches.may_tell():
+        if self.watches.may_report():
             self.report(("message.traced", EVENTS[seen], s, wrap(msg), qos, reason))
         return 0
 
@@ -185,7 +185,7 @@ cdef class Engine:
             self.wake()
         return 0
 
-    cdef int tell(self) except -1:
+    cdef int notify_handlers(self) except -1:
         """What handlers do here is told in the next turn."""
         cdef list reports = self.reports
         if reports:
@@ -208,7 +208,7 @@ cdef class Engine:
         cdef size_t pos = 0
         if not (self.dropped_hooked or self.tracing or (s is not None and s.traced)):
             self.metrics.v[counter] += d.count
-            if self.heeding and self.watched:
+            if self.observing and self.watched:
                 self.watches.count(d.topic, d.topic_len, SEEN_DROPPED, d.count, self.payload_of(d))
             return 0
         if d.count == 1:
@@ -230,7 +230,7 @@ cdef class Engine:
             d.match = self.recipients(d.topic, d.topic_len)
             if d.match == NULL:
                 return self.park(d, publisher)
-        return self.route_watched(d, publisher) if self.watched else hand_out(self, d, publisher)
+        return self.route_watched(d, publisher) if self.watched else route_to_matches(self, d, publisher)
 
     cdef Match* recipients(self, const uint8_t* topic, size_t n) except? NULL:
         """Who gets a message on that topic, valid until the table changes; NULL when it takes long to find them."""
@@ -279,41 +279,41 @@ cdef class Engine:
         """The same, counted; where a trace is for it and there is room, message by message, so that each copy is told
         of. One that nobody watches is not looked at again on its way."""
         cdef uint32_t each_from = self.each_from
-        cdef bint heeding = self.heeding, traced
+        cdef bint observing = self.observing, traced
         if len(self.watches.clients) == 0 and self.watches.table.match(d.topic, d.topic_len).n_plain == 0:
-            self.heeding = self.delivered_hooked or self.dropped_hooked or self.acked_hooked
+            self.observing = self.delivered_hooked or self.dropped_hooked or self.acked_hooked
         else:
             self.run_payload = payload_bytes(d)
             traced = self.watches.count(d.topic, d.topic_len, SEEN_RECEIVED + d.qos, d.count, self.run_payload)
-            if (traced or self.watches.concerns(d.client, d.client_len)) and self.tell_received(d):
+            if (traced or self.watches.concerns(d.client, d.client_len)) and self.report_received(d):
                 self.each_from = 0
                 self.tracing = True
         try:
-            return hand_out(self, d, publisher)
+            return route_to_matches(self, d, publisher)
         finally:
-            self.heeding = heeding
+            self.observing = observing
             self.each_from = each_from
             self.tracing = False
 
-    cdef bint tell_received(self, Delivery* d) except? True:
+    cdef bint report_received(self, Delivery* d) except? True:
         """Whether there was room for it. Of a run, what follows has half of it."""
         cdef Delivery one = d[0]
         cdef size_t pos = 0
         cdef uint32_t told = 0, most = (self.watches.room + 1) // 2
         if d.count == 1:
-            return self.tell_one_received(d)
+            return self.report_one_received(d)
         one.count = 1
         while told < most and delivery_next(d, &pos, &one.payload, &one.payload_len):
             one.msg = NULL
-            self.tell_one_received(&one)
+            self.report_one_received(&one)
             if one.msg != NULL:
                 msg_unref(one.msg)
             told += 1
         self.watches.skipped += d.count - told
         return told != 0
 
-    cdef bint tell_one_received(self, Delivery* d) except? True:
-        if not self.watches.may_tell():
+    cdef bint report_one_received(self, Delivery* d) except? True:
+        if not self.watches.may_report():
             return False
         return self.report(("message.traced", "published", None, wrap(checked(delivery_msg(d))), d.qos, "")) == 0
 
@@ -321,7 +321,7 @@ cdef class Engine:
         """Bytes of the payloads of a delivery that is watched."""
         return d.payload_len if d.count == 1 else self.run_payload
 
-    cdef int deliver(self, Delivery* d, Recipient* r, Session publisher) except -1:
+    cdef int deliver_to_session(self, Delivery* d, Recipient* r, Session publisher) except -1:
         """One subscriber's copy of each message of the delivery, or its place in the subscriber's queue."""
         cdef Session s = <Session>r.subscriber
         cdef uint8_t granted = r.opts & OPT_QOS, qos
@@ -329,31 +329,31 @@ cdef class Engine:
         if s is publisher and (r.opts & OPT_NO_LOCAL or (s.version != 5 and s.zone.ignore_loop_deliver)):
             return 0  # [MQTT-3.8.3-3]
         if s.backlog is not None and not self.shared:
-            overtake(self, d, s)
+            send_retained_first(self, d, s)
         if s.zone.upgrade_qos:
             qos = d.qos if d.qos > granted else granted
         else:
             qos = d.qos if d.qos < granted else granted
         if qos == 0 and s.conn is not None and s.queued_qos0 == 0:
-            return self.deliver_now(d, r, s, retain)
-        return self.deliver_each(d, r, s, qos, retain)
+            return self.write_qos0(d, r, s, retain)
+        return self.deliver_run_singly(d, r, s, qos, retain)
 
-    cdef int deliver_now(self, Delivery* d, Recipient* r, Session s, uint8_t retain) except -1:
+    cdef int write_qos0(self, Delivery* d, Recipient* r, Session s, uint8_t retain) except -1:
         """QoS 0 to a connected subscriber: the frames as they came where they fit, else encoded once and copied."""
         cdef Connection conn = s.conn
-        cdef Flavour* encoded
+        cdef EncodedPublish* encoded
         cdef const uint8_t* bytes
         cdef size_t n
         if conn.slow:
             s.mqueue_dropped += d.count
             return self.dropped_all(s, d, DROPPED_SLOW)
         if d.payload_len >= self.each_from or (not s.direct and one_by_one(d, r, s)):
-            return self.deliver_each(d, r, s, 0, retain)
+            return self.deliver_run_singly(d, r, s, 0, retain)
         if d.verbatim and d.version == s.version and r.nids == 0 and retain == 0:
             bytes = d.frames
             n = d.frames_len
         else:
-            encoded = flavour(self.flavours, d, s.version, retain, r.ids, r.nids)
+            encoded = encoded_for(self.encodings, d, s.version, retain, r.ids, r.nids)
             if encoded == NULL:
                 raise MemoryError
             bytes = encoded.bytes
@@ -363,44 +363,44 @@ cdef class Engine:
         conn.put(bytes, n)
         self.spent += n
         s.deliver_msg += d.count
-        if self.heeding and self.watched:
+        if self.observing and self.watched:
             self.watches.count(d.topic, d.topic_len, SEEN_SENT, d.count, self.payload_of(d))
         if not d.sys:
             self.metrics.v[<int>PUBLISH_SENT] += d.count
             self.metrics.v[<int>PACKETS_SENT] += d.count
             self.metrics.v[<int>MESSAGES_SENT] += d.count
             self.metrics.v[<int>QOS0_SENT] += d.count
-        if conn.outbox.pending > self.egress.pause_at and conn.blocked and <void*>conn != self.speaker:
+        if conn.outbox.pending > self.egress.pause_at and conn.blocked and <void*>conn != self.publisher_conn:
             self.pause_for = conn
         return 0
 
-    cdef int deliver_each(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1:
+    cdef int deliver_run_singly(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1:
         """Message by message: what is acknowledged, queued or large."""
         cdef Delivery one
         cdef size_t pos = 0
         if d.count == 1:
-            return self.deliver_one(d, r, s, qos, retain)
+            return self.deliver_message(d, r, s, qos, retain)
         one = d[0]
         one.count = 1
         while delivery_next(d, &pos, &one.payload, &one.payload_len):
             one.msg = NULL
-            self.deliver_one(&one, r, s, qos, retain)
+            self.deliver_message(&one, r, s, qos, retain)
             if one.msg != NULL:
                 msg_unref(one.msg)
         return 0
 
-    cdef int deliver_one(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1:
+    cdef int deliver_message(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1:
         cdef Msg* msg = checked(delivery_msg(d))
         cdef Msg* own
         if r.nids < 2:
-            return self.deliver_msg(s, msg, qos, retain, r.ids[0] if r.nids else 0)
+            return self.send_or_queue(s, msg, qos, retain, r.ids[0] if r.nids else 0)
         own = checked(with_identifiers(msg, r.ids, r.nids))
         try:
-            return self.deliver_msg(s, own, qos, retain, 0)
+            return self.send_or_queue(s, own, qos, retain, 0)
         finally:
             msg_unref(own)
 
-    cdef int deliver_msg(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1:
+    cdef int send_or_queue(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1:
         """A message to one session: out now if its window and its socket allow, else into its queue."""
         cdef Connection conn = s.conn
         cdef uint16_t pid
@@ -414,7 +414,7 @@ cdef class Engine:
             if s.queued_qos0:
                 return self.store(s, msg, qos, retain, subid)
             self.send_msg(s, msg, 0, retain, 0, subid, 0)
-            if conn.outbox.pending > self.egress.pause_at and conn.blocked and <void*>conn != self.speaker:
+            if conn.outbox.pending > self.egress.pause_at and conn.blocked and <void*>conn != self.publisher_conn:
                 self.pause_for = conn
             return 0
         if s.queued or s.stored or not s.window_open() or conn.slow or conn.outbox.pending > self.egress.high_water:
@@ -472,11 +472,11 @@ cdef class Engine:
             s.mqueue_dropped += 1
             return self.dropped(s, msg, DROPPED_QOS0_OFFLINE)
         if full and qos and self.keeps_up(s):
-            self.gate = s
+            self.full_session = s
             waits = True
         if full and not waits:
             self.make_room(s, msg)
-        if self.heeding and self.watched:
+        if self.observing and self.watched:
             self.watch_message(SEEN_QUEUED, s, msg, qos, "")
         if durable:
             entry = self.journal.enqueue(s.sid, msg, qos, retain | self.shared << 1, subid, 0)
@@ -492,14 +492,14 @@ cdef class Engine:
         """Connected, takes bytes, acknowledges; and those who fill its queue did heed that they were to wait."""
         return s.conn is not None and not s.conn.slow and not s.stalled and s.queued_bytes < QUEUE_EXCESS
 
-    cdef bint gated(self, Session s) noexcept:
+    cdef bint defers_publishers(self, Session s) noexcept:
         """The session's queue is full although its client keeps up: who fills it has to wait."""
         return s.full() and self.keeps_up(s)
 
-    cdef int look_at_gate(self, Session s) except -1:
+    cdef int check_stalled_queue(self, Session s) except -1:
         """Called every few tens of milliseconds while publishers wait for the session: a client that acknowledges
         nothing for ACK_PATIENCE no longer keeps up, until its queue is half empty."""
-        if self.now - max(s.gated_since, s.progress) >= ACK_PATIENCE:
+        if self.now - max(s.blocked_since, s.progress) >= ACK_PATIENCE:
             s.stalled = True
             self.drain(s)
         return 0
@@ -550,8 +550,8 @@ cdef class Engine:
         cdef Recipient* first = self.router.choose(group, who, 0)
         cdef Recipient* r = first
         cdef uint32_t attempt = 0
-        self.handed_out += 1
-        d.number = self.handed_out
+        self.routed += 1
+        d.number = self.routed
         if self.shared_dispatch_ack and d.qos:
             while r != NULL and not accepts(<Session>r.subscriber):
                 attempt += 1
@@ -562,7 +562,7 @@ cdef class Engine:
             return 0
         self.shared = True
         try:
-            return self.deliver(d, r, None)
+            return self.deliver_to_session(d, r, None)
         finally:
             self.shared = False
 
@@ -615,8 +615,8 @@ cdef class Engine:
         s.deliver_msg += 1
         self.count_sent(msg, qos)
         self.spent += n
-        if self.heeding and not dup:
-            self.heed_delivered(s, msg, qos)
+        if self.observing and not dup:
+            self.observe_delivered(s, msg, qos)
         return self.egress.touch(conn, n)
 
     cdef void count_sent(self, Msg* msg, uint8_t qos) noexcept:
@@ -674,9 +674,9 @@ cdef class Engine:
             send_backlog(self, s)
         if s.stalled and s.waiting() <= s.zone.max_mqueue_len // 2:
             s.stalled = False
-        if s.gated_publishers is not None and not self.gated(s):
-            waiting = s.gated_publishers
-            s.gated_publishers = None
+        if s.blocked_publishers is not None and not self.defers_publishers(s):
+            waiting = s.blocked_publishers
+            s.blocked_publishers = None
             for publisher in waiting:
                 publisher.recheck()
 
@@ -729,21 +729,21 @@ cdef class Engine:
         return self.send_msg(s, slot.msg, slot.qos, slot.retain, 1, slot.subid, pid)
 
 
-cdef int hand_out(Engine e, Delivery* d, Session publisher) except -1:
+cdef int route_to_matches(Engine e, Delivery* d, Session publisher) except -1:
     """`Engine.route`, whether it is watched or not."""
     cdef Match* m = d.match
     cdef uint32_t i
-    e.speaker = <void*>publisher.conn if publisher is not None else NULL
+    e.publisher_conn = <void*>publisher.conn if publisher is not None else NULL
     e.pause_for = None
-    e.gate = None
-    e.handed_out += 1
-    d.number = e.handed_out
+    e.full_session = None
+    e.routed += 1
+    d.number = e.routed
     if m.n_plain + m.n_groups == 0:
         if not d.sys:
             e.dropped_all(None, d, MESSAGES_DROPPED)
         return 0
     for i in range(m.n_plain):
-        e.deliver(d, m.plain + i, publisher)
+        e.deliver_to_session(d, m.plain + i, publisher)
     for i in range(m.n_groups):
         e.deliver_group(d, m.groups[i], publisher)
     return m.n_plain + m.n_groups

@@ -21,13 +21,13 @@ def tick(Engine engine not None, int64_t now):
             c.heard = now  # a client that is not read cannot be heard
             if c.holds & HOLD_RATE and now - c.rate_start >= c.zone.publish_limit_period:
                 c.holds &= ~HOLD_RATE
-                c.later()
+                c.schedule()
         elif c.silence_limit and now - c.heard > c.silence_limit:
             silent.append(c)
         if c.state == OPEN:
             if is_excessive(c):
                 excessive.append(c)
-            maintain(engine, c, now)
+            check_channel(engine, c, now)
     for c in excessive:
         c.close_with(RC_QUOTA_EXCEEDED, "force_shutdown")
     return silent
@@ -39,16 +39,16 @@ cdef bint is_excessive(Channel c) noexcept:
             or (c.zone.shutdown_count != 0 and c.session.queued > c.zone.shutdown_count))
 
 
-cdef int maintain(Engine engine, Channel c, int64_t now) except -1:
+cdef int check_channel(Engine engine, Channel c, int64_t now) except -1:
     cdef Session s = c.session
     cdef uint32_t gone
     if s.window.busy and c.version != 5 and c.zone.retry_interval and not c.blocked:
         engine.retry(s, now - c.zone.retry_interval)  # MQTT 5 forbids it on a live connection [MQTT-4.4.0-1]
-    if s.gated_publishers is not None:
-        engine.look_at_gate(s)
+    if s.blocked_publishers is not None:
+        engine.check_stalled_queue(s)
     if s.awaiting.count and c.zone.await_rel_timeout and c.zone.await_rel_timeout < now:
         gone = s.expire_awaiting(<uint32_t>((now - c.zone.await_rel_timeout) // 1000), engine.journal)
         engine.metrics.v[<int>QOS2_EXPIRED] += gone
-    if c.withheld is not None and c.withheld.acks.count:
-        c.later()  # a subscriber that they wait for may no longer keep up
+    if c.deferred is not None and c.deferred.acks.count:
+        c.schedule()  # a subscriber that they wait for may no longer keep up
     return 0

@@ -44,7 +44,7 @@ cdef SetCallbacks setter(loop) except? NULL:
     return <SetCallbacks>dlsym(library, "ev_set_loop_release_cb") if library != NULL else NULL
 
 
-def when_woken(loop, Reactor reactor not None):
+def install(loop, Reactor reactor not None):
     """Has the reactor run each time the loop comes back from the system, before its watchers' callbacks. False when that
     cannot be had from this loop."""
     global woken_loop, turns
@@ -56,8 +56,8 @@ def when_woken(loop, Reactor reactor not None):
     return True
 
 
-def not_when_woken(loop):
-    """Ends `when_woken(loop, ...)`."""
+def remove(loop):
+    """Ends `install(loop, ...)`."""
     global woken_loop, turns
     cdef SetCallbacks set_callbacks
     if loop is woken_loop:

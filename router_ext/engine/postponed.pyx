@@ -44,7 +44,7 @@ cdef class Postponed(Search):
         if self.channel is None or self.channel.state == CLOSED:
             return 0
         self.channel.holds &= ~HOLD_MATCH
-        return self.channel.later()
+        return self.channel.schedule()
 
 
 cdef int postpone(Engine e, Channel c, bytes topic) except -1:

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
-from router_ext.engine.acks cimport acknowledge, release_id, withhold
+from router_ext.engine.acks cimport acknowledge, defer_acks, release_id
 from router_ext.message.topic_alias cimport ClientAliases
 from router_ext.engine.channel cimport (
     ALLOW, DENY, HOLD_MATCH, HOLD_OUTPUT, HOLD_RATE, HOLD_STORE, PENDING, UNAVAILABLE, Channel, Verdict,
@@ -30,7 +30,7 @@ from router_ext.protocol.reasons cimport (
     RC_RECEIVE_MAXIMUM_EXCEEDED, RC_RETAIN_NOT_SUPPORTED, RC_SUCCESS, RC_TOPIC_ALIAS_INVALID, RC_TOPIC_NAME_INVALID,
     RC_UNSPECIFIED_ERROR,
 )
-from router_ext.engine.retained_delivery cimport keep
+from router_ext.engine.retained_delivery cimport store_retained
 from router_ext.routing.match_cache cimport Match
 from router_ext.session.session cimport Session
 from router_ext.engine.stored_sessions cimport must_store
@@ -182,7 +182,7 @@ cdef size_t publish_run(Channel c, uint8_t* p, size_t n, size_t header, size_t e
     props = describe(&d, first)
     d.block = block_of(c, first)
     try:
-        hand_on(c, &d)
+        route_from_client(c, &d)
     finally:
         end_delivery(c, &d, props)
     return end
@@ -225,13 +225,13 @@ cdef int extend_run(Channel c, const uint8_t* p, size_t n, size_t header, size_t
     return 0
 
 
-cdef int hand_on(Channel c, Delivery* d) except -1:
+cdef int route_from_client(Channel c, Delivery* d) except -1:
     """Routes for this client; returns how many it reached. Holds the channel when a reader's socket is full, and
     acknowledgements when a reader's queue is."""
     cdef int reached
     d.now = c.engine.now
     d.sys = d.topic_len > 5 and memcmp(d.topic, b"$SYS/", 5) == 0
-    sign(c, d)
+    set_publisher(c, d)
     reached = c.engine.route(d, c.session)
     if c.engine.parked is not None:
         (<Postponed>c.engine.parked).channel = c
@@ -240,8 +240,8 @@ cdef int hand_on(Channel c, Delivery* d) except -1:
         return reached
     if c.engine.pause_for is not None:
         pause(c, c.engine.pause_for)
-    if d.qos and c.engine.gate is not None:
-        withhold(c, c.engine.gate)
+    if d.qos and c.engine.full_session is not None:
+        defer_acks(c, c.engine.full_session)
     return reached
 
 
@@ -266,11 +266,11 @@ cdef bint pause(Channel c, Connection full) except? True:
         other = <Channel>full
         if other.holds & HOLD_OUTPUT:  # it may read only once it has written: see `held_back`
             other.holds &= ~HOLD_OUTPUT
-            other.later()
+            other.schedule()
     return True
 
 
-cdef int sign(Channel c, Delivery* d) except -1:
+cdef int set_publisher(Channel c, Delivery* d) except -1:
     """The publisher's client id, as the session's text keeps it in UTF-8."""
     cdef Py_ssize_t n = 0
     d.client = <const uint8_t*>PyUnicode_AsUTF8AndSize(c.session.client_id, &n)
@@ -334,7 +334,7 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
         c.engine.metrics.v[<int>PUBLISH_ERROR] += 1
         code = RC_PAYLOAD_FORMAT_INVALID
     else:
-        reached = forward(c, packet, match)
+        reached = publish_message(c, packet, match)
         code = <uint8_t>-reached if reached < 0 else RC_SUCCESS if reached else RC_NO_MATCHING_SUBSCRIBERS
     if packet.qos:
         if code >= 0x80 and packet.qos == 2 and c.version == 5:
@@ -403,7 +403,7 @@ cdef bint store_takes(Channel c, Publish* packet, Journal journal) except? True:
     return False
 
 
-cdef int forward(Channel c, Publish* packet, Match* match) except -1:
+cdef int publish_message(Channel c, Publish* packet, Match* match) except -1:
     """Through the hooks, into the retained store, to the subscribers; returns how many it reached. Below 0: it is refused,
     with the reason code of that size."""
     cdef Delivery d
@@ -416,20 +416,20 @@ cdef int forward(Channel c, Publish* packet, Match* match) except -1:
     d.block = block_of(c, packet)
     try:
         if c.engine.hooked(d.topic, d.topic_len):
-            return forward_hooked(c, &d)
+            return publish_through_hooks(c, &d)
         if d.retain:
-            keep(c.engine, &d)
-        return hand_on(c, &d)
+            store_retained(c.engine, &d)
+        return route_from_client(c, &d)
     finally:
         end_delivery(c, &d, props)
 
 
-cdef int forward_hooked(Channel c, Delivery* d) except -1:
+cdef int publish_through_hooks(Channel c, Delivery* d) except -1:
     """`message.publish` handlers may change the message, stop it, or refuse it with a reason code."""
     cdef Delivery changed
     cdef Message message
     cdef object answer
-    sign(c, d)
+    set_publisher(c, d)
     c.engine.spent += HOOKED + <size_t>d.topic_len * HOOKED_BYTE
     if delivery_msg(d) == NULL:
         raise MemoryError
@@ -441,8 +441,8 @@ cdef int forward_hooked(Channel c, Delivery* d) except -1:
     message = answer
     delivery_of(&changed, message.msg, c.engine.now)
     if changed.retain:
-        keep(c.engine, &changed)
-    return hand_on(c, &changed)
+        store_retained(c.engine, &changed)
+    return route_from_client(c, &changed)
 
 
 cdef int denied(Channel c, Publish* packet) except -1:

@@ -22,7 +22,7 @@ cdef class Acceptor:
     cdef bint paused                 # out of descriptors or over its rate: tried again at the next tick
 
     cdef bint over_rate(self, int64_t now) noexcept
-    cdef Transport dress(self, int fd)
+    cdef Transport build_transport(self, int fd)
 
 cdef class Reactor:
     cdef Engine engine

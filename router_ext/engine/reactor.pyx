@@ -13,7 +13,7 @@ from router_ext.net.epoll cimport (
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, epoll_create1, epoll_ctl,
     epoll_event, epoll_wait,
 )
-from router_ext.engine.stored_sessions cimport hear_store
+from router_ext.engine.stored_sessions cimport read_store_replies
 from router_ext.net.tls cimport TlsTransport
 from router_ext.net.transport cimport Prelude, Transport
 from router_ext.net.websocket cimport WebSocketTransport
@@ -78,7 +78,7 @@ cdef class Acceptor:
         self.tokens -= 1.0
         return False
 
-    cdef Transport dress(self, int fd):
+    cdef Transport build_transport(self, int fd):
         """The layers of a new connection; None for a plain one."""
         cdef Transport layers = None
         if self.tls is not None:
@@ -194,10 +194,10 @@ cdef class Reactor:
         for c in ready:
             self.engine.spent = 0
             try:
-                c.go_on()
+                c.resume_reading()
             except Exception as error:
                 self.engine.policy.on_error(c, error)
-            self.engine.egress.pass_on(c)
+            self.engine.egress.flush_touched_since(c)
         return 0
 
     cdef int run_events(self) except -1:
@@ -210,9 +210,9 @@ cdef class Reactor:
                     self.serve(<Channel>source, events[i].events)
                 except Exception as error:
                     self.engine.policy.on_error(source, error)
-                self.engine.egress.pass_on(<Channel>source)
+                self.engine.egress.flush_touched_since(<Channel>source)
             elif source is self.engine.journal:
-                hear_store(self.engine)
+                read_store_replies(self.engine)
             else:
                 self.accept_some(<Acceptor>source)
         return 0
@@ -253,7 +253,7 @@ cdef class Reactor:
             if not a.listener.admit(peer):
                 close(fd)
                 continue
-            Channel(self.engine, a.zone, fd, peer, a.listener, self.epfd, a.dress(fd))
+            Channel(self.engine, a.zone, fd, peer, a.listener, self.epfd, a.build_transport(fd))
         return 0
 
     cdef int pause(self, Acceptor a) except -1:
@@ -267,7 +267,7 @@ cdef class Reactor:
         cdef Engine engine = self.engine
         cdef Channel c
         cdef list work
-        engine.tell()
+        engine.notify_handlers()
         if engine.journal is not None:
             engine.journal.flush()
         while True:

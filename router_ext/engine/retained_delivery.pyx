@@ -15,7 +15,7 @@ cdef enum:
     A_MESSAGE = 8               # looks that take as long as sending one
 
 
-cdef int keep(Engine e, Delivery* d) except -1:
+cdef int store_retained(Engine e, Delivery* d) except -1:
     """Stores or, with an empty payload, removes the topic's retained message [MQTT-3.3.1-5] [MQTT-3.3.1-6]."""
     cdef Msg* msg
     cdef bint removed
@@ -42,7 +42,7 @@ cdef int keep(Engine e, Delivery* d) except -1:
     return 0
 
 
-def delete(Engine e, bytes topic not None) -> bool:
+def delete_retained(Engine e, bytes topic not None) -> bool:
     """Removes a topic's retained message, from the store on disk too; True when it had one."""
     if e.retained is None or not e.retained.delete(topic):
         return False
@@ -54,7 +54,7 @@ def delete(Engine e, bytes topic not None) -> bool:
     return True
 
 
-def sweep(Engine e, uint32_t budget):
+def sweep_retained(Engine e, uint32_t budget):
     """Removes expired retained messages, from the store on disk too, looking at no more than `budget` of them."""
     cdef bytes topic
     if e.retained is None:
@@ -79,22 +79,22 @@ cdef RetainedCursor cursor_of(Engine e, const uint8_t* topic_filter, size_t n, i
     return cursor
 
 
-def search(Engine e not None, bytes topic_filter not None):
+def search_retained(Engine e not None, bytes topic_filter not None):
     """A RetainedCursor over what a valid filter matches now, or None."""
     cdef int64_t looked = 0
     return cursor_of(e, topic_filter, len(topic_filter), &looked) if e.retained is not None else None
 
 
-def owe(Session session not None, RetainedCursor cursor not None, int opts, uint32_t subid=0):
+def queue_retained(Session session not None, RetainedCursor cursor not None, int opts, uint32_t subid=0):
     """Retained messages are to be sent for a subscription just made, RETAIN set (3.1.1: [MQTT-3.3.1-8])."""
     if not cursor.done:
-        forget(session, cursor.topic_filter)
+        forget_pending_retained(session, cursor.topic_filter)
         if session.backlog is None:
             session.backlog = {}
         session.backlog[cursor.topic_filter] = cursor, opts, subid
 
 
-def send_owed(Engine e, Session session not None):
+def send_pending_retained(Engine e, Session session not None):
     """As many of them as the client's window and socket take are sent at once, the others as they take more; a
     session without a connection gets them when it has one."""
     if session.conn is not None:
@@ -102,12 +102,12 @@ def send_owed(Engine e, Session session not None):
         e.egress.flush_all()
 
 
-def owes(Session session not None, bytes topic_filter=None) -> bool:
+def has_pending_retained(Session session not None, bytes topic_filter=None) -> bool:
     """Whether some are still to be sent, for that subscription or for any."""
     return session.backlog is not None and (topic_filter is None or topic_filter in session.backlog)
 
 
-def forget(Session session not None, bytes topic_filter not None):
+def forget_pending_retained(Session session not None, bytes topic_filter not None):
     """What still waits of a subscription's retained messages is not sent: the subscription ends, or is replaced by
     one that gets them anew."""
     if session.backlog is not None:
@@ -176,15 +176,15 @@ cdef int send_one(Engine e, Session s, Msg* msg, uint8_t opts, uint32_t subid) e
     if is_over(e, msg):
         return 0
     if s.sid == 0:
-        return e.deliver_msg(s, msg, qos, 1, subid)
+        return e.send_or_queue(s, msg, qos, 1, subid)
     own = checked(msg_unstored(msg))
     try:
-        return e.deliver_msg(s, own, qos, 1, subid)
+        return e.send_or_queue(s, own, qos, 1, subid)
     finally:
         msg_unref(own)
 
 
-cdef int overtake(Engine e, Delivery* d, Session s) except -1:
+cdef int send_retained_first(Engine e, Delivery* d, Session s) except -1:
     """[MQTT-4.6.0-5] A retained message that still waits goes before what is published to its topic now."""
     cdef RetainedCursor cursor
     cdef Msg* msg

@@ -3,4 +3,4 @@
 from router_ext.engine.engine cimport Engine
 from router_ext.session.session cimport Session
 
-cdef int bequeath(Engine e, Session s) except -1
+cdef int redispatch_shared(Engine e, Session s) except -1

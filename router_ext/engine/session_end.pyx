@@ -12,10 +12,10 @@ from router_ext.engine.stored_sessions cimport end_in_store, next_page
 from router_ext.protocol.topic import topic_matches
 
 
-def discard(Engine e, Session s not None):
+def end_session(Engine e, Session s not None):
     """The session ends: its subscriptions, queue and window are gone, and it is no longer listed. What it leaves
     of shared subscriptions goes to other members."""
-    s.heirs = e.router.shared(s) if e.router.shared_count else []
+    s.shared_subscriptions = e.router.shared(s) if e.router.shared_count else []
     if s.subscription_count:
         e.router.leave(s)
     if e.router.leaving and e.wake is not None and not e.in_turn:
@@ -23,15 +23,15 @@ def discard(Engine e, Session s not None):
     if e.sessions.get(s.client_id) is s:
         del e.sessions[s.client_id]
     s.backlog = None
-    bequeath(e, s)
-    if not (s.sid and e.journal is not None and s.heirs and s.stored):
+    redispatch_shared(e, s)
+    if not (s.sid and e.journal is not None and s.shared_subscriptions and s.stored):
         end_in_store(e, s)
     elif not s.paging:
         next_page(e, s)   # what only the store has is given away as it comes: see `take_page`
     e.drain(s)
 
 
-cdef int bequeath(Engine e, Session s) except -1:
+cdef int redispatch_shared(Engine e, Session s) except -1:
     """What the session has here leaves it, and goes to other members of its shared subscriptions if it came through
     one and is not QoS 0: QoS 1 without its PUBACK, and what was not sent. A QoS 2 message that was sent ends here
     [MQTT-4.8.2-5]."""
@@ -43,16 +43,16 @@ cdef int bequeath(Engine e, Session s) except -1:
     cdef uint32_t i, k
     while slot != NULL:
         e.forget_place(s, slot.entry, slot.msg)
-        if (slot.state == WAIT_PUBACK or slot.state == WAIT_STORE) and slot.shared and s.heirs:
-            left.append(owner_of(wrap(slot.msg), s.heirs, seen))
+        if (slot.state == WAIT_PUBACK or slot.state == WAIT_STORE) and slot.shared and s.shared_subscriptions:
+            left.append(owner_of(wrap(slot.msg), s.shared_subscriptions, seen))
         slot = s.following(slot)
     for i in range(s.n_queues):
         q = s.queues + i
         for k in range(q.count):
             item = q.items + ((q.head + k) & (q.cap - 1))
             e.forget_place(s, item.entry, item.msg)
-            if item.qos and item.shared and s.heirs and not msg_expired(item.msg, e.now):
-                left.append(owner_of(wrap(item.msg), s.heirs, seen))
+            if item.qos and item.shared and s.shared_subscriptions and not msg_expired(item.msg, e.now):
+                left.append(owner_of(wrap(item.msg), s.shared_subscriptions, seen))
     if s.window.cap:
         s.drop_window()
     s.free_queues()

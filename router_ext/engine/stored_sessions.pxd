@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from router_ext.engine.engine cimport Engine
 from router_ext.session.session cimport Session
 
-cdef int hear_store(Engine e) except -1
+cdef int read_store_replies(Engine e) except -1
 cdef bint must_store(Engine e, const uint8_t* topic, size_t n, bint retain) except? True
 cdef int put_subscription(Engine e, Session s, const uint8_t* topic, size_t n, uint8_t options, uint32_t subid,
                           bint owed) except -1

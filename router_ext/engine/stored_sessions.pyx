@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from router_ext.engine.session_end cimport bequeath
+from router_ext.engine.session_end cimport redispatch_shared
 from router_ext.durable.journal cimport (
     FACT_SUBSCRIPTION, FRAME_COMMITTED, FRAME_FULL, FRAME_PAGE, FRAME_ROOM, FRAME_SETTLED, FRAME_SHORT, Journal,
     Reply, get_body,
@@ -35,7 +35,7 @@ def restore_session(Engine e, Session s not None, uint64_t sid, uint32_t message
         next_page(e, s)
 
 
-def lay_by(Engine e, Session s not None):
+def page_out(Engine e, Session s not None):
     """Its client is gone: what is queued for it is read from the store when it comes back."""
     cdef uint32_t queued = s.queued
     if s.sid == 0 or queued == 0 or s.paging or s.zone.mqueue_priorities is not None:
@@ -131,7 +131,7 @@ cdef int next_page(Engine e, Session s) except -1:
     return e.journal.load(s.sid, s.loaded, most, s.stored_in_flight != 0)
 
 
-cdef int hear_store(Engine e) except -1:
+cdef int read_store_replies(Engine e) except -1:
     """What the store has to say: commits, pages, and whether its disk takes anything."""
     cdef Journal journal = e.journal
     cdef Reply reply
@@ -173,8 +173,8 @@ cdef int take_page(Engine e, Reply* reply) except -1:
         rows += 1
     s.stored_in_flight = 0
     s.count_stored(<int32_t>s.stored_since - <int32_t>s.stored if reply.data[0] else -<int32_t>rows)
-    if s.heirs is not None:
-        bequeath(e, s)
+    if s.shared_subscriptions is not None:
+        redispatch_shared(e, s)
         if s.stored:
             next_page(e, s)
         else:
@@ -220,7 +220,7 @@ cdef int take_row(Engine e, Session s, const uint8_t* p, const uint8_t* body, ui
 
 cdef int end_in_store(Engine e, Session s) except -1:
     s.drop_queues()
-    s.heirs = None
+    s.shared_subscriptions = None
     if s.sid and e.journal is not None:
         e.journal.loading.pop(s.sid, None)
         e.journal.end_session(s.sid)

@@ -28,7 +28,7 @@ from router_ext.protocol.topic cimport filter_valid, level_count, matches, share
 from router_ext.protocol.wire cimport MQTT_3_1, MQTT_5, SUBSCRIBE, get_u16, get_varint, varint_size
 from router_ext.session.zone cimport Zone
 
-import router_ext.engine.retained_delivery as retaining
+from router_ext.engine.retained_delivery import forget_pending_retained, has_pending_retained, queue_retained
 
 cdef enum:
     AT_ONCE = 1000          # filters, about a millisecond; a packet may have a hundred thousand
@@ -38,7 +38,7 @@ cdef enum:
     FAILURE = 0x80          # the only refusal SUBACK has before MQTT 5
 
 
-cdef bint see_to(Channel c, uint8_t kind, const uint8_t* body, size_t n) except? True:
+cdef bint handle(Channel c, uint8_t kind, const uint8_t* body, size_t n) except? True:
     """False when nothing was done, for a handler is to be asked, or the packet is not as it should be."""
     cdef Engine e = c.engine
     cdef bint subscribing = kind == SUBSCRIBE
@@ -52,7 +52,7 @@ cdef bint see_to(Channel c, uint8_t kind, const uint8_t* body, size_t n) except?
     count = count_filters(body + at, body + n, subscribing, c.version) if at else 0
     if count == 0:
         return False
-    r = subscribing_of(c, subid) if subscribing else Unsubscribing.__new__(Unsubscribing)
+    r = subscribing_of(c, subid) if subscribing else UnsubscribeRequest.__new__(UnsubscribeRequest)
     r.channel = c
     r.packet_id = get_u16(body)
     r.with_options = subscribing
@@ -71,8 +71,8 @@ cdef bint see_to(Channel c, uint8_t kind, const uint8_t* body, size_t n) except?
     return True
 
 
-cdef Subscribing subscribing_of(Channel c, uint32_t subid):
-    cdef Subscribing s = Subscribing.__new__(Subscribing)
+cdef SubscribeRequest subscribing_of(Channel c, uint32_t subid):
+    cdef SubscribeRequest s = SubscribeRequest.__new__(SubscribeRequest)
     s.subid = subid
     if c.zone.enable_acl and not c.is_super:
         s.rules = c.engine.policy.subscribe_rules(c)
@@ -100,7 +100,7 @@ cdef size_t filters_at(const uint8_t* body, size_t n, uint8_t kind, uint8_t vers
 
 cdef uint32_t count_filters(const uint8_t* at, const uint8_t* end, bint options, uint8_t version) noexcept nogil:
     """How many filters there are; 0 when there are none, or one is not as it should be."""
-    cdef Asked asked
+    cdef FilterEntry asked
     cdef size_t size
     cdef uint32_t count = 0
     while at < end:
@@ -117,7 +117,7 @@ cdef uint32_t count_filters(const uint8_t* at, const uint8_t* end, bint options,
     return count
 
 
-cdef inline size_t read_filter(const uint8_t* at, bint options, uint8_t version, Asked* asked) noexcept nogil:
+cdef inline size_t read_filter(const uint8_t* at, bint options, uint8_t version, FilterEntry* asked) noexcept nogil:
     """Reads a filter that is there; how many bytes it takes."""
     asked.n = get_u16(at)
     asked.text = at + 2
@@ -129,7 +129,7 @@ cdef inline size_t read_filter(const uint8_t* at, bint options, uint8_t version,
     return 2 + <size_t>asked.n + options
 
 
-cdef bint is_sound(const Asked* asked, uint8_t version) noexcept nogil:
+cdef bint is_sound(const FilterEntry* asked, uint8_t version) noexcept nogil:
     """What `codec.take_filter` and `take_options` ask for, who say what is wrong."""
     cdef uint8_t options = asked.options
     if not filter_valid(asked.share.inner, asked.share.inner_len):
@@ -151,7 +151,7 @@ cdef class Request:
 
     cpdef bint go_on(self) except? True:
         """A piece of it; True while there is more. What is left when its channel is closed is let be."""
-        cdef Asked asked
+        cdef FilterEntry asked
         if self.channel.state == CLOSED:
             return False
         self.budget = AT_ONCE
@@ -165,7 +165,7 @@ cdef class Request:
         self.finish()
         return False
 
-    cdef int answer(self, const Asked* asked) except -1:
+    cdef int answer(self, const FilterEntry* asked) except -1:
         raise NotImplementedError
 
     cdef int finish(self) except -1:
@@ -174,9 +174,9 @@ cdef class Request:
 
 # -- SUBSCRIBE ----------------------------------------------------------------------------------------------------------
 
-cdef class Subscribing(Request):
+cdef class SubscribeRequest(Request):
 
-    cdef int answer(self, const Asked* asked) except -1:
+    cdef int answer(self, const FilterEntry* asked) except -1:
         """Makes the subscription, or replaces it [MQTT-3.8.4-3]; the code for SUBACK."""
         cdef Channel c = self.channel
         cdef Engine e = c.engine
@@ -193,10 +193,10 @@ cdef class Subscribing(Request):
             return code if c.version == MQTT_5 else FAILURE
         options = c.options_of(asked.options & ~OPT_QOS | <uint8_t>code, share.group != NULL)
         new = e.router.add(share.inner, share.inner_len, s, options, self.subid, share.group, share.group_len) == 1
-        put_subscription(e, s, asked.text, asked.n, options, self.subid, self.owe_retained(asked, options, new))
+        put_subscription(e, s, asked.text, asked.n, options, self.subid, self.add_retained(asked, options, new))
         return code
 
-    cdef int check(self, const Asked* asked) except -1:
+    cdef int check(self, const FilterEntry* asked) except -1:
         """The QoS that may be granted, or why nothing is."""
         cdef Zone zone = self.channel.zone
         cdef const uint8_t* name = asked.share.inner
@@ -222,7 +222,7 @@ cdef class Subscribing(Request):
         c.remember_acl(ACCESS_SUBSCRIBE, topic_filter, n, verdict)
         return verdict
 
-    cdef bint has_room(self, const Asked* asked) noexcept:
+    cdef bint has_room(self, const FilterEntry* asked) noexcept:
         """A subscription that is there already may be replaced."""
         cdef Session s = self.channel.session
         cdef Router router = self.channel.engine.router
@@ -233,7 +233,7 @@ cdef class Subscribing(Request):
         owner = router.find_owner(share.inner, share.inner_len, share.group, share.group_len)
         return owner != 0 and router.find_row(s, owner) != 0
 
-    cdef bint owe_retained(self, const Asked* asked, uint8_t options, bint new) except? True:
+    cdef bint add_retained(self, const FilterEntry* asked, uint8_t options, bint new) except? True:
         """[MQTT-3.3.1-9] to [MQTT-3.3.1-11]: by Retain Handling; nothing for shared ones (section 4.8.2). Whether retained
         messages are on their way to this subscription."""
         cdef Session s = self.channel.session
@@ -247,8 +247,8 @@ cdef class Subscribing(Request):
             cursor = cursor_of(e, asked.text, asked.n, &looked)
             self.budget -= looked // LOOKS_A_FILTER
             if cursor is not None:
-                retaining.owe(s, cursor, options, self.subid)
-        return s.backlog is not None and retaining.owes(s, asked.text[:asked.n])
+                queue_retained(s, cursor, options, self.subid)
+        return s.backlog is not None and has_pending_retained(s, asked.text[:asked.n])
 
     cdef int finish(self) except -1:
         """SUBACK, and only then what is retained."""
@@ -290,9 +290,9 @@ cdef inline bint is_equal(bytes text, const uint8_t* topic_filter, size_t n):
 
 # -- UNSUBSCRIBE --------------------------------------------------------------------------------------------------------
 
-cdef class Unsubscribing(Request):
+cdef class UnsubscribeRequest(Request):
 
-    cdef int answer(self, const Asked* asked) except -1:
+    cdef int answer(self, const FilterEntry* asked) except -1:
         cdef Engine e = self.channel.engine
         cdef Session s = self.channel.session
         cdef const Share* share = &asked.share
@@ -300,7 +300,7 @@ cdef class Unsubscribing(Request):
             self.missed = True
             return RC_NO_SUBSCRIPTION_EXISTED
         if s.backlog is not None and share.group == NULL:
-            retaining.forget(s, asked.text[:asked.n])
+            forget_pending_retained(s, asked.text[:asked.n])
         delete_subscription(e, s, asked.text, asked.n)
         return RC_SUCCESS
 

@@ -13,12 +13,12 @@ from router_ext.memory.pool cimport pages_take
 
 cdef extern from *:
     """
-    static inline uint64_t fold(uint64_t a, uint64_t b) {
+    static inline uint64_t mix(uint64_t a, uint64_t b) {
         unsigned __int128 product = (unsigned __int128)a * b;
         return (uint64_t)product ^ (uint64_t)(product >> 64);
     }
     """
-    uint64_t fold(uint64_t a, uint64_t b) noexcept nogil
+    uint64_t mix(uint64_t a, uint64_t b) noexcept nogil
 
 cdef enum:
     PART_BITS = 6
@@ -36,15 +36,15 @@ cdef struct Table:
 
 
 cdef inline uint64_t hash_pair(uint64_t seed, uint64_t a, uint64_t b) noexcept nogil:
-    return fold(fold(a ^ seed, 0x9E3779B97F4A7C15ULL) ^ b, 0xD6E8FEB86659FD93ULL ^ seed)
+    return mix(mix(a ^ seed, 0x9E3779B97F4A7C15ULL) ^ b, 0xD6E8FEB86659FD93ULL ^ seed)
 
 
 cdef inline uint64_t hash_bytes(uint64_t seed, uint64_t salt, const uint8_t* s, size_t n) noexcept nogil:
     """A seeded hash: who chooses the topics cannot choose the collisions."""
-    cdef uint64_t h = fold(salt ^ seed, 0x9E3779B97F4A7C15ULL) ^ n, v
+    cdef uint64_t h = mix(salt ^ seed, 0x9E3779B97F4A7C15ULL) ^ n, v
     while n > 8:
         memcpy(&v, s, 8)
-        h = fold(h ^ v, 0xD6E8FEB86659FD93ULL)
+        h = mix(h ^ v, 0xD6E8FEB86659FD93ULL)
         s += 8
         n -= 8
     v = 0
@@ -53,7 +53,7 @@ cdef inline uint64_t hash_bytes(uint64_t seed, uint64_t salt, const uint8_t* s, 
         memcpy(<uint8_t*>&v + 4, s + n - 4, 4)
     elif n:
         v = s[0] | <uint64_t>s[n >> 1] << 8 | <uint64_t>s[n - 1] << 16
-    return fold(h ^ v, 0xA0761D6478BD642FULL ^ seed)
+    return mix(h ^ v, 0xA0761D6478BD642FULL ^ seed)
 
 
 cdef inline Part* table_part(const Table* table, uint32_t hash) noexcept nogil:

@@ -10,9 +10,9 @@ from router_ext.message.publish_frames cimport Delivery
 
 cdef enum:
     WIDEST = 8              # bytes of identifiers that are written over; a packet with more is encoded for each subscriber
-    FLAVOURS = WIDEST + 3   # MQTT 3; MQTT 5 by the bytes of its identifiers, from none to more than WIDEST
+    ENCODINGS = WIDEST + 3   # MQTT 3; MQTT 5 by the bytes of its identifiers, from none to more than WIDEST
 
-cdef struct Flavour:
+cdef struct EncodedPublish:
     uint8_t* bytes
     size_t cap
     size_t n
@@ -21,6 +21,6 @@ cdef struct Flavour:
     size_t identifiers_at   # where that is in the body of each packet
     uint8_t first_byte
 
-cdef Flavour* flavour(Flavour* kept, Delivery* d, uint8_t version, uint8_t retain, const uint32_t* ids,
-                      uint32_t nids) noexcept nogil
-cdef void flavours_free(Flavour* kept) noexcept nogil
+cdef EncodedPublish* encoded_for(EncodedPublish* kept, Delivery* d, uint8_t version, uint8_t retain, const uint32_t* ids,
+                                 uint32_t nids) noexcept nogil
+cdef void free_encodings(EncodedPublish* kept) noexcept nogil

@@ -7,12 +7,12 @@ from router_ext.message.publish_frames cimport publish_bound, put_head, put_iden
 from router_ext.protocol.wire cimport MQTT_5, frame, varint_size
 
 
-cdef Flavour* flavour(Flavour* kept, Delivery* d, uint8_t version, uint8_t retain, const uint32_t* ids,
-                      uint32_t nids) noexcept nogil:
+cdef EncodedPublish* encoded_for(EncodedPublish* kept, Delivery* d, uint8_t version, uint8_t retain, const uint32_t* ids,
+                                 uint32_t nids) noexcept nogil:
     """The delivery for a subscriber of that version, RETAIN flag and identifiers, valid until the next call; NULL when
-    memory is out. `kept` are the FLAVOURS of an engine."""
+    memory is out. `kept` are the ENCODINGS of an engine."""
     cdef size_t width = identifiers_size(ids, nids) if version == MQTT_5 else 0
-    cdef Flavour* f = kept + (min(width, <size_t>WIDEST + 1) + 1 if version == MQTT_5 else 0)
+    cdef EncodedPublish* f = kept + (min(width, <size_t>WIDEST + 1) + 1 if version == MQTT_5 else 0)
     cdef uint64_t identifiers = 0
     if width and width <= WIDEST:
         put_identifiers(<uint8_t*>&identifiers, ids, nids)
@@ -36,7 +36,7 @@ cdef size_t identifiers_size(const uint32_t* ids, uint32_t nids) noexcept nogil:
     return size
 
 
-cdef bint encode(Flavour* f, Delivery* d, uint8_t version, uint8_t first_byte, const uint32_t* ids,
+cdef bint encode(EncodedPublish* f, Delivery* d, uint8_t version, uint8_t first_byte, const uint32_t* ids,
                  uint32_t nids) noexcept nogil:
     """Into the buffer of `f`; False when memory is out."""
     f.of = 0
@@ -56,7 +56,7 @@ cdef bint encode(Flavour* f, Delivery* d, uint8_t version, uint8_t first_byte, c
     return True
 
 
-cdef bint make_room(Flavour* f, size_t n) noexcept nogil:
+cdef bint make_room(EncodedPublish* f, size_t n) noexcept nogil:
     n += WIDEST  # `write_over` writes that many bytes wherever identifiers begin
     if n <= f.cap:
         return True
@@ -66,7 +66,7 @@ cdef bint make_room(Flavour* f, size_t n) noexcept nogil:
     return f.bytes != NULL
 
 
-cdef void write_over(Flavour* f, bint even, uint64_t identifiers, size_t width) noexcept nogil:
+cdef void write_over(EncodedPublish* f, bint even, uint64_t identifiers, size_t width) noexcept nogil:
     """Puts other identifiers of the same size into each packet. `even`: the packets are equally long."""
     cdef size_t at = 0, until, header = 0, body = 0
     cdef uint64_t word, others = ~<uint64_t>0
@@ -85,7 +85,7 @@ cdef void write_over(Flavour* f, bint even, uint64_t identifiers, size_t width) 
         packet += until
 
 
-cdef void flavours_free(Flavour* kept) noexcept nogil:
+cdef void free_encodings(EncodedPublish* kept) noexcept nogil:
     cdef int i
-    for i in range(FLAVOURS):
+    for i in range(ENCODINGS):
         free(kept[i].bytes)

@@ -68,7 +68,7 @@ cdef class Egress:
     cdef readonly set blocked           # connections that wait for their socket
 
     cdef int touch(self, Connection c, size_t n) except -1
-    cdef int pass_on(self, Connection reader) except -1
+    cdef int flush_touched_since(self, Connection reader) except -1
     cdef int flush_all(self) except -1
     cdef int forget(self, Connection c) except -1
     cdef int share(self) except -1

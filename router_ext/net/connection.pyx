@@ -210,7 +210,7 @@ cdef class Egress:
             self.flush_all()
         return 0
 
-    cdef int pass_on(self, Connection reader) except -1:
+    cdef int flush_touched_since(self, Connection reader) except -1:
         """Writes what a connection just read has led to at others; it need not wait for all else that is to be read.
         What its own client gets waits for the end of the turn, and so does what comes for the same connection again:
         where many publish to one, that is two writes a turn and not one for each of them."""

@@ -6,7 +6,7 @@ from libc.string cimport memcmp, memcpy, memset
 from router_ext.memory.pool cimport pool_end, pool_give, pool_holds, pool_set_up, pool_take, pool_tear_down
 from router_ext.routing.subscription cimport NO_ROW, Subscription, recipient_set, row_at
 from router_ext.memory.hash_table cimport (
-    Part, fold, hash_bytes, table_drop, table_first, table_hash_is, table_next, table_number, table_part, table_put,
+    Part, hash_bytes, mix, table_drop, table_first, table_hash_is, table_next, table_number, table_part, table_put,
     table_set_up, table_tear_down,
 )
 
@@ -161,7 +161,7 @@ cdef uint32_t random_place(Shares* shares, Group* group) noexcept nogil:
 
 
 cdef inline uint64_t hash_publisher(Shares* shares, uint64_t publisher) noexcept nogil:
-    return fold(publisher ^ shares.seed, 0x9E3779B97F4A7C15ULL)
+    return mix(publisher ^ shares.seed, 0x9E3779B97F4A7C15ULL)
 
 
 cdef uint32_t sticky_place(Shares* shares, Group* group, const Pool* rows, uint64_t publisher) noexcept nogil:

@@ -27,4 +27,4 @@ cdef class Watches:
     cdef bint any(self)
     cdef bint count(self, const uint8_t* topic, size_t n, uint8_t seen, uint64_t messages, uint64_t octets) except? True
     cdef bint concerns(self, const uint8_t* client, size_t n) except? True
-    cdef bint may_tell(self) noexcept
+    cdef bint may_report(self) noexcept

@@ -48,7 +48,7 @@ cdef class Watches:
         """Whether a client of that id is traced."""
         return len(self.clients) != 0 and client[:n] in self.clients
 
-    cdef bint may_tell(self) noexcept:
+    cdef bint may_report(self) noexcept:
         """Takes room for telling of a message; False, and counts it as skipped, when there is none."""
         if self.room == 0:
             self.skipped += 1

@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc
 
 
-cdef class Withheld:
+cdef class Deferred:
     def __cinit__(self):
         self.packets = []
 
@@ -13,12 +13,12 @@ cdef class Withheld:
         free(self.uncommitted.items)
 
 
-cdef int ring_put(Ring* r, Deferred item) except -1:
+cdef int ring_put(Ring* r, DeferredPacket item) except -1:
     cdef uint32_t cap, i
-    cdef Deferred* grown
+    cdef DeferredPacket* grown
     if r.count == r.cap:
         cap = r.cap * 2 if r.cap else 16
-        grown = <Deferred*>malloc(cap * sizeof(Deferred))
+        grown = <DeferredPacket*>malloc(cap * sizeof(DeferredPacket))
         if grown == NULL:
             raise MemoryError
         for i in range(r.count):

@@ -79,7 +79,7 @@ cdef class Session(Subscriber):
     cdef uint8_t version             # of the current or last connection
     cdef flag direct                 # no limit, no mountpoint, no trace: packets may reach it as they came
     cdef flag traced                 # what becomes of messages for it is told
-    cdef flag stalled                # it acknowledged nothing while publishers waited; see Engine.look_at_gate
+    cdef flag stalled                # it acknowledged nothing while publishers waited; see Engine.check_stalled_queue
     cdef flag paging                 # a page is on its way from the message store
     cdef flag sending                # retained messages, piece by piece
     cdef uint16_t n_queues
@@ -105,10 +105,10 @@ cdef class Session(Subscriber):
     cdef uint64_t sid                # in the message store; 0: nothing of this session is stored
     cdef uint64_t loaded             # the last place read from the store
     cdef size_t queued_bytes
-    cdef int64_t gated_since         # ms, since when publishers wait
-    cdef list gated_publishers       # channels whose acknowledgements wait for room in the queue, or None
+    cdef int64_t blocked_since         # ms, since when publishers wait
+    cdef list blocked_publishers       # channels whose acknowledgements wait for room in the queue, or None
     cdef Awaiting awaiting
-    cdef list heirs                  # it has ended: (filter, group) of its shared subscriptions; or None
+    cdef list shared_subscriptions                  # it has ended: (filter, group) of its shared subscriptions; or None
     cdef dict backlog                # filter -> (RetainedCursor, options, identifier) of retained messages not sent yet; or None
 
     cdef int trace(self, bint on) except -1

@@ -382,7 +382,7 @@ cdef class Session(Subscriber):
     @property
     def publishers_waiting(self):
         """How many have acknowledgements withheld until the queue has room."""
-        return len(self.gated_publishers) if self.gated_publishers is not None else 0
+        return len(self.blocked_publishers) if self.blocked_publishers is not None else 0
 
     @property
     def max_mqueue(self):

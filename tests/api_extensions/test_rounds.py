@@ -5,7 +5,7 @@ from __future__ import annotations
 import gevent
 from gevent import socket
 
-from emqx_mgmt.broker.loop.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import yield_to_loop
 from emqx_mgmt.manage.listing import CHUNK, in_turns
 
 
@@ -16,8 +16,8 @@ def test_a_ready_socket_is_served_before_the_next_round() -> None:
     gevent.sleep(0)
     for count in range(1, 4):
         theirs.send(b"x")
-        next_round()
-        next_round()  # the reader was woken in the first
+        yield_to_loop()
+        yield_to_loop()  # the reader was woken in the first
         assert len(seen) == count
     reader.join()
     ours.close()

@@ -15,7 +15,7 @@ PREFIX = len("answers/")
 def left_behind(bench: Bench) -> tuple[int, ...]:
     """Channels, sessions, what counts them, and what still waits for a time."""
     broker = bench.broker
-    return (len(bench.engine.channels), len(broker.sessions), broker.online, broker.sessions_life.persistent,
+    return (len(bench.engine.channels), len(broker.sessions), broker.online, broker.session_manager.persistent,
             broker.stats()["connections/count"], broker.stats()["sessions/count"])
 
 
@@ -32,11 +32,11 @@ def test_response_information_is_left_out_where_it_is_too_long(spare: int, there
 
 @pytest.mark.parametrize("version", [3, 4, 5])
 @pytest.mark.parametrize("clean", [True, False])
-@pytest.mark.parametrize("step", ["durable.opened", "sessions_life.open", "connecting._properties"])
+@pytest.mark.parametrize("step", ["durable.opened", "session_manager.open", "connect_handler._properties"])
 def test_nothing_stays_behind_of_a_connect_that_fails(monkeypatch: pytest.MonkeyPatch, step: str, clean: bool,
                                                       version: int):
     """An exception in the last step is the broker's fault: the client is told, and may try again."""
-    if step == "connecting._properties" and version != 5:
+    if step == "connect_handler._properties" and version != 5:
         pytest.skip("CONNACK has properties in MQTT 5 only")
     bench = Bench()
     watcher = bench.client("watcher")

@@ -62,7 +62,7 @@ class Twin:
         broker = self.bench.broker
         session = broker.sessions.get("c1")
         return (received(self.client), session and broker.router.subscriptions(session), broker.stats(),
-                broker.later_metrics(), broker.metrics(),
+                broker.v32_metrics(), broker.metrics(),
                 session and [session.channel.cached_verdict(1, name.encode()) for name in NAMES])
 
 

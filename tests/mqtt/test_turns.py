@@ -11,7 +11,7 @@ import pytest
 
 from emqx_mgmt.broker import Broker
 from router_ext.engine.channel import Channel
-from router_ext.engine.loop_wakeup import not_when_woken, when_woken
+from router_ext.engine.loop_wakeup import install, remove
 from router_ext.engine.reactor import Reactor
 from tests.harness import ADDRESS, Bench
 
@@ -26,14 +26,14 @@ def test_a_turn_comes_before_all_else_that_the_loop_woke_up_for():
     ready = os.eventfd(1, os.EFD_CLOEXEC)
     watcher = loop.io(ready, READ)
     try:
-        assert when_woken(loop, Reactor(engine))
-        assert not when_woken(loop, Reactor(engine)), "one reactor a process"
+        assert install(loop, Reactor(engine))
+        assert not install(loop, Reactor(engine)), "one reactor a process"
         watcher.start(lambda: (turns_seen.append(engine.now), watcher.stop()))
         gevent.sleep(0.02)
     finally:
         watcher.stop()
         os.close(ready)
-        not_when_woken(loop)
+        remove(loop)
     assert turns_seen[0] > 0
     engine.now = 0
     gevent.sleep(0.02)

@@ -141,4 +141,4 @@ class Enhanced:
         if channel.is_open:
             channel.close("protocol_error", reasons.PROTOCOL_ERROR)
         else:
-            self._broker.connecting.refuse(channel, channel.context, Refused(reasons.PROTOCOL_ERROR))
+            self._broker.connect_handler.refuse(channel, channel.context, Refused(reasons.PROTOCOL_ERROR))

@@ -12,7 +12,7 @@ READ = 1
 _READY = os.eventfd(1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
 
-def next_round() -> None:
+def yield_to_loop() -> None:
     """Returns when every socket that was ready has had its turn."""
     hub = gevent.get_hub()
     hub.wait(hub.loop.io(_READY, READ))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from router_ext.engine.loop_wakeup import not_when_woken, when_woken
+from router_ext.engine.loop_wakeup import install, remove
 from router_ext.engine.reactor import Reactor
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _done_already() -> None:
     pass
 
 
-class Turns:
+class ReactorDriver:
     """Starts and stops the reactor's watchers on the hub of the current thread."""
 
     def __init__(self, broker: Broker) -> None:
@@ -44,12 +44,12 @@ class Turns:
     def start(self) -> None:
         self._tick()
         # The watcher wakes the loop; a turn need not wait for the watcher's callback.
-        at_once = when_woken(self._loop, self.reactor)
+        at_once = install(self._loop, self.reactor)
         self._readiness.start(_done_already if at_once else self.reactor.run)
         self._timer.start(self._tick)
 
     def stop(self) -> None:
-        not_when_woken(self._loop)
+        remove(self._loop)
         self._readiness.stop()
         self._timer.stop()
         self._broker.engine.wake = None

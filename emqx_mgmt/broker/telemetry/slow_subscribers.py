@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from emqx_mgmt.broker.loop.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import yield_to_loop
 from router_ext.engine.slow import waiting_longer
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class SlowSubscribers:
         now, found, channels = time.time(), [], list(self._broker.engine.channels)
         for start in range(0, len(channels), LOOKS):
             if start:
-                next_round()
+                yield_to_loop()
             found += waiting_longer(channels[start : start + LOOKS], self._broker.now, now,
                                     int(self._threshold() * 1000))
         self.present = [self._slow(row, now) for row in found]

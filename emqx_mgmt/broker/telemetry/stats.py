@@ -25,7 +25,7 @@ class Stats:
         """Called with each connection: most of them raise nothing."""
         broker, highest = self._broker, self._highest
         if (broker.online > highest["connections"] or len(broker.engine.sessions) > highest["sessions"]
-                or broker.sessions_life.persistent > highest["sessions/persistent"]):
+                or broker.session_manager.persistent > highest["sessions/persistent"]):
             self._raise(CLIENTS, self._clients())
 
     def rows(self) -> dict[str, int]:
@@ -47,7 +47,7 @@ class Stats:
 
     def _clients(self) -> tuple[int, ...]:
         broker = self._broker
-        return broker.online, len(broker.engine.sessions), broker.sessions_life.persistent
+        return broker.online, len(broker.engine.sessions), broker.session_manager.persistent
 
     def _retained(self) -> tuple[int, ...]:
         store = self._broker.engine.retained

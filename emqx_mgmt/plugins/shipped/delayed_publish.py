@@ -8,7 +8,7 @@ from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.auth.access import ALLOW, DENY, UNAVAILABLE
 from emqx_mgmt.broker.delayed import Limits, Pending, clocks
 from emqx_mgmt.broker.hooks import Renames
-from emqx_mgmt.broker.loop.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import yield_to_loop
 from emqx_mgmt.broker.refused import Refused
 from emqx_mgmt.plugins import Key, Plugin
 from emqx_mgmt.settings.kinds import BYTESIZE, integer
@@ -83,7 +83,7 @@ class DelayedPublish(Plugin):
                 self._pending.changed.wait(None if due is None else (due - now) / 1000)
                 continue
             self.publish(self._pending.take(now, CHUNK), now)
-            next_round()
+            yield_to_loop()
 
     def publish(self, taken: list[tuple[bytes, Pending]], now: int) -> None:
         """In their order, those that their clients may still publish (access rules may have changed meanwhile)."""

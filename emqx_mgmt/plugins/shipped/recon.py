@@ -15,7 +15,7 @@ import greenlet
 import psutil
 from msgspec import Meta, Struct
 
-from emqx_mgmt.broker.loop.rounds import next_round
+from emqx_mgmt.broker.loop.rounds import yield_to_loop
 from emqx_mgmt.plugins import Key, Plugin, Route
 from emqx_mgmt.settings.kinds import DURATION_KIND
 
@@ -146,7 +146,7 @@ class Recon(Plugin):
             found.append((session.mqueue_len + session.inflight_len, session.subscription_count, position, session))
             if position % PIECE == PIECE - 1:
                 found = heapq.nlargest(params.top, found)
-                next_round()
+                yield_to_loop()
         return [LargeSession(one.client_id, one.mqueue_len, one.inflight_len, one.subscription_count,
                              one.mqueue_dropped) for *_, one in heapq.nlargest(params.top, found)]
 

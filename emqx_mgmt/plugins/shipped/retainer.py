@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import router_ext.engine.retained_delivery as retaining
 from emqx_mgmt.plugins import Key, Plugin
 from emqx_mgmt.settings.kinds import BYTESIZE, EXPIRY, enum, integer
+from router_ext.engine.retained_delivery import sweep_retained
 
 SWEEP_S = 0.1
 SWEEP_BUDGET = 5000  # messages looked at in one sweep: some ten microseconds
@@ -53,4 +53,4 @@ class Retainer(Plugin):
         engine.retained_expiry = math.ceil(settings["retainer.expiry_interval"])
 
     def sweep(self) -> None:
-        retaining.sweep(self.host.broker.engine, SWEEP_BUDGET)
+        sweep_retained(self.host.broker.engine, SWEEP_BUDGET)

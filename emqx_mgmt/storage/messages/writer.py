@@ -12,7 +12,7 @@ from typing import Any
 from emqx_mgmt.storage import installation
 from emqx_mgmt.storage.messages.tables import FACTS, FOLDED, MESSAGES, PLACE, PLACES, connect, migrate
 from emqx_mgmt.storage.transaction import transaction
-from router_ext.durable.compaction import Fold
+from router_ext.durable.compaction import Compactor
 from router_ext.durable.journal import TABLES
 
 ROW = struct.Struct("<QQIHBBBI")
@@ -40,7 +40,7 @@ class Writer:
         self.connection = connect(path)
         migrate(self.connection, journal)
         installation.adopt(self.connection, installation.read(path.parent))
-        self._fold = Fold()
+        self._fold = Compactor()
         number, self._at = self.connection.execute("SELECT number, at FROM folded").fetchone()
         self.done = number - 1              # the last commit that is in the rows
         self._folded = self.done            # the last one that the fold has seen
@@ -89,7 +89,7 @@ class Writer:
             self._fold.clear()
             self.done = self._folded
 
-    def _write(self, fold: Fold) -> None:
+    def _write(self, fold: Compactor) -> None:
         many, bodies = self.connection.executemany, fold.bodies
         places = sorted((place[0], entry, *place[1:]) for entry, place in fold.places.items())
         self._share({place[2] for place in places if place[2] and place[2] not in bodies})
@@ -122,7 +122,7 @@ class Writer:
                 "UPDATE place SET number = ?, pid = ?, received = ?, body = ? WHERE sid = ? AND entry = ?",
                 (changed[0], *changed[4:], PLACES.close(data if pid else b"", sid, entry, *changed), sid, entry))
 
-    def _write_facts(self, fold: Fold) -> None:
+    def _write_facts(self, fold: Compactor) -> None:
         for index, table in enumerate(TABLES):
             facts = [(key[1], key[2], value) for key, value in fold.facts.items() if key[0] == index]
             seal = FACTS[table].close
