@@ -263,7 +263,8 @@ class Broker:
                 tell_refused("", None, channel.peer, reasons.TEXTS[reasons.UNSUPPORTED_PROTOCOL_VERSION])
             return
         self.online -= 1
-        self.grants.end(channel, channel.context)
+        if self.grants.any:
+            self.grants.end(channel, channel.context)
         if session.channel is None:
             # A client whose CONNACK still waited for the store was not accepted [MQTT-3.1.2-8].
             self.session_manager.leave(session, send_will=reason != "normal" and not channel.is_corked)

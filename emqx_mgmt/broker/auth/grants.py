@@ -20,13 +20,14 @@ LONGEST_S = 365 * 24 * 3600.0   # of a timer; by then the connection was long en
 
 class Grants:
     """`after(seconds, call)` calls later; `changed()` is called when the first client with rules comes, and when the
-    last one goes. Most connections have nothing here."""
+    last one goes. Most brokers have nothing here, and a connection that ends looks at `any` first."""
 
     def __init__(self, after: Callable[[float, Callable[[], None]], Timer], changed: Callable[[], None]) -> None:
         self._after = after
         self._changed = changed
         self._ends: dict[Channel, Timer] = {}
         self._rules: dict[str, tuple[Channel, tuple[TopicRule, ...]]] = {}
+        self.any = False
 
     def begin(self, channel: Channel, client: Client, grant: Grant) -> None:
         """From now on, in place of what the connection had before."""
@@ -37,6 +38,7 @@ class Grants:
             self._rules[client.client_id] = channel, grant.rules
             if len(self._rules) == 1:
                 self._changed()
+        self.any = bool(self._ends or self._rules)
 
     def _at(self, channel: Channel, expires_at: float) -> Timer:
         left = expires_at - time.time()
@@ -52,6 +54,7 @@ class Grants:
             del self._rules[client.client_id]
             if not self._rules:
                 self._changed()
+        self.any = bool(self._ends or self._rules)
 
     def any_rules(self) -> bool:
         return bool(self._rules)
