@@ -18,7 +18,7 @@ from emqx_mgmt.plugins.lookup.memory import ExpiringMap
 from emqx_mgmt.plugins.lookup.plugin import MOST_REMEMBERED, LookupAuth, common_settings
 from emqx_mgmt.plugins.lookup.pool import Pool
 from emqx_mgmt.plugins.lookup.servers import SERVERS, Server, first_reachable
-from emqx_mgmt.plugins.lookup.tls import tls_settings
+from emqx_mgmt.plugins.lookup.tls import authority, tls_settings
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import FLAG, STRING, enum, integer
 
@@ -103,9 +103,10 @@ class AuthLdap(LookupAuth):
         settings = self.host.settings
         if not settings[f"{PREFIX}.ssl"] and not settings[f"{PREFIX}.starttls"]:
             return None
-        files = {"ca_certs_file": "cafile", "local_certificate_file": "certfile", "local_private_key_file": "keyfile"}
+        files = {"local_certificate_file": "certfile", "local_private_key_file": "keyfile"}
         return self.library.Tls(
             validate=ssl.CERT_REQUIRED if settings[f"{PREFIX}.ssl.verify"] else ssl.CERT_NONE,
+            ca_certs_file=authority(settings, f"{PREFIX}.ssl") or None,
             **{name: settings[f"{PREFIX}.ssl.{key}"] or None for name, key in files.items()})
 
     def _bound(self) -> Any:

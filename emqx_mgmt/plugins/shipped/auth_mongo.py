@@ -9,7 +9,7 @@ from emqx_mgmt.broker.auth.client import Client
 from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
 from emqx_mgmt.plugins.lookup.database import DatabaseAuth, StoredUser, database_settings
 from emqx_mgmt.plugins.lookup.servers import SERVERS
-from emqx_mgmt.plugins.lookup.tls import tls_settings
+from emqx_mgmt.plugins.lookup.tls import authority, tls_settings
 from emqx_mgmt.plugins.placeholders import OF_CLIENTS, Template, Values, values_of
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import FLAG, STRING, Kind, enum, integer
@@ -153,7 +153,7 @@ class AuthMongo(DatabaseAuth):
         settings = self.host.settings
         if not settings[f"{PREFIX}.ssl"]:
             return {}
-        words = {"tlsCAFile": settings[f"{PREFIX}.ssl.cafile"],
+        words = {"tlsCAFile": authority(settings, f"{PREFIX}.ssl"),
                  "tlsCertificateKeyFile": settings[f"{PREFIX}.ssl.certfile"]}
         return {"tls": True, "tlsAllowInvalidCertificates": not settings[f"{PREFIX}.ssl.verify"],
                 **{word: path for word, path in words.items() if path}}

@@ -34,6 +34,7 @@ class AuthMysql(SqlAuth[Any]):
         Key(f"{PREFIX}.password", STRING, "", "Its password.", secret=True),
         Key(f"{PREFIX}.database", STRING, "mqtt", "The database."),
         Key(f"{PREFIX}.ssl", FLAG, "off", "Connect over TLS."),
+        Key(f"{PREFIX}.enable_ssl", FLAG, "off", "The same, as some versions of EMQ X name it."),
         *tls_settings(f"{PREFIX}.ssl"),
         *sql_settings(PREFIX),
     )
@@ -44,7 +45,9 @@ class AuthMysql(SqlAuth[Any]):
 
     def open(self) -> None:
         # One context for all: the driver would otherwise read the system's certificates at each connect, for 20 ms.
-        self._tls = client_context(self.host.settings, f"{PREFIX}.ssl") if self.host.settings[f"{PREFIX}.ssl"] else None
+        settings = self.host.settings
+        is_secure = settings[f"{PREFIX}.ssl"] or settings[f"{PREFIX}.enable_ssl"]
+        self._tls = client_context(settings, f"{PREFIX}.ssl") if is_secure else None
         super().open()
 
     def connect(self) -> Any:

@@ -37,7 +37,7 @@ class AuthPgsql(SqlAuth[Any]):
             "prefer-standby"), "any", "Which of several servers will do."),
         Key(f"{PREFIX}.prepared", FLAG, "on", "Let the server keep queries prepared; off behind PgBouncer."),
         Key(f"{PREFIX}.ssl", FLAG, "false", "Connect over TLS."),
-        Key(f"{PREFIX}.ssl_opts.cafile", STRING, "", "Who signed the server's certificate, in PEM; without it any "
+        Key(f"{PREFIX}.ssl_opts.cacertfile", STRING, "", "Who signed the server's certificate, in PEM; without it any "
             "certificate will do."),
         Key(f"{PREFIX}.ssl_opts.certfile", STRING, "", "The certificate to show, in PEM; empty: none."),
         Key(f"{PREFIX}.ssl_opts.keyfile", STRING, "", "Its key, in PEM."),
@@ -66,7 +66,7 @@ class AuthPgsql(SqlAuth[Any]):
         settings = self.host.settings
         if not settings[f"{PREFIX}.ssl"]:
             return {"sslmode": "disable"}
-        ca, certificate, key = (settings[f"{PREFIX}.ssl_opts.{name}"] for name in ("cafile", "certfile", "keyfile"))
+        ca, certificate, key = (settings[f"{PREFIX}.ssl_opts.{name}"] for name in ("cacertfile", "certfile", "keyfile"))
         words = {"sslmode": "verify-full" if ca else "require", "sslrootcert": ca, "sslcert": certificate,
                  "sslkey": key}
         return {word: value for word, value in words.items() if value}

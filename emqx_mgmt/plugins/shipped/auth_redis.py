@@ -11,7 +11,7 @@ from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
 from emqx_mgmt.plugins.lookup.database import DatabaseAuth, StoredUser, database_settings
 from emqx_mgmt.plugins.lookup.pool import PoolExhausted
 from emqx_mgmt.plugins.lookup.servers import SERVERS
-from emqx_mgmt.plugins.lookup.tls import tls_settings
+from emqx_mgmt.plugins.lookup.tls import authority, tls_settings
 from emqx_mgmt.plugins.placeholders import OF_CLIENTS, Command, values_of
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import FLAG, STRING, Kind, enum, integer
@@ -79,6 +79,7 @@ class AuthRedis(DatabaseAuth):
         self.pool_size = settings[f"{PREFIX}.pool"]
         self._places = BoundedSemaphore(self.pool_size)
         self._client: Any = None
+        self._is_shut = False
 
     @property
     def pool_in_use(self) -> int:
@@ -121,7 +122,7 @@ class AuthRedis(DatabaseAuth):
         if settings[f"{PREFIX}.ssl"]:
             options |= {
                 "ssl": True,
-                "ssl_ca_certs": settings[f"{PREFIX}.ssl.cafile"] or None,
+                "ssl_ca_certs": authority(settings, f"{PREFIX}.ssl") or None,
                 "ssl_certfile": settings[f"{PREFIX}.ssl.certfile"] or None,
                 "ssl_keyfile": settings[f"{PREFIX}.ssl.keyfile"] or None,
                 "ssl_cert_reqs": "required" if settings[f"{PREFIX}.ssl.verify"] else "none",
@@ -138,15 +139,27 @@ class AuthRedis(DatabaseAuth):
             return self._connected().execute_command(*words)
         finally:
             self._places.release()
+            if self._is_shut:
+                self._end_idle()
 
     def ping(self) -> None:
         self._run(("PING",))
 
     def shut(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            if hasattr(self._client, "connection_pool"):
-                self._client.connection_pool.disconnect()
+        self._is_shut = True
+        self._end_idle()
+
+    def _end_idle(self) -> None:
+        """A connection in use is ended by the one who uses it: the driver does not expect to lose it meanwhile."""
+        if self._client is None:
+            return
+        clients = [self._client]
+        if hasattr(self._client, "get_nodes"):
+            clients = [node.redis_connection for node in self._client.get_nodes() if node.redis_connection is not None]
+        elif self._is_sentinel:
+            clients += self._client.connection_pool.sentinel_manager.sentinels
+        for client in clients:
+            client.connection_pool.disconnect(inuse_connections=False)
 
     @property
     def needs_username(self) -> bool:
