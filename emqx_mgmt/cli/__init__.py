@@ -80,6 +80,27 @@ plugin_command("reload", "Read the settings of PLUGIN again and restart it.")
 
 
 @main.group()
+def auth() -> None:
+    """Back-ends that decide about clients."""
+
+
+@auth.command("test")
+@click.argument("plugin")
+@click.option("--client-id", default="emqx-mgmt", show_default=True)
+@click.option("--username")
+@click.option("--password", help="- reads it from standard input: others on this machine see the command line.")
+@click.option("--topic", help="Ask whether the client may use it, too.")
+@click.option("--access", type=click.Choice(["publish", "subscribe"]), default="publish", show_default=True)
+@CONFIG
+def test_auth(plugin: str, config: str | None, **asked: str | None) -> None:
+    """Say whether PLUGIN would let a client in, and by which rule it may use a topic, without connecting. Ends with 1
+    where it would not."""
+    from emqx_mgmt.cli.control import try_client
+
+    try_client(broker(config), plugin, asked.pop("password"), **asked)
+
+
+@main.group()
 def log() -> None:
     """Show and change how much the running broker logs."""
 

@@ -69,6 +69,21 @@ def change_plugin(control: Control, plugin: str, what: str) -> None:
     click.echo(f"Plugin {plugin}: {what} done")
 
 
+def try_client(control: Control, plugin: str, password: str | None, **asked: str | None) -> None:
+    """Ends the process with 1 where the client would not be let in, or may not do what was asked."""
+    if password == "-":
+        password = sys.stdin.readline().rstrip("\r\n")
+    given = {name: value for name, value in (asked | {"password": password}).items() if value is not None}
+    said = control.call("POST", "plugins", plugin, "test", **given)
+    click.echo(f"log-in: {said['verdict']}" + (" (super user)" if said["is_superuser"] else "")
+               + (f": {said['reason']}" if said["reason"] else "") + f", {said['ms']} ms")
+    if said["acl"] is not None:
+        rule = f", {said['rule']}" if said["rule"] else ""
+        click.echo(f"{asked['access']} to {asked['topic']}: {said['acl']}{rule}")
+    if said["verdict"] != "allow" or said["acl"] not in (None, "allow"):
+        sys.exit(1)
+
+
 def list_levels(control: Control) -> None:
     for row in control.call("GET", "log", "levels"):
         click.echo(f"{row['component']} {row['level']}" + (" (set)" if row["set"] else ""))

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emqx_mgmt.plugins.plugin import Figure
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "emqx_"
@@ -158,6 +162,16 @@ def gauges(stats: Mapping[str, int]) -> list[Family]:
 def waiting(figures: Mapping[str, int]) -> list[Family]:
     """What waits for sockets at this moment."""
     return [gauge(name, text, figures[figure]) for figure, (name, text) in _WAITING.items()]
+
+
+def of_plugins(figures: Iterable[tuple[str, Figure]]) -> list[Family]:
+    """Figures with the name of the plugin that each is of; equal names are one family."""
+    by_name: dict[str, list[tuple[str, Figure]]] = {}
+    for plugin, figure in figures:
+        by_name.setdefault(figure.name, []).append((plugin, figure))
+    return [Family(name, COUNTER if ones[0][1].is_counter else GAUGE, ones[0][1].help,
+                   [((("plugin", plugin), *figure.labels), figure.value) for plugin, figure in ones])
+            for name, ones in by_name.items()]
 
 
 def _labels(label: str, value: str) -> Labels:

@@ -15,7 +15,7 @@ from emqx_mgmt.manage.clients import Clients
 from emqx_mgmt.manage.configuration import Configuration
 from emqx_mgmt.manage.delayed import DelayedMessages
 from emqx_mgmt.manage.errors import Refused
-from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges, waiting
+from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges, of_plugins, waiting
 from emqx_mgmt.manage.formats import memory_text
 from emqx_mgmt.manage.fresh_secrets import FreshSecrets
 from emqx_mgmt.manage.queued import QueuedMessages
@@ -178,6 +178,7 @@ class LocalNode:
                       for reason, count in sorted(one.shutdown_count.items())])
         yield from self.topic_metrics.families()
         yield from self.slow_subscribers.families()
+        yield from of_plugins(self._node.plugins.figures())
         yield Family("logins_failed_total", COUNTER, "Log-ins to the API with wrong credentials.",
                      [((), self._node.failed_logins.total)])
         yield gauge("alarms", "Alarms that stand.", len(self._node.alarms.present()))

@@ -6,6 +6,6 @@ from emqx_mgmt.plugins.system import PluginRefused, PluginRow, Plugins, UnknownP
 from emqx_mgmt.settings.key import Key
 
 __all__ = [
-    "Grant", "Key", "Plugin", "PluginRefused", "PluginRow", "Plugins", "Refused", "Route", "Unavailable",
+    "Figure", "Grant", "Key", "Plugin", "PluginRefused", "PluginRow", "Plugins", "Refused", "Route", "Unavailable",
     "UnknownPlugin",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -66,6 +66,17 @@ def shape_of(method: str, path: str) -> tuple[str, ...]:
     return (method, *(":" if word.startswith(":") else word for word in path.split("/") if word))
 
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One of the figures that `/metrics` shows: `name` without `emqx_`, and beside `labels` the label `plugin`."""
+
+    name: str
+    help: str
+    value: float
+    labels: tuple[tuple[str, str], ...] = ()
+    is_counter: bool = True
+
+
 class Plugin:
     """Base class of all plugins. An instance lives from load to unload.
 
@@ -97,6 +108,10 @@ class Plugin:
 
     def routes(self) -> Sequence[Route]:
         """Asked once, after `load`."""
+        return ()
+
+    def figures(self) -> Iterable[Figure]:
+        """Asked each time that somebody reads `/metrics`."""
         return ()
 
     def changed(self, key: str) -> None:

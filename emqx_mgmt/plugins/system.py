@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -21,7 +22,7 @@ from emqx_mgmt.plugins.config import Config, ConfigError
 from emqx_mgmt.plugins.faults import PATIENCE_S, WatchdogTimeout, Watched, enter
 from emqx_mgmt.plugins.guards import Guards
 from emqx_mgmt.plugins.host import Host
-from emqx_mgmt.plugins.plugin import Plugin, Route
+from emqx_mgmt.plugins.plugin import Figure, Plugin, Route
 from emqx_mgmt.plugins.services import Services
 from emqx_mgmt.plugins.watchdog import Watchdog
 
@@ -148,6 +149,13 @@ class Plugins:
     def complaints(self) -> list[str]:
         """Why clients are refused that might be let in otherwise: a sentence for each guard that is not loaded."""
         return self._guards.complaints()
+
+    def figures(self) -> Iterator[tuple[str, Figure]]:
+        """What the plugins that run show at `/metrics`, each with its plugin's name."""
+        for name, loaded in list(self._loaded.items()):
+            asked = loaded.host.watched("figures", lambda plugin=loaded.plugin: list(plugin.figures()))
+            with contextlib.suppress(HandlerFailed):
+                yield from ((name, figure) for figure in asked())
 
     def _stays(self, name: str) -> bool:
         plugin = self._catalogue.get(name)

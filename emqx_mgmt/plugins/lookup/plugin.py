@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, TypeVar
@@ -25,7 +25,7 @@ from emqx_mgmt.plugins.lookup.memory import ExpiringMap, keyed_digest
 from emqx_mgmt.plugins.lookup.pool import PoolExhausted
 from emqx_mgmt.plugins.lookup.single_flight import LookupAbandoned, SingleFlight
 from emqx_mgmt.plugins.lookup.statistics import Shown, Statistics
-from emqx_mgmt.plugins.plugin import Plugin, Route
+from emqx_mgmt.plugins.plugin import Figure, Plugin, Route
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import DURATION_KIND, enum
 
@@ -309,6 +309,23 @@ class LookupAuth(Plugin):
             Route(f"{name}_forget", "DELETE", f"{base}/cache", f"Forgets what {self.name} remembers of answers",
                   self.forget, listed=False),
         )
+
+    def figures(self) -> Iterable[Figure]:
+        """What the status shows, for Prometheus."""
+        shown = self.statistics.shown()
+        yield Figure("auth_lookups_total", "Questions to the back-end of a plugin.", shown.asked)
+        for outcome in ("allowed", "denied", "ignored", "unavailable"):
+            yield Figure("auth_decisions_total", "Log-ins that a plugin was asked about, by outcome.",
+                         getattr(shown, outcome), (("outcome", outcome),))
+        yield Figure("auth_cached_total", "Log-ins that a plugin let in without a question.", shown.cached)
+        for quantile, value in (("0.5", shown.p50_ms), ("0.99", shown.p99_ms)):
+            if value is not None:
+                yield Figure("auth_lookup_seconds", "How long the latest thousand questions took.", value / 1000,
+                             (("quantile", quantile),), is_counter=False)
+        yield Figure("auth_pool_in_use", "Connections to the back-end that are in use.", self.pool_in_use,
+                     is_counter=False)
+        yield Figure("auth_backend_up", "0 while the back-end does not answer.", int(not self.breaker.is_open),
+                     is_counter=False)
 
     def status(self) -> Status:
         return Status("open" if self.breaker.is_open else "closed", self.pool_size, self.pool_in_use,
