@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import socket
+import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +20,33 @@ from tests.backends.redis import RedisServer
 from tests.backends.server import Server
 
 DATABASES: dict[str, type[Server]] = {"mysql": MariaDb, "pgsql": Postgres, "redis": RedisServer}
+
+
+def connack(port: int, username: str | None, password: str | bytes | None, client_id: str = "c") -> int:
+    """The reason code of CONNACK to an MQTT 5 client that leaves at once."""
+    flags, payload = 0x02, field(client_id)
+    if username is not None:
+        flags, payload = flags | 0x80, payload + field(username)
+    if password is not None:
+        flags, payload = flags | 0x40, payload + field(password)
+    body = field("MQTT") + bytes((5, flags, 0, 60, 0)) + payload
+    length, left = b"", len(body)
+    while left > 127:
+        length, left = length + bytes((left & 127 | 128,)), left >> 7
+    with socket.create_connection(("127.0.0.1", port), 30) as sock:
+        sock.sendall(b"\x10" + length + bytes((left,)) + body)
+        answer = b""
+        while len(answer) < 4:
+            answer += sock.recv(4 - len(answer)) or pytest.fail("the connection was closed without CONNACK")
+        assert answer[0] == 0x20
+        if answer[3] == 0:
+            sock.sendall(b"\xe0\0")
+        return answer[3]
+
+
+def field(value: str | bytes) -> bytes:
+    octets = value.encode() if isinstance(value, str) else value
+    return struct.pack("!H", len(octets)) + octets
 
 
 def sha256(password: str) -> str:

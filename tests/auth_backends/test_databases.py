@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import paho.mqtt.client as paho
 import pytest
 
-from tests.auth_backends.conftest import DATABASES, sha256
+from tests.auth_backends.conftest import DATABASES, connack, sha256
 from tests.backends.redis import RedisServer
 from tests.backends.server import Server
-from tests.broker_process import BrokerProcess, wait_until
+from tests.broker_process import CHECKOUT, BrokerProcess, wait_until
 from tests.plugins.conftest import load, unload
 from tests.plugins.mqtt import Client
 
@@ -33,9 +35,8 @@ class Site:
     broker: BrokerProcess
     server: Server
 
-    def code(self, username: str | None, password: str | bytes | None, client_id: str = "c") -> int | None:
-        with Client(self.broker.mqtt_port, client_id, username, password) as client:
-            return client.code
+    def code(self, username: str | None, password: str | bytes | None, client_id: str = "c") -> int:
+        return connack(self.broker.mqtt_port, username, password, client_id)
 
     def client(self, username: str, client_id: str = "c") -> Client:
         return Client(self.broker.mqtt_port, client_id, username, "secret", version=paho.MQTTv5)
@@ -59,7 +60,8 @@ def site(request: pytest.FixtureRequest, server_of: Callable[[str], Server],
     yield Site(broker, server)
     unload(broker, server.plugin)
     assert broker.stop() == 0
-    assert "Traceback" not in broker.stderr
+    _, found, traceback = broker.stderr.partition("Traceback")
+    assert not found, traceback[:3000]
 
 
 @pytest.mark.parametrize(("username", "password", "code"), [
@@ -150,6 +152,25 @@ def test_an_operator_can_try_a_client(site: Site):
     other = "deny" if site.server.plugin == "emqx_auth_redis" else "ignore"
     assert tried(topic="of/tried", access="subscribe")["acl"] == other
     assert allowed["ms"] < 2000  # type: ignore[operator]
+
+
+def test_an_operator_can_try_a_client_on_the_command_line(site: Site):
+    def tried(*words: str, password: str = "secret") -> tuple[int, list[str]]:
+        program = "from emqx_mgmt.cli import main; main()"
+        command = [sys.executable, "-c", program, "auth", "test", site.server.plugin, "--password", "-", *words]
+        done = subprocess.run(command, env=site.broker.env, cwd=CHECKOUT, timeout=60, input=password, check=False,
+                              capture_output=True, text=True)
+        return done.returncode, done.stdout.splitlines()
+
+    site.server.add_user("shell", sha256("secret"))
+    site.server.add_rule(1, "of/%u", 2, username="shell")
+    code, (log_in, topic) = tried("--username", "shell", "--topic", "of/shell")
+    assert code == 0
+    assert log_in.startswith("log-in: allow, ")
+    assert topic.startswith("publish to of/shell: allow, ")
+    code, (log_in,) = tried("--username", "shell", password="wrong")
+    assert code == 1
+    assert log_in.startswith("log-in: deny, ")
 
 
 def test_why_names_the_rule_of_the_database(site: Site):

@@ -25,6 +25,7 @@ class MariaDb(Server):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         needs("/usr/sbin/mariadbd", "/usr/bin/mariadb-install-db")
+        self.certify()
         self.own()
         self.run("mariadb-install-db", "--no-defaults", f"--datadir={directory}/data",
                  "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-log-bin")
@@ -32,7 +33,7 @@ class MariaDb(Server):
     def command(self) -> list[str]:
         return ["/usr/sbin/mariadbd", "--no-defaults", f"--datadir={self.directory}/data", f"--port={self.port}",
                 "--bind-address=127.0.0.1", f"--socket={self.directory}/s", "--innodb-flush-log-at-trx-commit=0",
-                "--skip-name-resolve"]
+                "--skip-name-resolve", f"--ssl-cert={self.directory}/cert.pem", f"--ssl-key={self.directory}/key.pem"]
 
     def set_up(self) -> None:
         quoted = self.password.replace("\\", "\\\\").replace("'", "\\'")
@@ -49,7 +50,7 @@ class MariaDb(Server):
             return list(cursor.fetchall())
 
     def add_user(self, username: str, password: str | None, salt: str | None = None, is_super: bool = False) -> None:
-        self.execute("INSERT INTO mqtt_user (username, password, salt, is_superuser) VALUES (%s, %s, %s, %s)",
+        self.execute("REPLACE INTO mqtt_user (username, password, salt, is_superuser) VALUES (%s, %s, %s, %s)",
                      username, password, salt, int(is_super))
 
     def add_rule(self, allow: int, topic: str, access: int = 3, username: str | None = None,

@@ -28,13 +28,18 @@ class Postgres(Server):
         super().__init__(directory)
         needs(f"{PROGRAMS}/postgres", f"{PROGRAMS}/initdb")
         (directory / "password").write_text("admin")
+        self.certify()
         self.own()
         self.run(f"{PROGRAMS}/initdb", "--no-sync", "-A", "scram-sha-256", "-U", "postgres", "-E", "UTF8",
                  "--no-locale", f"--pwfile={directory}/password", "-D", f"{directory}/data")
 
     def command(self) -> list[str]:
         return [f"{PROGRAMS}/postgres", "-D", f"{self.directory}/data", "-p", str(self.port), "-c",
-                "unix_socket_directories=", "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+                "unix_socket_directories=", "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "ssl=on",
+                "-c", f"ssl_cert_file={self.directory}/cert.pem", "-c", f"ssl_key_file={self.directory}/key.pem"]
+
+    def secure_settings(self, authority: Path) -> dict[str, str]:
+        return self.settings() | {"ssl": "on", "ssl_opts.cacertfile": str(authority)}
 
     def is_up(self) -> bool:
         with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self._where("postgres")):
@@ -60,6 +65,7 @@ class Postgres(Server):
             return cursor.fetchall() if cursor.description else []
 
     def add_user(self, username: str, password: str | None, salt: str | None = None, is_super: bool = False) -> None:
+        self.execute("DELETE FROM mqtt_user WHERE username = %s", username)
         self.execute("INSERT INTO mqtt_user (username, password, salt, is_superuser) VALUES (%s, %s, %s, %s)",
                      username, password, salt, is_super)
 

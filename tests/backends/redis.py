@@ -7,6 +7,7 @@ from pathlib import Path
 import redis
 
 from tests.backends.server import Server, needs
+from tests.broker_process import free_ports
 
 
 class RedisServer(Server):
@@ -18,13 +19,21 @@ class RedisServer(Server):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         needs("/usr/bin/redis-server")
+        self.certify()
+        self.tls_port = free_ports(1)[0]
 
     def command(self) -> list[str]:
         return ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), "--save",
-                "", "--appendonly", "yes", "--requirepass", self.password]
+                "", "--appendonly", "yes", "--requirepass", self.password, "--tls-port",
+                str(self.tls_port), "--tls-cert-file", f"{self.directory}/cert.pem", "--tls-key-file",
+                f"{self.directory}/key.pem", "--tls-ca-cert-file", f"{self.directory}/ca.pem",
+                "--tls-auth-clients", "no"]
 
     def settings(self) -> dict[str, str]:
         return {"server": f"127.0.0.1:{self.port}", "password": self.password, "password_hash": "sha256"}
+
+    def secure_settings(self, authority: Path) -> dict[str, str]:
+        return super().secure_settings(authority) | {"server": f"127.0.0.1:{self.tls_port}"}
 
     def set_up(self) -> None:
         """Redis needs no tables."""

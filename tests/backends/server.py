@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import trustme
 
 from tests.broker_process import free_ports, wait_until
 
@@ -36,6 +37,20 @@ class Server:
 
     def is_up(self) -> bool:
         return True
+
+    def certify(self) -> Path:
+        """Gives the server a certificate for 127.0.0.1; returns the file of its authority."""
+        authority = trustme.CA()
+        certificate = authority.issue_cert("127.0.0.1")
+        certificate.private_key_pem.write_to_path(str(self.directory / "key.pem"))
+        (self.directory / "key.pem").chmod(0o600)
+        certificate.cert_chain_pems[0].write_to_path(str(self.directory / "cert.pem"))
+        authority.cert_pem.write_to_path(str(self.directory / "ca.pem"))
+        return self.directory / "ca.pem"
+
+    def secure_settings(self, authority: Path) -> dict[str, str]:
+        """`settings` for TLS, with the certificate's authority."""
+        return self.settings() | {"ssl": "on", "ssl.cafile": str(authority)}
 
     def settings(self) -> dict[str, str]:
         """Of the plugin, below `prefix`."""

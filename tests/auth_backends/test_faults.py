@@ -1,0 +1,169 @@
+"""What becomes of clients while a database is mute, busy or refuses, and when its plugin is changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import paho.mqtt.client as paho
+import pytest
+import trustme
+
+from tests.auth_backends.conftest import DATABASES, connack, sha256
+from tests.backends.server import Server
+from tests.broker_process import BrokerProcess, wait_until
+from tests.plugins.conftest import NODE, load, unload
+from tests.plugins.mqtt import Client
+
+ENTERS, DENIED, UNAVAILABLE = 0, 0x87, 0x88
+SLOW = {"emqx_auth_mysql": "select password, sleep(0.2) from mqtt_user where username = '%u'",
+        "emqx_auth_pgsql": "select password, pg_sleep(0.2) from mqtt_user where username = '%u'"}
+
+
+class Site:
+    """A broker that asks a database with two connections, and waits one second for an answer."""
+
+    def __init__(self, broker: BrokerProcess, server: Server) -> None:
+        self.broker, self.server = broker, server
+        self.own = server.settings() | {"pool": "2", "query_timeout": "1s"}
+
+    def configure(self, **changed: str) -> None:
+        texts = {f"{self.server.prefix}.{key.replace('__', '.')}": text for key, text in (self.own | changed).items()}
+        answer = self.broker.api("PUT", f"{NODE}/plugin_configs/{self.server.plugin}", json=texts)
+        assert answer.json() == "ok", answer.text
+
+    def code(self, username: str = "joe", password: str = "secret", client_id: str = "c") -> int:
+        return connack(self.broker.mqtt_port, username, password, client_id)
+
+    def status(self) -> dict[str, object]:
+        return dict(self.broker.api("GET", f"plugins/{self.server.plugin}/status").json())
+
+    @property
+    def is_down(self) -> bool:
+        alarms = self.broker.api("GET", "alarms/present").json()[0]["alarms"]
+        return f"auth_backend_down/{self.server.plugin}" in {alarm["id"] for alarm in alarms}
+
+
+@pytest.fixture(scope="module", params=list(DATABASES))
+def site(request: pytest.FixtureRequest, server_of: Callable[[str], Server],
+         tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    server = server_of(request.param)
+    for name in ("joe", "root"):
+        server.add_user(name, sha256("secret"), is_super=name == "root")
+    broker = BrokerProcess(tmp_path_factory.mktemp("broker"), {
+        "EMQX_ALLOW_ANONYMOUS": "false", "EMQX_MANAGEMENT__AUDIT_RECORDS": "0"}).start()
+    one = Site(broker, server)
+    one.configure()
+    load(broker, server.plugin)
+    yield one
+    assert broker.stop() == 0
+    _, found, traceback = broker.stderr.partition("Traceback")
+    assert not found, traceback[:3000]
+
+
+def test_over_tls(site: Site, tmp_path: Path):
+    """The certificate is verified: another authority's is the end of it."""
+    settings = site.server.secure_settings(site.server.directory / "ca.pem")
+    site.configure(**settings)
+    assert (site.code(), site.code(password="wrong")) == (ENTERS, DENIED)
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    site.configure(**site.server.secure_settings(tmp_path / "other.pem"))
+    assert site.code() == UNAVAILABLE
+    site.configure()
+    assert site.code() == ENTERS
+
+
+def test_a_mute_server_holds_up_nobody_else(site: Site):
+    """Every question ends with its timeout; others are served meanwhile, and the rest when it answers again."""
+    with Client(site.broker.mqtt_port, "other", "root", "secret", version=paho.MQTTv5) as other, \
+            ThreadPoolExecutor(20) as pool:
+        with site.server.paused():
+            began = time.monotonic()
+            codes = [pool.submit(site.code, client_id=f"m{number}") for number in range(20)]
+            slowest = 0.0
+            while not all(code.done() for code in codes):
+                asked = time.monotonic()
+                other.publish("somewhere")
+                slowest = max(slowest, time.monotonic() - asked)
+            assert {code.result() for code in codes} == {UNAVAILABLE}
+            assert time.monotonic() - began < 5
+            assert slowest < 0.5  # milliseconds on a machine that is idle
+            assert site.is_down
+        wait_until(lambda: not site.is_down, 10)
+        assert site.code() == ENTERS
+
+
+def test_credentials_of_the_brokers_own_that_are_wrong(site: Site):
+    site.configure(password="not-it-at-all")
+    assert site.code() == UNAVAILABLE
+    assert site.is_down
+    assert "not-it-at-all" not in str(site.status()) + site.broker.stderr
+    site.configure()
+    assert not site.is_down
+    assert site.code() == ENTERS
+
+
+def test_more_questions_than_connections(site: Site):
+    """Fifty at once on two connections, a fifth of a second each: who waits longer than a second is refused as
+    "Server unavailable", nobody as unknown, and every connection comes back."""
+    if site.server.plugin not in SLOW:
+        return
+    site.configure(auth_query=SLOW[site.server.plugin])
+    with ThreadPoolExecutor(50) as pool:
+        codes = list(pool.map(lambda number: site.code(client_id=f"p{number}"), range(50)))
+    assert set(codes) == {ENTERS, UNAVAILABLE}
+    wait_until(lambda: site.code() == ENTERS, 10)
+    assert site.status()["pool_in_use"] == 0
+    site.configure()
+
+
+def test_settings_change_while_clients_connect(site: Site):
+    """Clients wait for a moment, and those that were just asked about are refused as "Server unavailable"; none is
+    let in or denied because a plugin is not there."""
+    done = Event()
+
+    def connect(number: int) -> set[tuple[str, int]]:
+        codes = set()
+        while not done.is_set():
+            codes |= {(password, site.code("joe", password, f"s{number}")) for password in ("secret", "wrong")}
+        return codes
+
+    with ThreadPoolExecutor(4) as pool:
+        codes = [pool.submit(connect, number) for number in range(4)]
+        for size in range(8):
+            site.configure(pool=str(4 + size % 3))
+        done.set()
+        seen = set().union(*(code.result() for code in codes))
+        assert seen - {("secret", UNAVAILABLE), ("wrong", UNAVAILABLE)} == {("secret", ENTERS), ("wrong", DENIED)}
+    site.configure()
+
+
+def test_nothing_stays_of_a_plugin_that_is_loaded_and_unloaded(site: Site):
+    def left() -> tuple[int, int]:
+        worker = site.broker.worker
+        return worker.num_fds(), worker.num_threads()
+
+    def is_as_before() -> bool:
+        return all(now <= then for now, then in zip(left(), before, strict=True))
+
+    def cycle() -> None:
+        unload(site.broker, site.server.plugin)
+        load(site.broker, site.server.plugin)
+        assert site.code() == ENTERS
+
+    cycle()
+    before = left()
+    for _ in range(10):
+        cycle()
+    wait_until(is_as_before, 15, "the end of every connection")
+
+
+def test_metrics(site: Site):
+    text = site.broker.api("GET", "/status").text and site.broker.http.get(f"{site.broker.base_url}/metrics").text
+    label = f'plugin="{site.server.plugin}"'
+    assert f"emqx_auth_backend_up{{{label}}} 1" in text
+    assert f'emqx_auth_decisions_total{{{label},outcome="allowed"}}' in text
+    assert f'emqx_auth_lookup_seconds{{{label},quantile="0.99"}}' in text
