@@ -66,6 +66,14 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert fragment in anchors(there), fragment
 
 
+def test_each_change_is_listed_once() -> None:
+    """Merges of two sides that both add a bullet bring bullets back that were moved."""
+    text = (CHECKOUT / "CHANGES.md").read_text()
+    beginnings = [" ".join(bullet.split())[:40] for bullet in re.split(r"^- ", text, flags=re.MULTILINE)[1:]]
+    assert [one for one in beginnings if beginnings.count(one) > 1] == []
+    assert {text[:begin.start()].count("\n### ") for begin in re.finditer(r"^- ", text, re.MULTILINE)} <= {1, 2, 3}
+
+
 PATH = re.compile(r"`((?:router_ext|emqx_mgmt|tests|benchmarks|docs)/(?:\w+/)*(?:\w+\.\w+)?)[`:]")
 NAMED = re.compile(r"`([\w/]+\.(?:pyx|py)):([\w.]+)`")
 
