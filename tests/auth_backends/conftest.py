@@ -8,6 +8,7 @@ import socket
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,18 +54,27 @@ def sha256(password: str) -> str:
     return hashlib.sha256(password.encode()).hexdigest()
 
 
-@pytest.fixture(scope="session")
-def server_of() -> Iterator[Callable[[str], Server]]:
-    """Gives the running server of a kind, with tables that have no rows at first.
-
-    A server may run as another user, to whom the directories that pytest makes are closed."""
+@contextmanager
+def place_for_servers() -> Iterator[Path]:
+    """A server may run as another user, to whom the directories that pytest makes are closed."""
     place = Path(tempfile.mkdtemp())
     place.chmod(0o755)
+    yield place
+    shutil.rmtree(place)
+
+
+@pytest.fixture(scope="session")
+def server_of() -> Iterator[Callable[[str], Server]]:
+    """Gives the running server of a kind, with tables that have no rows at first."""
+    with place_for_servers() as place:
+        yield from servers_in(place)
+
+
+def servers_in(place: Path) -> Iterator[Callable[[str], Server]]:
     started: dict[str, Server] = {}
 
     def server(kind: str) -> Server:
         if kind not in started:
-            (place / kind).mkdir()
             started[kind] = one = DATABASES[kind](place / kind)
             one.start()
             one.set_up()
@@ -75,7 +85,6 @@ def server_of() -> Iterator[Callable[[str], Server]]:
     yield server
     for one in started.values():
         one.kill()
-    shutil.rmtree(place)
 
 
 def client_named(username: str | None, client_id: str = "c", password: bytes | None = None) -> Client:

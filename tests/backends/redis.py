@@ -9,12 +9,14 @@ import redis
 from tests.backends.server import Server, needs
 from tests.broker_process import free_ports
 
+PASSWORD = "its own'secret"
+
 
 class RedisServer(Server):
     name = "redis"
     plugin = "emqx_auth_redis"
     prefix = "auth.redis"
-    password = "its own'secret"
+    password = PASSWORD
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -24,7 +26,7 @@ class RedisServer(Server):
 
     def command(self) -> list[str]:
         return ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), "--save",
-                "", "--appendonly", "yes", "--requirepass", self.password, "--tls-port",
+                "", "--appendonly", "yes", "--requirepass", self.password, "--masterauth", self.password, "--tls-port",
                 str(self.tls_port), "--tls-cert-file", f"{self.directory}/cert.pem", "--tls-key-file",
                 f"{self.directory}/key.pem", "--tls-ca-cert-file", f"{self.directory}/ca.pem",
                 "--tls-auth-clients", "no"]
@@ -54,3 +56,35 @@ class RedisServer(Server):
     def end_connections(self) -> None:
         """The broker's, as an administrator would."""
         self.admin.client_kill_filter(_type="normal", skipme=True)
+
+
+class ClusterNode(RedisServer):
+    name = "a node of a Redis cluster"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.bus_port = free_ports(1)[0]
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--cluster-enabled", "yes", "--cluster-port", str(self.bus_port)]
+
+
+class Sentinel(RedisServer):
+    """Watches `master` alone, and gives it up within half a second."""
+
+    name = "sentinel"
+
+    def __init__(self, directory: Path, master: RedisServer) -> None:
+        super().__init__(directory)
+        (directory / "sentinel.conf").write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {directory}\n"
+            f"sentinel monitor mymaster 127.0.0.1 {master.port} 1\n"
+            f'sentinel auth-pass mymaster "{master.password}"\n'
+            "sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 2000\n")
+
+    def command(self) -> list[str]:
+        return ["redis-server", str(self.directory / "sentinel.conf"), "--sentinel"]
+
+    @property
+    def admin(self) -> redis.Redis:
+        return redis.Redis(port=self.port)

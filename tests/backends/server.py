@@ -28,6 +28,7 @@ class Server:
     user = "nobody"
 
     def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.port = free_ports(1)[0]
         self.process: subprocess.Popen[bytes] | None = None
