@@ -16,18 +16,20 @@ if TYPE_CHECKING:
 
 MEANING = {
     "%u": "user name", "%c": "client id", "%a": "address of the client", "%P": "password", "%t": "topic",
-    "%A": "access: 1 subscribe, 2 publish", "%C": "common name of the client's certificate",
-    "%d": "subject of the client's certificate", "%m": "mountpoint",
+    "%A": "access: 1 subscribe, 2 publish",
 }
-PLACEHOLDER = re.compile("|".join(MEANING))
+# EMQ X has these as well: refused, since a question that has an empty text or itself in their place asks for another.
+MISSING = {"%C": "the common name of the client's certificate", "%d": "the subject of the client's certificate",
+           "%m": "the mountpoint"}
+PLACEHOLDER = re.compile("|".join([*MEANING, *MISSING]))
 # Of queries that are asked once a client, and not once a topic.
-OF_CLIENTS = frozenset({"%u", "%c", "%a", "%C", "%d", "%m"})
+OF_CLIENTS = frozenset({"%u", "%c", "%a"})
 
 Values = Mapping[str, str]
 
 
 def values_of(client: Client, access: int = 0, topic: str = "") -> dict[str, str]:
-    """What each placeholder stands for; a client without a user name, password or certificate has empty texts.
+    """What each placeholder stands for; a client without a user name or password has empty texts.
 
     A password that is not UTF-8 cannot be that of a text column: it is passed on with its bytes as surrogates, which
     no driver sends as they are."""
@@ -38,9 +40,6 @@ def values_of(client: Client, access: int = 0, topic: str = "") -> dict[str, str
         "%P": (client.password or b"").decode("utf-8", "surrogateescape"),
         "%t": topic,
         "%A": str(access) if access else "",
-        "%C": "",
-        "%d": "",
-        "%m": "",
     }
 
 
@@ -52,7 +51,11 @@ class Template:
 
     @classmethod
     def parse(cls, text: str) -> Template:
-        return cls(tuple(re.split(f"({PLACEHOLDER.pattern})", text)))
+        """Raises ValueError, with the end of a sentence, for a placeholder that is not known here."""
+        template = cls(tuple(re.split(f"({PLACEHOLDER.pattern})", text)))
+        for missing in template.placeholders & MISSING.keys():
+            raise ValueError(f"has {missing}, {MISSING[missing]}, which is not to be had here")
+        return template
 
     @property
     def placeholders(self) -> frozenset[str]:
