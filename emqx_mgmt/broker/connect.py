@@ -254,7 +254,7 @@ class Connecting:
         session, present = broker.session_manager.open(channel, client.client_id, client.username, expiry)
         mount = (client.mountpoint(zone.mountpoint) or "").encode() or None
         session.will = signed(will, mount, client) if will else None
-        if session.is_stored:
+        if will or session.is_stored:
             broker.durable.will_changed(session)
         channel.accept(
             session,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from gevent.event import Event
 
-from emqx_mgmt.broker.auth.client import recall, remember
+from emqx_mgmt.broker.auth.client import DEFAULT_ZONE, recall, remember
 from router_ext.engine.retained_delivery import has_pending_retained, queue_retained
 from router_ext.engine.session_end import end_session
 from router_ext.engine.stored_sessions import (
@@ -87,6 +87,8 @@ class Durable:
         self._broker = broker
         self._engine = broker.engine
         self.journal: Journal | None = None
+        # Client ids of connections whose sessions are not stored, and whose wills are.
+        self.wills: set[str] = set()
         self.on_lost: Callable[[], None] = lambda: None
         self.on_full: Callable[[str], object] = lambda text: None
 
@@ -118,8 +120,18 @@ class Durable:
         self._put(session, None)
 
     def will_changed(self, session: Session) -> None:
-        if self.journal is not None and session.is_stored:
-            self._put_will(session, session.will, None)
+        """Of a connection's will: one whose session ends with it is sent after a crash as well."""
+        if self.journal is None:
+            return
+        self._put_will(session, session.will, None)
+        if session.will is not None and not session.is_stored:
+            self.wills.add(session.client_id)
+
+    def forget_will(self, session: Session) -> None:
+        """A connection is over whose will is in `wills`: it is sent now, or never."""
+        if session.client_id in self.wills and not session.is_stored:
+            self.wills.remove(session.client_id)
+            self._put_will(session, None, None)
 
     def left(self, session: Session, will: Will | None, delay: float) -> None:
         """Its connection is gone; `will` when one still waits."""
@@ -157,12 +169,13 @@ class Durable:
 
     def _put_will(self, session: Session, will: Will | None, due: float | None) -> None:
         assert self.journal is not None
+        key = b"" if session.is_stored else session.client_id.encode()  # below the number 0
         if will is None:
-            self.journal.delete(WILL, session.number, b"")
+            self.journal.delete(WILL, session.number, key)
             return
         row = WillRow(will.topic, will.payload, will.qos, will.retain, will.properties, due,
                       remember(will.publisher))
-        self.journal.put(WILL, session.number, b"", encode(row))
+        self.journal.put(WILL, session.number, key, encode(row))
 
     def wait(self, within: float = 5.0) -> bool:
         """Waits until everything up to now is on disk; not for socket callbacks. False when it takes too long."""
@@ -232,10 +245,13 @@ class Durable:
                 del sessions[sid]   # it had ended, but not all that it left had gone to others
                 end_session(self._engine, session)
                 self._broker.session_manager.persistent -= not session.clean_start
-        wills = {sid: decode_will(value) for sid, _, value in stored.rows("will")}
+        wills = {(sid, client_id): decode_will(value) for sid, client_id, value in stored.rows("will")}
         now = time.time()
         for sid, session in sessions.items():
-            self._leave(session, rows[sid], wills.get(sid), now)
+            self._leave(session, rows[sid], wills.get((sid, b"")), now)
+        for (sid, client_id), will in wills.items():
+            if sid == 0:
+                self._send_will(client_id.decode(), will, zone_of)
         delayed = len(self._broker.delayed)
         if sessions or len(retained) or delayed:
             log.info("Restored %d sessions, %d retained messages and %d delayed ones.",
@@ -266,13 +282,18 @@ class Durable:
             else:
                 retained.add(message)
 
+    def _send_will(self, client_id: str, row: WillRow, zone_of: Callable[[str], Zone]) -> None:
+        """Of a client that was connected when the broker ended, and whose session ended with it [MQTT-3.1.2-8]."""
+        will = will_of(client_id, row)
+        zone = zone_of(will.publisher.zone if will.publisher else DEFAULT_ZONE)
+        session = Session(client_id, zone, created_at=time.time())
+        self._broker.session_manager.publish_will(session, will)
+        self._put_will(session, None, None)
+
     def _leave(self, session: Session, row: SessionRow, will: WillRow | None, now: float) -> None:
         """A session that was connected when the broker ended is left now; the clocks of others have run on. One that
         was set back meanwhile makes nothing wait for longer than it had to at first."""
-        left = None
-        if will is not None:
-            left = Will(will.topic, will.payload, will.qos, will.retain, will.properties)
-            left.publisher = recall(session.client_id, will.publisher) if will.publisher else None
+        left = None if will is None else will_of(session.client_id, will)
         sessions = self._broker.session_manager
         if row.left_at is None:
             session.will = left
@@ -290,3 +311,9 @@ class Durable:
             offset = int(time.time() * 1000) - self._broker.now
             if abs(offset - self.journal.wall_offset) > JUMP:
                 self.journal.set_wall_offset(offset)
+
+
+def will_of(client_id: str, row: WillRow) -> Will:
+    will = Will(row.topic, row.payload, row.qos, row.retain, row.properties)
+    will.publisher = recall(client_id, row.publisher) if row.publisher else None
+    return will

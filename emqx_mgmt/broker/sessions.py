@@ -98,12 +98,15 @@ class Sessions:
         if session is before:
             self.leave(session, send_will=False)
         else:
+            self._broker.durable.forget_will(session)
             self.end(session, "discarded")
 
     # -- disconnecting ------------------------------------------------------------------------------
 
     def leave(self, session: Session, send_will: bool) -> None:
         """The session's connection is gone: its will is sent now or later, the session ends now or later."""
+        if self._broker.durable.wills:
+            self._broker.durable.forget_will(session)
         will, session.will = session.will, None
         if will is None and session.expiry_interval == 0:
             self.end(session, "closed")

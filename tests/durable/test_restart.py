@@ -253,6 +253,28 @@ def test_will_of_a_persistent_session(start_broker: Start):
     assert watcher.receive(within=1) is None
 
 
+@pytest.mark.parametrize("version", [4, 5])
+def test_will_of_a_session_that_ends_with_its_connection(start_broker: Start, version: int):
+    """[MQTT-3.1.2-8] A broker that is killed closes the connections too: their wills go out at its next start, once,
+    but not those of clients that left with DISCONNECT [MQTT-3.14.4-3]. An "online" does not stand for ever."""
+    broker = start_broker()
+    Client(broker.mqtt_port, "reader").subscribe("state/#", 1)
+    left, gone = (Client(broker.mqtt_port, name, version=version, clean=True, will=(f"state/{name}", b"offline", 0))
+                  for name in ("left", "gone"))
+    left.disconnect()
+    wait_until(lambda: not broker.api("GET", "connections/left").json())
+    gone.publish("kept", b"x", 1, 7, retain=True)
+    gone.read(PUBACK)  # what the broker was told before is on disk as well
+    again(broker, "kill")
+    reader = Client(broker.mqtt_port, "reader")
+    message = reader.read_message()
+    assert (message.topic, message.payload) == ("state/gone", b"offline")
+    reader.publish("kept", b"y", 1, 7, retain=True)
+    reader.read(PUBACK)
+    again(broker, "kill")
+    assert Client(broker.mqtt_port, "reader").receive(0.5) is None
+
+
 def test_durability_off(start_broker: Start):
     """`durability = off`: nothing is stored."""
     broker = start_broker({"EMQX_DURABILITY": "off"})
