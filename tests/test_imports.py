@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from emqx_mgmt.broker.policy import JournalPolicy, Policy
+
 PACKAGE = Path(__file__).resolve().parent.parent / "emqx_mgmt"
 
 # From the bottom up. A part may import those below it, and itself; parts of one row do not know each other.
@@ -86,3 +88,10 @@ def test_no_arrow_of_the_core_points_back(path: Path):
     for found in CORE_IMPORT.finditer(path.read_text()):
         target = found[1] or found[2]
         assert CORE_LAYERS.index(target) <= CORE_LAYERS.index(package), f"{package} imports {target}"
+
+
+def test_the_policy_is_declared():
+    """What the core asks of the broker, and of whom hears of the store, is in one file, and nothing else is."""
+    asked = set(re.findall(r"policy\.(\w+)\(", "".join(path.read_text() for path in CORE.rglob("*.pyx"))))
+    declared = {name for protocol in (Policy, JournalPolicy) for name in vars(protocol) if not name.startswith("_")}
+    assert asked == declared

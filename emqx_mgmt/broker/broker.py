@@ -21,6 +21,7 @@ from emqx_mgmt.broker.delayed import Delayed
 from emqx_mgmt.broker.durable import Durable
 from emqx_mgmt.broker.hooks import HandlerFailed, Hooks
 from emqx_mgmt.broker.loop.timers import Timer, Timers
+from emqx_mgmt.broker.policy import Policy
 from emqx_mgmt.broker.refused import Refused
 from emqx_mgmt.broker.sessions import Sessions
 from emqx_mgmt.broker.subscribing import Subscribing
@@ -67,7 +68,6 @@ class Broker:
     ) -> None:
         metrics = Metrics()
         self.engine = Engine(Router(strategy=shared_strategy), metrics, Egress(metrics))
-        self.engine.policy = self
         self.hooks = Hooks()
         self.hooks.watch(self._hooks_changed)
         self.timers = Timers()
@@ -94,6 +94,8 @@ class Broker:
         self.subscribe_rules = self.access.subscribe_rules
         self.on_connect = self.connect_handler.on_connect
         self.on_auth = self.enhanced.on_auth
+        policy: Policy = self
+        self.engine.policy = policy
 
     # -- what the management API asks -----------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from router_ext.session.session import Session
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
+    from emqx_mgmt.broker.policy import JournalPolicy
     from router_ext.durable.journal import Journal
     from router_ext.message.retained_store import RetainedStore
     from router_ext.session.zone import Zone
@@ -219,7 +220,8 @@ class Durable:
     def attach(self, journal: Journal, stored: Stored) -> None:
         """From now on what happens is stored."""
         self.journal = self._engine.journal = journal
-        journal.policy = self
+        policy: JournalPolicy = self
+        journal.policy = policy
         journal.next_sid, journal.next_entry = stored.next_sid, stored.next_entry
         journal.next_number = stored.next_number
         self.keep_time()

@@ -57,7 +57,7 @@ cdef class Journal:
     cdef public uint64_t next_sid
     cdef public uint64_t next_entry
     cdef public uint64_t next_number
-    cdef public object policy        # store_full(text), store_has_room(), store_lost()
+    cdef public object policy        # emqx_mgmt.broker.policy.JournalPolicy
     cdef uint8_t* buf                # frames not sent yet; the open batch is the last
     cdef size_t sent
     cdef size_t start                # of the open batch's head

@@ -21,7 +21,7 @@ cdef class Engine:
     cdef readonly Egress egress
     cdef readonly dict sessions          # client id -> Session
     cdef readonly list channels          # every open connection; Channel.index is its place
-    cdef public object policy            # the broker: decides on everything but ordinary messages
+    cdef public object policy            # emqx_mgmt.broker.policy.Policy: decides on all but ordinary messages
     cdef public RetainedStore retained   # None while no retainer is loaded
     cdef public uint32_t max_retained    # messages, 0: no limit
     cdef public uint32_t max_retained_payload
