@@ -16,7 +16,8 @@ METRICS = {
     "dropped/queue_full", "dropped/slow_subscriber", "dropped/too_large", "dropped/qos0_offline", "dropped/expired",
     "dropped/acl_denied", "acl/unavailable", "publishers/paused",
 }  # fmt: skip
-STATS = {"connections/blocked/count", "connections/slow/count", "publishers/paused/count", "outboxes/bytes"}
+STATS = {"connections/blocked/count", "connections/slow/count", "publishers/paused/count", "outboxes/bytes",
+         "delayed/count", "delayed/bytes"}
 NODE = "nodes/emqx@127.0.0.1"
 
 

@@ -82,7 +82,8 @@ def test_a_store_that_is_not_one_ends_the_start(start_broker, tmp_path):
     (tmp_path / "management.db").write_bytes(b"not a database" * 100)
     broker = start_broker({"EMQX_NODE__DATA_DIR": str(tmp_path)}, ready=False)
     assert broker.wait() == os.EX_DATAERR
-    assert re.match(r"The record store \S+management\.db is damaged: file is not a database", broker.stderr)
+    assert re.match(r"The record store \S+management\.db is damaged: the header of \S+ is not one of SQLite's",
+                    broker.stderr)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

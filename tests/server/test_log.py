@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 import socket
 import sys
 
@@ -17,6 +18,7 @@ from emqx_mgmt.settings import Rate
 from emqx_mgmt.settings.log_levels import COMPONENTS
 from tests.broker_process import wait_until
 from tests.clients.raw import text, varint
+from tests.plugins.conftest import INSTALLED, install, load
 from tests.plugins.mqtt import Client
 
 LINES, PERIOD_S = 20, 10.0
@@ -132,15 +134,20 @@ def test_no_client_can_forge_a_line(start_broker, tmp_path, format):
             assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+\d{4} \[(DEBUG|INFO|WARNING)\] ", line), line
 
 
-def test_no_logger_can_be_made_to_flood(start_broker):
-    """Plugins' too, and each value is cut: 65,000 bytes of topic, two hundred times."""
-    broker = start_broker({"EMQX_LOG__BURST_LIMIT": "5,2s"})
+def test_no_logger_can_be_made_to_flood(start_broker, tmp_path):
+    """Plugins' too, and each value is cut: 60,000 bytes of topic, two hundred times."""
+    site = tmp_path / "site"
+    site.mkdir()
+    shutil.copy(INSTALLED / "chatty_plugin.py", site)
+    install(site, "chatty", {"test_chatty": "chatty_plugin:Chatty"})
+    broker = start_broker({"EMQX_LOG__BURST_LIMIT": "5,2s", "PYTHONPATH": str(site)})
+    load(broker, "test_chatty")
     with Client(broker.mqtt_port, "flooder") as client:
         for number in range(200):
-            client.publish(f"$delayed/bad/{number}/{'x' * 60_000}")
+            client.publish(f"flood/{number}/{'x' * 60_000}")
         client.publish("the/end", qos=1)
     told = wait_until(lambda: re.search(
-        r"(\d+) more lines of emqx_mgmt\.plugins\.emqx_delayed_publish \(warning\) in \d seconds", broker.stderr))
+        r"(\d+) more lines of emqx_mgmt\.plugins\.test_chatty \(warning\) in \d seconds", broker.stderr))
     lines = [line for line in broker.stderr.splitlines() if "flooder published to" in line]
     assert len(lines) <= 10
     assert int(told[1]) <= 195
