@@ -123,6 +123,8 @@ _WAITING = {
     "connections/slow/count": ("slow_connections", "Connections that do not read: QoS 0 for them is dropped."),
     "publishers/paused/count": ("paused_publishers", "Publishers not read while a subscriber's socket is full."),
     "outboxes/bytes": ("outbox_bytes", "Bytes that wait for sockets."),
+    "delayed/count": ("delayed_messages", "Delayed messages that are kept until they are due."),
+    "delayed/bytes": ("delayed_bytes", "Bytes of delayed messages, as delayed_publish.max_bytes counts them."),
 }
 
 
@@ -160,7 +162,7 @@ def gauges(stats: Mapping[str, int]) -> list[Family]:
 
 
 def waiting(figures: Mapping[str, int]) -> list[Family]:
-    """What waits for sockets at this moment."""
+    """What waits at this moment, for sockets or for its time."""
     return [gauge(name, text, figures[figure]) for figure, (name, text) in _WAITING.items()]
 
 

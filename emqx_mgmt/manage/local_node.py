@@ -166,10 +166,10 @@ class LocalNode:
 
     def families(self) -> Iterator[Family]:
         """Everything that `/metrics` shows."""
-        engine, figures = self._node.broker.engine, self._runtime.figures()
-        yield from counters(engine.metrics.snapshot(), engine.metrics.extended())
+        broker, figures = self._node.broker, self._runtime.figures()
+        yield from counters(broker.metrics(), broker.extended_metrics())
         yield from gauges(self.stats())
-        yield from waiting(self._node.broker.extended_stats())
+        yield from waiting(broker.extended_stats())
         mqtt = [(_listener_labels(one), one) for one in self._node.listeners if one.is_mqtt]
         yield Family("listener_connections", GAUGE, "Open connections by listener.",
                      [(labels, one.current_conns) for labels, one in mqtt])

@@ -64,6 +64,29 @@ def test_metrics_agree_with_the_rest_metrics(broker: BrokerProcess) -> None:
     assert shown["emqx_sent_packets_by_type_total", "connack"] == counted["packets/connack"]
 
 
+def test_metrics_have_every_counter_of_the_rest_metrics(broker: BrokerProcess) -> None:
+    """Those beyond the documented ones included: delayed/refused was not among them."""
+    path, shown = "nodes/emqx@127.0.0.1/metrics", samples(broker)
+    documented = broker.api("GET", path).json()
+    for name in broker.api("GET", f"{path}?_fields=extended").json().keys() - documented.keys():
+        kind, _, reason = name.partition("/")
+        assert (
+            ("emqx_dropped_messages_total", reason) if kind == "dropped" else (f"emqx_{name.replace('/', '_')}_total",)
+        ) in shown
+
+
+def test_metrics_show_what_waits_for_its_time(broker: BrokerProcess) -> None:
+    before = samples(broker)
+    message = {"topic": "$delayed/900/counted", "payload": "x" * 100}
+    assert broker.api("POST", "mqtt/publish", json=message).json() == {"code": 0}
+    now = samples(broker)
+    assert now["emqx_delayed_messages",] - before["emqx_delayed_messages",] == 1
+    assert now["emqx_delayed_bytes",] - before["emqx_delayed_bytes",] >= 100
+    (row,) = broker.api("GET", "delayed?topic=counted").json()["items"]
+    assert broker.api("DELETE", f"delayed/{row['id']}").json() == "ok"
+    assert samples(broker)["emqx_delayed_messages",] == before["emqx_delayed_messages",]
+
+
 def test_counters_end_in_total_and_have_few_labels(broker: BrokerProcess) -> None:
     answer = get(broker, "/metrics")
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
