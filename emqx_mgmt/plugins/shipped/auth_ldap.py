@@ -7,6 +7,7 @@ import binascii
 import contextlib
 import hashlib
 import hmac
+import math
 import re
 import ssl
 from collections.abc import Callable
@@ -65,7 +66,7 @@ class AuthLdap(LookupAuth):
     def open(self) -> None:
         settings = self.host.settings
         self.pool_size = settings[f"{PREFIX}.pool"]
-        self._entries: ExpiringMap[str, dict[str, list[bytes]] | None] = ExpiringMap(MOST_REMEMBERED)
+        self._rules: ExpiringMap[str, list[TopicRule]] = ExpiringMap(MOST_REMEMBERED)
         self._searches = Pool(self._bound, self._end, self._is_lost, self.pool_size)
         self._binds = Pool(self._connect, self._end, self._is_lost, self.pool_size)
 
@@ -92,7 +93,7 @@ class AuthLdap(LookupAuth):
         server = ldap.Server(where.host, port=where.port or settings[f"{PREFIX}.port"],
                              use_ssl=settings[f"{PREFIX}.ssl"], tls=self._tls(), get_info=ldap.NONE,
                              connect_timeout=seconds)
-        connection = ldap.Connection(server, client_strategy=ldap.SAFE_SYNC, receive_timeout=seconds,
+        connection = ldap.Connection(server, client_strategy=ldap.SAFE_SYNC, receive_timeout=math.ceil(seconds),
                                      raise_exceptions=False)
         connection.open()
         if settings[f"{PREFIX}.starttls"]:
@@ -158,7 +159,8 @@ class AuthLdap(LookupAuth):
         return any(matches(client.password, one) for one in stored)
 
     def _entry(self, username: str) -> tuple[str, dict[str, list[bytes]]] | None:
-        """The name of the user's entry, and its attributes."""
+        """The name of the user's entry, and its attributes. Its rules are kept for `acl_cache_ttl`: they do not depend
+        on the topic, and a client that connects again has its new ones."""
         settings = self.host.settings
         escape: Callable[[str], str] = self.library.utils.conv.escape_filter_chars
         condition = (f"(&(objectClass={settings[f'{PREFIX}.match_objectclass']})"
@@ -167,8 +169,11 @@ class AuthLdap(LookupAuth):
         found = self.ask(("entry", username), lambda: self._searches.run(
             lambda connection: self._search(connection, settings[f"{PREFIX}.device_dn"], condition, attributes)))
         if len(found) != 1:
+            self._rules.put(username, [], self.host.services.acl_cache_ttl())
             return None  # none, or a name that is not one user's
-        return found[0]["dn"], {name: list(values) for name, values in found[0]["raw_attributes"].items()}
+        name, attributes_of = found[0]["dn"], {key: list(values) for key, values in found[0]["raw_attributes"].items()}
+        self._rules.put(username, rules_of(name, attributes_of), self.host.services.acl_cache_ttl())
+        return name, attributes_of
 
     def _binds_as(self, name: str, password: bytes) -> bool:
         try:
@@ -181,13 +186,22 @@ class AuthLdap(LookupAuth):
     def rule(self, client: Client, access: int, topic: str) -> Ruling | None:
         if not client.username or client.username.startswith("$"):
             return None
-        entry = self._entry(client.username)
-        if entry is None:
-            return None
-        rules = [TopicRule(True, allowed, value.decode("utf-8", "replace"), f"{name} of {entry[0]}")
-                 for name, allowed in TOPICS.items() for value in entry[1].get(name, ())]
+        rules = self._rules.get(client.username)
+        if rules is None:
+            entry = self._entry(client.username)
+            rules = [] if entry is None else rules_of(*entry)
         found = deciding(rules, client, access, topic)
         return Ruling(True, found.source) if found else None
+
+    def forget(self) -> None:
+        super().forget()
+        self._rules.clear()
+
+
+def rules_of(name: str, attributes: dict[str, list[bytes]]) -> list[TopicRule]:
+    """Of the entry `name`."""
+    return [TopicRule(True, allowed, value.decode("utf-8", "replace"), f"{attribute} of {name}")
+            for attribute, allowed in TOPICS.items() for value in attributes.get(attribute, ())]
 
 
 def matches(password: bytes, stored: bytes) -> bool:

@@ -1,0 +1,125 @@
+"""emqx_auth_http against a service (behaviour, 22.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+
+from tests.auth_backends.conftest import connack
+from tests.backends.http_service import HttpService
+from tests.broker_process import BrokerProcess, wait_until
+from tests.plugins.conftest import load
+from tests.plugins.mqtt import Client
+
+PLUGIN = "emqx_auth_http"
+ENTERS, DENIED, UNAVAILABLE = 0, 0x87, 0x88
+YES = (200, b"", "text/plain")
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[BrokerProcess, HttpService]]:
+    service, directory = HttpService(), tmp_path_factory.mktemp("broker")
+    (directory / "acl.conf").touch()
+    broker = BrokerProcess(directory, {
+        "EMQX_ALLOW_ANONYMOUS": "false", "EMQX_ACL_NOMATCH": "deny", "EMQX_ACL_FILE": str(directory / "acl.conf"),
+        "EMQX_AUTH__HTTP__AUTH_REQ": f"{service.url}/auth", "EMQX_AUTH__HTTP__SUPER_REQ": f"{service.url}/super",
+        "EMQX_AUTH__HTTP__ACL_REQ": f"{service.url}/acl", "EMQX_AUTH__HTTP__QUERY_TIMEOUT": "1s",
+        "EMQX_AUTH__HTTP__HEADER__X_TOKEN": "t0ken",
+    }).start()
+    load(broker, PLUGIN)
+    yield broker, service
+    broker.kill9()
+    service.stop()
+
+
+@pytest.fixture
+def site(started: tuple[BrokerProcess, HttpService]) -> tuple[BrokerProcess, HttpService]:
+    broker, service = started
+    service.answers, service.delay = {"/auth": YES}, 0.0
+    wait_until(lambda: broker.api("GET", f"plugins/{PLUGIN}/status").json()["breaker"] == "closed")
+    service.requests.clear()
+    return broker, service
+
+
+@pytest.mark.parametrize(("answer", "code"), [
+    (YES, ENTERS),
+    ((204, b"", "text/plain"), ENTERS),
+    ((200, b"any text", "text/plain"), ENTERS),
+    ((200, b"ignore", "text/plain"), DENIED),  # nobody else knows the client
+    ((401, b"", "text/plain"), DENIED),
+    ((404, b"", "text/plain"), DENIED),
+    ((200, b'{"result":"allow"}', "application/json"), ENTERS),
+    ((200, b'{"result":"deny"}', "application/json"), DENIED),
+    ((200, b'{"result":"ignore"}', "application/json"), DENIED),
+    ((200, b'{"result":"perhaps"}', "application/json"), UNAVAILABLE),
+    ((200, b"{", "application/json"), UNAVAILABLE),
+    ((500, b"", "text/plain"), UNAVAILABLE),
+    ((429, b"", "text/plain"), UNAVAILABLE),
+    ((302, b"", "text/plain"), UNAVAILABLE),
+    ((200, b"x" * 70_000, "text/plain"), UNAVAILABLE),
+])
+def test_what_an_answer_means(site: tuple[BrokerProcess, HttpService], answer: Any, code: int):
+    broker, service = site
+    service.answers["/auth"] = answer
+    assert connack(broker.mqtt_port, "joe", "secret") == code
+
+
+def test_what_is_sent(site: tuple[BrokerProcess, HttpService]):
+    """Values are never read as part of the form, and a question has the headers that the settings name."""
+    broker, service = site
+    assert connack(broker.mqtt_port, "a&result=allow", "s=1&x", "c/1") == ENTERS
+    method, path, params, headers = service.requests[0]
+    assert (method, path) == ("POST", "/auth")
+    assert params == {"clientid": "c/1", "username": "a&result=allow", "password": "s=1&x"}
+    assert headers["x-token"] == "t0ken"
+    service.requests.clear()
+    for username, password in ((None, None), ("joe", None), ("joe", "")):
+        assert connack(broker.mqtt_port, username, password) == DENIED
+    assert service.requests == []
+
+
+def test_rules_and_super_users(site: tuple[BrokerProcess, HttpService]):
+    broker, service = site
+    service.answers["/acl"] = (
+        lambda asked: YES if asked["topic"] == "mine/c" and asked["access"] == "2" else (403, b"", ""))
+    with Client(broker.mqtt_port, "c", "joe", "secret", version=paho.MQTTv5) as client:
+        assert client.publish("mine/c").value == 0x10
+        assert client.publish("other").value == DENIED
+        assert client.subscribe("mine/c") == DENIED
+    asked = [params for _, path, params, _ in service.requests if path == "/acl"]
+    assert {"access", "username", "clientid", "ipaddr", "topic"} == set(asked[0])
+    assert asked[0]["ipaddr"] == "127.0.0.1"
+    service.answers["/super"] = YES
+    with Client(broker.mqtt_port, "c", "root", "secret", version=paho.MQTTv5) as client:
+        assert client.publish("other").value == 0x10
+
+
+def test_a_service_that_is_slow(site: tuple[BrokerProcess, HttpService]):
+    """An answer that comes too late is none, and what was asked next gets an answer of its own."""
+    broker, service = site
+    service.delay = 2.5
+    assert connack(broker.mqtt_port, "joe", "secret") == UNAVAILABLE
+    service.delay = 0.0
+    service.answers["/auth"] = lambda asked: YES if asked["username"] == "good" else (401, b"", "")
+    assert connack(broker.mqtt_port, "bad", "secret") == DENIED
+    assert connack(broker.mqtt_port, "good", "secret") == ENTERS
+
+
+def test_trying_without_connecting(site: tuple[BrokerProcess, HttpService]):
+    broker, service = site
+    service.answers["/acl"] = YES
+    tried = broker.api("POST", f"plugins/{PLUGIN}/test", json={
+        "client_id": "c", "username": "joe", "password": "secret", "topic": "t"}).json()
+    assert (tried["verdict"], tried["acl"], tried["rule"]) == ("allow", "allow", f"{service.url}/acl")
+
+
+def test_settings_that_cannot_be_used(tmp_path: Path, site: tuple[BrokerProcess, HttpService]):
+    broker, _ = site
+    for key, value in (("auth.http.auth_req", "ftp://x"), ("auth.http.auth_req.params", "clientid")):
+        answer = broker.api("PUT", f"nodes/emqx@127.0.0.1/plugin_configs/{PLUGIN}", json={key: value})
+        assert answer.status_code != 200
+        assert key in answer.text

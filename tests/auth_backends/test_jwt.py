@@ -1,0 +1,170 @@
+"""emqx_auth_jwt (behaviour, 22.3): tokens made by PyJWT and, without it, by hand (RFC 7515)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import paho.mqtt.client as paho
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from tests.auth_backends.conftest import connack
+from tests.backends.http_service import HttpService
+from tests.broker_process import BrokerProcess, wait_until
+from tests.plugins.conftest import NODE, load
+from tests.plugins.mqtt import Client
+
+PLUGIN = "emqx_auth_jwt"
+SECRET = "a secret of more than thirty-two bytes, as it should be"
+ENTERS, DENIED, UNAVAILABLE = 0, 0x87, 0x88
+RSA_KEY = rsa.generate_private_key(65537, 2048)
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
+OTHER_KEY = rsa.generate_private_key(65537, 2048)
+
+
+def by_hand(header: dict[str, Any], claims: dict[str, Any], key: bytes = SECRET.encode()) -> str:
+    """HS256 without a library, whatever the header says."""
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, claims)]
+    signed = b".".join(parts)
+    signature = base64.urlsafe_b64encode(hmac.digest(key, signed, hashlib.sha256)).rstrip(b"=")
+    return (signed + b"." + signature).decode()
+
+
+def pem(key: Any) -> bytes:
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def web_key(key: Any, kid: str) -> dict[str, Any]:
+    algorithm = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
+    made: dict[str, Any] = json.loads(algorithm.to_jwk(key.public_key()))
+    return made | {"kid": kid, "use": "sig"}
+
+
+@pytest.fixture(scope="module")
+def keys() -> Iterator[HttpService]:
+    service = HttpService()
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory, keys: HttpService) -> Iterator[BrokerProcess]:
+    directory = tmp_path_factory.mktemp("broker")
+    (directory / "acl.conf").touch()
+    (directory / "key.pem").write_bytes(pem(RSA_KEY))
+    keys.answers["/keys"] = (200, json.dumps({"keys": [web_key(EC_KEY, "one"), {"kty": "odd"}]}).encode(), "")
+    broker = BrokerProcess(directory, {
+        "EMQX_ALLOW_ANONYMOUS": "false", "EMQX_ACL_NOMATCH": "deny", "EMQX_ACL_FILE": str(directory / "acl.conf"),
+        "EMQX_AUTH__JWT__SECRET": SECRET, "EMQX_AUTH__JWT__PUBKEY": str(directory / "key.pem"),
+        "EMQX_AUTH__JWT__JWKS": f"{keys.url}/keys", "EMQX_AUTH__JWT__VERIFY_CLAIMS": "on",
+        "EMQX_AUTH__JWT__VERIFY_CLAIMS__SUB": "%u",
+    }).start()
+    load(broker, PLUGIN)
+    yield broker
+    broker.kill9()
+
+
+def enters(broker: BrokerProcess, token: str | None) -> int:
+    return connack(broker.mqtt_port, "joe", token)
+
+
+def hs(**claims: Any) -> str:
+    return jwt.encode({"sub": "joe"} | claims, SECRET, "HS256")
+
+
+def test_signatures(broker: BrokerProcess):
+    """The algorithm follows from the key, never from the token."""
+    public = pem(RSA_KEY)
+    assert enters(broker, hs()) == ENTERS
+    assert enters(broker, by_hand({"alg": "HS256", "typ": "JWT"}, {"sub": "joe"})) == ENTERS
+    assert enters(broker, jwt.encode({"sub": "joe"}, RSA_KEY, "RS256")) == ENTERS
+    assert enters(broker, jwt.encode({"sub": "joe"}, EC_KEY, "ES256", {"kid": "one"})) == ENTERS
+    assert enters(broker, jwt.encode({"sub": "joe"}, EC_KEY, "ES256")) == ENTERS
+    for bad in (
+        by_hand({"alg": "none"}, {"sub": "joe"}).rsplit(".", 1)[0] + ".",
+        by_hand({"alg": "HS256"}, {"sub": "joe"}, b"another secret"),
+        by_hand({"alg": "HS256"}, {"sub": "joe"}, public),
+        by_hand({"alg": "RS256"}, {"sub": "joe"}),
+        jwt.encode({"sub": "joe"}, OTHER_KEY, "RS256"),
+        hs()[:-2],
+    ):
+        assert enters(broker, bad) == DENIED, bad
+
+
+def test_no_token_is_the_next_plugins(broker: BrokerProcess):
+    """Here nobody else knows the client; a client without a password is refused."""
+    for password in ("secret", "a.b", "a.b.c", None):
+        assert enters(broker, password) == DENIED
+
+
+@pytest.mark.parametrize(("claims", "code"), [
+    ({"sub": "jane"}, DENIED),
+    ({"exp": 1}, DENIED),
+    ({"exp": "soon"}, DENIED),
+    ({"exp": False}, DENIED),
+    ({"exp": 10**30}, ENTERS),
+    ({"nbf": 4_000_000_000}, DENIED),
+    ({"nbf": 1, "iat": 1}, ENTERS),
+    ({"aud": "anybody"}, ENTERS),
+    ({"acl": {"pub": ["a"]}}, ENTERS),
+    ({"acl": 7}, DENIED),
+    ({"acl": [{"permission": "perhaps", "action": "publish", "topic": "a"}]}, DENIED),
+])
+def test_claims(broker: BrokerProcess, claims: dict[str, Any], code: int):
+    assert enters(broker, by_hand({"alg": "HS256"}, {"sub": "joe"} | claims)) == code
+
+
+@pytest.mark.parametrize("acl", [
+    {"pub": ["mine/%u"], "sub": ["news/#"]},
+    [{"permission": "deny", "action": "publish", "topic": "mine/other"},
+     {"permission": "allow", "action": "publish", "topic": "mine/+"},
+     {"permission": "allow", "action": "subscribe", "topic": "news/#"}],
+])
+def test_rules_of_a_token(broker: BrokerProcess, acl: Any):
+    with Client(broker.mqtt_port, "c", "joe", hs(acl=acl), version=paho.MQTTv5) as client:
+        assert client.publish("mine/joe").value == 0x10
+        assert client.publish("mine/other").value == DENIED
+        assert client.subscribe("news/a") == 0
+        assert client.subscribe("mine/joe") == DENIED
+        rule = broker.api("GET", "explain/?topic=mine/joe&client_id=c").text
+        assert "token" in rule
+
+
+def test_a_connection_ends_with_its_token(broker: BrokerProcess):
+    """0xA0, Maximum connect time, and the will is sent."""
+    with Client(broker.mqtt_port, "c", "joe", hs(exp=time.time() + 2), version=paho.MQTTv5):
+        assert broker.api("GET", "connections/c").json()
+        wait_until(lambda: not broker.api("GET", "connections/c").json(), 10, "the end of the connection")
+
+
+def test_keys_that_change(broker: BrokerProcess, keys: HttpService):
+    """A key that is not in the set has it fetched, at most once in ten seconds; a set that cannot be had leaves the one
+    before it."""
+    later = ec.generate_private_key(ec.SECP256R1())
+    token = jwt.encode({"sub": "joe"}, later, "ES256", {"kid": "two"})
+    keys.answers["/keys"] = (200, json.dumps({"keys": [web_key(EC_KEY, "one"), web_key(later, "two")]}).encode(), "")
+    wait_until(lambda: enters(broker, token) == ENTERS, 20, "the new key")
+    fetched = len(keys.requests)
+    keys.answers["/keys"] = (500, b"", "")
+    for _ in range(20):
+        enters(broker, jwt.encode({"sub": "joe"}, later, "ES256", {"kid": "three"}))
+    assert len(keys.requests) - fetched <= 1
+    assert enters(broker, token) == ENTERS
+
+
+def test_settings_that_cannot_be_used(broker: BrokerProcess, tmp_path: Path):
+    (tmp_path / "none.pem").write_text("nothing")
+    for key, value in (("auth.jwt.pubkey", str(tmp_path / "none.pem")), ("auth.jwt.pubkey", str(tmp_path / "gone.pem")),
+                       ("auth.jwt.jwks", "file:///etc/passwd"), ("auth.jwt.verify_claims.x", "%P")):
+        answer = broker.api("PUT", f"{NODE}/plugin_configs/{PLUGIN}", json={key: value})
+        assert answer.status_code != 200, key
+        assert key in answer.text

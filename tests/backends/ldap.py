@@ -1,0 +1,74 @@
+"""OpenLDAP, from Debian's slapd."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from pathlib import Path
+
+from tests.backends.server import Server, needs
+
+BASE = "dc=emqx,dc=io"
+ADMIN = f"cn=root,{BASE}"
+CONFIGURATION = """
+include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+attributetype ( 1.3.6.1.4.1.11.2.53.2.2.3.1.2.3.1.3 NAME 'isEnabled' EQUALITY booleanMatch
+    SYNTAX 1.3.6.1.4.1.1466.115.121.1.7 SINGLE-VALUE )
+attributetype ( 1.3.6.1.4.1.11.2.53.2.2.3.1.2.3.4.1 NAME 'mqttPublishTopic' EQUALITY caseExactMatch
+    SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
+attributetype ( 1.3.6.1.4.1.11.2.53.2.2.3.1.2.3.4.2 NAME 'mqttSubscriptionTopic' EQUALITY caseExactMatch
+    SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
+attributetype ( 1.3.6.1.4.1.11.2.53.2.2.3.1.2.3.4.3 NAME 'mqttPubSubTopic' EQUALITY caseExactMatch
+    SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
+objectclass ( 1.3.6.1.4.1.11.2.53.2.2.3.1.2.3.4 NAME 'mqttUser' AUXILIARY
+    MAY ( mqttPublishTopic $ mqttSubscriptionTopic $ mqttPubSubTopic $ isEnabled $ userPassword ) )
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile {directory}/slapd.pid
+database mdb
+suffix "dc=emqx,dc=io"
+rootdn "cn=root,dc=emqx,dc=io"
+rootpw public
+directory {directory}/data
+maxsize 10485760
+"""
+
+
+class OpenLdap(Server):
+    name = "slapd"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        needs("/usr/sbin/slapd", "/usr/bin/ldapadd")
+        (directory / "data").mkdir()
+        (directory / "slapd.conf").write_text(CONFIGURATION.replace("{directory}", str(directory)))
+
+    def command(self) -> list[str]:
+        return ["/usr/sbin/slapd", "-d", "0", "-h", f"ldap://127.0.0.1:{self.port}", "-f",
+                f"{self.directory}/slapd.conf"]
+
+    def change(self, ldif: str, program: str = "ldapadd") -> None:
+        subprocess.run([program, "-x", "-H", f"ldap://127.0.0.1:{self.port}", "-D", ADMIN, "-w", "public"],
+                       input=ldif, text=True, check=True, capture_output=True)
+
+    def set_up(self) -> None:
+        self.change(f"dn: {BASE}\nobjectClass: dcObject\nobjectClass: organization\ndc: emqx\no: emqx\n\n"
+                    f"dn: ou=device,{BASE}\nobjectClass: organizationalUnit\nou: device\n")
+
+    def add_user(self, name: str, **attributes: str | list[str]) -> None:
+        lines = [f"dn: {name_of(name)}", "objectClass: account", "objectClass: mqttUser", row("uid", name)]
+        for attribute, values in attributes.items():
+            lines += [row(attribute, value) for value in ([values] if isinstance(values, str) else values)]
+        self.change("\n".join(lines) + "\n")
+
+
+def name_of(user: str) -> str:
+    """The distinguished name, every odd octet escaped (RFC 4514, 2.4)."""
+    escaped = "".join(chr(octet) if chr(octet).isalnum() else f"\\{octet:02x}" for octet in user.encode())
+    return f"uid={escaped},ou=device,{BASE}"
+
+
+def row(attribute: str, value: str) -> str:
+    return f"{attribute}:: {base64.b64encode(value.encode()).decode()}"
