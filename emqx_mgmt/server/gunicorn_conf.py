@@ -1,5 +1,11 @@
 """gunicorn's settings for the broker, wherever it is started from."""
 
+import signal
+
+if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+    # Until gunicorn handles it, half a second later: a reload has nothing to do yet, and must not end the start.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
 from gevent import monkey
 
 monkey.patch_all()
