@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+import trustme
 
 from tests.auth_backends.conftest import connack
 from tests.backends.http_service import HttpService
@@ -107,6 +109,35 @@ def test_a_service_that_is_slow(site: tuple[BrokerProcess, HttpService]):
     service.answers["/auth"] = lambda asked: YES if asked["username"] == "good" else (401, b"", "")
     assert connack(broker.mqtt_port, "bad", "secret") == DENIED
     assert connack(broker.mqtt_port, "good", "secret") == ENTERS
+
+
+def test_certificates_are_verified(tmp_path: Path):
+    """The authority of the service, another one, and no certificate where the service wants to see one."""
+    ours, other = trustme.CA(), trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    ours.issue_cert("127.0.0.1").configure_cert(context)
+    ours.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    service = HttpService(context)
+    service.answers = {"/auth": YES}
+    own = ours.issue_cert("broker")
+    own.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "own.pem"))
+    for authority, certificate, code in ((ours, "own.pem", ENTERS), (other, "own.pem", UNAVAILABLE),
+                                         (ours, "", UNAVAILABLE)):
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        place = tmp_path / f"{code}{certificate}{authority is ours}"
+        place.mkdir()
+        broker = BrokerProcess(place, {
+            "EMQX_ALLOW_ANONYMOUS": "false", "EMQX_AUTH__HTTP__AUTH_REQ": f"{service.url}/auth",
+            "EMQX_AUTH__HTTP__SUPER_REQ": "", "EMQX_AUTH__HTTP__SSL__CAFILE": str(tmp_path / "ca.pem"),
+            "EMQX_AUTH__HTTP__SSL__CERTFILE": certificate and str(tmp_path / certificate),
+        }).start()
+        try:
+            load(broker, PLUGIN)
+            assert connack(broker.mqtt_port, "joe", "secret") == code, (authority is ours, certificate)
+        finally:
+            broker.kill9()
+    service.stop()
 
 
 def test_trying_without_connecting(site: tuple[BrokerProcess, HttpService]):

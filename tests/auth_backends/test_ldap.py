@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
+import trustme
 
 from tests.auth_backends.conftest import connack, place_for_servers
 from tests.backends.ldap import OpenLdap, name_of
@@ -119,6 +121,16 @@ def test_binding_instead_of_comparing(start: Callable[..., BrokerProcess]):
     assert enters(broker, "SSHA", "wrong") == DENIED
     assert enters(broker, "SSHA", "") == DENIED
     assert enters(broker, "off", "secret") == DENIED
+
+
+@pytest.mark.parametrize("how", ["ssl", "starttls"])
+def test_certificates_are_verified(start: Callable[..., BrokerProcess], directory: OpenLdap, tmp_path: Path, how: str):
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    port = directory.tls_port if how == "ssl" else directory.port
+    for authority, code in ((directory.directory / "ca.pem", ENTERS), (tmp_path / "other.pem", UNAVAILABLE)):
+        broker = start(**{"EMQX_AUTH__LDAP__SERVERS": f"127.0.0.1:{port}", f"EMQX_AUTH__LDAP__{how.upper()}": "on",
+                          "EMQX_AUTH__LDAP__SSL__CAFILE": str(authority)})
+        assert enters(broker, "plain", "secret") == code
 
 
 def test_a_directory_that_goes_and_comes_back(broker: BrokerProcess, directory: OpenLdap):

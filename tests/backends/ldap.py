@@ -6,7 +6,10 @@ import base64
 import subprocess
 from pathlib import Path
 
+import trustme
+
 from tests.backends.server import Server, needs
+from tests.broker_process import free_ports
 
 BASE = "dc=emqx,dc=io"
 ADMIN = f"cn=root,{BASE}"
@@ -27,6 +30,9 @@ objectclass ( 1.3.6.1.4.1.11.2.53.2.2.3.1.2.3.4 NAME 'mqttUser' AUXILIARY
 modulepath /usr/lib/ldap
 moduleload back_mdb
 pidfile {directory}/slapd.pid
+TLSCACertificateFile {directory}/ca.pem
+TLSCertificateFile {directory}/cert.pem
+TLSCertificateKeyFile {directory}/key.pem
 database mdb
 suffix "dc=emqx,dc=io"
 rootdn "cn=root,dc=emqx,dc=io"
@@ -43,11 +49,17 @@ class OpenLdap(Server):
         super().__init__(directory)
         needs("/usr/sbin/slapd", "/usr/bin/ldapadd")
         (directory / "data").mkdir()
+        self.tls_port = free_ports(1)[0]
+        self.authority = trustme.CA()
+        self.authority.cert_pem.write_to_path(str(directory / "ca.pem"))
+        own = self.authority.issue_cert("127.0.0.1")
+        own.private_key_pem.write_to_path(str(directory / "key.pem"))
+        own.cert_chain_pems[0].write_to_path(str(directory / "cert.pem"))
         (directory / "slapd.conf").write_text(CONFIGURATION.replace("{directory}", str(directory)))
 
     def command(self) -> list[str]:
-        return ["/usr/sbin/slapd", "-d", "0", "-h", f"ldap://127.0.0.1:{self.port}", "-f",
-                f"{self.directory}/slapd.conf"]
+        addresses = f"ldap://127.0.0.1:{self.port} ldaps://127.0.0.1:{self.tls_port}"
+        return ["/usr/sbin/slapd", "-d", "0", "-h", addresses, "-f", f"{self.directory}/slapd.conf"]
 
     def change(self, ldif: str, program: str = "ldapadd") -> None:
         subprocess.run([program, "-x", "-H", f"ldap://127.0.0.1:{self.port}", "-D", ADMIN, "-w", "public"],
