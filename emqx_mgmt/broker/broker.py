@@ -25,7 +25,7 @@ from emqx_mgmt.broker.policy import Policy
 from emqx_mgmt.broker.refused import Refused
 from emqx_mgmt.broker.sessions import Sessions
 from emqx_mgmt.broker.subscribing import Subscribing
-from emqx_mgmt.broker.telemetry.connection_log import tell_ended, tell_refused
+from emqx_mgmt.broker.telemetry.connection_log import level, tell_ended, tell_refused
 from emqx_mgmt.broker.telemetry.stats import Stats
 from router_ext.engine.engine import Engine
 from router_ext.message.message import Message
@@ -207,8 +207,7 @@ class Broker:
                 return
             session.expiry_interval = min(expiry, channel.zone.max_session_expiry)
         if packet.reason_code == reasons.SUCCESS:
-            session.will = None  # [MQTT-3.14.4-3]
-            channel.close("normal")
+            channel.close("normal")  # which deletes the will [MQTT-3.14.4-3]
         else:
             channel.close("disconnected_with_reason")
 
@@ -302,6 +301,7 @@ class Broker:
         self.flapping.sweep(now)
         self.durable.keep_time()
         self.stats_book.tick()
+        level.look()
 
     # -- inside -------------------------------------------------------------------------------------------
 

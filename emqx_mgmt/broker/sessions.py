@@ -105,9 +105,9 @@ class Sessions:
 
     def leave(self, session: Session, send_will: bool) -> None:
         """The session's connection is gone: its will is sent now or later, the session ends now or later."""
-        if self._broker.durable.wills:
-            self._broker.durable.forget_will(session)
         will, session.will = session.will, None
+        if will is not None:
+            self._broker.durable.forget_will(session)
         if will is None and session.expiry_interval == 0:
             self.end(session, "closed")
             return

@@ -426,8 +426,7 @@ cdef class Channel(Connection):
             if not handle(self, kind, p + header, body):
                 self.engine.policy.on_unsubscribe(self, decode_raw(p + header, body, p[0], self.version))
         elif kind == 14 and body == 0:
-            self.session.will = None  # [MQTT-3.14.4-3]
-            self.shut("normal")
+            self.shut("normal")  # which deletes the will [MQTT-3.14.4-3]
         elif kind == 14:
             self.engine.policy.on_disconnect(self, decode_raw(p + header, body, p[0], self.version))
         elif kind == 15 and self.version == 5:

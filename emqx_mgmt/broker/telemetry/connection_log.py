@@ -13,7 +13,19 @@ if TYPE_CHECKING:
     from router_ext.engine.channel import Channel
 
 log = logging.getLogger(__name__)
-debugs, DEBUG = log.isEnabledFor, logging.DEBUG  # asked twice a connection
+
+
+class Level:
+    """`is_debug`: whether what goes as it should is logged too. Set by `look`, since asking the logger twice would cost
+    each connection some hundred instructions."""
+
+    is_debug = False
+
+    def look(self) -> None:
+        self.is_debug = log.isEnabledFor(logging.DEBUG)
+
+
+level = Level()
 
 # Without such a line nobody would know why a client that comes back at once, as bridges do, never stays.
 FAULTS = {
@@ -42,7 +54,7 @@ def tell_refused(client_id: str, username: str | None, peer: tuple[str, int], re
 
 
 def tell_accepted(client: Client, version: int, resumed: bool) -> None:
-    if debugs(DEBUG):
+    if level.is_debug:
         log.debug("CONNECT accepted: MQTT %d, %s session (client id %r, user name %r, from %s:%d)", version,
                   "resumed" if resumed else "new", client.client_id, client.username, *client.peer)
 
@@ -51,6 +63,6 @@ def tell_ended(channel: Channel, reason: str) -> None:
     if reason in FAULTS:
         log.warning("Connection closed: %s (%s; client id %r, from %s:%d, at %s)",
                     FAULTS[reason], reason, channel.client_id, *channel.peer, channel.listener)
-    elif debugs(DEBUG):
+    elif level.is_debug:
         log.debug("Connection ended: %s (client id %r, from %s:%d, at %s)",
                   reason, channel.client_id, *channel.peer, channel.listener)
