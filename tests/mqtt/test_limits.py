@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -324,7 +324,8 @@ def test_a_client_that_nobody_knows_may_have_less_held_of_it(version: int):
 
 
 def test_user_properties_without_number_cost_little():
-    """Nobody is known before CONNECT is decided; 50,000 of them took 35 ms."""
+    """Nobody is known before CONNECT is decided; 50,000 of them took 35 ms and 6 MB of Python's objects. Now there is
+    none for each: the packets themselves have 250 KB."""
     bench, pairs = Bench(), [("", "")] * 50_000
     client = bench.open()
     packets = {
@@ -332,14 +333,16 @@ def test_user_properties_without_number_cost_little():
         "subscribe": client.frame(0x82, b"\0\1" + properties({"user_property": pairs}) + text("t") + b"\0"),
         "disconnect": client.frame(0xE0, b"\0" + properties({"user_property": pairs})),
     }
-    began = time.process_time()
+    tracemalloc.start()
     client.send(packets["connect"])
     client.expect(CONNACK, code=0)
     client.send(packets["subscribe"])
     client.expect(SUBACK, codes=[0])
     client.send(packets["disconnect"])
     client.closed()
-    assert time.process_time() - began < 0.05
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_500_000
 
 
 def test_a_will_has_a_thousand_user_properties():
