@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 def create_app(node: Node) -> Flask:
     """The REST application of one broker node. Opens no socket and starts nothing."""
     # Flask is imported here so that the entry points can patch the standard library first.
-    from emqx_mgmt import api
+    from emqx_mgmt import api, dashboard
 
-    return api.build(node)
+    app = api.build(node)
+    dashboard.install(app, node)
+    return app

@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 STORE_FULL = "message_store_full"
 # Counters of what the promise to keep acknowledged messages does not cover.
 REMOVED = ("dropped/queue_full", "dropped/expired", "dropped/session_ended")
-BAN_SWEEP_S = 60.0
+BAN_SWEEP_S = LOGIN_SWEEP_S = 60.0
 RETRY_S = 1.0   # between two tries to open the records
 GOODBYE = 0x8B  # Server shutting down (MQTT 5.0, section 2.4)
 ANSWERS_S = 3.0  # for who was accepted and has no CONNACK yet, when the node drains
@@ -64,6 +64,8 @@ class Node:
         self.name: str = settings["node.name"]
         self.listeners: list[Listener] = []
         self.store = Store(Path(settings["node.data_dir"]))
+        self.store.logins.idle_timeout = settings["dashboard.login.idle_timeout"]
+        self.store.logins.lifetime = settings["dashboard.login.lifetime"]
         self.broker = Broker(
             banned=self.store.bans.table,
             ban=lambda ban: gevent.spawn(self.store.bans.put, ban),
@@ -106,6 +108,7 @@ class Node:
             Periodic(1.0, self._watch_descriptors),
             Periodic(1.0, lambda: self.certificates.look(time.time())),
             Periodic(BAN_SWEEP_S, lambda: self.store.bans.sweep(time.time())),
+            Periodic(LOGIN_SWEEP_S, lambda: self.store.logins.sweep(time.time())),
             Periodic(settings["monitor.check_interval"], lambda: self.monitor.check(int(time.time()))),
         ]
         self.started_at = 0.0   # unix seconds

@@ -21,6 +21,8 @@ OPERATED = frozenset({"alarms", "banned", "connections", "delayed", "mqtt", "ret
                       "subscriptions", "topic_metrics"})
 # What is not for everybody to read.
 GUARDED = frozenset({"audit"})
+# What everybody may change: handlers see to it that it is the caller's own.
+PERSONAL = frozenset({"logins"})
 
 
 def demand(endpoint: Endpoint) -> None:
@@ -67,6 +69,6 @@ def is_about_himself(caller: Application | User, endpoint: Endpoint) -> bool:
 def role_for(endpoint: Endpoint) -> str:
     if endpoint.scope in GUARDED:
         return ADMINISTRATOR
-    if endpoint.method == "GET":
+    if endpoint.method == "GET" or endpoint.scope in PERSONAL:
         return VIEWER
     return OPERATOR if endpoint.scope in OPERATED else ADMINISTRATOR

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from emqx_mgmt.api import source
-from emqx_mgmt.api.auth import whose
+from emqx_mgmt.api.auth import USER, whose
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.failed_logins import FailedLogin
 from emqx_mgmt.api.paging import Paged
@@ -68,6 +68,8 @@ def install(app: flask.Flask, node: Node) -> None:
         failed: FailedLogin | None = flask.g.get("failed_login")
         if failed is not None:
             put(change(FAILED_LOGIN, response, failed.kind, failed.name, "{}", failed.result))
+        for action, user in flask.g.get("logged", ()):
+            put(change(action, response, USER, user, "{}", "ok"))
         endpoint: Endpoint | None = flask.g.get("endpoint")
         if endpoint is not None and endpoint.method != "GET" and endpoint.audited:
             put(change_of(endpoint, response))

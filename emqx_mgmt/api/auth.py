@@ -1,4 +1,5 @@
-"""Who asks: HTTP Basic, with an application's credentials on the management listener, a user's on the other.
+"""Who asks: HTTP Basic, with an application's credentials on the management listener, a user's on the other, where a
+browser may have the cookie of a log-in instead.
 
 Asked before anything else below the prefix, also for paths that do not exist. Only what its endpoint declares
 public is exempt.
@@ -7,6 +8,7 @@ public is exempt.
 from __future__ import annotations
 
 import pwd
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,12 +16,12 @@ from typing import TYPE_CHECKING
 import flask
 from flask_httpauth import HTTPBasicAuth
 
-from emqx_mgmt.api import failed_logins, source
+from emqx_mgmt.api import browsers, errors, failed_logins, source
 from emqx_mgmt.api.credentials import credentials_of
 from emqx_mgmt.api.endpoint import PREFIX
 from emqx_mgmt.api.throttle import Throttle
 from emqx_mgmt.listeners.control import user_of
-from emqx_mgmt.storage import PUBLIC_PASSWORD, Application, User
+from emqx_mgmt.storage import PUBLIC_PASSWORD, Application, Login, User
 
 if TYPE_CHECKING:
     from emqx_mgmt.listeners import Listener
@@ -65,6 +67,14 @@ def install(app: flask.Flask, node: Node) -> None:
             flask.g.again = lambda: local
             return None
         given = credentials_of(flask.request.headers.get("Authorization", ""))
+        login = logins.of_browser() if given is None else None
+        if login is not None:
+            if flask.request.method not in browsers.SAFE and not browsers.is_shown_to_be_own_page():
+                return errors.text(403, browsers.refusal())
+            flask.g.login = login
+            flask.g.caller = node.store.users.get(login.username)
+            flask.g.again = lambda: logins.still(login)
+            return None
         # Flask-HTTPAuth's own reading of the header takes any scheme for Basic.
         caller = basic.authenticate(given, None) if given is not None else None
         if given is None:
@@ -94,12 +104,31 @@ def demand() -> flask.Response | None:
     return refused
 
 
+class Busy(Exception):
+    """More passwords wait to be verified than may."""
+
+
 class Logins:
     """Checks credentials; a wrong one costs its address time."""
 
     def __init__(self, node: Node) -> None:
         self._store = node.store
         self._throttle = Throttle()
+
+    def of_browser(self) -> Login | None:
+        """The log-in whose cookie comes with this request, while its user is there."""
+        cookie = flask.request.cookies.get(self.cookie_name()) if flask.g.listener == DASHBOARD else None
+        login = self._store.logins.find(cookie, time.time()) if cookie else None
+        return login if login is not None and self._store.users.get(login.username) is not None else None
+
+    def still(self, login: Login) -> User | None:
+        """Who is logged in with it now."""
+        return self._store.users.get(login.username) if self._store.logins.left(login, time.time()) > 0 else None
+
+    def cookie_name(self) -> str:
+        """Cookies know no ports: two brokers of one host must not use the same. One that was set over TLS cannot be
+        replaced without."""
+        return f"dashboard_{self._store.installation:08x}{'_tls' if source.is_secure() else ''}"
 
     def caller(self, name: str, password: str) -> Application | User | None:
         """By the listener that the request came in by."""
@@ -111,11 +140,14 @@ class Logins:
             self._throttle.wait(source.address())
         return application
 
-    def user(self, name: str, password: str) -> User | None:
+    def user(self, name: str, password: str, most_waiting: int | None = None) -> User | None:
+        """Raises Busy where more than `most_waiting` others wait for the same."""
         user = self._store.users.remembered(name, password)
         if user is not None:
             return user
         self._throttle.wait(source.address())
+        if most_waiting is not None and self._store.users.verifying > most_waiting:
+            raise Busy
         user = self._store.users.verify(name, password)
         if user is None:
             self._throttle.failed(source.address())
@@ -137,9 +169,24 @@ def is_public_abroad(password: str) -> bool:
 
 
 def refusal(text: str = UNAUTHORIZED) -> flask.Response:
-    """All causes look alike."""
-    headers = {"WWW-Authenticate": f'Basic Realm="{REALM}"'}
+    """All causes look alike. A browser opens a dialog of its own where the answer asks for credentials, which the
+    dashboard's pages are not to have."""
+    headers = {} if is_of_pages() else {"WWW-Authenticate": f'Basic Realm="{REALM}"'}
     return flask.Response(text, 401, headers, content_type="text/plain")
+
+
+def is_of_pages() -> bool:
+    """Whether a script of the dashboard asks."""
+    if "X-Requested-With" in flask.request.headers:
+        return True
+    logins: Logins = flask.current_app.extensions["logins"]
+    return flask.g.listener == DASHBOARD and logins.cookie_name() in flask.request.cookies
+
+
+def login_number() -> int | None:
+    """Of the log-in that the request comes with, if it comes with one."""
+    login: Login | None = flask.g.get("login")
+    return None if login is None else login.number
 
 
 def _local() -> Local | None:

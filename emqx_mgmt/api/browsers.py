@@ -36,6 +36,7 @@ PORTS = {"http": ":80", "https": ":443"}
 
 def install(app: flask.Flask, node: Node) -> None:
     allowed: tuple[str, ...] = node.settings["management.cors_origins"]
+    app.config["OWN_ORIGINS"] = frozenset(node.settings["dashboard.allowed_origins"])
 
     @app.before_request
     def preflight() -> flask.Response | None:
@@ -69,15 +70,23 @@ def origin(allowed: tuple[str, ...]) -> str | None:
 def is_own_page() -> bool:
     """Whether a page of this server asks, or no page at all. What a browser says in Sec-Fetch-Site is so also where a
     proxy has changed the Host."""
+    says_nothing = not any(name in flask.request.headers for name in ("Sec-Fetch-Site", "Origin"))
+    return says_nothing or is_shown_to_be_own_page()
+
+
+def is_shown_to_be_own_page() -> bool:
+    """The same, and the browser says so. Browsers send no Sec-Fetch-Site over http to other machines, but an Origin."""
     site, page = flask.request.headers.get("Sec-Fetch-Site"), flask.request.headers.get("Origin")
     if site is not None:
         return site in OWN
-    return page is None or is_own(page)
+    return page is not None and is_own(page)
 
 
 def is_own(page: str) -> bool:
-    """Whether an origin is this server's, under any name it was asked by. The scheme does not matter: a proxy may have
-    taken TLS away."""
+    """Whether an origin is this server's, under any name it was asked by or that the settings give it. The scheme does
+    not matter: a proxy may have taken TLS away."""
+    if page in flask.current_app.config["OWN_ORIGINS"]:
+        return True
     try:
         scheme, authority, *rest = urlsplit(page.lower())
     except ValueError:
@@ -93,7 +102,8 @@ def refusal() -> str:
     given = flask.request.headers
     return (f"A page of another site may not change anything: Origin {given.get('Origin')!r:.200}, Sec-Fetch-Site "
             f"{given.get('Sec-Fetch-Site')!r:.50}, Host {given.get('Host')!r:.200}. If the page is to be let in, name "
-            "its origin in management.cors_origins; if a proxy changed the Host, let it pass the Host on.")
+            "its origin in management.cors_origins; if a proxy changed the Host, let it pass the Host on, or name the "
+            "dashboard's origin in dashboard.allowed_origins.")
 
 
 def allow(response: flask.Response, given: str | None) -> None:

@@ -51,6 +51,14 @@ def is_this_machine() -> bool:
     return source is None or (source.local and flask.request.environ["SERVER_PROTOCOL"] != OF_PROXIES)
 
 
+def is_secure() -> bool:
+    """Whether the client uses TLS, up to a named proxy at least."""
+    source: Source | None = flask.g.source
+    if source is not None and source.believed:
+        return flask.request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+    return flask.request.scheme == "https"
+
+
 def hosts() -> list[str]:
     """The names under which the client knows this server: the Host, and the one that a named proxy was asked for."""
     source: Source | None = flask.g.source

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from emqx_mgmt.api import failed_logins
 from emqx_mgmt.api.access import ADMINISTRATOR, Role
-from emqx_mgmt.api.auth import STILL_PUBLIC, USER, Logins, is_public_abroad
+from emqx_mgmt.api.auth import STILL_PUBLIC, USER, Logins, is_public_abroad, login_number
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import BadParameter, MissingParameter
 from emqx_mgmt.api.render import Done
@@ -97,6 +97,7 @@ def update_user(cluster: Cluster, name: str, params: Changes) -> Done:
         tags=None if params.tags is UNSET else params.tags,
         role=None if params.role is UNSET else params.role,
         password=params.password or None,
+        spared=login_number(),
     )
     if not done:
         raise Refused("username_not_found", NO_SUCH_USER)
@@ -113,7 +114,7 @@ def delete_user(cluster: Cluster, name: str) -> Done:
 
 def change_pwd(cluster: Cluster, username: str, params: Passwords) -> Done:
     _authenticate(cluster, username, params.old_pwd, WRONG_OLD_PASSWORD)
-    if not cluster.here.users.update(username, password=params.new_pwd):
+    if not cluster.here.users.update(username, password=params.new_pwd, spared=login_number()):
         raise Refused(UNKNOWN, NO_SUCH_USER)
     return Done()
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from emqx_mgmt.broker.telemetry.rates import Sample
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.node import Node
-    from emqx_mgmt.storage import Applications, Bans, ScramUsers, Users
+    from emqx_mgmt.storage import Applications, Bans, BrowserLogins, ScramUsers, Users
     from emqx_mgmt.storage.audit import Audit
 
 # What Prometheus clients of all languages call the figures of their process.
@@ -88,6 +88,10 @@ class LocalNode:
     @property
     def users(self) -> Users:
         return self._node.store.users
+
+    @property
+    def logins(self) -> BrowserLogins:
+        return self._node.store.logins
 
     @property
     def scram_users(self) -> ScramUsers:

@@ -61,6 +61,19 @@ def tell_styles(master: Master) -> None:
              " envelope, those of 3.2 dots too", ", ".join(ports))
 
 
+def tell_first_password(master: Master) -> None:
+    """Where the default user's password can be chosen from another machine, which may not use the well-known one."""
+    first = running_node().store.users.first_password
+    served = [*master.http, *master.https]
+    dashboard = next((row for row in served if row.name == "dashboard"), None)
+    if first is None or dashboard is None:
+        return
+    host = dashboard.endpoint.host
+    at = dashboard.listen_on if host not in ("", "0.0.0.0", "::") else f"localhost:{dashboard.endpoint.port}"
+    log.warning("Dashboard: set the password of %s at %s://%s/#/first?token=%s (once; from another machine, with the "
+                "name of this one)", first.username, "https" if dashboard.is_https else "http", at, first.token)
+
+
 class HeadTimeout(gevent.Timeout):
     """Ends the wait for a request's head without a word to the client, and counts it."""
 
@@ -254,6 +267,7 @@ class Worker(GeventWorker):
         self.started = True
         tell_open_defaults(current())
         tell_styles(current())
+        tell_first_password(current())
         return None
 
     def on_late_end(self, starting: gevent.Greenlet) -> None:

@@ -136,6 +136,18 @@ def parse_duration(text: str) -> float:
     return sum(int(part) * unit for part, unit in zip(match.groups(), DURATION_UNITS, strict=True) if part)
 
 
+def duration(low: float) -> Kind:
+    """A duration of `low` seconds or more."""
+
+    def parse(text: str) -> float:
+        seconds = parse_duration(text)
+        if seconds < low:
+            raise ValueError(f"must be {low:g} s or more")
+        return seconds
+
+    return Kind("duration", parse, show_duration)
+
+
 def parse_expiry(text: str) -> float:
     """Seconds; a bare number counts milliseconds, as the retainer's conf file has it."""
     if re.fullmatch(r"\d{1,12}", text, re.ASCII):
@@ -323,7 +335,7 @@ def show_list(values: tuple[Any, ...]) -> str:
 
 
 FLAG = Kind("flag", parse_flag, show_flag)
-DURATION_KIND = Kind("duration", parse_duration, show_duration)
+DURATION_KIND = duration(0)
 EXPIRY = Kind("integer, duration", parse_expiry, show_milliseconds)
 BYTESIZE = Kind("bytesize", parse_bytesize)
 STRING = Kind("string", str)

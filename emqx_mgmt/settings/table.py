@@ -28,6 +28,7 @@ from emqx_mgmt.settings.kinds import (
     WORDS,
     Kind,
     bytesize,
+    duration,
     enum,
     integer,
     number,
@@ -196,6 +197,10 @@ LISTENER = [
         "That user's password, set while the shipped one stands, which is accepted from this machine only.",
         secret=True,
     ),
+    Key("dashboard.login.idle_timeout", duration(1), "8h", "How long a log-in of a browser may stay unused."),
+    Key("dashboard.login.lifetime", duration(1), "24h", "How long it lasts in all."),
+    Key("dashboard.allowed_origins", WORDS, "",
+        "Origins under which browsers see the dashboard, behind a proxy that does not pass the Host on."),
 ]
 
 GLOBAL_KINDS = {key.name: key.kind for key in GLOBAL}

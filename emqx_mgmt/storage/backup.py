@@ -198,6 +198,7 @@ def try_out(place: Path, number: int, by: audit.Change | None) -> None:
         records = store.Store(place)
         try:
             records.open()
+            records.logins.end_all()  # some may have been ended since
             if by is not None:
                 records.audit.add(by, sys.maxsize)
         finally:

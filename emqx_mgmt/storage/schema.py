@@ -131,6 +131,17 @@ MIGRATIONS = [
     ALTER TABLE user ADD COLUMN role TEXT NOT NULL DEFAULT 'administrator';
     CREATE INDEX failed_login ON audit (number) WHERE action = 'log_in';
     """,
+    """
+    CREATE TABLE login (
+        number   INTEGER PRIMARY KEY AUTOINCREMENT,
+        digest   BLOB NOT NULL UNIQUE,
+        username TEXT NOT NULL,
+        since    INTEGER NOT NULL,
+        seen     INTEGER NOT NULL,
+        address  TEXT NOT NULL,
+        browser  TEXT NOT NULL
+    );
+    """,
 ]
 SEALED = 8      # the version from which on the tables have checksums
 # What a broker makes only after its records.

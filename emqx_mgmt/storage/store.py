@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from gevent.threadpool import ThreadPool
 
-from emqx_mgmt.storage import checksums
+from emqx_mgmt.storage import checksums, installation
 from emqx_mgmt.storage.acknowledged import Acknowledged
 from emqx_mgmt.storage.alarm_history import AlarmHistory
 from emqx_mgmt.storage.applications import Applications
@@ -21,6 +21,7 @@ from emqx_mgmt.storage.bans import Bans
 from emqx_mgmt.storage.config_changes import ConfigChanges
 from emqx_mgmt.storage.data_dir import open_lock
 from emqx_mgmt.storage.integrity import OF_THE_SYSTEM, code_of
+from emqx_mgmt.storage.logins import BrowserLogins
 from emqx_mgmt.storage.metered_topics import MeteredTopics
 from emqx_mgmt.storage.plugin_records import PluginRecords
 from emqx_mgmt.storage.rate_history import RateHistory
@@ -53,8 +54,10 @@ class Store:
         self._pool: ThreadPool | None = None
         self._connection: sqlite3.Connection | None = None
         self._lock = -1
+        self.installation = 0  # its number, once the store is open
         self.applications = Applications(self)
         self.users = Users(self)
+        self.logins = BrowserLogins(self)
         self.audit = Audit(self)
         self.bans = Bans(self)
         self.alarm_history = AlarmHistory(self)
@@ -72,10 +75,12 @@ class Store:
         migrate(self._data_dir)
         self._connection = connect(self._data_dir)
         self._schema = schema_version(self._connection)
+        self.installation = installation.number_in(self._connection)
         # One thread: SQLite has one writer, and the records are small.
         self._pool = ThreadPool(1)
         self.applications.load()
         self.users.load()
+        self.logins.load()
         self.bans.load()
         self.scram_users.load()
         log.debug("Record store opened: %s, schema %d", self._data_dir / FILE_NAME, self._schema)

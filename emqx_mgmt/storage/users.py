@@ -16,6 +16,9 @@ from argon2.exceptions import VerificationError
 from gevent.lock import BoundedSemaphore
 from gevent.threadpool import ThreadPool
 
+from emqx_mgmt.storage.logins import delete_of_user
+from emqx_mgmt.storage.transaction import transaction
+
 if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store
 
@@ -25,6 +28,7 @@ log = logging.getLogger(__name__)
 HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 HASHING_THREADS = 2
 REMEMBERED_LOGINS = 1024
+TOKEN_BYTES = 24
 # The first password of the default user, which everybody knows.
 PUBLIC_PASSWORD = "public"
 ADMINISTRATOR = "administrator"
@@ -36,6 +40,13 @@ class User(msgspec.Struct, frozen=True):
     username: str
     tags: str
     role: str = ADMINISTRATOR
+
+
+class FirstPassword(msgspec.Struct, frozen=True):
+    """Somebody is still to choose the password of this user, and may do so once with the token."""
+
+    username: str
+    token: str
 
 
 class LastAdministrator(Exception):
@@ -59,6 +70,8 @@ class Users:
         self._logins: OrderedDict[bytes, str] = OrderedDict()
         # Verified against when there is no such user, so that both take as long.
         self._nobody = ""
+        self.first_password: FirstPassword | None = None    # while the public one stands
+        self.verifying = 0  # verifications that wait or go on
 
     def load(self) -> None:
         self._hashing = ThreadPool(HASHING_THREADS)
@@ -89,7 +102,11 @@ class Users:
     def verify(self, username: str, password: str) -> User | None:
         """The user, when this is the password. Switches greenlets while it is hashed."""
         stored = self._hashes.get(username, self._nobody)
-        right = self._pool().apply(is_right, (stored, password))
+        self.verifying += 1
+        try:
+            right = self._pool().apply(is_right, (stored, password))
+        finally:
+            self.verifying -= 1
         # Nobody changed it meanwhile?
         if not right or self._hashes.get(username) != stored:
             return None
@@ -108,8 +125,9 @@ class Users:
             return True
 
     def update(self, username: str, *, tags: str | None = None, role: str | None = None,
-               password: str | None = None) -> bool:
-        """Replaces what is given; False for an unknown name. Raises LastAdministrator."""
+               password: str | None = None, spared: int | None = None) -> bool:
+        """Replaces what is given; False for an unknown name. With another role or password the user's log-ins end, but
+        for the one of the number `spared`. Raises LastAdministrator."""
         hashed = None if password is None else self._hash(password)
         with self._writing:
             before = self._records.get(username)
@@ -118,7 +136,7 @@ class Users:
             if role is not None and role != ADMINISTRATOR:
                 self._spare_last_administrator(before)
             after = User(username, before.tags if tags is None else tags, role or before.role)
-            self._write(after, hashed or self._hashes[username])
+            self._write(after, hashed or self._hashes[username], spared)
             return True
 
     def delete(self, username: str) -> bool:
@@ -129,7 +147,18 @@ class Users:
             self._spare_last_administrator(self._records[username])
             self._store.run(delete, username)
             del self._records[username], self._hashes[username]
+            self._store.logins.ended_with_user(username)
+            self._password_is_gone(username)
             return True
+
+    def choose_first(self, first: FirstPassword, password: str) -> None:
+        """Instead of the public one, for whoever comes first."""
+        self.first_password = None  # before anything switches
+        try:
+            self.update(first.username, password=password)
+        except BaseException:
+            self.first_password = first
+            raise
 
     def bootstrap(self, username: str, password: str) -> None:
         """The default user of an empty table; none when either is empty. While the public password stands, another
@@ -147,6 +176,7 @@ class Users:
                 log.warning("dashboard.default_user.password differs from the stored password of dashboard user %r: "
                             "the stored one counts (emqx-mgmt admins passwd sets another).", username)
         if username in self._records and self._is(username, PUBLIC_PASSWORD):
+            self.first_password = FirstPassword(username, secrets.token_urlsafe(TOKEN_BYTES))
             log.warning("Dashboard user %s still has the default password: it is accepted from this machine only",
                         username)
 
@@ -159,10 +189,21 @@ class Users:
         if [one.username for one in self._records.values() if one.role == ADMINISTRATOR] == [user.username]:
             raise LastAdministrator
 
-    def _write(self, user: User, hashed: str) -> None:
-        self._store.run(replace, user, hashed)
+    def _write(self, user: User, hashed: str, spared: int | None = None) -> None:
+        before = self._records.get(user.username)
+        has_other_password = self._hashes.get(user.username) != hashed
+        ends_logins = has_other_password or before is None or before.role != user.role
+        self._store.run(replace, user, hashed, ends_logins, spared)
         self._records[user.username] = user
         self._hashes[user.username] = hashed
+        if ends_logins:
+            self._store.logins.ended_with_user(user.username, spared)
+        if has_other_password:
+            self._password_is_gone(user.username)
+
+    def _password_is_gone(self, username: str) -> None:
+        if self.first_password is not None and self.first_password.username == username:
+            self.first_password = None
 
     def _hash(self, password: str) -> str:
         hashed: str = self._pool().apply(HASHER.hash, (password,))
@@ -187,12 +228,17 @@ def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:
     return connection.execute("SELECT * FROM user").fetchall()
 
 
-def replace(connection: sqlite3.Connection, user: User, hashed: str) -> None:
-    connection.execute(
-        "INSERT OR REPLACE INTO user (username, hash, tags, role) VALUES (?, ?, ?, ?)",
-        (user.username, hashed, user.tags, user.role),
-    )
+def replace(connection: sqlite3.Connection, user: User, hashed: str, ends_logins: bool, spared: int | None) -> None:
+    with transaction(connection):
+        connection.execute(
+            "INSERT OR REPLACE INTO user (username, hash, tags, role) VALUES (?, ?, ?, ?)",
+            (user.username, hashed, user.tags, user.role),
+        )
+        if ends_logins:
+            delete_of_user(connection, user.username, spared)
 
 
 def delete(connection: sqlite3.Connection, username: str) -> None:
-    connection.execute("DELETE FROM user WHERE username = ?", (username,))
+    with transaction(connection):
+        connection.execute("DELETE FROM user WHERE username = ?", (username,))
+        delete_of_user(connection, username)

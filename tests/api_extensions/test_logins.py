@@ -114,7 +114,7 @@ def test_users_of_an_older_store_are_administrators(start_broker: Any):
     before = next(number for number, script in enumerate(MIGRATIONS) if "user ADD COLUMN role" in script)
     with closing(sqlite3.connect(broker.data_dir / "management.db", isolation_level=None)) as connection:
         checksums.install(connection)
-        checksums.run_script(connection, "DROP INDEX failed_login; ALTER TABLE user DROP COLUMN role;"
+        checksums.run_script(connection, "DROP TABLE login; DROP INDEX failed_login; ALTER TABLE user DROP COLUMN role;"
                              f" PRAGMA user_version = {before};")
     broker.start()
     assert dash(broker, "PUT", f"{NODE}/plugins/emqx_recon/reload", ("old", "secret")).status_code == 200

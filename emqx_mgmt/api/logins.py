@@ -1,0 +1,60 @@
+"""Log-ins of browsers: everybody's own, and for administrators everybody's. They begin at `/session`."""
+
+from __future__ import annotations
+
+import time
+
+from msgspec import Struct
+
+from emqx_mgmt.api import access
+from emqx_mgmt.api.auth import USER, login_number, whose
+from emqx_mgmt.api.endpoint import Endpoint
+from emqx_mgmt.api.render import Done
+from emqx_mgmt.broker.telemetry.about import datetime_text
+from emqx_mgmt.manage import Cluster
+from emqx_mgmt.manage.errors import Unknown
+from emqx_mgmt.storage import Login
+
+
+class LoginRow(Struct):
+    """`address` and `browser` (its User-Agent) are those of the log-in, `seen` is its latest request; `…_ts` are unix
+    seconds. `current`: of the browser that asks."""
+
+    id: int
+    username: str
+    since: str
+    since_ts: int
+    seen: str
+    seen_ts: int
+    address: str
+    browser: str
+    current: bool
+
+
+def list_logins(cluster: Cluster) -> list[LoginRow]:
+    return [
+        LoginRow(login.number, login.username, datetime_text(login.since), login.since, datetime_text(login.seen),
+                 login.seen, login.address, login.browser, login.number == login_number())
+        for login in theirs(cluster)
+    ]
+
+
+def end_login(cluster: Cluster, id: str) -> Done:
+    """Its streams end as well."""
+    login = next((one for one in theirs(cluster) if str(one.number) == id), None)
+    if login is None:
+        raise Unknown(id)
+    cluster.here.logins.end(login)
+    return Done()
+
+
+def theirs(cluster: Cluster) -> list[Login]:
+    """Those that the caller may see and end."""
+    logins = cluster.here.logins.current(time.time())
+    return [one for one in logins if access.is_administrator() or whose() == (USER, one.username)]
+
+
+ENDPOINTS = (
+    Endpoint("list_logins", "GET", "/logins/", "List log-ins of browsers", list_logins, listed=False),
+    Endpoint("end_login", "DELETE", "/logins/:id", "End a log-in of a browser", end_login, listed=False),
+)
