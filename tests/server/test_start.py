@@ -126,7 +126,7 @@ def is_served(port: int) -> bool:
         with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
             sock.sendall(bytes.fromhex("100c 0004 4d515454 04 02 0000 0000"))
             return sock.recv(4)[:1] == b"\x20"
-    except ConnectionRefusedError:
+    except ConnectionError:
         return False
 
 
