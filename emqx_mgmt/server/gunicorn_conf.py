@@ -2,9 +2,11 @@
 
 import signal
 
-if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-    # Until gunicorn handles it, half a second later: a reload has nothing to do yet, and must not end the start.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+for _number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU):
+    # Until gunicorn handles them, half a second later: there is nothing to reload, reopen or upgrade yet, and their
+    # default action would end or stop the start.
+    if signal.getsignal(_number) is signal.SIG_DFL:
+        signal.signal(_number, signal.SIG_IGN)
 
 from gevent import monkey
 

@@ -9,11 +9,15 @@ import os
 import ssl
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 from weakref import WeakKeyDictionary, WeakSet
 
 import gevent
+from gevent.event import Event
+from gevent.pool import Pool
+from gevent.server import StreamServer
 from gunicorn import http as gunicorn_http
 from gunicorn import util
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
@@ -40,6 +44,7 @@ REFUSALS = {
 ANSWERS = {408: "body_timeout", 413: "body_too_large"}
 FIRST = 1           # the age of the first worker of a master
 RETRY_S = 1
+NOTIFY_S = 1
 COLLECT_AFTER = (50_000, 20, 100)  # allocations, young collections, middle collections
 
 
@@ -139,13 +144,35 @@ class Worker(GeventWorker):
             server.start()
             running_node().renewal.watch(server.listener, server.renew)
         control = self.control_server()
-        super().run()
+        self.serve_http()
         if told is not None:
             told.stop()
         if control is not None:
             control.stop()
         for server in self.secured:
             server.stop()
+
+    def serve_http(self) -> None:
+        """In place of gunicorn's loop, which looks once a second whether the worker is to end, and whether the last
+        request has been answered: that made each stop and reload a second longer."""
+        servers = [StreamServer(sock, partial(self.handle, sock), spawn=Pool(self.worker_connections))
+                   for sock in self.sockets]
+        for server in servers:
+            server.start()
+        while self.alive:
+            self.notify()
+            self.ending.wait(NOTIFY_S)
+        for server in servers:
+            server.close()
+        with gevent.Timeout(self.cfg.graceful_timeout, False):
+            for server in servers:
+                while not server.pool.join(NOTIFY_S):
+                    self.notify()
+            return
+        log.warning("HTTP requests that were not answered within %d s are cut off: the worker ends",
+                    self.cfg.graceful_timeout)
+        for server in servers:
+            server.stop(timeout=1)
 
     def control_server(self) -> ControlServer | None:
         data_dir = Path(current().settings["node.data_dir"])
@@ -200,6 +227,7 @@ class Worker(GeventWorker):
         """TERM: MQTT clients are told at once; gunicorn first waits for HTTP requests that are still open."""
         self.end_when_starting()
         super().handle_exit(sig, frame)
+        self.ending.set()
         for server in self.secured:
             server.close()
         gevent.spawn(self.leave)
@@ -229,6 +257,7 @@ class Worker(GeventWorker):
     def init_process(self) -> None:
         """Where the first worker cannot start, gunicorn ends the broker, and its user sees why. A later one is tried
         again: what is in the way may go away, and nobody may be there to start the broker."""
+        self.ending = Event()
         try:
             super().init_process()
         except Exception:

@@ -232,11 +232,12 @@ def takes(pid: int, number: int) -> bool:
 
 
 def test_hup_during_the_first_start(start_broker):
-    """From the moment on at which the process takes the signal at all."""
+    """From the moment on at which the process takes the signals at all."""
     broker = start_broker(ready=False)
-    wait_until(lambda: takes(broker.running.pid, signal.SIGHUP), 20)
+    wait_until(lambda: takes(broker.running.pid, signal.SIGUSR1), 20)
     while "Listening: http:management" not in broker.stderr:
         broker.signal(signal.SIGHUP)
+        broker.signal(signal.SIGUSR1)
         time.sleep(0.02)
     for _ in range(4):
         broker.signal(signal.SIGHUP)
