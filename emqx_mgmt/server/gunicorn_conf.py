@@ -8,7 +8,7 @@ for _number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, s
     if signal.getsignal(_number) is signal.SIG_DFL:
         signal.signal(_number, signal.SIG_IGN)
 
-from gevent import monkey
+from gevent import monkey  # noqa: E402
 
 monkey.patch_all()
 
