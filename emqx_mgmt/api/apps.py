@@ -89,13 +89,13 @@ class Rotation(Struct):
 
 def list_apps(cluster: Cluster) -> list[Listed]:
     return [
-        Listed(app.app_id, app.name, app.desc, app.status, _expired(app)) for app in cluster.here.applications.all()
+        Listed(app.app_id, app.name, app.desc, app.status, _expired(app)) for app in cluster.local.applications.all()
     ]
 
 
 def lookup_app(cluster: Cluster, appid: str) -> Shown | list[Shown]:
     """An unknown id is answered with an empty list."""
-    app = cluster.here.applications.get(appid)
+    app = cluster.local.applications.get(appid)
     if app is None:
         return []
     return Shown(
@@ -114,37 +114,37 @@ def lookup_app(cluster: Cluster, appid: str) -> Shown | list[Shown]:
 
 def add_app(cluster: Cluster, params: NewApplication) -> Secret:
     new = params.application(Application(params.app_id, params.name))
-    secret = cluster.here.applications.add(new, params.secret)
+    secret = cluster.local.applications.add(new, params.secret)
     if secret is None:
         raise Refused("alread_existed")
-    cluster.here.fresh_secrets.put(params.app_id, secret)
+    cluster.local.fresh_secrets.put(params.app_id, secret)
     return Secret(secret)
 
 
 def update_app(cluster: Cluster, appid: str, params: Properties) -> Done:
-    before = cluster.here.applications.get(appid)
-    if before is None or not cluster.here.applications.update(params.application(before)):
+    before = cluster.local.applications.get(appid)
+    if before is None or not cluster.local.applications.update(params.application(before)):
         raise Refused("ont_found")
     return Done()
 
 
 def rotate_secret(cluster: Cluster, appid: str, params: Rotation) -> Secret:
-    secret = cluster.here.applications.rotate(appid, params.overlap)
+    secret = cluster.local.applications.rotate(appid, params.overlap)
     if secret is None:
         raise Refused("ont_found")
-    cluster.here.fresh_secrets.put(appid, secret)
+    cluster.local.fresh_secrets.put(appid, secret)
     return Secret(secret)
 
 
 def del_app(cluster: Cluster, appid: str) -> Done:
-    cluster.here.applications.delete(appid)
-    cluster.here.fresh_secrets.drop(appid)
+    cluster.local.applications.delete(appid)
+    cluster.local.fresh_secrets.drop(appid)
     return Done()
 
 
 def _secret(cluster: Cluster, app_id: str) -> str:
     """Shown to administrators for ten minutes after it was made; only a digest of it is stored."""
-    fresh = cluster.here.fresh_secrets.get(app_id)
+    fresh = cluster.local.fresh_secrets.get(app_id)
     return fresh if fresh is not None and is_administrator() else MASK
 
 

@@ -52,7 +52,7 @@ class AuditRow(Struct, rename={"origin": "from"}):
 
 def list_audit(cluster: Cluster, params: Paging) -> Page:
     """Newest first."""
-    return page_of(cluster.here.audit.all(), params, row_of)
+    return page_of(cluster.local.audit.all(), params, row_of)
 
 
 def row_of(change: Change) -> AuditRow:

@@ -97,11 +97,11 @@ def kind_of(given: dict[str, Any]) -> str:
 
 
 def list_banned(cluster: Cluster, params: Paging) -> Page:
-    return page_of(list(cluster.here.bans.table), params, _row)
+    return page_of(list(cluster.local.bans.table), params, _row)
 
 
 def create_banned(cluster: Cluster, params: NewBan) -> Created:
-    cluster.here.bans.put(params.ban)
+    cluster.local.bans.put(params.ban)
     return Created(params.echo)
 
 
@@ -111,7 +111,7 @@ def delete_banned(cluster: Cluster, who: str, params: str) -> Done:
             who = address_text(who)
         except ValueError:
             return Done()
-    cluster.here.bans.remove(Key(params, who))
+    cluster.local.bans.remove(Key(params, who))
     return Done()
 
 

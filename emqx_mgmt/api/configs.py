@@ -57,7 +57,7 @@ def reset_config(cluster: Cluster, app: str, params: Reset) -> Done:
 
 def conceal(cluster: Cluster, given: dict[str, Any], app: str, **_path: str) -> dict[str, Any]:
     """For the audit record."""
-    hidden = cluster.here.configuration.is_secret(app, str(given.get("key")))
+    hidden = cluster.local.configuration.is_secret(app, str(given.get("key")))
     return {"key": given.get("key"), "value": MASK if hidden else given.get("value")}
 
 

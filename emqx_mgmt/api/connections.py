@@ -15,7 +15,7 @@ from emqx_mgmt.manage.rows import Connection
 
 
 def list_connections(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.clients.connections(params, extended())
+    return cluster.local.clients.connections(params, extended())
 
 
 def list_node_connections(cluster: Cluster, node: str, params: Paging) -> Page:

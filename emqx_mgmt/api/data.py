@@ -10,11 +10,11 @@ from emqx_mgmt.manage import Cluster
 
 
 def export_data(cluster: Cluster) -> Download:
-    return Download(cluster.here.backups.make())
+    return Download(cluster.local.backups.make())
 
 
 def import_data(cluster: Cluster, upload: IO[bytes]) -> Done:
-    cluster.here.backups.restore(upload)
+    cluster.local.backups.restore(upload)
     return Done()
 
 

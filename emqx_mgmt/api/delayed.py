@@ -12,16 +12,16 @@ from emqx_mgmt.manage.listing import Page, Paging
 
 
 def list_delayed(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.delayed.page(params)
+    return cluster.local.delayed.page(params)
 
 
 def lookup_delayed(cluster: Cluster, id: str) -> list[DelayedMessage]:
-    message = cluster.here.delayed.message(id)
+    message = cluster.local.delayed.message(id)
     return [] if message is None else [message]
 
 
 def delete_delayed(cluster: Cluster, id: str) -> Done:
-    if not cluster.here.delayed.delete(id):
+    if not cluster.local.delayed.delete(id):
         raise Refused("not_found")
     return Done()
 

@@ -25,7 +25,7 @@ class Question(Struct):
 def explain_topic(cluster: Cluster, params: Question) -> Explanation:
     if not valid_name(params.topic):
         raise BadParameter("topic", "must be a valid topic name")
-    return cluster.here.clients.explain(params.topic, params.client_id, params.qos, params.limit)
+    return cluster.local.clients.explain(params.topic, params.client_id, params.qos, params.limit)
 
 
 ENDPOINTS = (

@@ -17,7 +17,7 @@ class Level(Struct):
 
 
 def list_log_levels(cluster: Cluster) -> list[LogLevel]:
-    return cluster.here.configuration.log_levels()
+    return cluster.local.configuration.log_levels()
 
 
 def set_log_level(cluster: Cluster, component: str, params: Level) -> Done:

@@ -44,13 +44,13 @@ def end_login(cluster: Cluster, id: str) -> Done:
     login = next((one for one in theirs(cluster) if str(one.number) == id), None)
     if login is None:
         raise Unknown(id)
-    cluster.here.logins.end(login)
+    cluster.local.logins.end(login)
     return Done()
 
 
 def theirs(cluster: Cluster) -> list[Login]:
     """Those that the caller may see and end."""
-    logins = cluster.here.logins.current(time.time())
+    logins = cluster.local.logins.current(time.time())
     return [one for one in logins if access.is_administrator() or whose() == (USER, one.username)]
 
 

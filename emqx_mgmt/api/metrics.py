@@ -15,8 +15,8 @@ def list_all_metrics(cluster: Cluster) -> list[Counters]:
 
 
 def list_node_metrics(cluster: Cluster, node: str) -> Counters:
-    here = cluster.named(node)
-    return Counters(here.metrics(extended()), here.v32_metrics())
+    found = cluster.named(node)
+    return Counters(found.metrics(extended()), found.v32_metrics())
 
 
 ENDPOINTS = (

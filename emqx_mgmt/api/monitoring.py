@@ -22,14 +22,14 @@ def install_gate(app: flask.Flask, cluster: Cluster) -> None:
 
     @app.before_request
     def gate() -> flask.Response | None:
-        if cluster.here.hindrance and not flask.request.path.startswith("/health/"):
-            return errors.text(503, f"The node has not started. {cluster.here.hindrance}\n")
+        if cluster.local.hindrance and not flask.request.path.startswith("/health/"):
+            return errors.text(503, f"The node has not started. {cluster.local.hindrance}\n")
         return None
 
 
 def blueprint(node: Node, cluster: Cluster) -> flask.Blueprint:
     monitoring = flask.Blueprint("monitoring", __name__)
-    here, settings = cluster.here, node.settings
+    local, settings = cluster.local, node.settings
 
     @monitoring.get("/health/live", provide_automatic_options=False)
     def live() -> flask.Response:
@@ -40,9 +40,9 @@ def blueprint(node: Node, cluster: Cluster) -> flask.Blueprint:
     def ready() -> flask.Response:
         """Whether clients should be sent here: not before the node has started, nor while it drains or a guard is
         missing."""
-        if here.is_ready:
+        if local.is_ready:
             return errors.text(200, "ok\n")
-        return errors.text(503, "".join(f"{line}\n" for line in ("not ready", *here.complaints())))
+        return errors.text(503, "".join(f"{line}\n" for line in ("not ready", *local.complaints())))
 
     @monitoring.get("/metrics", provide_automatic_options=False)
     def metrics() -> flask.Response:
@@ -52,6 +52,6 @@ def blueprint(node: Node, cluster: Cluster) -> flask.Blueprint:
             refused = auth.demand()
             if refused is not None:
                 return refused
-        return flask.Response(exposition(here.families()), content_type=CONTENT_TYPE)
+        return flask.Response(exposition(local.families()), content_type=CONTENT_TYPE)
 
     return monitoring

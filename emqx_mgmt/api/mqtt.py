@@ -95,7 +95,7 @@ class Unsubscribe(Struct):
 
 
 def publish(cluster: Cluster, row: Publish) -> Code:
-    cluster.here.clients.publish(
+    cluster.local.clients.publish(
         row.split(),
         row.payload_bytes(),
         row.qos,
@@ -119,7 +119,7 @@ def unsubscribe(cluster: Cluster, row: Unsubscribe) -> Code:
 def alone(change: Callable[[Cluster, T], Code]) -> Callable[..., Code]:
     """One change, answered once it is on disk."""
     def handler(cluster: Cluster, params: T) -> Code:
-        with cluster.here.clients.stored():
+        with cluster.local.clients.stored():
             return change(cluster, params)
 
     return handler
@@ -128,7 +128,7 @@ def alone(change: Callable[[Cluster, T], Code]) -> Callable[..., Code]:
 def batch(takes: type[T], change: Callable[[Cluster, T], Code]) -> Callable[..., list[dict[str, Any]]]:
     """Many of them, answered once all are."""
     def handler(cluster: Cluster, params: list[Any]) -> list[dict[str, Any]]:
-        with cluster.here.clients.stored():
+        with cluster.local.clients.stored():
             return each(params, takes, lambda row: change(cluster, row))
 
     return handler

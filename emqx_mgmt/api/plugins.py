@@ -65,7 +65,7 @@ def update_plugin_configs(cluster: Cluster, node: str, plugin: str, params: dict
 
 def conceal(cluster: Cluster, given: dict[str, Any], node: str, plugin: str) -> dict[str, Any]:
     """For the audit record."""
-    is_secret = cluster.here.configuration.is_secret
+    is_secret = cluster.local.configuration.is_secret
     return {key: MASK if is_secret(plugin, key) else value for key, value in given.items()}
 
 

@@ -26,25 +26,25 @@ class Deleted(Struct):
 
 
 def list_retained(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.retained.page(params)
+    return cluster.local.retained.page(params)
 
 
 def lookup_retained(cluster: Cluster, topic: str) -> list[RetainedMessage]:
-    message = cluster.here.retained.message(topic)
+    message = cluster.local.retained.message(topic)
     return [] if message is None else [message]
 
 
 def delete_retained(cluster: Cluster, topic: str) -> Deleted:
     if not valid_name(topic):
         raise BadParameter("topic", f"must be a topic without wildcards; use {MATCH} to delete by filter")
-    deleted = cluster.here.retained.delete(topic)
+    deleted = cluster.local.retained.delete(topic)
     if not deleted:
         raise Refused("not_found")
     return Deleted(deleted)
 
 
 def delete_retained_by_filter(cluster: Cluster, params: str) -> Deleted:
-    return Deleted(cluster.here.retained.delete(params))
+    return Deleted(cluster.local.retained.delete(params))
 
 
 def topic_filter(given: dict[str, Any]) -> str:

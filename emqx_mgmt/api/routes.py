@@ -10,7 +10,7 @@ from emqx_mgmt.manage.rows import Route
 
 
 def list_routes(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.clients.routes(params)
+    return cluster.local.clients.routes(params)
 
 
 def lookup_routes(cluster: Cluster, topic: str) -> list[Route]:

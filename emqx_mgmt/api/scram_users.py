@@ -26,12 +26,12 @@ class NewUser(Secret, kw_only=True):
 
 
 def list_scram_users(cluster: Cluster) -> list[ScramUser]:
-    return cluster.here.scram_users.all()
+    return cluster.local.scram_users.all()
 
 
 def create_scram_user(cluster: Cluster, params: NewUser) -> Done:
     try:
-        added = cluster.here.scram_users.add(params.username, params.password, params.is_superuser)
+        added = cluster.local.scram_users.add(params.username, params.password, params.is_superuser)
     except ValueError as error:
         raise BadParameter("username or password", str(error)) from None
     if not added:
@@ -41,7 +41,7 @@ def create_scram_user(cluster: Cluster, params: NewUser) -> Done:
 
 def update_scram_user(cluster: Cluster, username: str, params: Secret) -> Done:
     try:
-        known = cluster.here.scram_users.update(username, params.password, params.is_superuser)
+        known = cluster.local.scram_users.update(username, params.password, params.is_superuser)
     except ValueError as error:
         raise BadParameter("password", str(error)) from None
     if not known:
@@ -50,7 +50,7 @@ def update_scram_user(cluster: Cluster, username: str, params: Secret) -> Done:
 
 
 def delete_scram_user(cluster: Cluster, username: str) -> Done:
-    if not cluster.here.scram_users.delete(username):
+    if not cluster.local.scram_users.delete(username):
         raise Refused(UNKNOWN, NO_SUCH_USER)
     return Done()
 

@@ -14,7 +14,7 @@ from emqx_mgmt.manage.rows import SessionRow
 
 
 def list_sessions(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.clients.sessions(params, extended())
+    return cluster.local.clients.sessions(params, extended())
 
 
 def list_node_sessions(cluster: Cluster, node: str, params: Paging) -> Page:
@@ -30,7 +30,7 @@ def lookup_node_session(cluster: Cluster, node: str, clientid: str) -> list[Sess
 
 
 def list_queued(cluster: Cluster, clientid: str, params: Paging) -> Page:
-    return cluster.here.queued.page(clientid, params)
+    return cluster.local.queued.page(clientid, params)
 
 
 def list_node_queued(cluster: Cluster, node: str, clientid: str, params: Paging) -> Page:

@@ -11,11 +11,11 @@ from emqx_mgmt.manage.slow_subscribers import SlowSubscriberRow
 
 
 def list_slow_subscribers(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.slow_subscribers.page(params)
+    return cluster.local.slow_subscribers.page(params)
 
 
 def forget_slow_subscribers(cluster: Cluster) -> Done:
-    cluster.here.slow_subscribers.forget()
+    cluster.local.slow_subscribers.forget()
     return Done()
 
 

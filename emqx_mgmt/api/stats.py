@@ -14,8 +14,8 @@ def list_stats(cluster: Cluster) -> list[Counters]:
 
 
 def lookup_node_stats(cluster: Cluster, node: str) -> Counters:
-    here = cluster.named(node)
-    return Counters(here.stats(extended()), here.v32_stats())
+    found = cluster.named(node)
+    return Counters(found.stats(extended()), found.v32_stats())
 
 
 ENDPOINTS = (

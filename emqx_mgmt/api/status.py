@@ -13,6 +13,6 @@ blueprint = flask.Blueprint("status", __name__)
 def show() -> flask.Response:
     if flask.request.method not in ("GET", "HEAD"):
         return errors.text(400, "Not found.")
-    here = flask.current_app.extensions["cluster"].here
-    state = "running" if here.is_running else "not_running"
-    return errors.text(200, f"Node {here.name} is started\nemqx is {state}")
+    local = flask.current_app.extensions["cluster"].local
+    state = "running" if local.is_running else "not_running"
+    return errors.text(200, f"Node {local.name} is started\nemqx is {state}")

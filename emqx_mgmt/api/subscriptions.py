@@ -10,7 +10,7 @@ from emqx_mgmt.manage.rows import Subscription
 
 
 def list_subscriptions(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.clients.subscriptions(params)
+    return cluster.local.clients.subscriptions(params)
 
 
 def list_node_subscriptions(cluster: Cluster, node: str, params: Paging) -> Page:

@@ -21,28 +21,28 @@ class NewTopic(Struct):
 
 
 def list_topic_metrics(cluster: Cluster, params: Paging) -> Page:
-    return cluster.here.topic_metrics.page(params)
+    return cluster.local.topic_metrics.page(params)
 
 
 def lookup_topic_metrics(cluster: Cluster, topic: str) -> list[TopicMetricsRow]:
-    row = cluster.here.topic_metrics.find(topic)
+    row = cluster.local.topic_metrics.find(topic)
     return [] if row is None else [row]
 
 
 def add_topic_metrics(cluster: Cluster, params: NewTopic) -> Done:
     if not valid_filter(params.topic):
         raise BadParameter("topic", "must be a valid topic or topic filter")
-    cluster.here.topic_metrics.add(params.topic)
+    cluster.local.topic_metrics.add(params.topic)
     return Done()
 
 
 def reset_topic_metrics(cluster: Cluster, topic: str) -> Done:
-    cluster.here.topic_metrics.reset(topic)
+    cluster.local.topic_metrics.reset(topic)
     return Done()
 
 
 def remove_topic_metrics(cluster: Cluster, topic: str) -> Done:
-    cluster.here.topic_metrics.remove(topic)
+    cluster.local.topic_metrics.remove(topic)
     return Done()
 
 

@@ -32,7 +32,7 @@ def trace(cluster: Cluster, params: Wanted) -> EventStream:
     if params.topic is not None and not valid_filter(params.topic):
         raise BadParameter("topic", "must be a valid topic or topic filter")
     try:
-        running = cluster.here.trace(
+        running = cluster.local.trace(
             params.client_id, params.topic or "", whose(), params.seconds, params.max_bytes)
         return EventStream(running, access.lasting())
     except TooMany as error:

@@ -74,7 +74,7 @@ def list_users(cluster: Cluster) -> list[Shown]:
     every = extended()
     return [
         Shown(user.username, user.tags, user.role if every or user.role != ADMINISTRATOR else UNSET)
-        for user in cluster.here.users.all()
+        for user in cluster.local.users.all()
     ]
 
 
@@ -83,7 +83,7 @@ def create_user(cluster: Cluster, params: NewUser) -> Done:
         raise Refused("Username or password undefined", NO_CREDENTIALS)
     if ":" in params.username:
         raise BadParameter("username", "must not contain a colon, which ends it in the Authorization header")
-    if not cluster.here.users.add(params.username, params.password, params.tags, params.role):
+    if not cluster.local.users.add(params.username, params.password, params.tags, params.role):
         raise Refused("username already exist", USER_EXISTS)
     return Done()
 
@@ -92,7 +92,7 @@ def update_user(cluster: Cluster, name: str, params: Changes) -> Done:
     """Without the password before: an administrator helps whoever has forgotten it."""
     if params.tags is UNSET and params.role is UNSET and not params.password:
         raise MissingParameter("tags")
-    done = cluster.here.users.update(
+    done = cluster.local.users.update(
         name,
         tags=None if params.tags is UNSET else params.tags,
         role=None if params.role is UNSET else params.role,
@@ -107,14 +107,14 @@ def update_user(cluster: Cluster, name: str, params: Changes) -> Done:
 def delete_user(cluster: Cluster, name: str) -> Done:
     if name == ADMIN:
         raise Refused("Cannot delete admin", ADMIN_STAYS)
-    if not cluster.here.users.delete(name):
+    if not cluster.local.users.delete(name):
         raise Refused(UNKNOWN, NO_SUCH_USER)
     return Done()
 
 
 def change_pwd(cluster: Cluster, username: str, params: Passwords) -> Done:
     _authenticate(cluster, username, params.old_pwd, WRONG_OLD_PASSWORD)
-    if not cluster.here.users.update(username, password=params.new_pwd, spared=login_number()):
+    if not cluster.local.users.update(username, password=params.new_pwd, spared=login_number()):
         raise Refused(UNKNOWN, NO_SUCH_USER)
     return Done()
 
@@ -125,7 +125,7 @@ def _authenticate(cluster: Cluster, username: str, password: str, wrong: int) ->
         raise Refused("Password undefined", NO_CREDENTIALS)
     logins: Logins = flask.current_app.extensions["logins"]
     if logins.user(username, password) is None:
-        known = cluster.here.users.get(username) is not None
+        known = cluster.local.users.get(username) is not None
         reason = "Password Error" if known else UNKNOWN
         failed_logins.note(USER, username, reason)
         raise Refused(reason, wrong if known else NO_SUCH_USER)

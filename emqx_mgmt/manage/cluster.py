@@ -15,17 +15,17 @@ class Cluster:
     """The nodes that run, as seen from the one that was asked."""
 
     def __init__(self, node: Node) -> None:
-        self.here = LocalNode(node)
+        self.local = LocalNode(node)
 
     def running(self) -> list[LocalNode]:
-        return [self.here]
+        return [self.local]
 
     def named(self, name: str) -> LocalNode:
         """The running node of that name; raises Unknown."""
-        if name != self.here.name:
+        if name != self.local.name:
             raise Unknown(name)
-        return self.here
+        return self.local
 
     def with_session(self, client_id: str) -> LocalNode:
         """The node that has this client's session; the one asked when none has."""
-        return next((node for node in self.running() if node.clients.session(client_id)), self.here)
+        return next((node for node in self.running() if node.clients.session(client_id)), self.local)
