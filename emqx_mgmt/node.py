@@ -255,7 +255,7 @@ class Node:
         return self.broker.online, self.broker.router.counts.subscriptions
 
     def _take_sample(self, sample: Sample) -> None:
-        self.events.tell("rates", sample)
+        self.events.emit("rates", sample)
         self.store.rate_history.add(sample)
 
     # -- settings changed while it runs ---------------------------------------------------------------

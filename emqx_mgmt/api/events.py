@@ -25,7 +25,7 @@ def listen(cluster: Cluster, params: Wanted) -> EventStream:
     if not kinds <= set(KINDS):
         raise BadParameter("types", f"must be some of {', '.join(KINDS)}")
     try:
-        return EventStream(cluster.local.listen(kinds, whose()), access.lasting())
+        return EventStream(cluster.local.subscribe_events(kinds, whose()), access.lasting())
     except TooMany as error:
         raise Refused(str(error)) from None
 

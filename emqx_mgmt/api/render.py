@@ -22,7 +22,7 @@ from emqx_mgmt.manage.listing import Page
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from emqx_mgmt.broker.telemetry.listening import Listening
+    from emqx_mgmt.broker.telemetry.event_subscriber import EventSubscriber
 
 # How often it is asked whether a stream may go on, and after how many times without an event a comment is sent.
 CHECK_S, HEARTBEAT = 1.0, 10
@@ -62,8 +62,8 @@ class EventStream:
 
     An iterator of pieces for WSGI: its `close` does its work also when nothing was taken, as a generator's does not."""
 
-    def __init__(self, listening: Listening, may_go_on: Callable[[], bool]) -> None:
-        self._listening = listening
+    def __init__(self, subscriber: EventSubscriber, may_go_on: Callable[[], bool]) -> None:
+        self._subscriber = subscriber
         self._may_go_on = may_go_on
         self._socket = flask.request.environ.get("gunicorn.socket")
         self._begun = False
@@ -77,7 +77,7 @@ class EventStream:
             self._begun = True
             return COMMENT
         for _ in range(HEARTBEAT):
-            news = self._listening.take(CHECK_S)
+            news = self._subscriber.take(CHECK_S)
             if news is None or not self._may_go_on() or has_hung_up(self._socket):
                 raise StopIteration
             if news:
@@ -85,7 +85,7 @@ class EventStream:
         return COMMENT
 
     def close(self) -> None:
-        self._listening.end()
+        self._subscriber.end()
 
 
 @dataclass(frozen=True, slots=True)

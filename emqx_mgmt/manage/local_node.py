@@ -27,7 +27,7 @@ from emqx_mgmt.storage.rate_history import MINUTE, SECOND
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.telemetry.alarms import Alarm
-    from emqx_mgmt.broker.telemetry.listening import Listening, Owner
+    from emqx_mgmt.broker.telemetry.event_subscriber import EventSubscriber, Owner
     from emqx_mgmt.broker.telemetry.rates import Sample
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.node import Node
@@ -213,11 +213,11 @@ class LocalNode:
 
     # -- what happens, and what happened ----------------------------------------------------------
 
-    def listen(self, kinds: frozenset[str], owner: Owner) -> Listening:
+    def subscribe_events(self, kinds: frozenset[str], owner: Owner) -> EventSubscriber:
         """Raises TooMany."""
-        return self._node.events.listen(kinds, owner)
+        return self._node.events.subscribe(kinds, owner)
 
-    def trace(self, client_id: str | None, topic: str, owner: Owner, seconds: int, most_bytes: int) -> Listening:
+    def trace(self, client_id: str | None, topic: str, owner: Owner, seconds: int, most_bytes: int) -> EventSubscriber:
         """Of a client, or without one of a topic or topic filter. Raises TooMany."""
         return self._node.traces.start(Subject(client_id, topic), owner, seconds, most_bytes)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from emqx_mgmt.broker.telemetry.listening import Listening, Owner
+from emqx_mgmt.broker.telemetry.event_subscriber import EventSubscriber, Owner
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.auth.client import Client
@@ -102,9 +102,9 @@ class TooMany(Exception):
     """As many listen as may, or as may of one owner. The text is for the caller."""
 
 
-def demand_room(listening: Iterable[Listening], owner: Owner, most: int, most_of_one: int) -> None:
+def demand_room(subscribers: Iterable[EventSubscriber], owner: Owner, most: int, most_of_one: int) -> None:
     """For one more of this owner; one owner never takes all places. Raises TooMany."""
-    owners = [one.owner for one in listening]
+    owners = [one.owner for one in subscribers]
     if len(owners) >= most:
         raise TooMany("too_many_listeners")
     if owners.count(owner) >= most_of_one:
@@ -117,7 +117,7 @@ class Events:
     def __init__(self, broker: Broker, node: str) -> None:
         self.node = node
         self._hooks = broker.hooks
-        self._listeners: dict[Listening, Wants] = {}
+        self._subscribers: dict[EventSubscriber, Wants] = {}
         self._number = 0
         self._points: dict[str, Callable[..., None]] = {
             "client.connected": self._connected,
@@ -128,59 +128,59 @@ class Events:
             "session.unsubscribed": self._unsubscribed,
         }
 
-    def listen(self, kinds: frozenset[str], owner: Owner) -> Listening:
+    def subscribe(self, kinds: frozenset[str], owner: Owner) -> EventSubscriber:
         """Raises TooMany."""
-        listening = Listening(owner, self.left)
-        self.tell_to(listening, lambda kind, _news: kind in kinds)
-        return listening
+        subscriber = EventSubscriber(owner, self.left)
+        self.add(subscriber, lambda kind, _news: kind in kinds)
+        return subscriber
 
-    def tell_to(self, listening: Listening, wants: Wants) -> None:
+    def add(self, subscriber: EventSubscriber, wants: Wants) -> None:
         """Until it calls `left`. Raises TooMany."""
-        demand_room(self._listeners, listening.owner, MOST_LISTENERS, MOST_OF_ONE)
-        if not self._listeners:
+        demand_room(self._subscribers, subscriber.owner, MOST_LISTENERS, MOST_OF_ONE)
+        if not self._subscribers:
             for point, handler in self._points.items():
                 self._hooks.add(point, handler)
-        self._listeners[listening] = wants
+        self._subscribers[subscriber] = wants
 
     def close(self) -> None:
-        for listening in list(self._listeners):
-            listening.end()
+        for subscriber in list(self._subscribers):
+            subscriber.end()
 
-    def left(self, listening: Listening) -> None:
-        del self._listeners[listening]
-        if not self._listeners:
+    def left(self, subscriber: EventSubscriber) -> None:
+        del self._subscribers[subscriber]
+        if not self._subscribers:
             for point, handler in self._points.items():
                 self._hooks.remove(point, handler)
 
-    def tell(self, kind: str, news: Struct) -> None:
+    def emit(self, kind: str, news: Struct) -> None:
         """One event to those who want it."""
-        wanting = [listening for listening, wants in self._listeners.items() if wants(kind, news)]
+        wanting = [subscriber for subscriber, wants in self._subscribers.items() if wants(kind, news)]
         if wanting:
             self._number += 1
             piece = b"id: %d\n" % self._number + piece_of(kind, news)
-            for listening in wanting:
-                listening.tell(piece)
+            for subscriber in wanting:
+                subscriber.put(piece)
 
     def alarm_changed(self, alarm: Alarm, raised: bool) -> None:
-        self.tell("alarm_raised" if raised else "alarm_cleared", AlarmChanged(
+        self.emit("alarm_raised" if raised else "alarm_cleared", AlarmChanged(
             alarm.id, alarm.severity, alarm.title, alarm.summary, self.node, time.time()))
 
     def _connected(self, client: Client, channel: Channel) -> None:
-        self.tell("connected", Connected(
+        self.emit("connected", Connected(
             client.client_id, client.username, *client.peer, channel.proto_ver, channel.clean_start,
             channel.keepalive, self.node, time.time()))
 
     def _refused(self, client: Client, _channel: Channel, code: int) -> None:
-        self.tell("refused", RefusedConnect(client.client_id, client.username, code, self.node, time.time()))
+        self.emit("refused", RefusedConnect(client.client_id, client.username, code, self.node, time.time()))
 
     def _denied(self, channel: Channel, topic: str) -> None:
-        self.tell("denied", DeniedPublish(channel.client_id, topic, self.node, time.time()))
+        self.emit("denied", DeniedPublish(channel.client_id, topic, self.node, time.time()))
 
     def _disconnected(self, client: Client, reason: str) -> None:
-        self.tell("disconnected", Disconnected(client.client_id, client.username, reason, self.node, time.time()))
+        self.emit("disconnected", Disconnected(client.client_id, client.username, reason, self.node, time.time()))
 
     def _subscribed(self, session: Session, topic: str, options: int, _new: bool) -> None:
-        self.tell("subscribed", Subscribed(session.client_id, topic, options & 3, self.node, time.time()))
+        self.emit("subscribed", Subscribed(session.client_id, topic, options & 3, self.node, time.time()))
 
     def _unsubscribed(self, session: Session, topic: str) -> None:
-        self.tell("unsubscribed", Unsubscribed(session.client_id, topic, self.node, time.time()))
+        self.emit("unsubscribed", Unsubscribed(session.client_id, topic, self.node, time.time()))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from emqx_mgmt.broker.telemetry.event_subscriber import EventSubscriber, Owner
 from emqx_mgmt.broker.telemetry.events import Events, demand_room, piece_of
-from emqx_mgmt.broker.telemetry.listening import Listening, Owner
 from router_ext.protocol.topic import topic_matches
 from router_ext.routing.watch import Watch
 
@@ -79,11 +79,11 @@ class Subject(Struct, frozen=True):
         return kind in OF_CLIENTS and self.client_id == news.client_id  # type: ignore[attr-defined]
 
 
-class Trace(Listening):
+class Trace(EventSubscriber):
     """Ends after `most_bytes`, with an event that says so."""
 
     def __init__(
-        self, subject: Subject, owner: Owner, node: str, most_bytes: int, left: Callable[[Listening], None]
+        self, subject: Subject, owner: Owner, node: str, most_bytes: int, left: Callable[[EventSubscriber], None]
     ) -> None:
         super().__init__(owner, left)
         self.subject = subject
@@ -91,15 +91,15 @@ class Trace(Listening):
         self._node = node
         self._allowance = most_bytes
 
-    def tell(self, piece: bytes) -> None:
+    def put(self, piece: bytes) -> None:
         self._allowance -= len(piece)
         if self._allowance < 0:
             self.finish("bytes")
         else:
-            super().tell(piece)
+            super().put(piece)
 
     def finish(self, reason: str) -> None:
-        super().tell(piece_of("end", Ended(reason, self._node, time.time())))
+        super().put(piece_of("end", Ended(reason, self._node, time.time())))
         self.end()
 
 
@@ -115,7 +115,7 @@ class Traces:
         """Raises TooMany."""
         demand_room(self._running, owner, MOST_TRACES, MOST_OF_ONE)
         trace = Trace(subject, owner, self._events.node, most_bytes, self._left)
-        self._events.tell_to(trace, subject.concerns)
+        self._events.add(trace, subject.concerns)
         if not self._running:
             self._broker.hooks.add("message.traced", self._seen)
             self._make_room()
@@ -126,12 +126,12 @@ class Traces:
         self._broker.after(seconds, lambda: trace.finish("time"))
         return trace
 
-    def _left(self, listening: Listening) -> None:
-        assert isinstance(listening, Trace)
-        self._events.left(listening)
-        self._running.discard(listening)
-        if listening.watch is not None:
-            self._broker.engine.unwatch(listening.watch)
+    def _left(self, subscriber: EventSubscriber) -> None:
+        assert isinstance(subscriber, Trace)
+        self._events.left(subscriber)
+        self._running.discard(subscriber)
+        if subscriber.watch is not None:
+            self._broker.engine.unwatch(subscriber.watch)
         self._trace_clients()
         if not self._running:
             self._broker.hooks.remove("message.traced", self._seen)
@@ -148,11 +148,11 @@ class Traces:
         watches = self._broker.engine.watches
         watches.room = ROOM
         if watches.skipped > self._skipped:
-            self._events.tell("skipped", Skipped(watches.skipped - self._skipped, self._events.node, time.time()))
+            self._events.emit("skipped", Skipped(watches.skipped - self._skipped, self._events.node, time.time()))
             self._skipped = watches.skipped
         self._next_room = self._broker.after(PERIOD_S, self._make_room)
 
     def _seen(self, event: str, session: Session | None, message: Message, qos: int, reason: str) -> None:
-        self._events.tell(event, MessageSeen(
+        self._events.emit(event, MessageSeen(
             None if session is None else session.client_id, message.client_id, message.topic, qos, message.retain,
             len(message.payload), reason, self._events.node, time.time()))

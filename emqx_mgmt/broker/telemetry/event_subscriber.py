@@ -14,11 +14,11 @@ MOST_WAITING = 4096
 MOST_BYTES = 1 << 20
 
 
-class Listening:
+class EventSubscriber:
     """`left()` is called once when it is over. One that is told more than it takes is dropped at once, with what waits
     for it: telling never waits for anybody."""
 
-    def __init__(self, owner: Owner, left: Callable[[Listening], None]) -> None:
+    def __init__(self, owner: Owner, left: Callable[[EventSubscriber], None]) -> None:
         self.owner = owner
         self._left = left
         self._waiting: deque[bytes] = deque()
@@ -26,7 +26,7 @@ class Listening:
         self._news = Event()
         self.is_over = False
 
-    def tell(self, piece: bytes) -> None:
+    def put(self, piece: bytes) -> None:
         """Never switches greenlets."""
         if self.is_over:
             return
