@@ -10,7 +10,7 @@ from emqx_mgmt.api.access import ADMINISTRATOR, Role, is_administrator
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.manage import Cluster
-from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.manage.errors import RequestRefused
 from emqx_mgmt.plugins.config import MASK
 from emqx_mgmt.storage import Application
 
@@ -116,7 +116,7 @@ def add_app(cluster: Cluster, params: NewApplication) -> Secret:
     new = params.application(Application(params.app_id, params.name))
     secret = cluster.local.applications.add(new, params.secret)
     if secret is None:
-        raise Refused("alread_existed")
+        raise RequestRefused("alread_existed")
     cluster.local.fresh_secrets.put(params.app_id, secret)
     return Secret(secret)
 
@@ -124,14 +124,14 @@ def add_app(cluster: Cluster, params: NewApplication) -> Secret:
 def update_app(cluster: Cluster, appid: str, params: Properties) -> Done:
     before = cluster.local.applications.get(appid)
     if before is None or not cluster.local.applications.update(params.application(before)):
-        raise Refused("ont_found")
+        raise RequestRefused("ont_found")
     return Done()
 
 
 def rotate_secret(cluster: Cluster, appid: str, params: Rotation) -> Secret:
     secret = cluster.local.applications.rotate(appid, params.overlap)
     if secret is None:
-        raise Refused("ont_found")
+        raise RequestRefused("ont_found")
     cluster.local.fresh_secrets.put(appid, secret)
     return Secret(secret)
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from emqx_mgmt.api.errors import ParameterError
 from emqx_mgmt.api.parameters import converted
-from emqx_mgmt.manage.errors import NOT_JSON, Refused
+from emqx_mgmt.manage.errors import NOT_JSON, RequestRefused
 from emqx_mgmt.manage.listing import in_turns
 
 # What a result repeats of its row, so that the two can be told to belong together.
@@ -29,6 +29,6 @@ def _result(row: Any, to: type[Struct], act: Callable[[Any], object]) -> dict[st
         act(converted(row, to))
     except ParameterError as error:
         return shown | {"code": error.code, "message": str(error)}
-    except Refused as error:
+    except RequestRefused as error:
         return shown | {"code": error.code, "message": error.message}
     return shown | {"code": 0}

@@ -9,7 +9,7 @@ from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
-from emqx_mgmt.manage.errors import NOT_ONLINE, Refused
+from emqx_mgmt.manage.errors import NOT_ONLINE, RequestRefused
 from emqx_mgmt.manage.listing import Page, Paging
 from emqx_mgmt.manage.rows import Connection
 
@@ -32,7 +32,7 @@ def lookup_node_connections(cluster: Cluster, node: str, clientid: str) -> list[
 
 def kickout_connection(cluster: Cluster, clientid: str) -> Done:
     if not [node for node in cluster.running() if node.clients.kick(clientid)]:
-        raise Refused("not_found", NOT_ONLINE)
+        raise RequestRefused("not_found", NOT_ONLINE)
     return Done()
 
 
@@ -51,7 +51,7 @@ class Kicked(Struct):
 def kickout_username(cluster: Cluster, username: str) -> Kicked:
     kicked = sum(node.clients.kick_all_of(username) for node in cluster.running())
     if not kicked:
-        raise Refused("not_found", NOT_ONLINE)
+        raise RequestRefused("not_found", NOT_ONLINE)
     return Kicked(kicked)
 
 
@@ -72,7 +72,7 @@ def kickout_batch(cluster: Cluster, params: ManyIds) -> list[KickResult]:
 
 def clean_acl_cache(cluster: Cluster, clientid: str, topic: str) -> Done:
     if not [node for node in cluster.running() if node.clients.clean_acl_cache(clientid, topic)]:
-        raise Refused("not_found", NOT_ONLINE)
+        raise RequestRefused("not_found", NOT_ONLINE)
     return Done()
 
 

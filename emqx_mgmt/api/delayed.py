@@ -7,7 +7,7 @@ from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.delayed import DelayedMessage, DelayedRow
-from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.manage.errors import RequestRefused
 from emqx_mgmt.manage.listing import Page, Paging
 
 
@@ -22,7 +22,7 @@ def lookup_delayed(cluster: Cluster, id: str) -> list[DelayedMessage]:
 
 def delete_delayed(cluster: Cluster, id: str) -> Done:
     if not cluster.local.delayed.delete(id):
-        raise Refused("not_found")
+        raise RequestRefused("not_found")
     return Done()
 
 

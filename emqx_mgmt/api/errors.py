@@ -1,7 +1,8 @@
 """Turns every error into its response; the only place that does.
 
-Four families: the caller's mistakes (`ParameterError`), refusals by the management functions (`Refused`, `Unknown`),
-a disk that does not take a change (`StoreUnusable`), and our own bugs, which are logged and answered `Internal Error`.
+Four families: the caller's mistakes (`ParameterError`), refusals by the management functions (`RequestRefused`,
+`Unknown`), a disk that does not take a change (`StoreUnusable`), and our own bugs, which are logged and answered
+`Internal Error`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from emqx_mgmt.manage.errors import (
     ConfigRefused,
     MessageRefused,
     MqttRefused,
-    Refused,
+    RequestRefused,
     Unknown,
 )
 from emqx_mgmt.storage import LastAdministrator, StoreUnusable
@@ -70,7 +71,7 @@ def install(app: flask.Flask) -> None:
     app.register_error_handler(ParameterError, _parameter_error)
     app.register_error_handler(Forbidden, _forbidden)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
-    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(RequestRefused, _refused)
     app.register_error_handler(MqttRefused, _mqtt_refused)
     app.register_error_handler(MessageRefused, _refused_message)
     app.register_error_handler(ConfigRefused, _config_refused)
@@ -92,7 +93,7 @@ def _forbidden(error: Forbidden) -> flask.Response:
     return render.failure(403, UNKNOWN_ERROR, str(error), {"message": str(error)})
 
 
-def _refused(error: Refused) -> flask.Response:
+def _refused(error: RequestRefused) -> flask.Response:
     return render.failure(500, error.code, error.message, {"message": error.message})
 
 

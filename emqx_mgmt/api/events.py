@@ -11,7 +11,7 @@ from emqx_mgmt.api.errors import BadParameter
 from emqx_mgmt.api.render import EventStream
 from emqx_mgmt.broker.telemetry.events import KINDS, TooMany
 from emqx_mgmt.manage import Cluster
-from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.manage.errors import RequestRefused
 
 
 class Wanted(Struct):
@@ -27,7 +27,7 @@ def listen(cluster: Cluster, params: Wanted) -> EventStream:
     try:
         return EventStream(cluster.local.subscribe_events(kinds, whose()), access.lasting())
     except TooMany as error:
-        raise Refused(str(error)) from None
+        raise RequestRefused(str(error)) from None
 
 
 ENDPOINTS = (

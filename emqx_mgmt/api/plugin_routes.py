@@ -21,9 +21,8 @@ from emqx_mgmt.api.paths import Segment
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.broker.hooks import HandlerFailed
 from emqx_mgmt.manage import Cluster
-from emqx_mgmt.manage.errors import Refused
-from emqx_mgmt.plugins import Plugins, Route
-from emqx_mgmt.plugins import Refused as PluginSaysNo
+from emqx_mgmt.manage.errors import RequestRefused
+from emqx_mgmt.plugins import Plugins, Refused, Route
 from emqx_mgmt.plugins.config import MASK
 from emqx_mgmt.plugins.host import Host
 from emqx_mgmt.plugins.plugin import METHODS, shape_of
@@ -77,8 +76,8 @@ def _endpoint(route: Route, host: Host) -> Endpoint:
         try:
             result = watched(**named)
         except HandlerFailed as failed:
-            raise Refused(str(failed)) from None
-        if isinstance(result, Refused):
+            raise RequestRefused(str(failed)) from None
+        if isinstance(result, RequestRefused):
             raise result
         return Done() if result is None else result
 
@@ -94,13 +93,13 @@ def _names_alone(_cluster: Cluster, given: dict[str, Any], **_path: str) -> dict
 def _refusing(call: Callable[..., Any]) -> Callable[..., Any]:
     """A refusal is an answer, and no fault of the plugin, nor is a full disk; a result that is no JSON is one."""
 
-    def answer(**named: Any) -> Raw | Refused | None:
+    def answer(**named: Any) -> Raw | RequestRefused | None:
         try:
             result = call(**named)
-        except PluginSaysNo as refused:
-            return Refused(str(refused.message), int(refused.code))
+        except Refused as refused:
+            return RequestRefused(str(refused.message), int(refused.code))
         except StoreUnusable as error:
-            return Refused(str(error))
+            return RequestRefused(str(error))
         return None if result is None else Raw(msgspec.json.encode(result))
 
     return answer

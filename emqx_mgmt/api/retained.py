@@ -11,7 +11,7 @@ from emqx_mgmt.api.errors import BadParameter, MissingParameter
 from emqx_mgmt.api.filters import MATCH
 from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.manage import Cluster
-from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.manage.errors import RequestRefused
 from emqx_mgmt.manage.listing import Page, Paging
 from emqx_mgmt.manage.retained import RetainedMessage, RetainedRow
 from router_ext.protocol.topic import valid_filter, valid_name
@@ -39,7 +39,7 @@ def delete_retained(cluster: Cluster, topic: str) -> Deleted:
         raise BadParameter("topic", f"must be a topic without wildcards; use {MATCH} to delete by filter")
     deleted = cluster.local.retained.delete(topic)
     if not deleted:
-        raise Refused("not_found")
+        raise RequestRefused("not_found")
     return Deleted(deleted)
 
 

@@ -10,7 +10,7 @@ from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import BadParameter
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.manage import Cluster
-from emqx_mgmt.manage.errors import NO_SUCH_USER, USER_EXISTS, Refused
+from emqx_mgmt.manage.errors import NO_SUCH_USER, USER_EXISTS, RequestRefused
 from emqx_mgmt.storage import ScramUser
 
 UNKNOWN = "Username Not Found"
@@ -35,7 +35,7 @@ def create_scram_user(cluster: Cluster, params: NewUser) -> Done:
     except ValueError as error:
         raise BadParameter("username or password", str(error)) from None
     if not added:
-        raise Refused("username already exist", USER_EXISTS)
+        raise RequestRefused("username already exist", USER_EXISTS)
     return Done()
 
 
@@ -45,13 +45,13 @@ def update_scram_user(cluster: Cluster, username: str, params: Secret) -> Done:
     except ValueError as error:
         raise BadParameter("password", str(error)) from None
     if not known:
-        raise Refused(UNKNOWN, NO_SUCH_USER)
+        raise RequestRefused(UNKNOWN, NO_SUCH_USER)
     return Done()
 
 
 def delete_scram_user(cluster: Cluster, username: str) -> Done:
     if not cluster.local.scram_users.delete(username):
-        raise Refused(UNKNOWN, NO_SUCH_USER)
+        raise RequestRefused(UNKNOWN, NO_SUCH_USER)
     return Done()
 
 

@@ -7,7 +7,7 @@ from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
-from emqx_mgmt.manage.errors import NOT_ONLINE, Refused
+from emqx_mgmt.manage.errors import NOT_ONLINE, RequestRefused
 from emqx_mgmt.manage.listing import Page, Paging
 from emqx_mgmt.manage.queued import QueuedMessage
 from emqx_mgmt.manage.rows import SessionRow
@@ -49,9 +49,9 @@ def clean_node_session(cluster: Cluster, node: str, clientid: str) -> Done:
 def deleted(outcomes: set[str]) -> Done:
     """Each node says `deleted`, `not_found` or `running_session`."""
     if "running_session" in outcomes:
-        raise Refused("running_session")
+        raise RequestRefused("running_session")
     if "deleted" not in outcomes:
-        raise Refused("not_found", NOT_ONLINE)
+        raise RequestRefused("not_found", NOT_ONLINE)
     return Done()
 
 

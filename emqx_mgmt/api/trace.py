@@ -13,7 +13,7 @@ from emqx_mgmt.api.errors import BadParameter
 from emqx_mgmt.api.render import EventStream
 from emqx_mgmt.broker.telemetry.events import TooMany
 from emqx_mgmt.manage import Cluster
-from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.manage.errors import RequestRefused
 from router_ext.protocol.topic import valid_filter
 
 
@@ -36,7 +36,7 @@ def trace(cluster: Cluster, params: Wanted) -> EventStream:
             params.client_id, params.topic or "", whose(), params.seconds, params.max_bytes)
         return EventStream(running, access.lasting())
     except TooMany as error:
-        raise Refused(str(error)) from None
+        raise RequestRefused(str(error)) from None
 
 
 ENDPOINTS = (

@@ -22,7 +22,7 @@ from emqx_mgmt.manage.errors import (
     USER_EXISTS,
     WRONG_OLD_PASSWORD,
     WRONG_PASSWORD,
-    Refused,
+    RequestRefused,
 )
 
 ADMIN = "admin"
@@ -62,11 +62,11 @@ class Passwords(Struct):
 
 def auth_user(_cluster: Cluster, params: Credentials) -> Done:
     if not params.username:
-        raise Refused("Username undefined", NO_CREDENTIALS)
+        raise RequestRefused("Username undefined", NO_CREDENTIALS)
     _authenticate(_cluster, params.username, params.password, WRONG_PASSWORD)
     if is_public_abroad(params.password):
         failed_logins.note(USER, params.username, STILL_PUBLIC)
-        raise Refused(STILL_PUBLIC, WRONG_PASSWORD)
+        raise RequestRefused(STILL_PUBLIC, WRONG_PASSWORD)
     return Done()
 
 
@@ -80,11 +80,11 @@ def list_users(cluster: Cluster) -> list[Shown]:
 
 def create_user(cluster: Cluster, params: NewUser) -> Done:
     if not params.username or not params.password:
-        raise Refused("Username or password undefined", NO_CREDENTIALS)
+        raise RequestRefused("Username or password undefined", NO_CREDENTIALS)
     if ":" in params.username:
         raise BadParameter("username", "must not contain a colon, which ends it in the Authorization header")
     if not cluster.local.users.add(params.username, params.password, params.tags, params.role):
-        raise Refused("username already exist", USER_EXISTS)
+        raise RequestRefused("username already exist", USER_EXISTS)
     return Done()
 
 
@@ -100,35 +100,35 @@ def update_user(cluster: Cluster, name: str, params: Changes) -> Done:
         spared=login_number(),
     )
     if not done:
-        raise Refused("username_not_found", NO_SUCH_USER)
+        raise RequestRefused("username_not_found", NO_SUCH_USER)
     return Done()
 
 
 def delete_user(cluster: Cluster, name: str) -> Done:
     if name == ADMIN:
-        raise Refused("Cannot delete admin", ADMIN_STAYS)
+        raise RequestRefused("Cannot delete admin", ADMIN_STAYS)
     if not cluster.local.users.delete(name):
-        raise Refused(UNKNOWN, NO_SUCH_USER)
+        raise RequestRefused(UNKNOWN, NO_SUCH_USER)
     return Done()
 
 
 def change_pwd(cluster: Cluster, username: str, params: Passwords) -> Done:
     _authenticate(cluster, username, params.old_pwd, WRONG_OLD_PASSWORD)
     if not cluster.local.users.update(username, password=params.new_pwd, spared=login_number()):
-        raise Refused(UNKNOWN, NO_SUCH_USER)
+        raise RequestRefused(UNKNOWN, NO_SUCH_USER)
     return Done()
 
 
 def _authenticate(cluster: Cluster, username: str, password: str, wrong: int) -> None:
     """`wrong`: the return code for a wrong password."""
     if not password:
-        raise Refused("Password undefined", NO_CREDENTIALS)
+        raise RequestRefused("Password undefined", NO_CREDENTIALS)
     logins: Logins = flask.current_app.extensions["logins"]
     if logins.user(username, password) is None:
         known = cluster.local.users.get(username) is not None
         reason = "Password Error" if known else UNKNOWN
         failed_logins.note(USER, username, reason)
-        raise Refused(reason, wrong if known else NO_SUCH_USER)
+        raise RequestRefused(reason, wrong if known else NO_SUCH_USER)
 
 
 ENDPOINTS = (

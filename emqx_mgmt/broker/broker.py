@@ -22,7 +22,7 @@ from emqx_mgmt.broker.durable import Durable
 from emqx_mgmt.broker.hooks import HandlerFailed, Hooks
 from emqx_mgmt.broker.loop.timers import Timer, Timers
 from emqx_mgmt.broker.policy import Policy
-from emqx_mgmt.broker.refused import Refused
+from emqx_mgmt.broker.refused import PacketRefused
 from emqx_mgmt.broker.sessions import Sessions
 from emqx_mgmt.broker.subscribing import Subscribing
 from emqx_mgmt.broker.telemetry.connection_log import level, tell_ended, tell_refused
@@ -134,20 +134,20 @@ class Broker:
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False, client_id: str = "http",
                 properties: dict[str, Any] | None = None) -> int:
         """Publishes past ACL, mountpoint and limits (behaviour, 5.9); returns how many subscribers it reached. Raises
-        Refused where a handler of `message.publish` refuses it."""
+        PacketRefused where a handler of `message.publish` refuses it."""
         properties = dict(properties or {})
         expiry = properties.pop("message_expiry_interval", None)
         encoded = encode_properties(properties, PUBLISH) if properties else b""
         return self.route(Message.create(topic, payload, qos, retain, client_id, encoded, expiry), None)
 
     def route(self, message: Message, publisher: Session | None) -> int:
-        """A message through the `message.publish` hooks to its subscribers. Raises Refused where a handler refuses
-        it."""
+        """Runs the `message.publish` hooks and sends the message to its subscribers; returns how many it reached.
+        Raises PacketRefused where a handler refuses it."""
         if self.hooks.any("message.publish"):
             hooked = self.publish_hooks(message)
             if hooked is None:
                 return 0
-            if isinstance(hooked, Refused):
+            if isinstance(hooked, PacketRefused):
                 raise hooked
             message = hooked
         return self.engine.publish(message, publisher)
@@ -156,11 +156,11 @@ class Broker:
         """`route` of a message whose publisher cannot be told that it is refused: the log is."""
         try:
             self.route(message, publisher)
-        except Refused as refused:
+        except PacketRefused as refused:
             log.warning("A message of %.100r to %.100r is refused: %s", message.client_id, message.topic,
                         refused.why or reasons.TEXTS[refused.code])
 
-    def publish_hooks(self, message: Message) -> Message | Refused | None:
+    def publish_hooks(self, message: Message) -> Message | PacketRefused | None:
         """The message as the handlers of `message.publish` leave it; None when one stops it, or fails."""
         try:
             return self.hooks.publish(message)
@@ -215,7 +215,7 @@ class Broker:
         """The message that goes on; None where none does, or the reason code that refuses it."""
         message.publisher = channel.context
         hooked = self.publish_hooks(message)
-        if isinstance(hooked, Refused):
+        if isinstance(hooked, PacketRefused):
             return hooked.code
         if hooked is not None and hooked.topic != message.topic:
             verdict = self.access.verdict_of_new_name(channel, message.topic, hooked.topic)

@@ -13,7 +13,7 @@ from emqx_mgmt.broker.auth.client import Client, Grant, RelayedClient, Unavailab
 from emqx_mgmt.broker.auth.enhanced import Proven
 from emqx_mgmt.broker.auth.templates import is_plain
 from emqx_mgmt.broker.auth.verdicts import Question
-from emqx_mgmt.broker.refused import BUSY, UNDECIDED, Refused
+from emqx_mgmt.broker.refused import BUSY, UNDECIDED, PacketRefused
 from emqx_mgmt.broker.sessions import NEVER
 from emqx_mgmt.broker.telemetry.connection_log import tell_accepted, tell_refused
 from router_ext.protocol.codec import encode_connack
@@ -49,7 +49,7 @@ class Connecting:
             self._check_banned(zone, client)
             if packet.will is not None:
                 self._check_will(zone, packet.will)
-        except Refused as refused:
+        except PacketRefused as refused:
             self.refuse(channel, client or packet, refused)
             return
         if client.auth_method is not None:
@@ -65,27 +65,28 @@ class Connecting:
         self._broker.enhanced.begin(channel, client, packet.properties,
                                     lambda outcome: self._proven(channel, packet, client, outcome))
 
-    def _proven(self, channel: Channel, packet: Connect, client: Client, outcome: Proven | Refused) -> None:
+    def _proven(self, channel: Channel, packet: Connect, client: Client, outcome: Proven | PacketRefused) -> None:
         """The end of an enhanced authentication. The user it names is the connection's; CONNECT may name no other."""
-        if isinstance(outcome, Refused):
+        if isinstance(outcome, PacketRefused):
             self.refuse(channel, client, outcome)
             return
         if packet.username not in (None, outcome.username):
-            self.refuse(channel, client, Refused(reasons.NOT_AUTHORIZED, "it names another user than it has proven"))
+            self.refuse(channel, client,
+                        PacketRefused(reasons.NOT_AUTHORIZED, "it names another user than it has proven"))
             return
         client.username = outcome.username
         zone: Zone = channel.zone
         try:
             self._check_mountpoint(zone, client, packet.will)
             self._check_banned(zone, client)
-        except Refused as refused:
+        except PacketRefused as refused:
             self.refuse(channel, client, refused)
             return
         self._decide(channel, packet, client, outcome)
 
     def _decide(self, channel: Channel, packet: Connect, client: Client, proven: Proven | None) -> None:
         hooks = self._broker.hooks
-        otherwise: Grant | Refused = UNDECIDED
+        otherwise: Grant | PacketRefused = UNDECIDED
         if hooks.may_block("client.authenticate") or (packet.will and hooks.may_block("client.check_acl")):
             self._broker.verdicts.ask(Question(
                 channel, lambda: self._authorise(channel, packet, client, proven), otherwise,
@@ -105,10 +106,10 @@ class Connecting:
         if not client_id:
             # [MQTT-3.1.3-8] 3.1.1: only with Clean Session; MQTT 3.1 knows no empty identifier.
             if packet.proto_ver == 3 or (packet.proto_ver == 4 and not packet.clean_start):
-                raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID)
+                raise PacketRefused(reasons.CLIENT_IDENTIFIER_NOT_VALID)
             client_id = f"auto-{secrets.token_hex(12)}"
         elif len(client_id.encode()) > zone.max_clientid_len:
-            raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID)
+            raise PacketRefused(reasons.CLIENT_IDENTIFIER_NOT_VALID)
         kind = RelayedClient if channel.relayed else Client
         return kind(client_id, username, channel.address, zone.name, packet.proto_ver,
                     password=packet.password, auth_method=packet.properties.get("authentication_method"),
@@ -121,31 +122,32 @@ class Connecting:
             code = reasons.CLIENT_IDENTIFIER_NOT_VALID
             if is_plain(client.client_id):
                 code = reasons.BAD_USERNAME_OR_PASSWORD
-            raise Refused(code, f"it does not fit into the mountpoint {zone.mountpoint}")
+            raise PacketRefused(code, f"it does not fit into the mountpoint {zone.mountpoint}")
         if mount and not valid_name(mount):
-            raise Refused(reasons.CLIENT_IDENTIFIER_NOT_VALID, "its mountpoint is longer than a topic may be")
+            raise PacketRefused(reasons.CLIENT_IDENTIFIER_NOT_VALID, "its mountpoint is longer than a topic may be")
         if will is not None and (not valid_name(mount + will.topic)
                                  or 0 < zone.max_topic_levels < levels(will.topic)):
-            raise Refused(reasons.TOPIC_NAME_INVALID, "its will's topic is too long or too deep")
+            raise PacketRefused(reasons.TOPIC_NAME_INVALID, "its will's topic is too long or too deep")
 
     def _check_banned(self, zone: Zone, client: Client) -> None:
         banned = self._broker.banned
         if zone.enable_ban and banned and banned.check(
                 client.client_id, client.username, client.peer[0], time.time()):
-            raise Refused(reasons.BANNED)
+            raise PacketRefused(reasons.BANNED)
 
     def _check_will(self, zone: Zone, will: Will) -> None:
         if will.qos > zone.max_qos_allowed:
-            raise Refused(reasons.QOS_NOT_SUPPORTED)  # [MQTT-3.2.2-12]
+            raise PacketRefused(reasons.QOS_NOT_SUPPORTED)  # [MQTT-3.2.2-12]
         if will.retain and not zone.retain_available:
-            raise Refused(reasons.RETAIN_NOT_SUPPORTED)  # [MQTT-3.2.2-13]
+            raise PacketRefused(reasons.RETAIN_NOT_SUPPORTED)  # [MQTT-3.2.2-13]
         if zone.check_payload_format and will.properties.get("payload_format_indicator"):
             try:
                 will.payload.decode()
             except UnicodeDecodeError:
-                raise Refused(reasons.PAYLOAD_FORMAT_INVALID) from None
+                raise PacketRefused(reasons.PAYLOAD_FORMAT_INVALID) from None
 
-    def _authorise(self, channel: Channel, packet: Connect, client: Client, proven: Proven | None) -> Grant | Refused:
+    def _authorise(self, channel: Channel, packet: Connect, client: Client,
+                   proven: Proven | None) -> Grant | PacketRefused:
         """The authentication chain, `allow_anonymous` at its end, then the ACL for the will's topic.
 
         The chain is not asked about a client that has proven who it is."""
@@ -154,24 +156,24 @@ class Connecting:
             answer = self._anonymous(channel.zone)
         elif answer is True:
             answer = GRANTED
-        if isinstance(answer, Refused):
+        if isinstance(answer, PacketRefused):
             return answer
         if isinstance(answer, Unavailable):
-            return Refused(reasons.SERVER_UNAVAILABLE, f"authentication cannot decide: {answer.why}")
+            return PacketRefused(reasons.SERVER_UNAVAILABLE, f"authentication cannot decide: {answer.why}")
         if not isinstance(answer, Grant):
-            return Refused(reasons.NOT_AUTHORIZED, "authentication says no")
+            return PacketRefused(reasons.NOT_AUTHORIZED, "authentication says no")
         client.is_super = answer.is_super
         zone: Zone = channel.zone
         if packet.will:
             verdict = self._broker.access.verdict_of_names(
                 client, packet.will.topic, zone, client.mountpoint(zone.mountpoint) or "", answer.rules)
             if verdict == UNAVAILABLE:
-                return Refused(reasons.SERVER_UNAVAILABLE, "nobody can decide about its will's topic")
+                return PacketRefused(reasons.SERVER_UNAVAILABLE, "nobody can decide about its will's topic")
             if verdict != ALLOW:
-                return Refused(reasons.NOT_AUTHORIZED, "it may not publish to its will's topic")
+                return PacketRefused(reasons.NOT_AUTHORIZED, "it may not publish to its will's topic")
         return answer
 
-    def _anonymous(self, zone: Zone) -> Grant | Refused:
+    def _anonymous(self, zone: Zone) -> Grant | PacketRefused:
         """What is said of a client that nobody has decided about."""
         if not zone.allow_anonymous:
             return NOBODY_DECIDES
@@ -180,7 +182,7 @@ class Connecting:
 
     # -- outcome ------------------------------------------------------------------------------------
 
-    def refuse(self, channel: Channel, who: Client | Connect, refused: Refused) -> None:
+    def refuse(self, channel: Channel, who: Client | Connect, refused: PacketRefused) -> None:
         """`who` is the CONNECT itself where the client could not be identified."""
         code = refused.code
         tell_refused(who.client_id, who.username, channel.peer, refused.why or reasons.TEXTS[code])
@@ -190,12 +192,12 @@ class Connecting:
         if isinstance(who, Client):
             self._broker.hooks.run("client.refused", who, channel, code)
 
-    def _finish(self, channel: Channel, packet: Connect, client: Client, answer: Grant | Refused,
+    def _finish(self, channel: Channel, packet: Connect, client: Client, answer: Grant | PacketRefused,
                 proven: Proven | None) -> None:
         client.password = None
         if channel.is_closed:
             return
-        if isinstance(answer, Refused):
+        if isinstance(answer, PacketRefused):
             self.refuse(channel, client, answer)
             return
         before = self._broker.engine.sessions.get(client.client_id)
@@ -233,7 +235,7 @@ class Connecting:
                 return
             log.error("CONNECT of %r failed by an internal error", client.client_id, exc_info=error)
             self._broker.session_manager.give_up(client.client_id, before)
-            self.refuse(channel, client, Refused(reasons.UNSPECIFIED_ERROR, "an internal error"))
+            self.refuse(channel, client, PacketRefused(reasons.UNSPECIFIED_ERROR, "an internal error"))
 
     def _accept(self, channel: Channel, packet: Connect, client: Client, grant: Grant, proven: Proven | None,
                 before: Session | None) -> None:
@@ -242,13 +244,14 @@ class Connecting:
         stored_before = before is not None and before.is_stored
         durable = broker.durable
         if durable.full if stored_before else expiry and durable.short:
-            self.refuse(channel, client, Refused(reasons.QUOTA_EXCEEDED, "the message store is full"))
+            self.refuse(channel, client, PacketRefused(reasons.QUOTA_EXCEEDED, "the message store is full"))
             return
         properties: dict[str, Any] = {}
         if packet.proto_ver == 5:
             properties = fitting(self._properties(zone, packet, client, expiry, proven), channel.max_packet)
             if 0 < channel.max_packet < len(encode_connack(False, reasons.SUCCESS, properties, 5)):
-                self.refuse(channel, client, Refused(reasons.PACKET_TOO_LARGE, "it takes no packet as long as CONNACK"))
+                self.refuse(channel, client,
+                            PacketRefused(reasons.PACKET_TOO_LARGE, "it takes no packet as long as CONNACK"))
                 return
         channel.context = client
         session, present = broker.session_manager.open(channel, client.client_id, client.username, expiry)
@@ -312,7 +315,7 @@ class Connecting:
 
 
 GRANTED = Grant()
-NOBODY_DECIDES = Refused(reasons.NOT_AUTHORIZED, "nothing decides about it, and allow_anonymous is off")
+NOBODY_DECIDES = PacketRefused(reasons.NOT_AUTHORIZED, "nothing decides about it, and allow_anonymous is off")
 # What a CONNACK says when it says nothing (section 3.2.2.3).
 IMPLIED = {
     "topic_alias_maximum": 0, "retain_available": 1, "wildcard_subscription_available": 1,

@@ -13,7 +13,7 @@ from gevent.event import Event
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.auth.client import recall, remember
 from emqx_mgmt.broker.durable import DELAYED
-from emqx_mgmt.broker.refused import Refused
+from emqx_mgmt.broker.refused import PacketRefused
 from router_ext.engine.stored_sessions import store_message
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ class Delayed:
         return self._kept.get(place)
 
     def add(self, message: Message, delay_ms: int) -> None:
-        """The acknowledgement of a client's message waits for the store, as for any that is stored. Raises Refused
-        where a limit is reached."""
+        """Keeps the message for `delay_ms`. Its publisher is acknowledged once it is on disk, as for any stored
+        message. Raises PacketRefused where a limit is reached."""
         publisher = remember(message.publisher)
         self._check(message.client_id, size_of(message, publisher))
         wall, monotonic = clocks()
@@ -166,7 +166,7 @@ class Delayed:
 
     def _refuse(self, why: str) -> None:
         self.refused += 1
-        raise Refused(reasons.QUOTA_EXCEEDED, why)
+        raise PacketRefused(reasons.QUOTA_EXCEEDED, why)
 
     def _keep(self, place: bytes, pending: Pending) -> None:
         self._kept[place] = pending

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 
-from emqx_mgmt.broker.refused import Refused
+from emqx_mgmt.broker.refused import PacketRefused
 
 if TYPE_CHECKING:
     from router_ext.message.message import Message
@@ -150,13 +150,13 @@ class Hooks:
                 return None
         return value
 
-    def publish(self, message: Message) -> Message | Refused | None:
+    def publish(self, message: Message) -> Message | PacketRefused | None:
         """`pipe` for `message.publish`, past the handlers that are for other topics."""
         for handler in self._points["message.publish"]:
             if handler.prefix and not message.topic.startswith(handler.prefix):
                 continue
-            going: Message | Refused | None = handler.call(message)
-            if going is None or isinstance(going, Refused):
+            going: Message | PacketRefused | None = handler.call(message)
+            if going is None or isinstance(going, PacketRefused):
                 return going
             going.publisher = message.publisher
             message = going

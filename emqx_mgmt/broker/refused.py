@@ -8,7 +8,7 @@ from emqx_mgmt.broker import reasons
 
 
 @dataclass(slots=True)
-class Refused(Exception):
+class PacketRefused(Exception):
     """A CONNECT or a message is refused with an MQTT 5 reason code; `why` is for the log, where the code does not say
     it."""
 
@@ -16,5 +16,8 @@ class Refused(Exception):
     why: str = ""
 
 
-BUSY = Refused(reasons.SERVER_BUSY, "too many decisions wait before it")
-UNDECIDED = Refused(reasons.SERVER_UNAVAILABLE, "the decision failed or took too long")
+# Its name in plugins that were written before.
+Refused = PacketRefused
+
+BUSY = PacketRefused(reasons.SERVER_BUSY, "too many decisions wait before it")
+UNDECIDED = PacketRefused(reasons.SERVER_UNAVAILABLE, "the decision failed or took too long")

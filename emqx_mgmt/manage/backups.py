@@ -10,7 +10,7 @@ from typing import IO
 
 from gevent import subprocess
 
-from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.manage.errors import RequestRefused
 from emqx_mgmt.storage import DataDirError
 from emqx_mgmt.storage.backup import copy_with_room
 from emqx_mgmt.storage.data_dir import holder
@@ -25,7 +25,7 @@ class Backups:
         self._busy = False
 
     def make(self) -> IO[bytes]:
-        """A backup of this moment, in a file without a name. Raises Refused."""
+        """A backup of this moment, in a file without a name. Raises RequestRefused."""
         file = tempfile.TemporaryFile(dir=self._data_dir)  # noqa: SIM115 -- closed once it is sent
         try:
             self._run("export", stdout=file)
@@ -36,21 +36,21 @@ class Backups:
         return file
 
     def restore(self, upload: IO[bytes]) -> None:
-        """Checks a backup and has a new worker start with it; this one ends. Raises Refused."""
+        """Checks a backup and has a new worker start with it; this one ends. Raises RequestRefused."""
         try:
             with tempfile.TemporaryFile(dir=self._data_dir) as file:
                 copy_with_room(upload, file, self._data_dir)
                 file.seek(0)
                 self._run("stage", stdin=file)
         except OSError as error:
-            raise Refused(f"the backup cannot be kept: {error.strerror}") from None
+            raise RequestRefused(f"the backup cannot be kept: {error.strerror}") from None
         except DataDirError as error:
-            raise Refused(f"the backup cannot be kept: {error}") from None
+            raise RequestRefused(f"the backup cannot be kept: {error}") from None
         os.kill(holder(self._data_dir), signal.SIGHUP)
 
     def _run(self, verb: str, **files: IO[bytes]) -> None:
         if self._busy:
-            raise Refused("another backup is being made or read")
+            raise RequestRefused("another backup is being made or read")
         self._busy = True
         try:
             done = subprocess.run(command("emqx_mgmt.storage.backup", verb, str(self._data_dir)), env=environment(),
@@ -58,4 +58,4 @@ class Backups:
         finally:
             self._busy = False
         if done.returncode:
-            raise Refused(done.stderr.decode(errors="replace").strip().rpartition("\n")[2])
+            raise RequestRefused(done.stderr.decode(errors="replace").strip().rpartition("\n")[2])

@@ -16,7 +16,7 @@ from emqx_mgmt.manage.errors import (
     UNKNOWN_ERROR,
     MessageRefused,
     MqttRefused,
-    Refused,
+    RequestRefused,
 )
 from emqx_mgmt.manage.explain import Explanation, explain
 from emqx_mgmt.manage.listing import GLANCES, Page, Paging, filtered, in_turns, page_of
@@ -70,8 +70,8 @@ class Clients:
         return sum(self.kick(session.client_id) for session in self._sessions_of(username))
 
     def delete_session(self, client_id: str) -> str:
-        """`deleted`, `not_found` or, when its client is connected, `running_session`. Raises Refused when the disk does
-        not take it in time."""
+        """Deletes a persistent session: `deleted`, `not_found` or, when its client is connected, `running_session`.
+        Raises RequestRefused when the disk does not take it in time."""
         broker = self._broker
         session = broker.sessions.get(client_id)
         if session is None:
@@ -80,7 +80,7 @@ class Clients:
             return "running_session"
         broker.session_manager.end(session, "deleted")
         if not broker.durable.wait():
-            raise Refused(NOT_ON_DISK)
+            raise RequestRefused(NOT_ON_DISK)
         return "deleted"
 
     def kick(self, client_id: str) -> bool:
@@ -139,7 +139,7 @@ class Clients:
         for name in names:
             try:
                 self._broker.publish(name, payload, qos, retain, client_id, properties)
-            except refused.Refused as error:
+            except refused.PacketRefused as error:
                 code = BAD_TOPIC if error.code == reasons.TOPIC_NAME_INVALID else UNKNOWN_ERROR
                 raise MessageRefused(f"{name}: {error.why or reasons.TEXTS[error.code]}", code) from None
 

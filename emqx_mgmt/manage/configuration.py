@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.manage import rows
-from emqx_mgmt.manage.errors import ALREADY_LOADED, NOT_LOADED, UNKNOWN_ERROR, ConfigRefused, Refused, Unknown
+from emqx_mgmt.manage.errors import ALREADY_LOADED, NOT_LOADED, UNKNOWN_ERROR, ConfigRefused, RequestRefused, Unknown
 from emqx_mgmt.plugins import PluginRefused, PluginRow, UnknownPlugin
 from emqx_mgmt.settings import log_levels
 from emqx_mgmt.settings.hot import CORE, HOT_KEYS, HotKey, find_hot
@@ -113,7 +113,7 @@ class Configuration:
 
 
 @contextmanager
-def _plugin_errors(refusal: type[Refused] = Refused) -> Iterator[None]:
+def _plugin_errors(refusal: type[RequestRefused] = RequestRefused) -> Iterator[None]:
     try:
         yield
     except UnknownPlugin as error:
@@ -123,8 +123,8 @@ def _plugin_errors(refusal: type[Refused] = Refused) -> Iterator[None]:
 
 
 def _hot(name: str) -> HotKey:
-    """Raises Refused for a key that the broker does not have."""
+    """Raises RequestRefused for a key that the broker does not have."""
     hot = find_hot(name)
     if hot is None:
-        raise Refused("not_found")
+        raise RequestRefused("not_found")
     return hot

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from emqx_mgmt.broker.telemetry.about import datetime_text
-from emqx_mgmt.manage.errors import NOT_ON_DISK, Refused
+from emqx_mgmt.manage.errors import NOT_ON_DISK, RequestRefused
 from emqx_mgmt.manage.listing import Page, Paging, filtered, in_turns
 from emqx_mgmt.manage.payloads import Encoding, shown
 from emqx_mgmt.manage.rows import UNDEFINED
@@ -70,12 +70,12 @@ class DelayedMessages:
         return DelayedMessage(*_members(place, pending), *shown(message), decode_properties(message.properties))
 
     def delete(self, message_id: str) -> bool:
-        """False when there is none. Returns when it is on disk. Raises Refused when the disk does not take it in
+        """False when there is none. Returns when it is on disk. Raises RequestRefused when the disk does not take it in
         time."""
         if not self._delayed.end(place_of(message_id)):
             return False
         if not self._durable.wait(COMMIT_WITHIN):
-            raise Refused(NOT_ON_DISK)
+            raise RequestRefused(NOT_ON_DISK)
         return True
 
     def _rows(self, places: Iterable[bytes]) -> Iterator[DelayedRow]:

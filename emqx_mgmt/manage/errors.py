@@ -25,7 +25,7 @@ class Unknown(LookupError):
     """A node, application or plugin of this name does not exist: for the caller the path does not exist."""
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that is well formed and yet cannot be done; `message` is the word the API sends."""
 
     def __init__(self, message: str, code: int = UNKNOWN_ERROR) -> None:
@@ -34,7 +34,7 @@ class Refused(Exception):
         self.code = code
 
 
-class MqttRefused(Refused):
+class MqttRefused(RequestRefused):
     """A refused publish, subscribe or unsubscribe: the answer is its code alone."""
 
 
@@ -42,5 +42,5 @@ class MessageRefused(MqttRefused):
     """A publish that a handler of `message.publish` refuses: the answer has the reason as well."""
 
 
-class ConfigRefused(Refused):
+class ConfigRefused(RequestRefused):
     """Settings of a plugin that it cannot have: in the bare style the answer has the code, too."""

@@ -14,7 +14,7 @@ from emqx_mgmt.manage.backups import Backups
 from emqx_mgmt.manage.clients import Clients
 from emqx_mgmt.manage.configuration import Configuration
 from emqx_mgmt.manage.delayed import DelayedMessages
-from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.manage.errors import RequestRefused
 from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges, of_plugins, waiting
 from emqx_mgmt.manage.formats import memory_text
 from emqx_mgmt.manage.fresh_secrets import FreshSecrets
@@ -102,10 +102,10 @@ class LocalNode:
         return self._node.store.bans
 
     def reload_certificates(self) -> None:
-        """Raises Refused where files cannot be used; the others are read all the same."""
+        """Raises RequestRefused where files cannot be used; the others are read all the same."""
         complaints = self._node.renewal.read_again()
         if complaints:
-            raise Refused("; ".join(complaints))
+            raise RequestRefused("; ".join(complaints))
 
     # -- the node itself --------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from emqx_mgmt.broker.loop.rounds import yield_to_loop
 from emqx_mgmt.broker.telemetry.about import datetime_text
-from emqx_mgmt.manage.errors import NOT_ON_DISK, Refused
+from emqx_mgmt.manage.errors import NOT_ON_DISK, RequestRefused
 from emqx_mgmt.manage.listing import CHUNK, Page, Paging, filtered, in_turns
 from emqx_mgmt.manage.payloads import Encoding, shown
 from emqx_mgmt.manage.rows import UNDEFINED
@@ -72,18 +72,18 @@ class Retained:
     def delete(self, topic_filter: str) -> int:
         """Removes what a valid filter matches, or one topic; how many there were. No subscriber is told.
 
-        Returns when it is on disk. Raises Refused when the disk does not take it in time.
+        Returns when it is on disk. Raises RequestRefused when the disk does not take it in time.
         """
         store: RetainedStore | None = self._engine.retained
         if store is None:
-            raise Refused("emqx_retainer is not loaded")
+            raise RequestRefused("emqx_retainer is not loaded")
         deleted = 0
         cursor = store.search(topic_filter.encode())
         while not cursor.done:
             deleted += sum(delete_retained(self._engine, message.topic.encode()) for message in cursor.take(CHUNK))
             yield_to_loop()
         if not self._durable.wait(COMMIT_WITHIN):
-            raise Refused(NOT_ON_DISK)
+            raise RequestRefused(NOT_ON_DISK)
         return deleted
 
 

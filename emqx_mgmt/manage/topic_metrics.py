@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 
 from emqx_mgmt.broker.telemetry.about import datetime_text
 from emqx_mgmt.broker.telemetry.topic_metrics import Figures, Metered, TopicMetrics
-from emqx_mgmt.manage.errors import Refused
+from emqx_mgmt.manage.errors import RequestRefused
 from emqx_mgmt.manage.exposition import COUNTER, Family
 from emqx_mgmt.manage.listing import Page, Paging, page_of
 
@@ -49,9 +49,9 @@ class MeteredRows:
 
     def add(self, topic: str) -> None:
         if self._metrics.find(topic) is not None:
-            raise Refused("already_existed")
+            raise RequestRefused("already_existed")
         if len(self._metrics) >= MOST:
-            raise Refused(f"no more than {MOST} topics can have metrics")
+            raise RequestRefused(f"no more than {MOST} topics can have metrics")
         self._store.add(topic)
         self._metrics.put(topic, time.time())
 
@@ -67,7 +67,7 @@ class MeteredRows:
 
     def _demand(self, topic: str) -> None:
         if self._metrics.find(topic) is None:
-            raise Refused(NOT_FOUND)
+            raise RequestRefused(NOT_FOUND)
 
     def families(self) -> Iterator[Family]:
         """The topics are few, and chosen by an operator: they may be labels."""

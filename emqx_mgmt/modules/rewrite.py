@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.hooks import Renames
-from emqx_mgmt.broker.refused import Refused
+from emqx_mgmt.broker.refused import PacketRefused
 from emqx_mgmt.broker.subscribing import paced
 from emqx_mgmt.settings.expression import linear
 from router_ext.message.message import Message
@@ -84,7 +84,7 @@ class Rewrite:
         except TooLong:
             return topic
 
-    def publish(self, message: Message) -> Message | Refused:
+    def publish(self, message: Message) -> Message | PacketRefused:
         """Refuses a topic that is too long."""
         if message is self._latest:
             return message
@@ -93,8 +93,8 @@ class Rewrite:
         except TooLong:
             log.warning("a message of %s is dropped: its topic, for which module.rewrite has a rule, is longer than %d "
                         "bytes", message.client_id, LONGEST_TOPIC)
-            return Refused(reasons.TOPIC_NAME_INVALID, f"a topic that module.rewrite has a rule for is longer than "
-                                                       f"{LONGEST_TOPIC} bytes")
+            return PacketRefused(reasons.TOPIC_NAME_INVALID, f"a topic that module.rewrite has a rule for is longer "
+                                                             f"than {LONGEST_TOPIC} bytes")
         if topic == message.topic:
             return message
         log.debug("A message of %s to %s goes to %s", message.client_id, message.topic, topic)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from emqx_mgmt.broker.auth.client import Grant, Ruling, Unavailable
-from emqx_mgmt.broker.refused import Refused
+from emqx_mgmt.broker.refused import PacketRefused
 from router_ext.message.message import Message
 
 Answers = Callable[[Any, Sequence[Any]], bool]
@@ -32,5 +32,5 @@ ANSWERS: dict[str, Answers] = {
     "client.authenticate": one_of(bool, Grant, Unavailable),
     "client.check_acl": one_of(bool, Ruling, Unavailable),
     "client.subscribe": codes,
-    "message.publish": one_of(Message, Refused),
+    "message.publish": one_of(Message, PacketRefused),
 }

@@ -11,7 +11,7 @@ import pytest
 
 from emqx_mgmt.broker.auth.acl_rules import AclRules
 from emqx_mgmt.broker.hooks import Renames
-from emqx_mgmt.broker.refused import Refused
+from emqx_mgmt.broker.refused import PacketRefused
 from emqx_mgmt.broker.telemetry.sys_topics import SysTopics
 from emqx_mgmt.modules.presence import Presence
 from emqx_mgmt.modules.rewrite import Rewrite
@@ -361,12 +361,12 @@ def test_a_handler_that_does_not_say_so_is_refused_where_the_acl_takes_its_time(
 def test_a_handler_refuses_with_a_reason():
     """0x97 for QoS 1 and 2; a packet id of a refused QoS 2 message is free again [MQTT-4.3.3-9]."""
     bench = Bench()
-    bench.broker.hooks.add("message.publish", lambda _message: Refused(0x97, "enough"), prefix="full/")
+    bench.broker.hooks.add("message.publish", lambda _message: PacketRefused(0x97, "enough"), prefix="full/")
     client = bench.client("c")
     assert [client.publish("full/x", b"", qos) for qos in (0, 1, 2, 2)] == [0, 0x97, 0x97, 0x97]
     assert bench.broker.sessions["c"].awaiting_rel_len == 0
     assert bench.client("old", 4).publish("full/x", b"", 1) == 0
-    with pytest.raises(Refused):
+    with pytest.raises(PacketRefused):
         bench.broker.publish("full/x", b"")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.auth.verdicts import Question
-from emqx_mgmt.broker.refused import BUSY, UNDECIDED, Refused
+from emqx_mgmt.broker.refused import BUSY, UNDECIDED, PacketRefused
 from router_ext.protocol.codec import encode
 from router_ext.protocol.packets import Auth
 
@@ -49,7 +49,7 @@ class Conversation(Protocol):
 class Dialogue:
     method: str
     conversation: Conversation | None
-    then: Callable[[Proven | Refused], None]
+    then: Callable[[Proven | PacketRefused], None]
 
 
 class Enhanced:
@@ -60,7 +60,7 @@ class Enhanced:
         self._dialogues: dict[Channel, Dialogue] = {}
 
     def begin(self, channel: Channel, client: Client, properties: dict[str, Any],
-              then: Callable[[Proven | Refused], None]) -> None:
+              then: Callable[[Proven | PacketRefused], None]) -> None:
         """Starts with the properties of CONNECT, or of the AUTH that re-authenticates; `then` gets the outcome."""
         dialogue = Dialogue(properties["authentication_method"], None, then)
         self._dialogues[channel] = dialogue
@@ -86,10 +86,10 @@ class Enhanced:
     # -- inside -------------------------------------------------------------------------------------
 
     def _advance(self, channel: Channel, client: Client, dialogue: Dialogue, data: bytes | None) -> None:
-        def question() -> Challenge | Proven | Refused:
+        def question() -> Challenge | Proven | PacketRefused:
             return self._answer(client, dialogue, data)
 
-        def answered(answer: Challenge | Proven | Refused) -> None:
+        def answered(answer: Challenge | Proven | PacketRefused) -> None:
             if channel.is_closed:
                 return
             if isinstance(answer, Challenge):
@@ -99,7 +99,7 @@ class Enhanced:
                 self.forget(channel)
                 dialogue.then(answer)
 
-        otherwise: Challenge | Proven | Refused = UNDECIDED
+        otherwise: Challenge | Proven | PacketRefused = UNDECIDED
         if self._broker.hooks.may_block(HOOK):
             channel.hold()
             self._broker.verdicts.ask(Question(
@@ -107,17 +107,17 @@ class Enhanced:
         else:
             answered(self._broker.guard(question, otherwise))
 
-    def _answer(self, client: Client, dialogue: Dialogue, data: bytes | None) -> Challenge | Proven | Refused:
+    def _answer(self, client: Client, dialogue: Dialogue, data: bytes | None) -> Challenge | Proven | PacketRefused:
         if dialogue.conversation is None:
             dialogue.conversation = self._broker.hooks.fold(HOOK, client, dialogue.method)
         if dialogue.conversation is None:
-            return Refused(reasons.BAD_AUTHENTICATION_METHOD)  # [MQTT-4.12.0-1]
+            return PacketRefused(reasons.BAD_AUTHENTICATION_METHOD)  # [MQTT-4.12.0-1]
         try:
             return dialogue.conversation.step(data)
         except AuthenticationFailed:
-            return Refused(reasons.NOT_AUTHORIZED)  # [MQTT-4.12.0-4]
+            return PacketRefused(reasons.NOT_AUTHORIZED)  # [MQTT-4.12.0-4]
 
-    def _again(self, channel: Channel, client: Client, outcome: Proven | Refused) -> None:
+    def _again(self, channel: Channel, client: Client, outcome: Proven | PacketRefused) -> None:
         """The end of a re-authentication: as the same user, or not at all."""
         if isinstance(outcome, Proven) and outcome.username == client.username:
             assert client.auth_method is not None
@@ -126,7 +126,7 @@ class Enhanced:
             self._send(channel, reasons.SUCCESS, client.auth_method, outcome.data)
             channel.resume()
         else:
-            code = outcome.code if isinstance(outcome, Refused) else reasons.NOT_AUTHORIZED
+            code = outcome.code if isinstance(outcome, PacketRefused) else reasons.NOT_AUTHORIZED
             if code == reasons.SERVER_UNAVAILABLE:
                 code = reasons.UNSPECIFIED_ERROR  # DISCONNECT has no such code (table 2.6)
             channel.close("reauthentication_failed", code)  # [MQTT-4.12.1-2]
@@ -141,4 +141,4 @@ class Enhanced:
         if channel.is_open:
             channel.close("protocol_error", reasons.PROTOCOL_ERROR)
         else:
-            self._broker.connect_handler.refuse(channel, channel.context, Refused(reasons.PROTOCOL_ERROR))
+            self._broker.connect_handler.refuse(channel, channel.context, PacketRefused(reasons.PROTOCOL_ERROR))

@@ -9,7 +9,7 @@ from emqx_mgmt.broker.auth.access import ALLOW, DENY, UNAVAILABLE
 from emqx_mgmt.broker.delayed import Limits, Pending, clocks
 from emqx_mgmt.broker.hooks import Renames
 from emqx_mgmt.broker.loop.rounds import yield_to_loop
-from emqx_mgmt.broker.refused import Refused
+from emqx_mgmt.broker.refused import PacketRefused
 from emqx_mgmt.plugins import Key, Plugin
 from emqx_mgmt.settings.kinds import BYTESIZE, integer
 from router_ext.message.message import Message
@@ -55,7 +55,7 @@ class DelayedPublish(Plugin):
         self.host.hook("message.publish", self.take, prefix=PREFIX, renames=Renames(name_later, keeps=True))
         self.host.spawn(self.release)
 
-    def take(self, message: Message) -> Refused | None:
+    def take(self, message: Message) -> PacketRefused | None:
         """Keeps a message back. One that is malformed, or more than may be kept, is refused."""
         wall, monotonic = clocks()
         try:
@@ -63,13 +63,13 @@ class DelayedPublish(Plugin):
         except Malformed as error:
             self.host.log.warning("%.100r published to %.100r, which goes nowhere: %s",
                                   message.client_id, message.topic, error)
-            return Refused(reasons.TOPIC_NAME_INVALID, str(error))
+            return PacketRefused(reasons.TOPIC_NAME_INVALID, str(error))
         kept = Message.create(topic, message.payload, message.qos, message.retain, message.client_id,
                               message.properties, message.expiry, monotonic)
         kept.publisher = message.publisher
         try:
             self._pending.add(kept, delay_ms)
-        except Refused as refused:
+        except PacketRefused as refused:
             return refused
         return None
 
