@@ -16,7 +16,7 @@ from emqx_mgmt.broker.auth.enhanced import Enhanced
 from emqx_mgmt.broker.auth.flapping import Flapping
 from emqx_mgmt.broker.auth.grants import Grants
 from emqx_mgmt.broker.auth.verdicts import Verdicts
-from emqx_mgmt.broker.connect import Connecting
+from emqx_mgmt.broker.connect import ConnectHandler
 from emqx_mgmt.broker.delayed import Delayed
 from emqx_mgmt.broker.durable import Durable
 from emqx_mgmt.broker.hooks import HandlerFailed, Hooks
@@ -75,13 +75,13 @@ class Broker:
         self.banned = banned
         self.zone_of = zone_of
         self.response_topic_prefix = response_topic_prefix
-        self.stats_book = Stats(self)
+        self.stats = Stats(self)
         self.access = Access(self)
         self.grants = Grants(self.after, self.access.update)
         self.delayed = Delayed(self.engine)
         self.durable = Durable(self)
         self.session_manager = Sessions(self)
-        self.connect_handler = Connecting(self)
+        self.connect_handler = ConnectHandler(self)
         self.enhanced = Enhanced(self)
         self.subscribing = Subscribing(self)
         self.flapping = Flapping(ban)
@@ -110,9 +110,6 @@ class Broker:
     def metrics(self) -> dict[str, int]:
         return self.engine.metrics.snapshot()
 
-    def stats(self) -> dict[str, int]:
-        return self.stats_book.rows()
-
     def extended_metrics(self) -> dict[str, int]:
         """Counters beyond the documented ones: why messages were dropped, how often a publisher was paused."""
         return self.engine.metrics.extended() | {"delayed/refused": self.delayed.refused}
@@ -123,7 +120,7 @@ class Broker:
 
     def v32_stats(self) -> dict[str, int]:
         """Gauges that v3.2 has beyond the documented ones: rows of subscription options, one for each subscription."""
-        stats = self.stats_book.rows()
+        stats = self.stats.rows()
         return {f"suboptions/{end}": stats[f"subscriptions/{end}"] for end in ("count", "max")}
 
     def extended_stats(self) -> dict[str, int]:
@@ -252,7 +249,7 @@ class Broker:
 
     def connected(self) -> None:
         self.online += 1
-        self.stats_book.clients_grew()
+        self.stats.clients_grew()
 
     def on_closed(self, channel: Channel, reason: str) -> None:
         channel.listener.closed(reason, channel.accepted_from)
@@ -300,7 +297,7 @@ class Broker:
         self.verdicts.shed()
         self.flapping.sweep(now)
         self.durable.keep_time()
-        self.stats_book.tick()
+        self.stats.tick()
         level.look()
 
     # -- inside -------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Connecting:
+class ConnectHandler:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         # By client id: what `_admit` is called with. See `_wait`.

@@ -129,7 +129,7 @@ class LocalNode:
         figures = self._runtime.figures()
         load1, load5, load15 = figures.load
         return rows.NodeInfo(
-            connections=self._node.broker.stats()["connections/count"],
+            connections=self._node.broker.stats.rows()["connections/count"],
             load1=load1,
             load15=load15,
             load5=load5,
@@ -166,7 +166,7 @@ class LocalNode:
 
     def stats(self, extended: bool = False) -> dict[str, int]:
         broker = self._node.broker
-        return broker.stats() | broker.extended_stats() if extended else broker.stats()
+        return broker.stats.rows() | broker.extended_stats() if extended else broker.stats.rows()
 
     def families(self) -> Iterator[Family]:
         """Everything that `/metrics` shows."""

@@ -2,7 +2,7 @@
 
 from emqx_mgmt.broker.auth.client import Grant, Unavailable
 from emqx_mgmt.broker.refused import PacketRefused
-from emqx_mgmt.plugins.plugin import Plugin, Refused, Route
+from emqx_mgmt.plugins.plugin import Figure, Plugin, Refused, Route
 from emqx_mgmt.plugins.system import PluginRefused, PluginRow, Plugins, UnknownPlugin
 from emqx_mgmt.settings.key import Key
 

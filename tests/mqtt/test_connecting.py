@@ -16,7 +16,7 @@ def left_behind(bench: Bench) -> tuple[int, ...]:
     """Channels, sessions, what counts them, and what still waits for a time."""
     broker = bench.broker
     return (len(bench.engine.channels), len(broker.sessions), broker.online, broker.session_manager.persistent,
-            broker.stats()["connections/count"], broker.stats()["sessions/count"])
+            broker.stats.rows()["connections/count"], broker.stats.rows()["sessions/count"])
 
 
 @pytest.mark.parametrize(("spare", "there"), [(0, True), (-1, False)])

@@ -61,7 +61,7 @@ class Twin:
         self.bench.turn()
         broker = self.bench.broker
         session = broker.sessions.get("c1")
-        return (received(self.client), session and broker.router.subscriptions(session), broker.stats(),
+        return (received(self.client), session and broker.router.subscriptions(session), broker.stats.rows(),
                 broker.v32_metrics(), broker.metrics(),
                 session and [session.channel.cached_verdict(1, name.encode()) for name in NAMES])
 

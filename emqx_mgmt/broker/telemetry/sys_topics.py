@@ -70,7 +70,7 @@ class SysTopics:
         self._retain(f"{self._prefix}version", VERSION)
         self._retain(f"{self._prefix}sysdescr", SYSDESCR)
         if self.wanted:
-            for name, value in self._broker.stats().items():
+            for name, value in self._broker.stats.rows().items():
                 self.publish(f"stats/{name}", str(value))
             for name, value in self._broker.metrics().items():
                 self.publish(f"metrics/{name}", str(value))
