@@ -52,7 +52,7 @@ def install(app: flask.Flask, node: Node) -> None:
         return errors.text(403, refusal())
 
     @app.after_request
-    def tell(response: flask.Response) -> flask.Response:
+    def add_headers(response: flask.Response) -> flask.Response:
         for name, value in SECURITY.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Cache-Control", "no-store")

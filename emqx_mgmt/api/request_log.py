@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 def install(app: flask.Flask) -> None:
     @app.after_request
-    def tell(response: flask.Response) -> flask.Response:
+    def log_request(response: flask.Response) -> flask.Response:
         if log.isEnabledFor(logging.DEBUG):
             origin = source.address() if "source" in flask.g else "unknown"
             log.debug("%s %s from %s: %d", flask.request.method, flask.request.path, origin, response.status_code)

@@ -25,7 +25,7 @@ from emqx_mgmt.broker.policy import Policy
 from emqx_mgmt.broker.refused import PacketRefused
 from emqx_mgmt.broker.sessions import Sessions
 from emqx_mgmt.broker.subscribing import Subscribing
-from emqx_mgmt.broker.telemetry.connection_log import level, tell_ended, tell_refused
+from emqx_mgmt.broker.telemetry.connection_log import level, log_ended, log_refused
 from emqx_mgmt.broker.telemetry.stats import Stats
 from router_ext.engine.engine import Engine
 from router_ext.message.message import Message
@@ -253,12 +253,12 @@ class Broker:
 
     def on_closed(self, channel: Channel, reason: str) -> None:
         channel.listener.closed(reason, channel.accepted_from)
-        tell_ended(channel, reason)
+        log_ended(channel, reason)
         self.enhanced.forget(channel)
         session = channel.session
         if session is None:
             if reason == "unacceptable_protocol_version":
-                tell_refused("", None, channel.peer, reasons.TEXTS[reasons.UNSUPPORTED_PROTOCOL_VERSION])
+                log_refused("", None, channel.peer, reasons.TEXTS[reasons.UNSUPPORTED_PROTOCOL_VERSION])
             return
         self.online -= 1
         if self.grants.any:

@@ -15,7 +15,7 @@ from emqx_mgmt.broker.auth.templates import is_plain
 from emqx_mgmt.broker.auth.verdicts import Question
 from emqx_mgmt.broker.refused import BUSY, UNDECIDED, PacketRefused
 from emqx_mgmt.broker.sessions import NEVER
-from emqx_mgmt.broker.telemetry.connection_log import tell_accepted, tell_refused
+from emqx_mgmt.broker.telemetry.connection_log import log_accepted, log_refused
 from router_ext.protocol.codec import encode_connack
 from router_ext.protocol.packets import Will
 from router_ext.protocol.topic import levels, valid_name
@@ -185,7 +185,7 @@ class ConnectHandler:
     def refuse(self, channel: Channel, who: Client | Connect, refused: PacketRefused) -> None:
         """`who` is the CONNECT itself where the client could not be identified."""
         code = refused.code
-        tell_refused(who.client_id, who.username, channel.peer, refused.why or reasons.TEXTS[code])
+        log_refused(who.client_id, who.username, channel.peer, refused.why or reasons.TEXTS[code])
         connack, word = reasons.refusal(code, channel.proto_ver, channel.explanation(code, 5))
         channel.send(connack)
         channel.close(word)
@@ -274,7 +274,7 @@ class ConnectHandler:
         )
         if grant is not GRANTED:
             broker.grants.begin(channel, client, grant)
-        tell_accepted(client, packet.proto_ver, present)
+        log_accepted(client, packet.proto_ver, present)
         if present:
             broker.hooks.run("session.resumed", session)
             broker.engine.resume(session)

@@ -26,7 +26,7 @@ class Certificates:
         self._alarms = alarms
         self._listeners = listeners
         self._notice = notice
-        self._told: dict[tuple[str, str, float], float] = {}
+        self._logged: dict[tuple[str, str, float], float] = {}
 
     def look(self, now: float) -> None:
         """`now` is unix seconds. May switch greenlets when an alarm is cleared. The log has each once a day."""
@@ -36,7 +36,7 @@ class Certificates:
             if until is not None and until - now <= self._notice:
                 alarm_id = EXPIRED if until <= now else EXPIRES_SOON
                 found[alarm_id].append(self._sentence(listener, until, now))
-                self._tell((alarm_id, listener.identity, until), found[alarm_id][-1], now)
+                self._log((alarm_id, listener.identity, until), found[alarm_id][-1], now)
         for alarm_id, severity, title in ALARMS:
             self._raise(Alarm(alarm_id, severity, title, "; ".join(found[alarm_id]), int(now)))
 
@@ -47,11 +47,11 @@ class Certificates:
         verb = f"expired at {at}: clients refuse it" if until <= now else f"expires at {at}"
         return f"the certificate of {listener}, {listener.tls.certfile}, {verb}"
 
-    def _tell(self, what: tuple[str, str, float], sentence: str, now: float) -> None:
-        if now - self._told.get(what, 0.0) >= AGAIN_S:
-            self._told[what] = now
-            tell = log.error if what[0] == EXPIRED else log.warning
-            tell(f"T{sentence[1:]}.")
+    def _log(self, what: tuple[str, str, float], sentence: str, now: float) -> None:
+        if now - self._logged.get(what, 0.0) >= AGAIN_S:
+            self._logged[what] = now
+            write = log.error if what[0] == EXPIRED else log.warning
+            write(f"T{sentence[1:]}.")
 
     def _raise(self, alarm: Alarm) -> None:
         if alarm.summary:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from emqx_mgmt.broker.hooks import HandlerFailed
-from emqx_mgmt.plugins.faults import PATIENCE_S, Faults, Watched
+from emqx_mgmt.plugins.faults import LOAD_CPU_LIMIT_S, Faults, Watched
 from emqx_mgmt.plugins.guards import POINTS
 from emqx_mgmt.plugins.plugin import Plugin
 from emqx_mgmt.settings import Key
@@ -92,7 +92,7 @@ class Catalogue:
     def _add(self, origin: EntryPoint) -> None:
         self._broken.add(origin.name)
         try:
-            plugin = Watched(origin.name, "import", origin.load, Faults(), patience=PATIENCE_S)()
+            plugin = Watched(origin.name, "import", origin.load, Faults(), cpu_limit=LOAD_CPU_LIMIT_S)()
         except HandlerFailed:
             log.error("The plugin of %s cannot be imported and is not listed", origin.value)
             return

@@ -18,10 +18,10 @@ from emqx_mgmt.plugins.answers import Answers
 log = logging.getLogger(__name__)
 
 # A fault that repeats is told with its traceback once in this many seconds.
-TELL_AGAIN_S = 10.0
+LOG_AGAIN_S = 10.0
 # Of the processor, for importing and loading. Five times as long by the clock, and it still ends before gunicorn takes
 # the worker for dead.
-PATIENCE_S = 5.0
+LOAD_CPU_LIMIT_S = 5.0
 
 
 class WatchdogTimeout(BaseException):
@@ -41,19 +41,19 @@ class Watched:
     """A function of a plugin, called like it. Raises HandlerFailed where it raises, is late, holds the processor, or
     gives what is none of its `answers`."""
 
-    __slots__ = ("_told", "answers", "call", "deadline", "faults", "is_over", "patience", "plugin", "what")
+    __slots__ = ("_logged", "answers", "call", "deadline", "faults", "is_over", "patience", "plugin", "what")
 
     def __init__(self, plugin: str, what: str, call: Callable[..., Any], faults: Faults,
-                 deadline: float | None = None, patience: float = 0.0, answers: Answers | None = None) -> None:
+                 deadline: float | None = None, cpu_limit: float = 0.0, answers: Answers | None = None) -> None:
         self.plugin = plugin
         self.what = what
         self.call = call
         self.faults = faults
         self.deadline = deadline
-        self.patience = patience  # seconds that it may hold the processor, if that is more than the limit for all
+        self.patience = cpu_limit  # seconds that it may hold the processor, if that is more than the limit for all
         self.answers = answers
         self.is_over = False  # its plugin is not loaded any more
-        self._told = -TELL_AGAIN_S
+        self._logged = -LOG_AGAIN_S
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         timeout = gevent.Timeout.start_new(self.deadline) if self.deadline else None
@@ -89,8 +89,8 @@ class Watched:
     def _failed(self, how: str, traceback: bool = False) -> HandlerFailed:
         sentence = f"plugin {self.plugin}: {self.what} {how}"
         now = time.monotonic()
-        if now - self._told >= TELL_AGAIN_S:
-            self._told = now
+        if now - self._logged >= LOG_AGAIN_S:
+            self._logged = now
             log.error(sentence, exc_info=traceback)
         return HandlerFailed(sentence)
 
@@ -105,7 +105,7 @@ def enter(watched: Watched, args: Sequence[Any], named: Mapping[str, Any]) -> An
     return watched.call(*args, **named)
 
 
-class Background:
+class QueuedHandler:
     """Takes events at once and hands them to a handler that may wait, one after the other."""
 
     LIMIT = 10_000

@@ -16,7 +16,7 @@ from gevent.threadpool import ThreadPool
 from emqx_mgmt.broker.hooks import Renames
 from emqx_mgmt.listeners import Listener
 from emqx_mgmt.plugins.answers import ANSWERS
-from emqx_mgmt.plugins.faults import Background, Faults, Watched
+from emqx_mgmt.plugins.faults import Faults, QueuedHandler, Watched
 from emqx_mgmt.plugins.guards import POINTS as DECISIONS
 from emqx_mgmt.settings import Endpoint
 
@@ -70,7 +70,7 @@ class Host:
         watched.answers = ANSWERS.get(point)
         handler: Callable[..., Any] = watched
         if blocking and point not in DECISIONS:
-            handler = Background(watched, self._greenlets.spawn)
+            handler = QueuedHandler(watched, self._greenlets.spawn)
             blocking = False
         if renames is not None:
             renames = Renames(self.watched(f"renaming of {point}", renames.name), renames.keeps)

@@ -19,7 +19,7 @@ from msgspec import Struct
 from emqx_mgmt.broker.hooks import HandlerFailed
 from emqx_mgmt.plugins.catalogue import ELSEWHERE, Catalogue
 from emqx_mgmt.plugins.config import Config, ConfigError
-from emqx_mgmt.plugins.faults import PATIENCE_S, WatchdogTimeout, Watched, enter
+from emqx_mgmt.plugins.faults import LOAD_CPU_LIMIT_S, WatchdogTimeout, Watched, enter
 from emqx_mgmt.plugins.guards import Guards
 from emqx_mgmt.plugins.host import Host
 from emqx_mgmt.plugins.plugin import Figure, Plugin, Route
@@ -382,7 +382,7 @@ class Plugins:
             instance.load()
             return Loaded(instance, host, self._free(instance.routes()))
 
-        watched = Watched(plugin.name, "load", begin, host.faults, patience=PATIENCE_S)
+        watched = Watched(plugin.name, "load", begin, host.faults, cpu_limit=LOAD_CPU_LIMIT_S)
         with gevent.Timeout(LOAD_DEADLINE_S):
             loaded: Loaded = enter(watched, (), {})
             return loaded

@@ -14,7 +14,7 @@ from emqx_mgmt.settings.load import DEFAULT_FILE
 log = logging.getLogger(__name__)
 
 
-def tell_in_use(settings: Settings, listeners: Sequence[Listener]) -> None:
+def log_in_use(settings: Settings, listeners: Sequence[Listener]) -> None:
     for sentence in files(settings):
         log.info(sentence)
     for listener in listeners:

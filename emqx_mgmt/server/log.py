@@ -17,7 +17,7 @@ from emqx_mgmt.settings import Rate, Settings
 log = logging.getLogger(__name__)
 
 
-class Bounded(logging.Filter):
+class LogLimit(logging.Filter):
     """Of the lines from one place in the code `limit.count` get through in `limit.seconds`, then one says how many more
     there were."""
 
@@ -28,12 +28,12 @@ class Bounded(logging.Filter):
         self._counts: Counter[tuple[str, str, str, int]] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        self.tell()
+        self.report()
         place = record.name, record.levelname.lower(), record.pathname, record.lineno
         self._counts[place] += 1
         return self._counts[place] <= self._limit.count
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Begins a new period once the old one is over. To be called now and then: floods end."""
         now = time.monotonic()
         if now - self._began < self._limit.seconds:
@@ -45,30 +45,30 @@ class Bounded(logging.Filter):
                 log.warning("%d more lines of %s (%s) in %d seconds", count - self._limit.count, name, level, seconds)
 
 
-def bound(limit: Rate) -> Bounded:
+def limit_log(limit: Rate) -> LogLimit:
     """From now on, for every logger of this process: those of plugins and of libraries write to the same handlers.
 
     Not for the master and for a start: their lines are as many as the settings have it, and no client causes one."""
-    bounded = Bounded(limit)
+    log_limit = LogLimit(limit)
     for handler in logging.getLogger().handlers:
-        handler.addFilter(bounded)
-    return bounded
+        handler.addFilter(log_limit)
+    return log_limit
 
 
 def log_what_nobody_catches() -> None:
     """Exceptions that end a greenlet or a thread, or are raised where they cannot be: else Python and gevent print them
     past the log, as many lines as they have. Warnings of libraries likewise."""
     logging.captureWarnings(capture=True)
-    gevent.get_hub().print_exception = _tell_greenlet
-    threading.excepthook = lambda args: _tell("a thread", args.exc_value)
-    sys.unraisablehook = lambda args: _tell(args.object, args.exc_value)
+    gevent.get_hub().print_exception = _log_greenlet_error
+    threading.excepthook = lambda args: _log_error("a thread", args.exc_value)
+    sys.unraisablehook = lambda args: _log_error(args.object, args.exc_value)
 
 
-def _tell_greenlet(context: Any, _kind: Any, error: Any, _traceback: Any) -> None:
-    _tell(context, error)
+def _log_greenlet_error(context: Any, _kind: Any, error: Any, _traceback: Any) -> None:
+    _log_error(context, error)
 
 
-def _tell(context: Any, error: BaseException | None) -> None:
+def _log_error(context: Any, error: BaseException | None) -> None:
     log.error("%s ended by an exception", str(context), exc_info=error)
 
 

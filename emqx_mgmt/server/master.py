@@ -30,7 +30,7 @@ from emqx_mgmt.listeners import (
     raise_descriptor_limit,
 )
 from emqx_mgmt.listeners.certificate import development_directory, make_certificate
-from emqx_mgmt.server.in_use import tell_in_use
+from emqx_mgmt.server.in_use import log_in_use
 from emqx_mgmt.server.log import logging_config
 from emqx_mgmt.server.log_line import one_line
 from emqx_mgmt.settings import Settings, SettingsError, load
@@ -89,7 +89,7 @@ class Master:
         check(data_dir, synced=self.settings["durability"] == "fsync")
         prepare_tls(self.listeners, data_dir, self.settings["node.name"])
         open_listeners(self.listeners, inherited)
-        tell_in_use(self.settings, self.listeners)
+        log_in_use(self.settings, self.listeners)
 
     def handover(self) -> str:
         """The value of HANDOVER for the master that takes over."""
@@ -120,7 +120,7 @@ class Master:
             self.listeners = listeners
         log.info("The settings were read again.")
         logging.config.dictConfig(logging_config(settings))
-        tell_in_use(settings, self.listeners)
+        log_in_use(settings, self.listeners)
         return True
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ from emqx_mgmt.listeners import Listener, close_listeners
 from emqx_mgmt.server.application import running_node
 from emqx_mgmt.server.control import ControlServer
 from emqx_mgmt.server.https import HttpsServer
-from emqx_mgmt.server.log import bound, log_what_nobody_catches
+from emqx_mgmt.server.log import limit_log, log_what_nobody_catches
 from emqx_mgmt.server.master import Master, current
 from emqx_mgmt.server.parser import FairParser
 
@@ -48,7 +48,7 @@ NOTIFY_S = 1
 COLLECT_AFTER = (50_000, 20, 100)  # allocations, young collections, middle collections
 
 
-def tell_open_defaults(master: Master) -> None:
+def log_open_defaults(master: Master) -> None:
     """One line for what a stranger on the network may do."""
     zones = dict.fromkeys(listener.zone for listener in master.listeners if listener.is_mqtt)
     anonymous = [zone for zone in zones if master.settings.zone(zone).allow_anonymous]
@@ -57,7 +57,7 @@ def tell_open_defaults(master: Master) -> None:
                  ", ".join(anonymous))
 
 
-def tell_styles(master: Master) -> None:
+def log_styles(master: Master) -> None:
     """One line for how the API answers: an exporter that needs the other style shows nothing, and no error either."""
     settings = master.settings
     ports = [f"{row.name} on {row.listen_on} {settings[f'{row.name}.style']} with {settings[f'{row.name}.names']}"
@@ -66,7 +66,7 @@ def tell_styles(master: Master) -> None:
              " envelope, those of 3.2 dots too", ", ".join(ports))
 
 
-def tell_first_password(master: Master) -> None:
+def log_first_password(master: Master) -> None:
     """Where the default user's password can be chosen from another machine, which may not use the well-known one."""
     first = running_node().store.users.first_password
     served = [*master.http, *master.https]
@@ -120,18 +120,18 @@ class Worker(GeventWorker):
         # One more than are served: to be refused, and counted.
         self.worker_connections = max([row.max_conns for row in current().http], default=0) + 1
 
-    def bound_log(self) -> Periodic | None:
+    def start_log_limit(self) -> Periodic | None:
         log_what_nobody_catches()
         limit = current().settings["log.burst_limit"]
         if limit is None:
             return None
-        told = Periodic(limit.seconds, bound(limit).tell)
-        told.start()
-        return told
+        log_limit = Periodic(limit.seconds, limit_log(limit).report)
+        log_limit.start()
+        return log_limit
 
     def run(self) -> None:
         self.take_limits()
-        told = self.bound_log()
+        log_limit = self.start_log_limit()
         gunicorn_http.RequestParser = FairParser
         http, https = current().http, current().https
         self.rows = {row.sock.getsockname()[:2]: row for row in http if row.sock}
@@ -145,8 +145,8 @@ class Worker(GeventWorker):
             running_node().renewal.watch(server.listener, server.renew)
         control = self.control_server()
         self.serve_http()
-        if told is not None:
-            told.stop()
+        if log_limit is not None:
+            log_limit.stop()
         if control is not None:
             control.stop()
         for server in self.secured:
@@ -294,9 +294,9 @@ class Worker(GeventWorker):
         except Exception as error:
             return error
         self.started = True
-        tell_open_defaults(current())
-        tell_styles(current())
-        tell_first_password(current())
+        log_open_defaults(current())
+        log_styles(current())
+        log_first_password(current())
         return None
 
     def on_late_end(self, starting: gevent.Greenlet) -> None:

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from emqx_mgmt.server import log
-from emqx_mgmt.server.log import Bounded
+from emqx_mgmt.server.log import LogLimit
 from emqx_mgmt.server.log_line import LONGEST_MESSAGE, LONGEST_TRACEBACK, LONGEST_VALUE, JsonFormatter, TextFormatter
 from emqx_mgmt.settings import Rate
 from emqx_mgmt.settings.log_levels import COMPONENTS
@@ -40,15 +40,15 @@ def failure(text: str) -> tuple[object, ...]:
 def test_of_many_alike_lines_a_few_are_written_and_the_rest_is_counted(monkeypatch, caplog):
     now = 1000.0
     monkeypatch.setattr(log.time, "monotonic", lambda: now)
-    bounded, logger = Bounded(Rate(LINES, PERIOD_S)), logging.getLogger("test.strangers")
-    logger.addFilter(bounded)
+    log_limit, logger = LogLimit(Rate(LINES, PERIOD_S)), logging.getLogger("test.strangers")
+    logger.addFilter(log_limit)
     for number in range(LINES + 100):
         logger.warning("bad request %d", number)
     logger.warning("of another kind")
     assert caplog.messages == [*(f"bad request {number}" for number in range(LINES)), "of another kind"]
     caplog.clear()
     now += PERIOD_S
-    bounded.tell()
+    log_limit.report()
     assert caplog.messages == [f"100 more lines of test.strangers (warning) in {PERIOD_S:.0f} seconds"]
     logger.warning("bad request again")
     assert caplog.messages[1:] == ["bad request again"]

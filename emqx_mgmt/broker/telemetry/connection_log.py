@@ -49,17 +49,17 @@ FAULTS = {
 }
 
 
-def tell_refused(client_id: str, username: str | None, peer: tuple[str, int], reason: str) -> None:
+def log_refused(client_id: str, username: str | None, peer: tuple[str, int], reason: str) -> None:
     log.warning("CONNECT refused: %s (client id %r, user name %r, from %s:%d)", reason, client_id, username, *peer)
 
 
-def tell_accepted(client: Client, version: int, resumed: bool) -> None:
+def log_accepted(client: Client, version: int, resumed: bool) -> None:
     if level.is_debug:
         log.debug("CONNECT accepted: MQTT %d, %s session (client id %r, user name %r, from %s:%d)", version,
                   "resumed" if resumed else "new", client.client_id, client.username, *client.peer)
 
 
-def tell_ended(channel: Channel, reason: str) -> None:
+def log_ended(channel: Channel, reason: str) -> None:
     if reason in FAULTS:
         log.warning("Connection closed: %s (%s; client id %r, from %s:%d, at %s)",
                     FAULTS[reason], reason, channel.client_id, *channel.peer, channel.listener)

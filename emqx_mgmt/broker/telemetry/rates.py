@@ -41,14 +41,14 @@ class Sample(Struct, frozen=True):
 
 
 class Rates(Background):
-    """`counters()` and `gauges()` by name; `tell(sample)` is called each second, at the turn of the second."""
+    """`counters()` and `gauges()` by name; `notify(sample)` is called each second, at the turn of the second."""
 
     def __init__(self, counters: Callable[[], Mapping[str, int]], gauges: Callable[[], tuple[int, int]],
-                 tell: Callable[[Sample], None]) -> None:
+                 notify: Callable[[Sample], None]) -> None:
         super().__init__()
         self._counters = counters
         self._gauges = gauges
-        self._tell = tell
+        self._notify = notify
 
     def _run(self) -> None:
         before, began = self._counters(), time.monotonic()
@@ -56,7 +56,7 @@ class Rates(Background):
             gevent.sleep(1 - time.time() % 1)
             counters, now = self._counters(), time.monotonic()
             if now - began >= 0.5:  # the timer may be a little early, and its second then comes twice
-                self._tell(self._sample(before, counters, now - began))
+                self._notify(self._sample(before, counters, now - began))
                 before, began = counters, now
 
     def _sample(self, before: Mapping[str, int], after: Mapping[str, int], seconds: float) -> Sample:

@@ -84,10 +84,10 @@ class Worker:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._sending = threading.Lock()
-        self._telling = threading.Lock()
+        self._reporting = threading.Lock()
         self._stuck: set[str] = set()
         self._short = ""
-        self._told = ROOM
+        self._reported = ROOM
 
     def receive(self, within: float) -> bytes:
         """What is there, up to AT_ONCE; empty when nothing came in time. Raises Gone."""
@@ -116,9 +116,9 @@ class Worker:
             try:
                 result = action()
             except sqlite3.OperationalError as error:
-                with self._telling:
+                with self._reporting:
                     self._stuck.add(name)
-                    self._tell(str(error))
+                    self._report(str(error))
                 time.sleep(PAUSE)
                 if self.is_gone():
                     raise Gone from None
@@ -126,9 +126,9 @@ class Worker:
                     shrink()
                 continue
             if name in self._stuck:
-                with self._telling:
+                with self._reporting:
                     self._stuck.remove(name)
-                    self._tell(self._short)
+                    self._report(self._short)
             return result
 
     @property
@@ -143,14 +143,14 @@ class Worker:
     def be_short(self, text: str) -> None:
         """What is left of the disk is not for publishers; with an empty text it is."""
         if text != self._short:
-            with self._telling:
+            with self._reporting:
                 self._short = text
-                self._tell(text)
+                self._report(text)
 
-    def _tell(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         kind = FULL if self._stuck else SHORT if self._short else ROOM
-        if kind != self._told:
-            self._told = kind
+        if kind != self._reported:
+            self._reported = kind
             self.send(kind, 0, text.encode())
 
 
