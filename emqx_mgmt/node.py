@@ -94,7 +94,7 @@ class Node:
         self.hub_lag = HubLag()
         self.failed_logins = Recent()
         self.monitor = Monitor(self.alarms, watches(
-            settings, self.hub_lag, self._connections, self._most_connections, self._removed, self.failed_logins
+            settings, self.hub_lag, self._connections, self.most_connections, self._removed, self.failed_logins
         ))
         self.renewal = Renewal()
         self.certificates = Certificates(self.alarms, lambda: self.listeners, settings["monitor.certificate_notice"])
@@ -240,7 +240,7 @@ class Node:
     def _removed(self) -> int:
         return sum(self.broker.engine.metrics[name] for name in REMOVED)
 
-    def _most_connections(self) -> int:
+    def most_connections(self) -> int:
         """What the listeners allow, or what the descriptor limit leaves, whichever is less."""
         mqtt = [listener for listener in self.listeners if listener.is_mqtt]
         allowed = sum(listener.max_conns for listener in mqtt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from emqx_mgmt.api.endpoint import Endpoint
+from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.rows import AlarmRow, ClearedAlarm, PresentAlarm
 
@@ -33,19 +34,19 @@ def list_node_alarms(cluster: Cluster, node: str) -> list[AlarmRow]:
 
 
 def list_all_present(cluster: Cluster) -> list[NodePresent]:
-    return [NodePresent(node.present_alarms(), node.name) for node in cluster.running()]
+    return [NodePresent(node.present_alarms(extended()), node.name) for node in cluster.running()]
 
 
 def list_node_present(cluster: Cluster, node: str) -> list[PresentAlarm]:
-    return cluster.named(node).present_alarms()
+    return cluster.named(node).present_alarms(extended())
 
 
 def list_all_history(cluster: Cluster) -> list[NodeHistory]:
-    return [NodeHistory(node.alarm_history(), node.name) for node in cluster.running()]
+    return [NodeHistory(node.alarm_history(extended()), node.name) for node in cluster.running()]
 
 
 def list_node_history(cluster: Cluster, node: str) -> list[ClearedAlarm]:
-    return cluster.named(node).alarm_history()
+    return cluster.named(node).alarm_history(extended())
 
 
 ENDPOINTS = (

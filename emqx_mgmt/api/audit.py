@@ -36,9 +36,10 @@ LONGEST_TEXT = 300
 
 class AuditRow(Struct, rename={"origin": "from"}):
     """`kind` tells what `who` is: an application, a user of the dashboard, or a user of the broker's machine. With
-    the action `log_in` somebody failed to log in as that."""
+    the action `log_in` somebody failed to log in as that. `at_ts`: unix seconds."""
 
     at: str
+    at_ts: int
     who: str
     kind: str
     origin: str
@@ -57,7 +58,7 @@ def list_audit(cluster: Cluster, params: Paging) -> Page:
 
 def row_of(change: Change) -> AuditRow:
     members = msgspec.structs.asdict(change)
-    return AuditRow(**members | {"at": datetime_text(change.at)})
+    return AuditRow(**members | {"at": datetime_text(change.at), "at_ts": change.at})
 
 
 def install(app: flask.Flask, node: Node) -> None:

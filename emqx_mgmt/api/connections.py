@@ -11,7 +11,7 @@ from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import NOT_ONLINE, RequestRefused
 from emqx_mgmt.manage.listing import Page, Paging
-from emqx_mgmt.manage.rows import Connection
+from emqx_mgmt.manage.rows import Connection, ExtendedConnection
 
 
 def list_connections(cluster: Cluster, params: Paging) -> Page:
@@ -83,7 +83,7 @@ ENDPOINTS = (
         "/connections/",
         "A list of connections in the cluster",
         list_connections,
-        takes=Paged(Connection),
+        takes=Paged(Connection, ExtendedConnection),
     ),
     Endpoint(
         "list_node_connections",
@@ -91,7 +91,7 @@ ENDPOINTS = (
         "nodes/:node/connections/",
         "A list of connections on a node",
         list_node_connections,
-        takes=Paged(Connection),
+        takes=Paged(Connection, ExtendedConnection),
     ),
     Endpoint(
         "lookup_connections",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 import typing
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ DATE_FORMAT = "%Y-%m-%d %H:%M:%S"
 LAST_YEAR = 9999
 DATES_ONLY = f"must be unix seconds or YYYY-MM-DD HH:MM:SS, up to the year {LAST_YEAR}"
 MATCH = "_match_topic"
+ORDERED = (str, int, float, bool, int | str)
 
 
 def conditions(given: dict[str, Any], row: type[Struct]) -> tuple[Test, ...]:
@@ -38,15 +40,32 @@ def conditions(given: dict[str, Any], row: type[Struct]) -> tuple[Test, ...]:
 
 def _conditions(given: dict[str, Any], row: type[Struct]) -> Iterator[Test]:
     kinds = typing.get_type_hints(row)
-    fields = {field.encode_name: field.name for field in msgspec.structs.fields(row)}
     for name, value in given.items():
-        if name == MATCH and "topic" in fields:
+        if name == MATCH and field_of(row, "topic"):
             yield _match(value)
             continue
-        make, field = _operator(name)
-        field = fields.get(field) or fields.get(ALIASES.get(field, ""), "")
+        make, shown = _operator(name)
+        field = field_of(row, shown)
         if field:
             yield make(name, field, kinds[field], value)
+
+
+def field_of(row: type[Struct], name: str) -> str:
+    """The field that a parameter calls by this name; empty for none."""
+    fields = _fields(row)
+    return fields.get(name) or fields.get(ALIASES.get(name, ""), "")
+
+
+@lru_cache
+def _fields(row: type[Struct]) -> dict[str, str]:
+    return {field.encode_name: field.name for field in msgspec.structs.fields(row)}
+
+
+@lru_cache
+def fields_in_order(row: type[Struct]) -> dict[str, str]:
+    """Those whose values have an order, by the names that rows show."""
+    kinds = typing.get_type_hints(row)
+    return {shown: field for shown, field in _fields(row).items() if kinds[field] in ORDERED}
 
 
 def _operator(name: str) -> tuple[Callable[[str, str, Any, Any], Test], str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from emqx_mgmt.api.endpoint import Endpoint
+from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.rows import ListedNode, NodeInfo
 
 
 def list_nodes(cluster: Cluster) -> list[ListedNode]:
-    return [node.listed_info() for node in cluster.running()]
+    return [node.extended_info() if extended() else node.listed_info() for node in cluster.running()]
 
 
 def get_node(cluster: Cluster, node: str) -> NodeInfo:

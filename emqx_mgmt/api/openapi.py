@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from emqx_mgmt.api.endpoint import PREFIX, Endpoint
-from emqx_mgmt.api.paging import Paged
+from emqx_mgmt.api.filters import fields_in_order
+from emqx_mgmt.api.paging import COUNT, COUNTS, SORT, Paged
 from emqx_mgmt.api.render import Code, Counters, Created, Done, Download, EventStream, plain
 from emqx_mgmt.manage.listing import Page
 
@@ -32,8 +33,9 @@ CODE: Schema = {"type": "integer"}
 OK: Schema = {"const": 0}
 META: Schema = {
     "type": "object",
-    "properties": {name: {"type": "integer"} for name in ("page", "limit", "count")},
-    "required": ["page", "limit", "count"],
+    "properties": {name: {"type": "integer"} for name in ("page", "limit", "count")} | {"hasnext": {"type": "boolean"}},
+    "required": ["page", "limit"],
+    "oneOf": [{"required": ["count"]}, {"required": ["hasnext"]}],
 }
 COUNTERS: Schema = {"type": "object", "additionalProperties": {"type": ["integer", "string", "object"]}}
 DESCRIPTIONS = {
@@ -106,6 +108,7 @@ class Described:
 def _types(endpoint: Endpoint) -> Iterable[Any]:
     if isinstance(endpoint.takes, Paged):
         yield endpoint.takes.row
+        yield endpoint.takes.widest
     elif endpoint.shape is not None:
         yield endpoint.shape
     result = _result(endpoint)
@@ -131,7 +134,7 @@ def _operation(endpoint: Endpoint, described: Described, envelope: bool) -> Sche
     parameters = [_parameter(name, "path", {"type": "string"}) for name in re.findall(r":(\w+)", endpoint.path)]
     operation: Schema = {"summary": endpoint.descr, "tags": [endpoint.resource], "parameters": parameters}
     if isinstance(endpoint.takes, Paged):
-        parameters += _list_parameters(endpoint.takes.row, described)
+        parameters += _list_parameters(endpoint.takes.widest, described)
     elif takes is not None and reads:
         parameters += _query_parameters(takes, described)
     elif takes is not None:
@@ -161,6 +164,9 @@ def _list_parameters(row: type[Struct], described: Described) -> list[Schema]:
     """Pages, and filters by the members of the rows; what is not listed here may be filtered by as well."""
     pages = [_parameter(name, "query", {"type": "integer"} | least, False)
              for name, least in (("_page", {}), ("_limit", {"minimum": 1}))]
+    orders = [f"{sign}{name}" for name in fields_in_order(row) for sign in ("", "-")]
+    pages += [_parameter(name, "query", {"type": "string", "enum": words}, False)
+              for name, words in ((SORT, orders), (COUNT, list(COUNTS)))]
     filters = {name: schema for name, schema in described.members(row).items() if "type" in schema}
     if "topic" in filters:
         filters["_match_topic"] = {"type": "string"}
@@ -212,8 +218,9 @@ def _enveloped(result: Any, endpoint: Endpoint, described: Described) -> Schema:
 
 
 def _rows(endpoint: Endpoint, described: Described) -> Schema:
-    row = described.of(endpoint.takes.row) if isinstance(endpoint.takes, Paged) else {}
-    return {"type": "array", "items": row}
+    if not isinstance(endpoint.takes, Paged):
+        return {"type": "array", "items": {}}
+    return {"type": "array", "items": described.of(endpoint.takes.row)}
 
 
 def _object(**properties: Schema) -> Schema:

@@ -1,4 +1,4 @@
-"""`_page`, `_limit` and the filters of the paged lists."""
+"""`_page`, `_limit`, `_sort`, `_count` and the filters of the paged lists."""
 
 from __future__ import annotations
 
@@ -7,26 +7,39 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from flask import current_app
+from flask import current_app, request
 from msgspec import Struct
 
 from emqx_mgmt.api.errors import BadParameter
-from emqx_mgmt.api.filters import conditions
-from emqx_mgmt.manage.listing import Paging
+from emqx_mgmt.api.filters import conditions, field_of, fields_in_order
+from emqx_mgmt.api.style import extended
+from emqx_mgmt.manage.listing import Paging, Sort
 
 # Longer numbers mean nothing here and cost to read.
 LONGEST = 15
 _INTEGER = re.compile(rf"-?[0-9]{{1,{LONGEST}}}", re.ASCII)
 
 
+SORT, COUNT, COUNTS = "_sort", "_count", {"yes": True, "no": False}
+CLIENT_ID = "client_id"
+
+
 @dataclass(frozen=True, slots=True)
 class Paged:
-    """What a list of these rows takes."""
+    """What a list of these rows takes; `extended`: those of `_fields=extended`, where they have more members."""
 
     row: type[Struct]
+    extended: type[Struct] | None = None
+
+    @property
+    def widest(self) -> type[Struct]:
+        return self.extended or self.row
 
     def __call__(self, given: dict[str, Any]) -> Paging:
-        return msgspec.structs.replace(paging(given), where=conditions(given, self.row))
+        row = self.widest if extended() else self.row
+        return msgspec.structs.replace(
+            paging(given), where=conditions(given, row), sort=_sort(given, row), counted=_counted(given),
+            client_id=_client_id(given, row))
 
 
 def paging(given: dict[str, Any]) -> Paging:
@@ -35,6 +48,35 @@ def paging(given: dict[str, Any]) -> Paging:
     if limit < 1:
         raise BadParameter("_limit", "must be at least 1")
     return Paging(_integer(given, "_page", 1), limit)
+
+
+def _sort(given: dict[str, Any], row: type[Struct]) -> Sort | None:
+    wanted = given.get(SORT)
+    if wanted is None:
+        return None
+    name = wanted.removeprefix("-") if isinstance(wanted, str) else ""
+    field = field_of(row, name)
+    names = fields_in_order(row)
+    if field not in names.values():
+        raise BadParameter(SORT, f"must be one of {', '.join(names)}, descending with - before it")
+    return Sort(field, wanted.startswith("-"))
+
+
+def _counted(given: dict[str, Any]) -> bool:
+    wanted = given.get(COUNT, "yes")
+    if not isinstance(wanted, str) or wanted not in COUNTS:
+        raise BadParameter(COUNT, f"must be one of {', '.join(COUNTS)}")
+    return COUNTS[wanted]
+
+
+def _client_id(given: dict[str, Any], row: type[Struct]) -> str | None:
+    """The one that an exact filter asks for, if it asks for one."""
+    for name, value in given.items():
+        if field_of(row, name) == CLIENT_ID:
+            values = request.args.getlist(name) or [value]
+            if len(values) == 1 and isinstance(values[0], str):
+                return values[0]
+    return None
 
 
 def _integer(given: dict[str, Any], name: str, default: int) -> int:

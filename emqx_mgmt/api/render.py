@@ -174,7 +174,8 @@ class Pieces(list[bytes]):
 
 
 def _page(page: Page, key: str, before: bytes) -> flask.Response:
-    meta = {"page": page.paging.page, "limit": page.paging.limit, "count": page.count}
+    meta = {"page": page.paging.page, "limit": page.paging.limit} | (
+        {"count": page.count} if page.paging.counted else {"hasnext": page.has_next})
     body = Pieces(_encoded(page.items, b'{%b"%b":[' % (before, key.encode())))
     body[-1] += b'],"meta":%b}' % _encoder.encode(meta)
     return _reply(body, 200)

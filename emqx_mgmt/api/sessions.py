@@ -10,7 +10,7 @@ from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import NOT_ONLINE, RequestRefused
 from emqx_mgmt.manage.listing import Page, Paging
 from emqx_mgmt.manage.queued import QueuedMessage
-from emqx_mgmt.manage.rows import SessionRow
+from emqx_mgmt.manage.rows import ExtendedSession, SessionRow
 
 
 def list_sessions(cluster: Cluster, params: Paging) -> Page:
@@ -78,7 +78,7 @@ ENDPOINTS = (
         "/sessions/",
         "A list of sessions in the cluster",
         list_sessions,
-        takes=Paged(SessionRow),
+        takes=Paged(SessionRow, ExtendedSession),
     ),
     Endpoint(
         "list_node_sessions",
@@ -86,7 +86,7 @@ ENDPOINTS = (
         "nodes/:node/sessions/",
         "A list of sessions on a node",
         list_node_sessions,
-        takes=Paged(SessionRow),
+        takes=Paged(SessionRow, ExtendedSession),
     ),
     Endpoint(
         "lookup_session",

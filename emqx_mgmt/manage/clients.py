@@ -43,7 +43,7 @@ class Clients:
 
     def connections(self, paging: Paging, extended: bool = False) -> Page:
         """In the order in which their sessions began."""
-        listed = self._sessions()
+        listed = self._sessions(paging)
         online: list[Session] = []
         for start in in_turns(range(0, len(listed), GLANCES), 1):
             online += connected(listed[start : start + GLANCES])
@@ -55,7 +55,7 @@ class Clients:
         return [row for row in rows_found if row is not None]
 
     def sessions(self, paging: Paging, extended: bool = False) -> Page:
-        return page_of(self._sessions(), paging, self._extended_session if extended else self._session_row)
+        return page_of(self._sessions(paging), paging, self._extended_session if extended else self._session_row)
 
     def session(self, client_id: str, extended: bool = False) -> list[rows.SessionRow]:
         row = self._extended_session if extended else self._session_row
@@ -98,8 +98,8 @@ class Clients:
 
     def subscriptions(self, paging: Paging) -> Page:
         """Client by client; those before the page are skipped by their counts, those behind it not looked at."""
-        if paging.where:
-            sessions = in_turns(self._sessions())
+        if paging.selects:
+            sessions = in_turns(self._sessions(paging))
             return filtered((row for session in sessions for row in self._subscription_rows(session)), paging)
         listed = self._sessions()
         begin, skip = _beginning(listed, paging.first)
@@ -116,7 +116,7 @@ class Clients:
     def routes(self, paging: Paging) -> Page:
         """In an order of the table's own, which stays the same while the routes do."""
         router = self._broker.router
-        if paging.where:
+        if paging.selects:
             return filtered((self._route(topic) for topic in in_turns(router.routes())), paging)
         wanted = islice(in_turns(router.routes()), paging.first, paging.first + paging.limit)
         return Page([self._route(topic) for topic in wanted], paging, router.counts.topics)
@@ -170,7 +170,10 @@ class Clients:
 
     # -- rows -------------------------------------------------------------------------------------
 
-    def _sessions(self) -> list[Session]:
+    def _sessions(self, paging: Paging | None = None) -> list[Session]:
+        """Those among which the rows of a page are, in the order in which they began."""
+        if paging is not None and paging.client_id is not None:
+            return self._session(paging.client_id)
         return list(self._broker.sessions.values())
 
     def _session(self, client_id: str) -> list[Session]:

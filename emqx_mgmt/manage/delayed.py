@@ -25,8 +25,8 @@ COMMIT_WITHIN = 10.0  # seconds
 
 
 class DelayedRow(Struct, gc=False):
-    """`topic` is what it will be published to, `delayed_remaining` how many seconds that are. `expires_in`: seconds
-    left, of a message that has an expiry interval."""
+    """`topic` is what it will be published to, `delayed_remaining` how many seconds that are, `publish_at_ts` the unix
+    time. `expires_in`: seconds left, of a message that has an expiry interval."""
 
     id: str
     topic: str
@@ -35,6 +35,7 @@ class DelayedRow(Struct, gc=False):
     client_id: str
     payload_size: int
     publish_at: str
+    publish_at_ts: int
     delayed_remaining: int
     expires_in: int | str
 
@@ -56,7 +57,7 @@ class DelayedMessages:
 
     def page(self, paging: Paging) -> Page:
         """In the order in which they came, after a restart in that of their times."""
-        if paging.where:
+        if paging.selects:
             return filtered(self._rows(self._delayed), paging)
         wanted = islice(self._delayed, paging.first, paging.first + paging.limit)
         return Page(list(self._rows(wanted)), paging, len(self._delayed))
@@ -93,9 +94,10 @@ def place_of(message_id: str) -> bytes:
         return b""
 
 
-def _members(place: bytes, pending: Pending) -> tuple[str, str, int, bool, str, int, str, int, int | str]:
+def _members(place: bytes, pending: Pending) -> tuple[str, str, int, bool, str, int, str, int, int, int | str]:
     message, now = pending.message, time.monotonic()
     remaining = max(pending.due / 1000 - now, 0.0)
+    at = time.time() + remaining
     age = max(now - message.arrived / 1000, 0.0)
     return (
         place.hex(),
@@ -104,7 +106,8 @@ def _members(place: bytes, pending: Pending) -> tuple[str, str, int, bool, str, 
         message.retain,
         message.client_id,
         len(message.payload),
-        datetime_text(time.time() + remaining),
+        datetime_text(at),
+        int(at),
         round(remaining),
         UNDEFINED if message.expiry is None else max(message.expiry - int(age), 0),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from bisect import insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
@@ -23,12 +24,30 @@ CHUNK = 200
 GLANCES = 5000
 
 
+class Sort(Struct, frozen=True):
+    """By the member `field` of the rows; rows that are equal stay in the order of the table."""
+
+    field: str
+    descending: bool
+
+
 class Paging(Struct, frozen=True):
-    """Which rows are asked for: of those that pass `where`, a page; it counts from 1, anything below is the first."""
+    """Which rows are asked for: of those that pass `where`, a page; it counts from 1, anything below is the first.
+
+    `client_id`: the only one whose rows pass, where that is asked for. `counted`: the answer says how many rows pass,
+    else only whether there are more behind the page."""
 
     page: int
     limit: int
     where: tuple[Test, ...] = ()
+    sort: Sort | None = None
+    counted: bool = True
+    client_id: str | None = None
+
+    @property
+    def selects(self) -> bool:
+        """The rows of the page are found by looking at rows, not by their places."""
+        return bool(self.where) or self.sort is not None
 
     @property
     def first(self) -> int:
@@ -38,9 +57,15 @@ class Paging(Struct, frozen=True):
 
 
 class Page(Struct):
+    """`count`: how many rows pass; of a search that ended early, how many did until then."""
+
     items: list[Any]
     paging: Paging
     count: int
+
+    @property
+    def has_next(self) -> bool:
+        return self.paging.first + self.paging.limit < self.count
 
 
 def in_turns(items: Iterable[Item], size: int = CHUNK) -> Iterator[Item]:
@@ -54,7 +79,7 @@ def in_turns(items: Iterable[Item], size: int = CHUNK) -> Iterator[Item]:
 
 def page_of(table: Sequence[Source], paging: Paging, row: Callable[[Source], Item | None]) -> Page:
     """The rows of one page; a row that is gone since `table` was taken (None) is left out."""
-    if paging.where:
+    if paging.selects:
         return filtered((row(source) for source in in_turns(table)), paging)
     wanted = table[paging.first : paging.first + paging.limit]
     items: list[Item] = []
@@ -67,5 +92,35 @@ def page_of(table: Sequence[Source], paging: Paging, row: Callable[[Source], Ite
 
 def filtered(rows: Iterable[Any | None], paging: Paging) -> Page:
     """The page among those rows that pass the filters, and how many do."""
-    passed = [row for row in rows if row is not None and all(test(row) for test in paging.where)]
-    return Page(passed[paging.first : paging.first + paging.limit], paging, len(passed))
+    passing = (row for row in rows if row is not None and all(test(row) for test in paging.where))
+    first, end = paging.first, paging.first + paging.limit
+    if paging.sort is not None:
+        return ordered(passing, paging, paging.sort)
+    passed = list(passing if paging.counted else islice(passing, end + 1))
+    return Page(passed[first:end], paging, len(passed))
+
+
+def ordered(rows: Iterable[Any], paging: Paging, by: Sort) -> Page:
+    """No more rows are kept than come before the end of the page, in order at any time: sorting all of them at the end
+    would hold up the loop."""
+    first, end = paging.first, paging.first + paging.limit
+    kept: list[tuple[Any, int, Any]] = []
+    count = 0
+    for count, row in enumerate(rows, 1):
+        key, place = _rank(getattr(row, by.field)), -count if by.descending else count
+        if len(kept) < end:
+            insort(kept, (key, place, row))
+        elif by.descending and key > kept[0][0]:
+            del kept[0]
+            insort(kept, (key, place, row))
+        elif not by.descending and key < kept[-1][0]:
+            del kept[-1]
+            insort(kept, (key, place, row))
+    if by.descending:
+        kept.reverse()
+    return Page([row for _, _, row in kept[first:end]], paging, count)
+
+
+def _rank(value: Any) -> tuple[bool, Any]:
+    """Numbers before texts, such as `undefined`."""
+    return isinstance(value, str), value

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET
+
 from emqx_mgmt.broker.telemetry.about import SYSDESCR, VERSION, datetime_text, uptime_text
 from emqx_mgmt.broker.telemetry.traces import Subject
 from emqx_mgmt.manage import rows
@@ -151,6 +153,16 @@ class LocalNode:
         members["memory_used"] = memory_text(members["memory_used"])
         return rows.ListedNode(node=self.name, **members)
 
+    def extended_info(self) -> rows.ExtendedNode:
+        return rows.ExtendedNode(
+            node=self.name,
+            **_members(self.info()),
+            uptime_s=int(time.monotonic() - self._node.started),
+            datetime_ts=int(time.time()),
+            max_connections=self._node.most_connections(),
+            hub_lag_ms=self._node.hub_lag.recent(),
+        )
+
     def metrics(self, extended: bool = False) -> dict[str, int]:
         """The documented counters; `extended` adds this broker's own."""
         broker = self._node.broker
@@ -233,14 +245,16 @@ class LocalNode:
         """Those that stand, newest first."""
         return [rows.AlarmRow(*_alarm_members(alarm)) for alarm in self._node.alarms.present()]
 
-    def present_alarms(self) -> list[rows.PresentAlarm]:
+    def present_alarms(self, extended: bool = False) -> list[rows.PresentAlarm]:
         """The same with what v3.2 calls it."""
-        return [rows.PresentAlarm(*_alarm_members(alarm), alarm.summary) for alarm in self._node.alarms.present()]
+        return [rows.PresentAlarm(*_alarm_members(alarm), alarm.summary, alarm.ts if extended else UNSET)
+                for alarm in self._node.alarms.present()]
 
-    def alarm_history(self) -> list[rows.ClearedAlarm]:
+    def alarm_history(self, extended: bool = False) -> list[rows.ClearedAlarm]:
         """Those that were cleared, newest first."""
         return [
-            rows.ClearedAlarm(*_alarm_members(alarm), alarm.summary, datetime_text(cleared_at))
+            rows.ClearedAlarm(*_alarm_members(alarm), alarm.summary, datetime_text(cleared_at),
+                              *((alarm.ts, cleared_at) if extended else ()))
             for alarm, cleared_at in self._node.store.alarm_history.all()
         ]
 

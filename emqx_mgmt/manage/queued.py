@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 
 class QueuedMessage(Struct, gc=False):
-    """`expires_in`: seconds left, of a message that has an expiry interval."""
+    """`expires_in`: seconds left, of a message that has an expiry interval; `published_at_ts`: unix seconds."""
 
     topic: str
     qos: int
     retain: bool
     payload_size: int
     published_at: str
+    published_at_ts: int
     expires_in: int | str
 
 
@@ -45,7 +46,7 @@ class QueuedMessages:
         session = self._broker.sessions.get(client_id)
         if session is None:
             return Page([], paging, 0)
-        if paging.where:
+        if paging.selects:
             return filtered(self._rows(session, 0, session.mqueue_len), paging)
         return Page(list(self._rows(session, paging.first, paging.limit)), paging, session.mqueue_len)
 
@@ -79,4 +80,5 @@ def row(topic: str, qos: int, retain: bool, size: int, arrived: int, expiry: int
     """`arrived` in monotonic milliseconds."""
     age = max(time.monotonic() - arrived / 1000, 0)
     left = UNDEFINED if expiry is None else max(expiry - int(age), 0)
-    return QueuedMessage(topic, qos, retain, size, datetime_text(time.time() - age), left)
+    came = time.time() - age
+    return QueuedMessage(topic, qos, retain, size, datetime_text(came), int(came), left)

@@ -29,13 +29,14 @@ COMMIT_WITHIN = 10.0
 
 
 class RetainedRow(Struct, gc=False):
-    """`expires_in`: seconds left, of a message that has an expiry interval."""
+    """`expires_in`: seconds left, of a message that has an expiry interval; `published_at_ts`: unix seconds."""
 
     topic: str
     qos: int
     client_id: str
     payload_size: int
     published_at: str
+    published_at_ts: int
     expires_in: int | str
 
 
@@ -59,7 +60,7 @@ class Retained:
         store: RetainedStore | None = self._engine.retained
         if store is None:
             return Page([], paging, 0)
-        if paging.where:
+        if paging.selects:
             return filtered((_found(store, topic, row) for topic in in_turns(store.topics())), paging)
         wanted = islice(in_turns(store.topics()), paging.first, paging.first + paging.limit)
         rows = [_found(store, topic, row) for topic in wanted]
@@ -95,15 +96,17 @@ def whole(message: Message) -> RetainedMessage:
     return RetainedMessage(*_members(message), *shown(message), decode_properties(message.properties))
 
 
-def _members(message: Message) -> tuple[str, int, str, int, str, int | str]:
+def _members(message: Message) -> tuple[str, int, str, int, str, int, int | str]:
     age = max(time.monotonic() - message.arrived / 1000, 0.0)
     left = UNDEFINED if message.expiry is None else max(message.expiry - int(age), 0)
+    came = time.time() - age
     return (
         message.topic,
         message.qos,
         message.client_id,
         len(message.payload),
-        datetime_text(time.time() - age),
+        datetime_text(came),
+        int(came),
         left,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict
 
 from emqx_mgmt.broker.telemetry.about import datetime_text
@@ -84,15 +84,19 @@ class ExtendedConnection(Connection, gc=False):
     send_pend: int
     is_slow: bool
     is_held: bool
+    connected_at_ts: int
 
 
 class ExtendedSession(SessionRow, gc=False):
-    """With the state of the queue and of the socket; `publishers_waiting`: for room in the queue."""
+    """With the state of the queue and of the socket; `connected`: its client is; `publishers_waiting`: for room in the
+    queue."""
 
     mqueue_bytes: int
     publishers_waiting: int
     send_pend: int
     is_slow: bool
+    connected: bool
+    created_at_ts: int
 
 
 class Subscription(Struct, gc=False):
@@ -125,13 +129,20 @@ class AlarmRow(Struct, gc=False):
 
 
 class PresentAlarm(AlarmRow, gc=False):
-    """As v3.2 lists it, which has the summary in `desc` and none of the other members but `id`."""
+    """As v3.2 lists it, which has the summary in `desc` and none of the other members but `id`. `timestamp_ts`: with
+    `_fields=extended`, in unix seconds."""
 
     desc: str
+    timestamp_ts: int | UnsetType = UNSET
 
 
-class ClearedAlarm(PresentAlarm, gc=False):
+class ClearedAlarm(AlarmRow, gc=False):
+    """`…_ts`: with `_fields=extended`, in unix seconds."""
+
+    desc: str
     clear_at: str
+    timestamp_ts: int | UnsetType = UNSET
+    clear_at_ts: int | UnsetType = UNSET
 
 
 class ConfigItem(Struct, gc=False):
@@ -222,6 +233,16 @@ class ListedNode(Struct, gc=False):
     version: str
 
 
+class ExtendedNode(ListedNode, kw_only=True, gc=False):
+    """Memory in bytes. `max_connections`: what the listeners allow, or the descriptor limit leaves; `hub_lag_ms`: how
+    late the loop was at most in the last ten seconds."""
+
+    uptime_s: int
+    datetime_ts: int
+    max_connections: int
+    hub_lag_ms: float
+
+
 # Rows are built by the ten thousand: arguments in the order of the fields cost half of what keywords do.
 
 
@@ -287,6 +308,7 @@ def extended_connection(node: str, of: Session) -> ExtendedConnection | None:
         send_pend=channel.send_pend,
         is_slow=channel.is_slow,
         is_held=channel.is_held,
+        connected_at_ts=int(channel.connected_at),
     )
 
 
@@ -298,4 +320,6 @@ def extended_session(node: str, of: Session) -> ExtendedSession:
         publishers_waiting=of.publishers_waiting,
         send_pend=channel.send_pend if channel is not None else 0,
         is_slow=channel is not None and channel.is_slow,
+        connected=channel is not None,
+        created_at_ts=int(of.created_at),
     )

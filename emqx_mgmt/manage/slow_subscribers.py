@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 class SlowSubscriberRow(Struct, gc=False):
     """`waits_ms`: how long the oldest message for the client had waited at `at`; `highest_ms`: the most since it is
-    listed; `topic`: of that message, `undefined` where only bytes for its socket wait."""
+    listed; `topic`: of that message, `undefined` where only bytes for its socket wait; `at_ts`: unix seconds."""
 
     client_id: str
     username: str
@@ -29,6 +29,7 @@ class SlowSubscriberRow(Struct, gc=False):
     queued: int
     waiting_bytes: int
     at: str
+    at_ts: int
     node: str
 
 
@@ -56,4 +57,4 @@ class SlowSubscriberRows:
         return SlowSubscriberRow(
             slow.client_id, UNDEFINED if slow.username is None else slow.username, slow.highest_ms, slow.waits_ms,
             UNDEFINED if slow.topic is None else slow.topic, slow.in_flight, slow.queued, slow.waiting_bytes,
-            datetime_text(slow.seen_at), self._name)
+            datetime_text(slow.seen_at), int(slow.seen_at), self._name)

@@ -22,12 +22,13 @@ NOT_FOUND = "not_found"
 
 
 class TopicMetricsRow(Figures, frozen=True):
-    """Counted since `created_at`; rates are a second, in the last ten."""
+    """Counted since `created_at`, in unix seconds `created_at_ts`; rates are a second, in the last ten."""
 
     received_rate: float
     sent_rate: float
     dropped_rate: float
     created_at: str
+    created_at_ts: int
     node: str
 
 
@@ -82,4 +83,5 @@ class MeteredRows:
     def _row(self, metered: Metered) -> TopicMetricsRow:
         return TopicMetricsRow(
             **asdict(metered.figures()), received_rate=metered.rate("received"), sent_rate=metered.rate("sent"),
-            dropped_rate=metered.rate("dropped"), created_at=datetime_text(metered.since), node=self._name)
+            dropped_rate=metered.rate("dropped"), created_at=datetime_text(metered.since),
+            created_at_ts=int(metered.since), node=self._name)

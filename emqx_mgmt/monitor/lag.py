@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 
 import gevent
 
 from emqx_mgmt.broker.loop.periodic import Background
 
 PROBE_S = 0.25
+RECENT = 40     # probes in ten seconds
 
 
 class HubLag(Background):
@@ -17,6 +19,11 @@ class HubLag(Background):
     def __init__(self) -> None:
         super().__init__()
         self._worst = 0.0
+        self._latest: deque[float] = deque(maxlen=RECENT)
+
+    def recent(self) -> float:
+        """Milliseconds, the most in the last ten seconds."""
+        return round(max(self._latest, default=0.0) * 1000, 1)
 
     def worst(self) -> float:
         """Milliseconds, the most since it was last asked."""
@@ -27,4 +34,6 @@ class HubLag(Background):
         while True:
             began = time.monotonic()
             gevent.sleep(PROBE_S)
-            self._worst = max(self._worst, time.monotonic() - began - PROBE_S)
+            late = max(0.0, time.monotonic() - began - PROBE_S)
+            self._worst = max(self._worst, late)
+            self._latest.append(late)

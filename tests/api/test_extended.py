@@ -10,8 +10,9 @@ from tests.load.client import Client
 CONNECTION = {
     "mailbox_len", "heap_size", "reductions", "recv_pkt", "recv_msg", "send_pkt", "send_msg", "recv_oct", "recv_cnt",
     "send_oct", "send_cnt", "send_pend", "is_slow", "is_held",
+    "connected_at_ts",
 }  # fmt: skip
-SESSION = {"mqueue_bytes", "publishers_waiting", "send_pend", "is_slow"}
+SESSION = {"mqueue_bytes", "publishers_waiting", "send_pend", "is_slow", "connected", "created_at_ts"}
 METRICS = {
     "dropped/queue_full", "dropped/slow_subscriber", "dropped/too_large", "dropped/qos0_offline", "dropped/expired",
     "dropped/acl_denied", "acl/unavailable", "publishers/paused",

@@ -50,6 +50,7 @@ def test_listed_and_filtered(broker: BrokerProcess, query: str, expected: set[st
 def test_rows_and_pages(broker: BrokerProcess) -> None:
     row = rows(broker)["d/1"]
     assert 990 < row.pop("delayed_remaining") <= 1000
+    assert 950 < row.pop("publish_at_ts") - time.time() < 1050
     assert row.pop("publish_at") > time.strftime("%Y-%m-%d %H:%M:%S")
     assert len(str(row.pop("id"))) == 32
     assert row == {"topic": "d/1", "qos": 1, "retain": False, "client_id": "c1", "payload_size": 3,
