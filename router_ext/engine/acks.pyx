@@ -119,7 +119,7 @@ cdef int release_uncommitted(Channel c) except -1:
             if slot != NULL and slot.state == WAIT_STORE:
                 slot.state = WAIT_PUBACK if slot.qos == 1 else WAIT_PUBREC
                 slot.sent = c.engine.now
-                c.engine.send_msg(s, slot.msg, slot.qos, slot.retain, 0, slot.subid, item.pid)
+                c.engine.send_msg(c.engine.observing, s, slot.msg, slot.qos, slot.retain, 0, slot.subid, item.pid)
     return 0
 
 

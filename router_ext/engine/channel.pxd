@@ -1,5 +1,6 @@
 """A channel: one MQTT connection, from the bytes it sends to the state of its session."""
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.session.acl_cache cimport AclCache
@@ -37,6 +38,7 @@ cdef enum Stop:         # why parsing stopped
     STOP_HELD = 1
     STOP_CLOSED = 2
 
+@cython.final
 cdef class Channel(Connection):
     # Ordered so that no room is lost between fields: there is one for each idle client.
     cdef Engine engine
@@ -109,7 +111,6 @@ cdef class Channel(Connection):
     cdef int keep(self, const uint8_t* p, size_t n) except -1
     cdef int consume(self, uint8_t* p) except -1
     cdef int schedule(self) except -1
-    cdef int go_on_later(self) except -1
     cdef Stop parse(self, uint8_t* p, size_t n, size_t* used) except? STOP_CLOSED
     cdef uint32_t longest_unknown(self) noexcept
     cdef int count_received(self, uint8_t kind, uint32_t packets) except -1

@@ -1,5 +1,6 @@
 """Channels: bytes in, packets, decisions, bytes out. Read `parse` first; the rest follows from it."""
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, ECONNRESET, EINTR, EPIPE, ETIMEDOUT, errno
 from libc.stdlib cimport free, malloc
@@ -77,6 +78,7 @@ cdef int[16] SENT = [
 cdef dict SOCKET_ERRORS = {ECONNRESET: "econnreset", EPIPE: "epipe", ETIMEDOUT: "etimedout"}
 
 
+@cython.final
 cdef class Channel(Connection):
     """`Channel(engine, zone, fd, address, listener, poller)` takes over the descriptor `fd` and watches it with the
     epoll instance `poller`; -1 for both when `feed` is all it reads. `transport` goes between them and the socket."""

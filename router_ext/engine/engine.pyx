@@ -1,5 +1,6 @@
 """The way of a message: route → deliver → window, queue or outbox. See engine.pxd."""
 
+cimport cython
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
@@ -16,7 +17,7 @@ from router_ext.net.metrics cimport (
     DROPPED_EXPIRED, DROPPED_QOS0_OFFLINE, DROPPED_QUEUE_FULL, DROPPED_SLOW, DROPPED_TOO_LARGE, MESSAGES_DROPPED,
     MESSAGES_EXPIRED, MESSAGES_SENT, PACKETS_SENT, PUBLISH_SENT, PUBREL_SENT, QOS0_SENT,
 )
-from router_ext.message.outbox cimport LARGE_PAYLOAD, outbox_commit, outbox_reserve, outbox_splice
+from router_ext.message.outbox cimport outbox_commit, outbox_reserve, outbox_splice
 from router_ext.engine.postponed cimport Postponed
 from router_ext.engine.retained_delivery cimport send_backlog, send_retained_first, store_retained
 from router_ext.routing.router cimport OPT_NO_LOCAL, OPT_QOS, OPT_RETAIN_AS_PUBLISHED, Group
@@ -44,6 +45,7 @@ cdef dict DROP_REASONS = {
 cdef tuple EVENTS = ("published",) * 3 + ("delivered",) * 3 + ("queued", "acknowledged", "dropped")
 
 
+@cython.final
 cdef class Engine:
 
     def __cinit__(self):
@@ -64,7 +66,6 @@ cdef class Engine:
         self.found = {}
         self.hooked_prefixes = []
         self.reports = []
-        self.each_from = LARGE_PAYLOAD
         self.watches = Watches()
 
     def __dealloc__(self):
@@ -78,6 +79,7 @@ cdef class Engine:
 
         Returns how many subscribers, shared groups counting as one, it went to."""
         cdef Delivery d
+        cdef Routing call
         cdef Msg* msg = checked(msg_unstored(message.msg))
         cdef int reached
         if msg.arrived == 0:
@@ -86,10 +88,9 @@ cdef class Engine:
         try:
             if d.retain and retain:
                 store_retained(self, &d)
-            reached = self.route(&d, publisher)
+            reached = self.route(&call, &d, publisher)
         finally:
             msg_unref(msg)
-            self.parked = None
         self.egress.flush_all()
         if self.journal is not None and self.journal.mark() == self.journal.batch and not self.in_turn and self.wake:
             self.wake()
@@ -124,7 +125,6 @@ cdef class Engine:
         self.delivered_hooked = delivered
         self.dropped_hooked = dropped
         self.acked_hooked = acked
-        self.each_from = 0 if delivered else LARGE_PAYLOAD
         self.update_observing()
 
     def watch(self, Watch watch not None):
@@ -202,14 +202,14 @@ cdef class Engine:
             self.watch_message(SEEN_DROPPED, s, msg, msg.qos, DROP_REASONS[counter])
         return 0
 
-    cdef int dropped_all(self, Session s, Delivery* d, int counter) except -1:
+    cdef int dropped_all(self, Routing* call, Session s, Delivery* d, int counter) except -1:
         """`dropped` for each message of a delivery."""
         cdef Delivery one
         cdef size_t pos = 0
-        if not (self.dropped_hooked or self.tracing or (s is not None and s.traced)):
+        if not (self.dropped_hooked or call.tracing or (s is not None and s.traced)):
             self.metrics.v[counter] += d.count
-            if self.observing and self.watched:
-                self.watches.count(d.topic, d.topic_len, SEEN_DROPPED, d.count, self.payload_of(d))
+            if call.observing and self.watched:
+                self.watches.count(d.topic, d.topic_len, SEEN_DROPPED, d.count, payload_of(call, d))
             return 0
         if d.count == 1:
             return self.dropped(s, checked(delivery_msg(d)), counter)
@@ -223,14 +223,20 @@ cdef class Engine:
 
     # -- routing ----------------------------------------------------------------------------------------------------
 
-    cdef int route(self, Delivery* d, Session publisher) except -1:
+    cdef int route(self, Routing* call, Delivery* d, Session publisher) except -1:
         """Hands a delivery to everyone it is for; returns how many that are. Where it takes long to find them it waits,
-        and one is returned."""
+        and one is returned. `call` need not be filled; afterwards it says what came of it."""
+        begin(self, call, publisher)
         if d.match == NULL:
             d.match = self.recipients(d.topic, d.topic_len)
             if d.match == NULL:
-                return self.park(d, publisher)
-        return self.route_watched(d, publisher) if self.watched else route_to_matches(self, d, publisher)
+                if d.qos == 0 or self.journal is None:
+                    return self.park(call, d, publisher)
+                # It is acknowledged, and may have to be on disk before that.
+                d.match = self.router.match(d.topic, d.topic_len)
+        if self.watched:
+            self.observe_received(call, d)
+        return route_to_matches(self, call, d)
 
     cdef Match* recipients(self, const uint8_t* topic, size_t n) except? NULL:
         """Who gets a message on that topic, valid until the table changes; NULL when it takes long to find them."""
@@ -257,43 +263,32 @@ cdef class Engine:
         self.taken = search
         return search.result() if search is not None and search.is_for(topic, n) else NULL
 
-    cdef int park(self, Delivery* d, Session publisher) except -1:
-        """The message waits until its recipients are found. One that is acknowledged and may have to be on disk before
-        that cannot: they are found at once."""
-        cdef Postponed search
-        if d.qos and self.journal is not None:
-            d.match = self.router.match(d.topic, d.topic_len)
-            return self.route(d, publisher)
-        search = Postponed(self.router, d.topic[:d.topic_len])
+    cdef int park(self, Routing* call, Delivery* d, Session publisher) except -1:
+        """The message waits until its recipients are found."""
+        cdef Postponed search = Postponed(self.router, d.topic[:d.topic_len])
         search.engine = self
         search.publisher = publisher
         search.msg = checked(delivery_msg(d))
         msg_ref(search.msg)
-        self.parked = search
         self.chores.add(search)
+        call.parked = <void*>search
         if not self.in_turn and self.wake:
             self.wake()
         return 1
 
-    cdef int route_watched(self, Delivery* d, Session publisher) except -1:
-        """The same, counted; where a trace is for it and there is room, message by message, so that each copy is told
-        of. One that nobody watches is not looked at again on its way."""
-        cdef uint32_t each_from = self.each_from
-        cdef bint observing = self.observing, traced
+    cdef int observe_received(self, Routing* call, Delivery* d) except -1:
+        """Counts the messages. Where a trace is for them and there is room, they go out one by one, so that each copy is
+        reported. What nobody watches is not looked at again on its way."""
+        cdef bint traced
         if len(self.watches.clients) == 0 and self.watches.table.match(d.topic, d.topic_len).n_plain == 0:
-            self.observing = self.delivered_hooked or self.dropped_hooked or self.acked_hooked
-        else:
-            self.run_payload = payload_bytes(d)
-            traced = self.watches.count(d.topic, d.topic_len, SEEN_RECEIVED + d.qos, d.count, self.run_payload)
-            if (traced or self.watches.concerns(d.client, d.client_len)) and self.report_received(d):
-                self.each_from = 0
-                self.tracing = True
-        try:
-            return route_to_matches(self, d, publisher)
-        finally:
-            self.observing = observing
-            self.each_from = each_from
-            self.tracing = False
+            call.observing = self.delivered_hooked or self.dropped_hooked or self.acked_hooked
+            return 0
+        call.payload_bytes = payload_bytes(d)
+        traced = self.watches.count(d.topic, d.topic_len, SEEN_RECEIVED + d.qos, d.count, call.payload_bytes)
+        if (traced or self.watches.concerns(d.client, d.client_len)) and self.report_received(d):
+            call.each_from = 0
+            call.tracing = True
+        return 0
 
     cdef bint report_received(self, Delivery* d) except? True:
         """Whether there was room for it. Of a run, what follows has half of it."""
@@ -317,28 +312,25 @@ cdef class Engine:
             return False
         return self.report(("message.traced", "published", None, wrap(checked(delivery_msg(d))), d.qos, "")) == 0
 
-    cdef uint64_t payload_of(self, Delivery* d) noexcept:
-        """Bytes of the payloads of a delivery that is watched."""
-        return d.payload_len if d.count == 1 else self.run_payload
-
-    cdef int deliver_to_session(self, Delivery* d, Recipient* r, Session publisher) except -1:
+    cdef int deliver_to_session(self, Routing* call, Delivery* d, Recipient* r) except -1:
         """One subscriber's copy of each message of the delivery, or its place in the subscriber's queue."""
         cdef Session s = <Session>r.subscriber
         cdef uint8_t granted = r.opts & OPT_QOS, qos
         cdef uint8_t retain = 1 if d.retain and r.opts & OPT_RETAIN_AS_PUBLISHED else 0
-        if s is publisher and (r.opts & OPT_NO_LOCAL or (s.version != 5 and s.zone.ignore_loop_deliver)):
+        if <void*>s == call.publisher and not call.shared and (
+                r.opts & OPT_NO_LOCAL or (s.version != 5 and s.zone.ignore_loop_deliver)):
             return 0  # [MQTT-3.8.3-3]
-        if s.backlog is not None and not self.shared:
-            send_retained_first(self, d, s)
+        if s.backlog is not None and not call.shared:
+            send_retained_first(self, call, d, s)
         if s.zone.upgrade_qos:
             qos = d.qos if d.qos > granted else granted
         else:
             qos = d.qos if d.qos < granted else granted
         if qos == 0 and s.conn is not None and s.queued_qos0 == 0:
-            return self.write_qos0(d, r, s, retain)
-        return self.deliver_run_singly(d, r, s, qos, retain)
+            return self.write_qos0(call, d, r, s, retain)
+        return self.deliver_run_singly(call, d, r, s, qos, retain)
 
-    cdef int write_qos0(self, Delivery* d, Recipient* r, Session s, uint8_t retain) except -1:
+    cdef int write_qos0(self, Routing* call, Delivery* d, Recipient* r, Session s, uint8_t retain) except -1:
         """QoS 0 to a connected subscriber: the frames as they came where they fit, else encoded once and copied."""
         cdef Connection conn = s.conn
         cdef EncodedPublish* encoded
@@ -346,9 +338,9 @@ cdef class Engine:
         cdef size_t n
         if conn.slow:
             s.mqueue_dropped += d.count
-            return self.dropped_all(s, d, DROPPED_SLOW)
-        if d.payload_len >= self.each_from or (not s.direct and one_by_one(d, r, s)):
-            return self.deliver_run_singly(d, r, s, 0, retain)
+            return self.dropped_all(call, s, d, DROPPED_SLOW)
+        if d.payload_len >= call.each_from or (not s.direct and one_by_one(d, r, s)):
+            return self.deliver_run_singly(call, d, r, s, 0, retain)
         if d.verbatim and d.version == s.version and r.nids == 0 and retain == 0:
             bytes = d.frames
             n = d.frames_len
@@ -363,72 +355,73 @@ cdef class Engine:
         conn.put(bytes, n)
         self.spent += n
         s.deliver_msg += d.count
-        if self.observing and self.watched:
-            self.watches.count(d.topic, d.topic_len, SEEN_SENT, d.count, self.payload_of(d))
+        if call.observing and self.watched:
+            self.watches.count(d.topic, d.topic_len, SEEN_SENT, d.count, payload_of(call, d))
         if not d.sys:
             self.metrics.v[<int>PUBLISH_SENT] += d.count
             self.metrics.v[<int>PACKETS_SENT] += d.count
             self.metrics.v[<int>MESSAGES_SENT] += d.count
             self.metrics.v[<int>QOS0_SENT] += d.count
-        if conn.outbox.pending > self.egress.pause_at and conn.blocked and <void*>conn != self.publisher_conn:
-            self.pause_for = conn
+        if conn.outbox.pending > self.egress.pause_at and conn.blocked and <void*>conn != call.publisher_conn:
+            call.pause_for = <void*>conn
         return 0
 
-    cdef int deliver_run_singly(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1:
+    cdef int deliver_run_singly(self, Routing* call, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1:
         """Message by message: what is acknowledged, queued or large."""
         cdef Delivery one
         cdef size_t pos = 0
         if d.count == 1:
-            return self.deliver_message(d, r, s, qos, retain)
+            return self.deliver_message(call, d, r, s, qos, retain)
         one = d[0]
         one.count = 1
         while delivery_next(d, &pos, &one.payload, &one.payload_len):
             one.msg = NULL
-            self.deliver_message(&one, r, s, qos, retain)
+            self.deliver_message(call, &one, r, s, qos, retain)
             if one.msg != NULL:
                 msg_unref(one.msg)
         return 0
 
-    cdef int deliver_message(self, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1:
+    cdef int deliver_message(self, Routing* call, Delivery* d, Recipient* r, Session s, uint8_t qos, uint8_t retain) except -1:
         cdef Msg* msg = checked(delivery_msg(d))
         cdef Msg* own
         if r.nids < 2:
-            return self.send_or_queue(s, msg, qos, retain, r.ids[0] if r.nids else 0)
+            return self.send_or_queue(call, s, msg, qos, retain, r.ids[0] if r.nids else 0)
         own = checked(with_identifiers(msg, r.ids, r.nids))
         try:
-            return self.send_or_queue(s, own, qos, retain, 0)
+            return self.send_or_queue(call, s, own, qos, retain, 0)
         finally:
             msg_unref(own)
 
-    cdef int send_or_queue(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1:
+    cdef int send_or_queue(self, Routing* call, Session s, Msg* msg, uint8_t qos, uint8_t retain,
+                           uint32_t subid) except -1:
         """A message to one session: out now if its window and its socket allow, else into its queue."""
         cdef Connection conn = s.conn
         cdef uint16_t pid
         cdef Queued q
         if conn is None:
-            return self.store(s, msg, qos, retain, subid)
+            return self.store(call, s, msg, qos, retain, subid)
         if qos == 0:
             if conn.slow:
                 s.mqueue_dropped += 1
                 return self.dropped(s, msg, DROPPED_SLOW)
             if s.queued_qos0:
-                return self.store(s, msg, qos, retain, subid)
-            self.send_msg(s, msg, 0, retain, 0, subid, 0)
-            if conn.outbox.pending > self.egress.pause_at and conn.blocked and <void*>conn != self.publisher_conn:
-                self.pause_for = conn
+                return self.store(call, s, msg, qos, retain, subid)
+            self.send_msg(call.observing, s, msg, 0, retain, 0, subid, 0)
+            if conn.outbox.pending > self.egress.pause_at and conn.blocked and <void*>conn != call.publisher_conn:
+                call.pause_for = <void*>conn
             return 0
         if s.queued or s.stored or not s.window_open() or conn.slow or conn.outbox.pending > self.egress.high_water:
-            return self.store(s, msg, qos, retain, subid)
+            return self.store(call, s, msg, qos, retain, subid)
         if s.peer_max_packet and self.packet_size(s, msg, qos, subid) > s.peer_max_packet:
             return self.drop_too_large(s, msg)
         if s.sid:
-            q = Queued(msg, 0, subid, qos, retain, self.shared)
-            return self.send_in_window(s, &q)
+            q = Queued(msg, 0, subid, qos, retain, call.shared)
+            return self.send_in_window(call.observing, s, &q)
         pid = s.next_pid()
-        s.window_add(pid, msg, qos, retain, subid, self.shared, self.now)
-        return self.send_msg(s, msg, qos, retain, 0, subid, pid)
+        s.window_add(pid, msg, qos, retain, subid, call.shared, self.now)
+        return self.send_msg(call.observing, s, msg, qos, retain, 0, subid, pid)
 
-    cdef int send_in_window(self, Session s, Queued* q) except -1:
+    cdef int send_in_window(self, bint observing, Session s, Queued* q) except -1:
         """Sends a QoS 1 or 2 message in the session's window. For a stored session its packet id is recorded, and one
         of QoS 2 goes out after that is on disk: after a crash no second id may be used for it [MQTT-4.3.3-1]. What
         comes behind one that waits for that waits too: the window has the order of sending [MQTT-4.6.0-1]."""
@@ -443,7 +436,7 @@ cdef class Engine:
         if waits and q.entry and self.journal.waits:
             slot.state = WAIT_STORE
             return s.conn.after_commit(0x34, pid, self.journal.mark())
-        return self.send_msg(s, q.msg, q.qos, q.retain, 0, q.subid, pid)
+        return self.send_msg(observing, s, q.msg, q.qos, q.retain, 0, q.subid, pid)
 
     cdef uint64_t place_in_flight(self, Session s, Queued* q, uint16_t pid, uint64_t before) except? 0:
         """The place in the store of a message that is sent now, behind `before`, that of the one sent last: the store
@@ -458,7 +451,7 @@ cdef class Engine:
             self.forget_place(s, entry, q.msg)
         return q.entry
 
-    cdef int store(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1:
+    cdef int store(self, Routing* call, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid) except -1:
         """Into the session's queue. A full one loses its oldest message, but never one that is acknowledged for one
         that is not; and nothing while its client keeps up: then it may pass its limit while the publishers'
         acknowledgements are withheld."""
@@ -472,21 +465,21 @@ cdef class Engine:
             s.mqueue_dropped += 1
             return self.dropped(s, msg, DROPPED_QOS0_OFFLINE)
         if full and qos and self.keeps_up(s):
-            self.full_session = s
+            call.full_session = <void*>s
             waits = True
         if full and not waits:
             self.make_room(s, msg)
-        if self.observing and self.watched:
+        if call.observing and self.watched:
             self.watch_message(SEEN_QUEUED, s, msg, qos, "")
         if durable:
-            entry = self.journal.enqueue(s.sid, msg, qos, retain | self.shared << 1, subid, 0)
+            entry = self.journal.enqueue(s.sid, msg, qos, retain | call.shared << 1, subid, 0)
             if s.stored or (s.conn is None and s.zone.mqueue_priorities is None):  # the store knows no priorities
                 s.count_stored(1)
                 s.stored_since += 1
                 s.enqueue_msg += 1
                 return 0
             s.loaded = entry
-        return s.enqueue(msg, qos, retain, subid, self.shared, entry)
+        return s.enqueue(msg, qos, retain, subid, call.shared, entry)
 
     cdef bint keeps_up(self, Session s) noexcept:
         """Connected, takes bytes, acknowledges; and those who fill its queue did heed that they were to wait."""
@@ -525,13 +518,13 @@ cdef class Engine:
             self.journal.remove(s.sid, entry, msg)
         return 0
 
-    cdef int deliver_group(self, Delivery* d, Group* group, Session publisher) except -1:
+    cdef int deliver_group(self, Routing* call, Delivery* d, Group* group) except -1:
         """Each message of the delivery to one member of a shared group (section 4.8.2)."""
         cdef Delivery one
         cdef size_t pos = 0, begin = 0
-        cdef uint64_t who = publisher.hash if publisher is not None else 0
+        cdef uint64_t who = (<Session>call.publisher).hash if call.publisher != NULL else 0
         if d.count == 1:
-            return self.deliver_member(d, group, who)
+            return self.deliver_member(call, d, group, who)
         one = d[0]
         one.count = 1
         one.msg = NULL
@@ -539,13 +532,13 @@ cdef class Engine:
             one.frames = d.frames + begin
             one.frames_len = one.longest = pos - begin
             begin = pos
-            self.deliver_member(&one, group, who)
+            self.deliver_member(call, &one, group, who)
             if one.msg != NULL:
                 msg_unref(one.msg)
                 one.msg = NULL
         return 0
 
-    cdef int deliver_member(self, Delivery* d, Group* group, uint64_t who) except -1:
+    cdef int deliver_member(self, Routing* call, Delivery* d, Group* group, uint64_t who) except -1:
         """The strategy's choice, or with `shared_dispatch_ack` the first after it that is connected and has room."""
         cdef Recipient* first = self.router.choose(group, who, 0)
         cdef Recipient* r = first
@@ -560,11 +553,10 @@ cdef class Engine:
             r = first
         if r == NULL:
             return 0
-        self.shared = True
-        try:
-            return self.deliver_to_session(d, r, None)
-        finally:
-            self.shared = False
+        call.shared = True
+        self.deliver_to_session(call, d, r)
+        call.shared = False
+        return 0
 
     # -- bytes out ----------------------------------------------------------------------------------------------------
 
@@ -584,9 +576,9 @@ cdef class Engine:
         s.mqueue_dropped += 1
         return self.dropped(s, msg, DROPPED_TOO_LARGE)
 
-    cdef int send_msg(self, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint8_t dup, uint32_t subid,
-                      uint16_t pid) except -1:
-        """A PUBLISH into the outbox of a connected session."""
+    cdef int send_msg(self, bint observing, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint8_t dup,
+                      uint32_t subid, uint16_t pid) except -1:
+        """A PUBLISH into the outbox of a connected session. `observing`: hooks or watches may ask for it."""
         cdef Connection conn = s.conn
         cdef size_t bound = publish_bound(msg.topic_len, msg.props_len, 0, 1), n
         cdef bint large = msg.payload_len >= LARGE_PAYLOAD and conn.transport is None
@@ -615,7 +607,7 @@ cdef class Engine:
         s.deliver_msg += 1
         self.count_sent(msg, qos)
         self.spent += n
-        if self.observing and not dup:
+        if observing and not dup:
             self.observe_delivered(s, msg, qos)
         return self.egress.touch(conn, n)
 
@@ -659,13 +651,13 @@ cdef class Engine:
                     self.dropped(s, q.msg, DROPPED_EXPIRED)
                     self.forget_place(s, q.entry, q.msg)
                 elif q.qos == 0:
-                    self.send_msg(s, q.msg, 0, q.retain, 0, q.subid, 0)
+                    self.send_msg(self.observing, s, q.msg, 0, q.retain, 0, q.subid, 0)
                     self.forget_place(s, q.entry, q.msg)
                 elif s.peer_max_packet and self.packet_size(s, q.msg, q.qos, q.subid) > s.peer_max_packet:
                     self.drop_too_large(s, q.msg)
                     self.forget_place(s, q.entry, q.msg)
                 else:
-                    self.send_in_window(s, &q)
+                    self.send_in_window(self.observing, s, &q)
             finally:
                 msg_unref(q.msg)
         if s.stored and s.conn is not None:
@@ -726,26 +718,28 @@ cdef class Engine:
             self.forget_place(s, slot.entry, slot.msg)
             s.window_done(slot)
             return 0
-        return self.send_msg(s, slot.msg, slot.qos, slot.retain, 1, slot.subid, pid)
+        return self.send_msg(self.observing, s, slot.msg, slot.qos, slot.retain, 1, slot.subid, pid)
 
 
-cdef int route_to_matches(Engine e, Delivery* d, Session publisher) except -1:
-    """`Engine.route`, whether it is watched or not."""
+cdef inline uint64_t payload_of(Routing* call, Delivery* d) noexcept:
+    """Bytes of the payloads of a delivery that is watched."""
+    return d.payload_len if d.count == 1 else call.payload_bytes
+
+
+cdef inline int route_to_matches(Engine e, Routing* call, Delivery* d) except -1:
+    """`Engine.route`, the recipients being known."""
     cdef Match* m = d.match
     cdef uint32_t i
-    e.publisher_conn = <void*>publisher.conn if publisher is not None else NULL
-    e.pause_for = None
-    e.full_session = None
     e.routed += 1
     d.number = e.routed
     if m.n_plain + m.n_groups == 0:
         if not d.sys:
-            e.dropped_all(None, d, MESSAGES_DROPPED)
+            e.dropped_all(call, None, d, MESSAGES_DROPPED)
         return 0
     for i in range(m.n_plain):
-        e.deliver_to_session(d, m.plain + i, publisher)
+        e.deliver_to_session(call, d, m.plain + i)
     for i in range(m.n_groups):
-        e.deliver_group(d, m.groups[i], publisher)
+        e.deliver_group(call, d, m.groups[i])
     return m.n_plain + m.n_groups
 
 

@@ -8,6 +8,7 @@ is known, it is held as well, so that the order stays and no client fills the me
 from libc.stdint cimport int64_t
 
 from router_ext.engine.channel cimport CLOSED, HOLD_MATCH
+from router_ext.engine.engine cimport Routing
 from router_ext.message.publish_frames cimport Delivery, delivery_of
 from router_ext.message.message cimport msg_unref
 
@@ -25,10 +26,11 @@ cdef class Postponed(Search):
 
     cdef int found(self) except -1:
         cdef Delivery d
+        cdef Routing call
         if self.msg != NULL:
             delivery_of(&d, self.msg, self.engine.now)
             d.match = self.result()
-            self.engine.route(&d, self.publisher)
+            self.engine.route(&call, &d, self.publisher)
         elif self.channel.state != CLOSED:
             self.engine.found[self.channel] = self
         return self.release()

@@ -21,7 +21,7 @@ from router_ext.net.metrics cimport (
     QOS0_RECEIVED, QOS2_DROPPED,
 )
 from router_ext.message.outbox cimport LARGE_PAYLOAD
-from router_ext.engine.engine cimport Engine
+from router_ext.engine.engine cimport Engine, Routing
 from router_ext.engine.postponed cimport Postponed, postpone
 from router_ext.protocol.properties cimport Property, forwardable, next_property
 from router_ext.protocol.reasons cimport (
@@ -228,20 +228,20 @@ cdef int extend_run(Channel c, const uint8_t* p, size_t n, size_t header, size_t
 cdef int route_from_client(Channel c, Delivery* d) except -1:
     """Routes for this client; returns how many it reached. Holds the channel when a reader's socket is full, and
     acknowledgements when a reader's queue is."""
+    cdef Routing call
     cdef int reached
     d.now = c.engine.now
     d.sys = d.topic_len > 5 and memcmp(d.topic, b"$SYS/", 5) == 0
     set_publisher(c, d)
-    reached = c.engine.route(d, c.session)
-    if c.engine.parked is not None:
-        (<Postponed>c.engine.parked).channel = c
-        c.engine.parked = None
+    reached = c.engine.route(&call, d, c.session)
+    if call.parked != NULL:
+        (<Postponed>call.parked).channel = c
         c.holds |= HOLD_MATCH
         return reached
-    if c.engine.pause_for is not None:
-        pause(c, c.engine.pause_for)
-    if d.qos and c.engine.full_session is not None:
-        defer_acks(c, c.engine.full_session)
+    if call.pause_for != NULL:
+        pause(c, <Connection>call.pause_for)
+    if d.qos and call.full_session != NULL:
+        defer_acks(c, <Session>call.full_session)
     return reached
 
 
@@ -292,7 +292,7 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
     """A PUBLISH that is acknowledged, retained, or changed on its way. False: held, to be seen again."""
     cdef Verdict verdict
     cdef bytes mounted
-    cdef bint deep = too_deep(c, packet)
+    cdef bint deep = too_deep(c, packet), hooked
     cdef Match* match = NULL
     cdef int reached
     cdef uint8_t code = RC_SUCCESS
@@ -311,7 +311,8 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
         mounted = c.mount + packet.topic[:packet.topic_len]
         packet.topic = <const uint8_t*>PyBytes_AS_STRING(mounted)
         packet.topic_len = <uint16_t>PyBytes_GET_SIZE(mounted)
-    if verdict == ALLOW and not c.engine.hooked(packet.topic, packet.topic_len):
+    hooked = c.engine.hooked(packet.topic, packet.topic_len)
+    if verdict == ALLOW and not hooked:
         match = recipients_of(c, packet.topic, packet.topic_len)
         if match == NULL:
             return False
@@ -334,7 +335,7 @@ cdef bint publish_one(Channel c, Publish* packet) except? True:
         c.engine.metrics.v[<int>PUBLISH_ERROR] += 1
         code = RC_PAYLOAD_FORMAT_INVALID
     else:
-        reached = publish_message(c, packet, match)
+        reached = publish_message(c, packet, match, hooked)
         code = <uint8_t>-reached if reached < 0 else RC_SUCCESS if reached else RC_NO_MATCHING_SUBSCRIBERS
     if packet.qos:
         if code >= 0x80 and packet.qos == 2 and c.version == 5:
@@ -403,7 +404,7 @@ cdef bint store_takes(Channel c, Publish* packet, Journal journal) except? True:
     return False
 
 
-cdef int publish_message(Channel c, Publish* packet, Match* match) except -1:
+cdef int publish_message(Channel c, Publish* packet, Match* match, bint hooked) except -1:
     """Through the hooks, into the retained store, to the subscribers; returns how many it reached. Below 0: it is refused,
     with the reason code of that size."""
     cdef Delivery d
@@ -415,7 +416,7 @@ cdef int publish_message(Channel c, Publish* packet, Match* match) except -1:
     props = describe(&d, packet)
     d.block = block_of(c, packet)
     try:
-        if c.engine.hooked(d.topic, d.topic_len):
+        if hooked:
             return publish_through_hooks(c, &d)
         if d.retain:
             store_retained(c.engine, &d)

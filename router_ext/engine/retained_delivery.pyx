@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from router_ext.routing.chores cimport Chore
+from router_ext.engine.engine cimport begin
 from router_ext.message.publish_frames cimport delivery_msg
 from router_ext.durable.journal cimport FACT_RETAINED
 from router_ext.message.message cimport MSG_HAS_EXPIRY, MSG_SYS, Msg, checked, msg_expired, msg_unref, msg_unstored
@@ -149,7 +150,9 @@ cdef bint send_some(Engine e, Session s, int64_t* looks) except? True:
     """What the client's window and socket take; True when there would be more, had the looks not been used up. One that
     was replaced or removed meanwhile is left out: the subscription has got what came in its place."""
     cdef RetainedCursor cursor
+    cdef Routing call
     cdef Msg* msg
+    begin(e, &call, None)
     while s.backlog and e.retained is not None:
         cursor, opts, subid = next(iter(s.backlog.values()))
         while not cursor.done:
@@ -161,7 +164,7 @@ cdef bint send_some(Engine e, Session s, int64_t* looks) except? True:
             msg = cursor.next(looks)
             if msg != NULL:
                 looks[0] -= A_MESSAGE
-                send_one(e, s, msg, opts, subid)
+                send_one(e, &call, s, msg, opts, subid)
         del s.backlog[cursor.topic_filter]
         if s.sid:
             e.policy.on_retained_sent(s, cursor.topic_filter)
@@ -169,29 +172,29 @@ cdef bint send_some(Engine e, Session s, int64_t* looks) except? True:
     return False
 
 
-cdef int send_one(Engine e, Session s, Msg* msg, uint8_t opts, uint32_t subid) except -1:
+cdef int send_one(Engine e, Routing* call, Session s, Msg* msg, uint8_t opts, uint32_t subid) except -1:
     cdef uint8_t granted = opts & OPT_QOS
     cdef uint8_t qos = max(msg.qos, granted) if s.zone.upgrade_qos else min(msg.qos, granted)
     cdef Msg* own
     if is_over(e, msg):
         return 0
     if s.sid == 0:
-        return e.send_or_queue(s, msg, qos, 1, subid)
+        return e.send_or_queue(call, s, msg, qos, 1, subid)
     own = checked(msg_unstored(msg))
     try:
-        return e.send_or_queue(s, own, qos, 1, subid)
+        return e.send_or_queue(call, s, own, qos, 1, subid)
     finally:
         msg_unref(own)
 
 
-cdef int send_retained_first(Engine e, Delivery* d, Session s) except -1:
+cdef int send_retained_first(Engine e, Routing* call, Delivery* d, Session s) except -1:
     """[MQTT-4.6.0-5] A retained message that still waits goes before what is published to its topic now."""
     cdef RetainedCursor cursor
     cdef Msg* msg
     for cursor, opts, subid in list(s.backlog.values()):
         msg = cursor.fetch(d.topic, d.topic_len)
         if msg != NULL:
-            send_one(e, s, msg, opts, subid)
+            send_one(e, call, s, msg, opts, subid)
     return 0
 
 

@@ -3,6 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from router_ext.message.publish_frames cimport Delivery, delivery_of
+from router_ext.engine.engine cimport Routing, begin
 from router_ext.message.message cimport Message, Msg, checked, msg_expired, msg_unref, msg_unstored, wrap
 from router_ext.net.metrics cimport MESSAGES_DROPPED
 from router_ext.routing.router cimport Group
@@ -67,13 +68,15 @@ cdef int redispatch(Engine e, Message message, bytes topic_filter, bytes group) 
     cdef Group* members = e.router.group(topic_filter, len(topic_filter), group, len(group))
     cdef Msg* msg
     cdef Delivery d
+    cdef Routing call
     if members == NULL:
         return e.dropped(None, message.msg, MESSAGES_DROPPED)
     msg = checked(msg_unstored(message.msg))
     delivery_of(&d, msg, e.now)
     d.retain = False
+    begin(e, &call, None)
     try:
-        return e.deliver_member(&d, members, <uint64_t>hash(message.client_id))
+        return e.deliver_member(&call, &d, members, <uint64_t>hash(message.client_id))
     finally:
         msg_unref(msg)
 

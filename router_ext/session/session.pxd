@@ -6,6 +6,7 @@ links give the order in which messages are sent again [MQTT-4.6.0-1]. Links are 
 when the table grows and when another slot is removed, so that a `Slot*` is valid until the next of these only.
 """
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.message.topic_alias cimport AliasTable
@@ -69,6 +70,7 @@ cdef struct Awaiting:
     uint32_t cap
     uint32_t count
 
+@cython.final
 cdef class Session(Subscriber):
     # Ordered so that no room is lost between fields.
     cdef readonly str client_id

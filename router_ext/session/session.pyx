@@ -1,5 +1,6 @@
 """Sessions: windows, queues and inbound QoS 2 state. No bytes, no clock: times are arguments."""
 
+cimport cython
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memmove, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -12,6 +13,7 @@ cdef enum:
     UNSENT = -1
 
 
+@cython.final
 cdef class Session(Subscriber):
 
     def __init__(self, str client_id not None, Zone zone not None, *, username=None, bint clean_start=True,
