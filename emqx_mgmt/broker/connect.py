@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.auth.access import ALLOW, UNAVAILABLE
-from emqx_mgmt.broker.auth.client import Client, Grant, RelayedClient, Unavailable
+from emqx_mgmt.broker.auth.client import CertifiedClient, Client, Grant, RelayedClient, Unavailable
 from emqx_mgmt.broker.auth.enhanced import Proven
 from emqx_mgmt.broker.auth.templates import is_plain
 from emqx_mgmt.broker.auth.verdicts import Question
@@ -111,9 +111,10 @@ class ConnectHandler:
         elif len(client_id.encode()) > zone.max_clientid_len:
             raise PacketRefused(reasons.CLIENT_IDENTIFIER_NOT_VALID)
         kind = RelayedClient if channel.relayed else Client
-        return kind(client_id, username, channel.address, zone.name, packet.proto_ver,
-                    password=packet.password, auth_method=packet.properties.get("authentication_method"),
-                    is_bridge=packet.is_bridge)
+        client = kind(client_id, username, channel.address, zone.name, packet.proto_ver,
+                      password=packet.password, auth_method=packet.properties.get("authentication_method"),
+                      is_bridge=packet.is_bridge)
+        return CertifiedClient.of(client, channel.peercert) if channel.peercert else client
 
     def _check_mountpoint(self, zone: Zone, client: Client, will: Will | None) -> None:
         """What the client brings into the mountpoint must not lead out of it; the will's topic has to fit behind it."""

@@ -29,3 +29,11 @@ def identify(channel: Channel) -> str | None:
     if listener.tls.peer_cert_as_username == "crt":
         return certificate.public_bytes(Encoding.PEM).decode()
     return None
+
+
+def common_name(subject: str) -> str:
+    """Of a subject as `identify` notes it; empty for one without."""
+    from cryptography import x509
+
+    names = x509.Name.from_rfc4514_string(subject).get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""

@@ -375,6 +375,9 @@ class Plugins:
         self._guards.arrived(plugin.name)
         self.generation += 1
         log.info("Plugin loaded: %s", plugin.name)
+        inert = [name for key, name, _ in config.given() if key.inert]
+        if inert:
+            log.info("plugin %s: known, and without effect here: %s", plugin.name, ", ".join(inert))
 
     def _call(self, plugin: type[Plugin], host: Host) -> Loaded:
         def begin() -> Loaded:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from emqx_mgmt.settings.kinds import Kind
 
 USER_WORD = r"(?!\w*__)[a-z0-9_]+"
+NAME_ELSEWHERE = r"[A-Za-z0-9_-]+"    # of a header, of a claim: others spell it
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,12 @@ class Key:
     twin: str | None = None
     hot: bool = False       # of a plugin: takes effect when changed over REST (the broker's own: hot.py)
     secret: bool = False    # never shown; its variable has a _FILE form
+    inert: bool = False     # of a plugin: known, so that files of EMQ X load, and without effect
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        parts = [USER_WORD if part.startswith("$") else re.escape(part) for part in self.name.split(".")]
-        return re.compile(r"\.".join(parts))
+        """Of the names of this row. `$name` is a user-chosen word, `$Name` one that may have capitals and `-`."""
+        return re.compile(r"\.".join(map(_expression, self.name.split("."))))
 
     def word(self, name: str) -> str:
         """The first user-chosen word of the concrete key `name`."""
@@ -33,3 +35,9 @@ class Key:
 
     def default_for(self, name: str) -> str | None:
         return self.named.get(self.word(name), self.default) if "$" in self.name else self.default
+
+
+def _expression(part: str) -> str:
+    if not part.startswith("$"):
+        return re.escape(part)
+    return NAME_ELSEWHERE if part[1].isupper() else USER_WORD

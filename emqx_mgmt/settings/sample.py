@@ -14,7 +14,7 @@ HEAD = """\
 # A variable of the environment wins over this file: EMQX_LISTENER__TCP__EXTERNAL sets listener.tcp.external.
 # Durations are written 200ms, 15s, 5m, 2h, 1d; sizes 64KB, 1MB; flags on, off, true, false.
 """
-WORDS = {"$name": SHIPPED, "$zone": SHIPPED, "$n": ("1",)}
+WORDS = {"$name": SHIPPED, "$zone": SHIPPED, "$n": ("1",), "$Name": ("X-Name",), "$Claim": ("sub",)}
 
 
 def sample() -> str:

@@ -10,11 +10,13 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 import trustme
+from cryptography import x509
 
 from tests.auth_backends.conftest import connack
 from tests.backends.http_service import HttpService
-from tests.broker_process import BrokerProcess, wait_until
-from tests.plugins.conftest import load
+from tests.broker_process import BrokerProcess, free_ports, wait_until
+from tests.listeners.secured import certificates
+from tests.plugins.conftest import NODE, load, unload
 from tests.plugins.mqtt import Client
 
 PLUGIN = "emqx_auth_http"
@@ -122,21 +124,20 @@ def test_certificates_are_verified(tmp_path: Path):
     service.answers = {"/auth": YES}
     own = ours.issue_cert("broker")
     own.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "own.pem"))
+    broker = BrokerProcess(tmp_path, {"EMQX_ALLOW_ANONYMOUS": "false"}).start()
     for authority, certificate, code in ((ours, "own.pem", ENTERS), (other, "own.pem", UNAVAILABLE),
                                          (ours, "", UNAVAILABLE)):
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-        place = tmp_path / f"{code}{certificate}{authority is ours}"
-        place.mkdir()
-        broker = BrokerProcess(place, {
-            "EMQX_ALLOW_ANONYMOUS": "false", "EMQX_AUTH__HTTP__AUTH_REQ": f"{service.url}/auth",
-            "EMQX_AUTH__HTTP__SUPER_REQ": "", "EMQX_AUTH__HTTP__SSL__CAFILE": str(tmp_path / "ca.pem"),
-            "EMQX_AUTH__HTTP__SSL__CERTFILE": certificate and str(tmp_path / certificate),
-        }).start()
-        try:
-            load(broker, PLUGIN)
-            assert connack(broker.mqtt_port, "joe", "secret") == code, (authority is ours, certificate)
-        finally:
-            broker.kill9()
+        answer = broker.api("PUT", f"{NODE}/plugin_configs/{PLUGIN}", json={
+            "auth.http.auth_req": f"{service.url}/auth", "auth.http.super_req": "",
+            "auth.http.ssl.cafile": str(tmp_path / "ca.pem"),
+            "auth.http.ssl.certfile": certificate and str(tmp_path / certificate),
+        })
+        assert answer.json() == "ok"
+        load(broker, PLUGIN)
+        assert connack(broker.mqtt_port, "joe", "secret") == code, (authority is ours, certificate)
+        unload(broker, PLUGIN)
+    broker.kill9()
     service.stop()
 
 
@@ -154,3 +155,39 @@ def test_settings_that_cannot_be_used(tmp_path: Path, site: tuple[BrokerProcess,
         answer = broker.api("PUT", f"nodes/emqx@127.0.0.1/plugin_configs/{PLUGIN}", json={key: value})
         assert answer.status_code != 200
         assert key in answer.text
+
+
+def test_certificate_and_mountpoint(tmp_path: Path, site: tuple[BrokerProcess, HttpService]):
+    """`%C`, `%d` and `%m`, at log-in and when the rules are asked for; empty for a client without a certificate."""
+    _, service = site
+    made = certificates(tmp_path)
+    port = free_ports(1)[0]
+    params = "cn=%C,subject=%d,mount=%m,password=%P"
+    broker = BrokerProcess(tmp_path, {
+        "EMQX_LISTENER__SSL__EXTERNAL": f"127.0.0.1:{port}", "EMQX_LISTENER__SSL__EXTERNAL__CERTFILE": str(made.server),
+        "EMQX_LISTENER__SSL__EXTERNAL__KEYFILE": str(made.server), "EMQX_LISTENER__SSL__EXTERNAL__CACERTFILE": made.ca,
+        "EMQX_LISTENER__SSL__EXTERNAL__VERIFY": "verify_peer", "EMQX_ZONE__EXTERNAL__MOUNTPOINT": "site/%u/",
+        "EMQX_AUTH__HTTP__AUTH_REQ": f"{service.url}/auth", "EMQX_AUTH__HTTP__SUPER_REQ": "",
+        "EMQX_AUTH__HTTP__ACL_REQ": f"{service.url}/acl", "EMQX_AUTH__HTTP__AUTH_REQ__PARAMS": params,
+        "EMQX_AUTH__HTTP__ACL_REQ__PARAMS": "topic=%t,cn=%C,mount=%m",
+    }).start()
+    load(broker, PLUGIN)
+    service.requests.clear()
+    service.answers["/acl"] = YES
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, "c", protocol=paho.MQTTv5)
+    client.username_pw_set("joe", "secret")
+    client.tls_set(made.ca, made.client, made.client)
+    client.tls_insecure_set(True)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    client.publish("t", "x", 1).wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
+    subject = x509.load_pem_x509_certificate(Path(made.client).read_bytes()).subject
+    name = subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
+    (_, _, asked, _), (_, _, ruled, _) = service.requests
+    assert asked == {"cn": name, "subject": subject.rfc4514_string(), "mount": "site/joe/", "password": "secret"}
+    assert ruled == {"topic": "t", "cn": name, "mount": "site/joe/"}
+    assert connack(broker.mqtt_port, "joe", "secret") == ENTERS
+    assert service.requests[-1][2] == {"cn": "", "subject": "", "mount": "site/joe/", "password": "secret"}
+    broker.kill9()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import msgspec
@@ -29,6 +29,11 @@ class Client:
     auth_method: str | None = None  # of enhanced authentication (MQTT 5)
     relayed: ClassVar[bool] = False
     is_bridge: bool = False
+
+    @property
+    def subject(self) -> str | None:
+        """Of its certificate (RFC 4514), where the listener asks for one."""
+        return None
 
     @property
     def peer(self) -> tuple[str, int]:
@@ -82,6 +87,29 @@ class RelayedClient(Client):
     """One whose connection a proxy passed on: a loopback address is not its own. A class, since a field would take
     memory for each client."""
 
+    __slots__ = ()
+    relayed: ClassVar[bool] = True
+
+
+class CertifiedClient(Client):
+    """One that has shown a certificate."""
+
+    __slots__ = ("_subject",)
+    _subject: str
+
+    @classmethod
+    def of(cls, client: Client, subject: str) -> CertifiedClient:
+        kind = RelayedCertifiedClient if client.relayed else CertifiedClient
+        certified = kind(*(getattr(client, field.name) for field in fields(Client)))
+        certified._subject = subject
+        return certified
+
+    @property
+    def subject(self) -> str | None:
+        return self._subject
+
+
+class RelayedCertifiedClient(CertifiedClient):
     __slots__ = ()
     relayed: ClassVar[bool] = True
 

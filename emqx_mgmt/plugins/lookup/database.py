@@ -12,6 +12,7 @@ from emqx_mgmt.broker.auth.topic_rules import TopicRule, deciding
 from emqx_mgmt.plugins.hash_forms import HASH_FORM, HashForm, octets
 from emqx_mgmt.plugins.lookup.memory import ExpiringMap, keyed_digest
 from emqx_mgmt.plugins.lookup.plugin import MOST_REMEMBERED, BackendFailed, LookupAuth, common_settings, identity
+from emqx_mgmt.plugins.placeholders import are_missing
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import FLAG, integer
 
@@ -59,8 +60,8 @@ class DatabaseAuth(LookupAuth):
 
     @property
     @abstractmethod
-    def needs_username(self) -> bool:
-        """Whether the query for a user has `%u` in it: it is not asked about a client without a user name."""
+    def auth_placeholders(self) -> frozenset[str]:
+        """Of the query for a user: it is not asked about a client that lacks what they stand for."""
 
     @abstractmethod
     def find_user(self, client: Client) -> StoredUser | None:
@@ -91,7 +92,7 @@ class DatabaseAuth(LookupAuth):
         self._rules.drop(identity(client))
 
     def identify(self, client: Client) -> bool | Grant | None:
-        if client.username is None and self.needs_username:
+        if are_missing(self.auth_placeholders, client):
             return None
         if self._has_no_rules(client) and not self.host.settings[f"{self.prefix}.dollar_users"]:
             return False

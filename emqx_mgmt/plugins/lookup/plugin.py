@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, TypeVar
 import gevent
 from msgspec import Meta, Struct
 
-from emqx_mgmt.broker.auth.client import Client, Grant, Ruling, Unavailable
+from emqx_mgmt.broker.auth.client import DEFAULT_ZONE, Client, Grant, Ruling, Unavailable
 from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE
 from emqx_mgmt.broker.telemetry.alarms import Alarm
 from emqx_mgmt.plugins.lookup.breaker import Breaker
@@ -25,6 +25,7 @@ from emqx_mgmt.plugins.lookup.memory import ExpiringMap, keyed_digest
 from emqx_mgmt.plugins.lookup.pool import PoolExhausted
 from emqx_mgmt.plugins.lookup.single_flight import LookupAbandoned, SingleFlight
 from emqx_mgmt.plugins.lookup.statistics import Shown, Statistics
+from emqx_mgmt.plugins.placeholders import values_of
 from emqx_mgmt.plugins.plugin import Figure, Plugin, Route
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import DURATION_KIND, enum
@@ -107,12 +108,14 @@ def common_settings(prefix: str, query_timeout: str = "2s") -> tuple[Key, ...]:
 
 
 class LookupAuth(Plugin):
-    """`prefix` begins the settings' keys. `driver` is the module that speaks to the back-end, `library` once it is
-    loaded, and `extra` the extra of this package that brings it."""
+    """`prefix` begins the settings' keys. `driver` is the module that speaks to the back-end, `imported` once it is
+    loaded, and `extra` the extra of this package that brings it. `other_timeout` is a setting that EMQ X has in
+    place of query_timeout."""
 
     prefix: ClassVar[str]
     driver: ClassVar[str]
     extra: ClassVar[str]
+    other_timeout: ClassVar[str] = ""
     decides = ("client.authenticate", "client.check_acl")
     pool_size = 0
 
@@ -152,7 +155,7 @@ class LookupAuth(Plugin):
     # -- the plugin -------------------------------------------------------------------------------------
 
     def load(self) -> None:
-        self.library = import_driver(self)
+        self.imported = import_driver(self)
         self.open()
         if not self._answers_ping():  # clients are refused until it is there
             self.breaker.open()
@@ -176,6 +179,11 @@ class LookupAuth(Plugin):
         """While the breaker is open, the plugin and not a client finds out whether the back-end is back."""
         if self.breaker.is_open:
             self._answers_ping()
+
+    def values_of(self, client: Client, access: int = 0, topic: str = "") -> dict[str, str]:
+        """Of the placeholders in what is asked about a client."""
+        template = self.host.broker.zone_of(client.zone).mountpoint
+        return values_of(client, access, topic, client.mountpoint(template) or "")
 
     def ask(self, key: Hashable, question: Callable[[], Result]) -> Result:
         """Asks unless the breaker is open; an equal `key` that is under way is not asked twice.
@@ -225,7 +233,8 @@ class LookupAuth(Plugin):
     def query_timeout(self) -> float:
         """In seconds."""
         configured: float = self.host.settings[f"{self.prefix}.query_timeout"]
-        return min(configured, LONGEST_QUESTION * self.host.services.hook_deadline)
+        other = self.host.settings[self.other_timeout] if self.other_timeout else 0
+        return min(configured, other or configured, LONGEST_QUESTION * self.host.services.hook_deadline)
 
     def _failed(self, why: str) -> BackendFailed:
         self.statistics.last_error = why
@@ -333,7 +342,7 @@ class LookupAuth(Plugin):
 
     def test(self, params: Trial) -> Tried:
         """The back-end is asked anew: what is remembered does not count."""
-        client = Client(params.client_id, params.username, LOCAL, "",
+        client = Client(params.client_id, params.username, LOCAL, DEFAULT_ZONE,
                         password=None if params.password is None else params.password.encode())
         began = time.monotonic()
         verdict = self._identify(client)
@@ -366,7 +375,7 @@ def import_driver(plugin: Driven) -> ModuleType:
 
 def identity(client: Client) -> tuple[Hashable, ...]:
     """What an answer about a client may depend on, but for its password."""
-    return client.username, client.client_id, client.peer[0]
+    return client.username, client.client_id, client.peer[0], client.subject, client.zone
 
 
 TESTED = {"allowed": "allow", "denied": "deny", "ignored": "ignore", "unavailable": "unavailable"}

@@ -11,7 +11,7 @@ from emqx_mgmt.plugins.lookup.database import DatabaseAuth, StoredUser, database
 from emqx_mgmt.plugins.lookup.plugin import BackendFailed, QuestionRefused
 from emqx_mgmt.plugins.lookup.pool import Pool
 from emqx_mgmt.plugins.lookup.rules import rule_of_row
-from emqx_mgmt.plugins.placeholders import OF_CLIENTS, SqlQuery, values_of
+from emqx_mgmt.plugins.placeholders import OF_CLIENTS, SqlQuery
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import FLAG, Kind
 
@@ -100,11 +100,11 @@ class SqlAuth(DatabaseAuth, Generic[Connection]):
         self._pool.close()
 
     @property
-    def needs_username(self) -> bool:
-        return "%u" in self._auth_query.placeholders
+    def auth_placeholders(self) -> frozenset[str]:
+        return self._auth_query.placeholders
 
     def _rows(self, query: SqlQuery, client: Client) -> list[Row]:
-        bound = query.bound(values_of(client))
+        bound = query.bound(self.values_of(client))
         return self._pool.run(lambda connection: self._fetched(connection, query.statement, bound))
 
     def find_user(self, client: Client) -> StoredUser | None:

@@ -3,41 +3,76 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 
 from emqx_mgmt.plugins.config import Config
 from emqx_mgmt.settings import Key
-from emqx_mgmt.settings.kinds import FLAG, STRING
+from emqx_mgmt.settings.kinds import PATH, STRING, Kind, parse_flag, show_flag
+
+CERTIFICATE, KEY = "certfile", "keyfile"
+AUTHORITY = ("cafile", "cacertfile")
+# As Erlang has them, and so some of EMQ X's files.
+VERIFY_WORDS = {"verify_peer": True, "verify_none": False}
+NO_EFFECT = "Known, and without effect here."
+
+
+def parse_verify(text: str) -> bool:
+    return VERIFY_WORDS[text] if text in VERIFY_WORDS else parse_flag(text)
+
+
+VERIFY = Kind("flag", parse_verify, show_flag)
 
 
 def tls_settings(prefix: str) -> tuple[Key, ...]:
     return (
-        Key(f"{prefix}.cafile", STRING, "", "Who signed the back-end's certificate, in PEM; empty: the system's own."),
-        Key(f"{prefix}.cacertfile", STRING, "", "The same, as later versions of EMQ X name it."),
-        Key(f"{prefix}.certfile", STRING, "", "The certificate to show, in PEM; empty: none."),
-        Key(f"{prefix}.keyfile", STRING, "", "Its key, in PEM."),
-        Key(f"{prefix}.verify", FLAG, "on", "Refuse a back-end whose certificate is not good for its name."),
+        Key(f"{prefix}.cafile", PATH, "", "Who signed the back-end's certificate, in PEM; empty: the system's own."),
+        Key(f"{prefix}.cacertfile", PATH, "", "The same, as later versions of EMQ X name it."),
+        Key(f"{prefix}.certfile", PATH, "", "The certificate to show, in PEM; empty: none."),
+        Key(f"{prefix}.keyfile", PATH, "", "Its key, in PEM."),
+        Key(f"{prefix}.verify", VERIFY, "on", "Refuse a back-end whose certificate is not good for its name; "
+            "verify_peer is on, and verify_none off."),
+        *(Key(f"{prefix}.{word}", STRING, "", NO_EFFECT, inert=True)
+          for word in ("fail_if_no_peer_cert", "server_name_indication", "tls_versions", "ciphers")),
     )
 
 
-def authority(settings: Config, prefix: str) -> str:
-    """The file of those who may have signed the back-end's certificate; empty: the system's own."""
-    file: str = settings[f"{prefix}.cafile"] or settings[f"{prefix}.cacertfile"]
-    return file
+def renamed_tls_settings(prefix: str) -> tuple[Key, ...]:
+    """The files below another name, which some versions of EMQ X have for them."""
+    return tuple(Key(f"{prefix}.{word}", PATH, "", f"As {meaning}, in some versions of EMQ X.")
+                 for word, meaning in (("cacertfile", "cafile"), (CERTIFICATE, CERTIFICATE), (KEY, KEY)))
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Paths; empty: none, or the system's own authorities."""
+
+    authority: str
+    certificate: str
+    key: str
+
+    @classmethod
+    def of(cls, settings: Config, *prefixes: str) -> TlsFiles:
+        """Where several prefixes name one, the first counts."""
+        def first(*words: str) -> str:
+            names = (f"{prefix}.{word}" for prefix in prefixes for word in words)
+            return next((settings[name] for name in names if settings.find(name) and settings[name]), "")
+
+        return cls(first(*AUTHORITY), first(CERTIFICATE), first(KEY))
 
 
 def client_context(settings: Config, prefix: str) -> ssl.SSLContext:
     """One context for all connections. Raises ValueError, as a sentence, for files that cannot be used."""
-    signer = authority(settings, prefix)
+    files = TlsFiles.of(settings, prefix)
     try:
-        context = ssl.create_default_context(cafile=signer or None)
+        context = ssl.create_default_context(cafile=files.authority or None)
     except (OSError, ssl.SSLError) as error:
-        raise ValueError(f"{prefix}.cafile ({signer}) cannot be used: {error}") from None
+        raise ValueError(f"{prefix}.cafile ({files.authority}) cannot be used: {error}") from None
     if not settings[f"{prefix}.verify"]:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if settings[f"{prefix}.certfile"]:
+    if files.certificate:
         try:
-            context.load_cert_chain(settings[f"{prefix}.certfile"], settings[f"{prefix}.keyfile"] or None)
+            context.load_cert_chain(files.certificate, files.key or None)
         except (OSError, ssl.SSLError) as error:
             raise ValueError(f"{prefix}.certfile and .keyfile cannot be used: {error}") from None
     return context

@@ -10,8 +10,8 @@ from urllib.parse import urlencode, urlsplit
 
 from emqx_mgmt.broker.auth.client import Client, Grant, Ruling
 from emqx_mgmt.plugins.lookup.plugin import BackendFailed, LookupAuth, common_settings
-from emqx_mgmt.plugins.lookup.tls import client_context, tls_settings
-from emqx_mgmt.plugins.placeholders import Template, Values, values_of
+from emqx_mgmt.plugins.lookup.tls import NO_EFFECT, client_context, tls_settings
+from emqx_mgmt.plugins.placeholders import Template, Values
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import DURATION_KIND, STRING, Kind, enum, integer
 
@@ -69,7 +69,7 @@ class Request:
 def request_settings(word: str, url: str, method: str, params: str, doc: str) -> tuple[Key, ...]:
     return (
         Key(f"{PREFIX}.{word}", URL, url, doc),
-        Key(f"{PREFIX}.{word}.method", enum("get", "post"), method, "get sends the parameters as a query."),
+        Key(f"{PREFIX}.{word}.method", enum("get", "post", "put"), method, "get sends the parameters as a query."),
         Key(f"{PREFIX}.{word}.params", PARAMS, params, "The parameters: name=value, divided by commas."),
     )
 
@@ -80,6 +80,7 @@ class AuthHttp(LookupAuth):
     prefix = PREFIX
     driver = "urllib3"
     extra = "http"
+    other_timeout = f"{PREFIX}.request.timeout"
     settings = (
         *request_settings("auth_req", "http://127.0.0.1:8991/mqtt/auth", "post", f"{WHO},password=%P",
                           "Who is let in: 200 yes, with the body ignore the next module is asked; 4xx no."),
@@ -90,16 +91,22 @@ class AuthHttp(LookupAuth):
                           "What a client may do: 200 yes, with the body ignore the next module is asked; else no. "
                           "Empty: not asked."),
         Key(f"{PREFIX}.body", enum("form", "json"), "form", "How the parameters of a POST are written."),
-        Key(f"{PREFIX}.header.$name", STRING, "", "A header of each request.", secret=True),
+        Key(f"{PREFIX}.header.$Name", STRING, "", "A header of each request.", secret=True),
         Key(f"{PREFIX}.pool", integer(1, 1000), "32", "Connections to the service at most."),
-        Key(f"{PREFIX}.request.connect_timeout", DURATION_KIND, "1s", "How long connecting may take."),
+        Key(f"{PREFIX}.request.connect_timeout", DURATION_KIND, "1s", "How long connecting may take; 0s: as long as an "
+            "answer."),
+        Key(f"{PREFIX}.request.connect_timout", DURATION_KIND, "0s", "The same, as some versions of EMQ X spell it."),
+        Key(f"{PREFIX}.request.timeout", DURATION_KIND, "0s", "As query_timeout, in EMQ X: the shorter one counts; 0s: "
+            "not given."),
+        *(Key(f"{PREFIX}.request.{word}", STRING, "", NO_EFFECT, inert=True)
+          for word in ("retry_times", "retry_interval", "retry_backoff")),
         *tls_settings(f"{PREFIX}.ssl"),
         *common_settings(PREFIX),
     )
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        return *super().errors, self.library.exceptions.HTTPError
+        return *super().errors, self.imported.exceptions.HTTPError
 
     def open(self) -> None:
         settings = self.host.settings
@@ -109,13 +116,13 @@ class AuthHttp(LookupAuth):
         if not self._auth.url:
             raise ValueError(f"{PREFIX}.auth_req is empty")
         self._headers = {"User-Agent": "emqx-mgmt"}
-        for word, value in settings.chosen(f"{PREFIX}.header.$name").items():
+        for word, value in settings.chosen(f"{PREFIX}.header.$Name").items():
             if any(ord(character) < 32 or ord(character) == 127 for character in value):
                 raise ValueError(f"{PREFIX}.header.{word} has a control character")
             self._headers[word.replace("_", "-")] = value
         self.pool_size = settings[f"{PREFIX}.pool"]
         self._in_use = 0
-        self._manager = self.library.PoolManager(
+        self._manager = self.imported.PoolManager(
             num_pools=4, maxsize=self.pool_size, block=True, retries=False,
             ssl_context=client_context(settings, f"{PREFIX}.ssl"))
 
@@ -136,17 +143,17 @@ class AuthHttp(LookupAuth):
         asked = self._auth.placeholders
         if ("%u" in asked and not client.username) or ("%P" in asked and not client.password):
             return False
-        verdict, said = self._ask("auth", self._auth, client, values_of(client))
+        verdict, said = self._ask("auth", self._auth, client, self.values_of(client))
         if not verdict:
             return verdict
         if "is_superuser" in said or not self._super.url:
             return Grant(said.get("is_superuser") is True)
-        return Grant(self._ask("super", self._super, client, values_of(client))[0] is True)
+        return Grant(self._ask("super", self._super, client, self.values_of(client))[0] is True)
 
     def rule(self, client: Client, access: int, topic: str) -> Ruling | None:
         if not self._acl.url:
             return None
-        verdict, _ = self._ask("acl", self._acl, client, values_of(client, access, topic))
+        verdict, _ = self._ask("acl", self._acl, client, self.values_of(client, access, topic))
         return None if verdict is None else Ruling(verdict, self._acl.url)
 
     def _ask(self, what: str, request: Request, client: Client, values: Values) -> Answer:
@@ -155,17 +162,18 @@ class AuthHttp(LookupAuth):
         return self.ask((what, *filled.items()), lambda: self._verdict(request, filled))
 
     def _verdict(self, request: Request, params: dict[str, str]) -> Answer:
-        if request.method == "get":
+        method = request.method.upper()
+        if method == "GET":
             separator = "&" if urlsplit(request.url).query else "?"
             query = urlencode(params, errors="surrogateescape")
-            status, kind, body = self._send("GET", f"{request.url}{separator}{query}", {})
+            status, kind, body = self._send(method, f"{request.url}{separator}{query}", {})
         elif self.host.settings[f"{PREFIX}.body"] == "json":
             text = json.dumps(params).encode()
-            status, kind, body = self._send("POST", request.url, {"Content-Type": "application/json"}, text)
+            status, kind, body = self._send(method, request.url, {"Content-Type": "application/json"}, text)
         else:
             text = urlencode(params, errors="surrogateescape").encode()
             form = {"Content-Type": "application/x-www-form-urlencoded"}
-            status, kind, body = self._send("POST", request.url, form, text)
+            status, kind, body = self._send(method, request.url, form, text)
         return self._read(status, kind, body)
 
     def _read(self, status: int, kind: str, body: bytes) -> Answer:
@@ -195,7 +203,7 @@ class AuthHttp(LookupAuth):
         try:
             try:
                 return self._send_once(method, url, headers, body)
-            except self.library.exceptions.ProtocolError as error:
+            except self.imported.exceptions.ProtocolError as error:
                 if not isinstance(error.args[-1], (http.client.RemoteDisconnected, ConnectionResetError)):
                     raise
                 return self._send_once(method, url, headers, body)
@@ -203,9 +211,10 @@ class AuthHttp(LookupAuth):
             self._in_use -= 1
 
     def _send_once(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Received:
-        settings = self.host.settings
-        timeout = self.library.Timeout(connect=settings[f"{PREFIX}.request.connect_timeout"],
-                                       read=self.query_timeout)
+        settings, seconds = self.host.settings, self.query_timeout
+        words = ("connect_timout", "connect_timeout")
+        connect = next(filter(None, (settings[f"{PREFIX}.request.{word}"] for word in words)), seconds)
+        timeout = self.imported.Timeout(connect=connect, read=seconds)
         response = self._manager.request(method, url, body=body, headers=self._headers | headers, redirect=False,
                                          timeout=timeout, pool_timeout=POOL_WAIT_S, preload_content=False)
         try:

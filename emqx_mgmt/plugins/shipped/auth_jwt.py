@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 from emqx_mgmt.broker.auth.client import Client, Grant, Unavailable
 from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
 from emqx_mgmt.plugins.lookup.plugin import import_driver
-from emqx_mgmt.plugins.lookup.tls import client_context, tls_settings
+from emqx_mgmt.plugins.lookup.tls import NO_EFFECT, client_context, tls_settings
 from emqx_mgmt.plugins.lookup.web_keys import LONGEST_SET, WebKeys
 from emqx_mgmt.plugins.placeholders import OF_CLIENTS, Template, values_of
 from emqx_mgmt.plugins.plugin import Plugin
 from emqx_mgmt.settings import Key
-from emqx_mgmt.settings.kinds import DURATION_KIND, FLAG, STRING, WORDS, Kind, enum
+from emqx_mgmt.settings.kinds import DURATION_KIND, FLAG, PATH, STRING, WORDS, Kind, enum
 
 PREFIX = "auth.jwt"
 SHIPPED_SECRET = "emqxsecret"
@@ -56,7 +56,7 @@ class AuthJwt(Plugin):
     settings = (
         Key(f"{PREFIX}.secret", STRING, SHIPPED_SECRET, "Signs the tokens of HS256, HS384 and HS512; empty: none of "
             "these.", secret=True),
-        Key(f"{PREFIX}.pubkey", STRING, "", "A file with the public key of tokens that are signed with RSA or an "
+        Key(f"{PREFIX}.pubkey", PATH, "", "A file with the public key of tokens that are signed with RSA or an "
             "elliptic curve, in PEM."),
         Key(f"{PREFIX}.jwks", STRING, "", "A URL with a set of public keys (RFC 7517)."),
         Key(f"{PREFIX}.jwks.refresh_interval", DURATION_KIND, "5m", "How often that is fetched."),
@@ -64,9 +64,10 @@ class AuthJwt(Plugin):
         Key(f"{PREFIX}.from", enum("password", "username"), "password", "Where clients put the token."),
         Key(f"{PREFIX}.algorithms", WORDS, "", "The algorithms that may sign, divided by commas; empty: all that fit "
             "the keys."),
+        Key(f"{PREFIX}.signature_format", STRING, "", NO_EFFECT, inert=True),
         Key(f"{PREFIX}.leeway", DURATION_KIND, "0s", "How far clocks may differ."),
         Key(f"{PREFIX}.verify_claims", FLAG, "off", "Compare the claims below."),
-        Key(f"{PREFIX}.verify_claims.$claim", CLAIM, "", "What a claim has to be; %u and %c are the user name and the "
+        Key(f"{PREFIX}.verify_claims.$Claim", CLAIM, "", "What a claim has to be; %u and %c are the user name and the "
             "client id."),
         Key(f"{PREFIX}.acl_claim_name", STRING, "acl", "The claim with the client's rules."),
         Key(f"{PREFIX}.disconnect_after_expire", FLAG, "on", "End the connection when its token ends."),
@@ -197,7 +198,7 @@ class AuthJwt(Plugin):
             return True
         values = values_of(client)
         return all(str(claims.get(name, "")) == expected.fill(values)
-                   for name, expected in settings.chosen(f"{PREFIX}.verify_claims.$claim").items())
+                   for name, expected in settings.chosen(f"{PREFIX}.verify_claims.$Claim").items())
 
     def _grant(self, claims: Mapping[str, Any]) -> bool | Grant:
         settings = self.host.settings

@@ -19,9 +19,9 @@ from emqx_mgmt.plugins.lookup.memory import ExpiringMap
 from emqx_mgmt.plugins.lookup.plugin import MOST_REMEMBERED, LookupAuth, common_settings
 from emqx_mgmt.plugins.lookup.pool import Pool
 from emqx_mgmt.plugins.lookup.servers import SERVERS, Server, first_reachable
-from emqx_mgmt.plugins.lookup.tls import authority, tls_settings
+from emqx_mgmt.plugins.lookup.tls import TlsFiles, tls_settings
 from emqx_mgmt.settings import Key
-from emqx_mgmt.settings.kinds import FLAG, STRING, enum, integer
+from emqx_mgmt.settings.kinds import DURATION_KIND, FLAG, STRING, enum, integer
 
 PREFIX = "auth.ldap"
 ENABLED = "isEnabled"
@@ -38,6 +38,7 @@ class AuthLdap(LookupAuth):
     prefix = PREFIX
     driver = "ldap3"
     extra = "ldap"
+    other_timeout = f"{PREFIX}.timeout"
     settings = (
         Key(f"{PREFIX}.servers", SERVERS, "127.0.0.1", "Hosts, or host:port, divided by commas: the first that takes "
             "a connection."),
@@ -45,6 +46,7 @@ class AuthLdap(LookupAuth):
         Key(f"{PREFIX}.pool", integer(1, 1000), "8", "Connections to the directory at most."),
         Key(f"{PREFIX}.bind_dn", STRING, "cn=root,dc=emqx,dc=io", "Who searches the directory."),
         Key(f"{PREFIX}.bind_password", STRING, "public", "Its password.", secret=True),
+        Key(f"{PREFIX}.timeout", DURATION_KIND, "30s", "As query_timeout, in EMQ X: the shorter one counts."),
         Key(f"{PREFIX}.device_dn", STRING, "ou=device,dc=emqx,dc=io", "Where the users are."),
         Key(f"{PREFIX}.match_objectclass", STRING, "mqttUser", "What the users are."),
         Key(f"{PREFIX}.username.attributetype", STRING, "uid", "The attribute with the user name."),
@@ -61,7 +63,7 @@ class AuthLdap(LookupAuth):
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        return *super().errors, self.library.core.exceptions.LDAPException
+        return *super().errors, self.imported.core.exceptions.LDAPException
 
     def open(self) -> None:
         settings = self.host.settings
@@ -88,7 +90,7 @@ class AuthLdap(LookupAuth):
         return first_reachable(self.host.settings[f"{PREFIX}.servers"], self._connect_to, self.errors)
 
     def _connect_to(self, where: Server) -> Any:
-        settings, ldap = self.host.settings, self.library
+        settings, ldap = self.host.settings, self.imported
         seconds = self.query_timeout
         server = ldap.Server(where.host, port=where.port or settings[f"{PREFIX}.port"],
                              use_ssl=settings[f"{PREFIX}.ssl"], tls=self._tls(), get_info=ldap.NONE,
@@ -104,11 +106,11 @@ class AuthLdap(LookupAuth):
         settings = self.host.settings
         if not settings[f"{PREFIX}.ssl"] and not settings[f"{PREFIX}.starttls"]:
             return None
-        files = {"local_certificate_file": "certfile", "local_private_key_file": "keyfile"}
-        return self.library.Tls(
+        files = TlsFiles.of(settings, f"{PREFIX}.ssl")
+        return self.imported.Tls(
             validate=ssl.CERT_REQUIRED if settings[f"{PREFIX}.ssl.verify"] else ssl.CERT_NONE,
-            ca_certs_file=authority(settings, f"{PREFIX}.ssl") or None,
-            **{name: settings[f"{PREFIX}.ssl.{key}"] or None for name, key in files.items()})
+            ca_certs_file=files.authority or None, local_certificate_file=files.certificate or None,
+            local_private_key_file=files.key or None)
 
     def _bound(self) -> Any:
         connection = self._connect()
@@ -119,7 +121,7 @@ class AuthLdap(LookupAuth):
         return connection
 
     def _bind(self, connection: Any, name: str, password: str) -> bool:
-        connection.user, connection.password, connection.authentication = name, password, self.library.SIMPLE
+        connection.user, connection.password, connection.authentication = name, password, self.imported.SIMPLE
         done, _, _, _ = connection.bind()
         return bool(done)
 
@@ -128,13 +130,13 @@ class AuthLdap(LookupAuth):
             connection.strategy.close()
 
     def _is_lost(self, error: Exception) -> bool:
-        lost = self.library.core.exceptions
+        lost = self.imported.core.exceptions
         return isinstance(error, (lost.LDAPSocketSendError, lost.LDAPSessionTerminatedByServerError,
                                   lost.LDAPSocketOpenError)) or "socket" in str(error).lower()
 
     def _search(self, connection: Any, base: str, condition: str, attributes: list[str]) -> list[Any]:
         done, result, found, _ = connection.search(
-            base, condition, search_scope=self.library.SUBTREE if base else self.library.BASE, attributes=attributes)
+            base, condition, search_scope=self.imported.SUBTREE if base else self.imported.BASE, attributes=attributes)
         if not done and result["description"] not in ("success", "noSuchObject"):
             raise OSError(f"the directory answered {result['description']} {result['message']}".strip())
         return [entry for entry in found or () if entry["type"] == "searchResEntry"]
@@ -162,7 +164,7 @@ class AuthLdap(LookupAuth):
         """The name of the user's entry, and its attributes. Its rules are kept for `acl_cache_ttl`: they do not depend
         on the topic, and a client that connects again has its new ones."""
         settings = self.host.settings
-        escape: Callable[[str], str] = self.library.utils.conv.escape_filter_chars
+        escape: Callable[[str], str] = self.imported.utils.conv.escape_filter_chars
         condition = (f"(&(objectClass={settings[f'{PREFIX}.match_objectclass']})"
                      f"({settings[f'{PREFIX}.username.attributetype']}={escape(username)}))")
         attributes = [settings[f"{PREFIX}.password.attributetype"], ENABLED, *TOPICS]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from emqx_mgmt.broker.auth.client import Client
 from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
 from emqx_mgmt.plugins.lookup.database import DatabaseAuth, StoredUser, database_settings
 from emqx_mgmt.plugins.lookup.servers import SERVERS
-from emqx_mgmt.plugins.lookup.tls import authority, tls_settings
-from emqx_mgmt.plugins.placeholders import OF_CLIENTS, Template, Values, values_of
+from emqx_mgmt.plugins.lookup.tls import NO_EFFECT, TlsFiles, renamed_tls_settings, tls_settings
+from emqx_mgmt.plugins.placeholders import OF_CLIENTS, Template, Values
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import FLAG, STRING, Kind, enum, integer
 
 PREFIX = "auth.mongo"
 ARRAYS = {"publish": PUBLISH, "subscribe": SUBSCRIBE, "pubsub": PUBLISH | SUBSCRIBE}
-NO_EFFECT = "Known, and without effect here: the driver manages its connections by itself."
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,18 @@ class AuthMongo(DatabaseAuth):
         Key(f"{PREFIX}.rs_set_name", STRING, "", "The name of the replica set."),
         Key(f"{PREFIX}.server", SERVERS, "127.0.0.1:27017", "host:port; of several, divided by commas, any."),
         Key(f"{PREFIX}.srv", FLAG, "off", "The server is a name whose SRV record lists the servers."),
+        Key(f"{PREFIX}.srv_record", FLAG, "off", "The same, as later versions of EMQ X name it."),
         Key(f"{PREFIX}.login", STRING, "", "The database's user."),
+        Key(f"{PREFIX}.username", STRING, "", "The same, as later versions of EMQ X name it."),
         Key(f"{PREFIX}.password", STRING, "", "Its password.", secret=True),
         Key(f"{PREFIX}.auth_source", STRING, "", "The database that knows this user; empty: the one below."),
         Key(f"{PREFIX}.database", STRING, "mqtt", "The database."),
-        Key(f"{PREFIX}.w_mode", STRING, "", "Known, and without effect: nothing is written."),
-        Key(f"{PREFIX}.r_mode", enum("master", "slave_ok"), "master", "slave_ok lets secondaries answer."),
+        Key(f"{PREFIX}.w_mode", STRING, "", NO_EFFECT, inert=True),
+        Key(f"{PREFIX}.r_mode", enum("", "undef", "master", "slave_ok"), "", "slave_ok lets secondaries answer; else "
+            "the primary does."),
         Key(f"{PREFIX}.ssl", FLAG, "off", "Connect over TLS."),
         *tls_settings(f"{PREFIX}.ssl"),
+        *renamed_tls_settings(f"{PREFIX}.ssl_opts"),
         *query_settings("auth_query", "mqtt_user", "Where the users are."),
         Key(f"{PREFIX}.auth_query.password_field", STRING, "password", "The field with the password; with a comma "
             "behind it the field with the salt."),
@@ -95,16 +100,15 @@ class AuthMongo(DatabaseAuth):
         Key(f"{PREFIX}.topology.server_selection_timeout_ms", integer(0), "1500", "How long a server is looked for."),
         Key(f"{PREFIX}.topology.wait_queue_timeout_ms", integer(0), "1000", "How long a connection is waited for."),
         Key(f"{PREFIX}.topology.heartbeat_frequency_ms", integer(500), "1000", "How often the servers are looked at."),
-        *(Key(f"{PREFIX}.topology.{word}", kind, "", NO_EFFECT) for word, kind in (
-            ("pool_size", STRING), ("max_overflow", STRING), ("overflow_ttl", STRING),
-            ("overflow_check_period", STRING), ("local_threshold_ms", STRING),
-            ("min_heartbeat_frequency_ms", STRING))),
+        *(Key(f"{PREFIX}.topology.{word}", STRING, "", NO_EFFECT, inert=True) for word in (
+            "pool_size", "max_overflow", "overflow_ttl", "overflow_check_period", "local_threshold_ms",
+            "min_heartbeat_frequency_ms")),
         *database_settings(PREFIX, "sha256", f"{PREFIX}.auth_query.password_hash"),
     )
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        return *super().errors, self.library.errors.PyMongoError
+        return *super().errors, self.imported.errors.PyMongoError
 
     def open(self) -> None:
         settings = self.host.settings
@@ -114,7 +118,7 @@ class AuthMongo(DatabaseAuth):
         self._password_field, self._salt_field = field.strip(), salt.strip()
         self.pool_size = settings[f"{PREFIX}.pool"]
         self._in_use = 0
-        self._client = self.library.MongoClient(self._where(), connect=False, **self._options())
+        self._client = self._new_client()
         self._database = self._client[settings[f"{PREFIX}.database"]]
 
     def _selectors(self, word: str) -> list[Selector]:
@@ -122,9 +126,13 @@ class AuthMongo(DatabaseAuth):
         numbered = settings.chosen(f"{PREFIX}.{word}.selector.$n").values()
         return [selector for selector in (settings[f"{PREFIX}.{word}.selector"], *numbered) if selector is not None]
 
+    @property
+    def _is_named_by_srv(self) -> bool:
+        return bool(self.host.settings[f"{PREFIX}.srv"] or self.host.settings[f"{PREFIX}.srv_record"])
+
     def _where(self) -> str | list[str]:
         servers = self.host.settings[f"{PREFIX}.server"]
-        if self.host.settings[f"{PREFIX}.srv"]:
+        if self._is_named_by_srv:
             return f"mongodb+srv://{servers[0].host}"
         return [f"{server.host}:{server.port or 27017}" for server in servers]
 
@@ -142,21 +150,31 @@ class AuthMongo(DatabaseAuth):
             options[theirs] = settings[f"{PREFIX}.topology.{ours}"]
         if settings[f"{PREFIX}.type"] == "rs" and settings[f"{PREFIX}.rs_set_name"]:
             options["replicaSet"] = settings[f"{PREFIX}.rs_set_name"]
-        if settings[f"{PREFIX}.type"] == "single" and not settings[f"{PREFIX}.srv"]:
+        if settings[f"{PREFIX}.type"] == "single" and not self._is_named_by_srv:
             options["directConnection"] = True
-        if settings[f"{PREFIX}.login"]:
-            options |= {"username": settings[f"{PREFIX}.login"], "password": settings[f"{PREFIX}.password"],
+        user = settings[f"{PREFIX}.login"] or settings[f"{PREFIX}.username"]
+        if user:
+            options |= {"username": user, "password": settings[f"{PREFIX}.password"],
                         "authSource": settings[f"{PREFIX}.auth_source"] or settings[f"{PREFIX}.database"]}
-        return options | self._tls()
+        return options
 
-    def _tls(self) -> dict[str, Any]:
-        settings = self.host.settings
-        if not settings[f"{PREFIX}.ssl"]:
-            return {}
-        words = {"tlsCAFile": authority(settings, f"{PREFIX}.ssl"),
-                 "tlsCertificateKeyFile": settings[f"{PREFIX}.ssl.certfile"]}
-        return {"tls": True, "tlsAllowInvalidCertificates": not settings[f"{PREFIX}.ssl.verify"],
-                **{word: path for word, path in words.items() if path}}
+    def _new_client(self) -> Any:
+        """The driver takes a certificate and its key from one file, which it reads at once."""
+        settings, options = self.host.settings, self._options()
+        files = TlsFiles.of(settings, f"{PREFIX}.ssl", f"{PREFIX}.ssl_opts")
+        with tempfile.NamedTemporaryFile("w") as both:
+            if settings[f"{PREFIX}.ssl"]:
+                options |= {"tls": True, "tlsAllowInvalidCertificates": not settings[f"{PREFIX}.ssl.verify"]}
+                if files.authority:
+                    options["tlsCAFile"] = files.authority
+                if files.certificate:
+                    both.write("".join(Path(file).read_text() for file in (files.certificate, files.key) if file))
+                    both.flush()
+                    options["tlsCertificateKeyFile"] = both.name
+            try:
+                return self.imported.MongoClient(self._where(), connect=False, **options)
+            except (OSError, self.imported.errors.ConfigurationError) as error:
+                raise ValueError(f"the settings {PREFIX}.* cannot be used: {error}") from None
 
     @property
     def pool_in_use(self) -> int:
@@ -169,7 +187,7 @@ class AuthMongo(DatabaseAuth):
         self._client.close()
 
     def _find(self, collection: str, selectors: list[Selector], client: Client) -> list[dict[str, Any]]:
-        values = values_of(client)
+        values = self.values_of(client)
         conditions = [selector.filled(values) for selector in selectors]
         if not conditions:
             return []
@@ -183,8 +201,10 @@ class AuthMongo(DatabaseAuth):
     # -- the questions ----------------------------------------------------------------------------------
 
     @property
-    def needs_username(self) -> bool:
-        return all("%u" in selector.placeholders for selector in self._auth)
+    def auth_placeholders(self) -> frozenset[str]:
+        """What each of the selectors has: one without it may find the client."""
+        asked = [selector.placeholders for selector in self._auth]
+        return frozenset.intersection(*asked) if asked else frozenset()
 
     def find_user(self, client: Client) -> StoredUser | None:
         found = self._find("auth_query", self._auth, client)

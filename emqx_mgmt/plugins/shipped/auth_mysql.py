@@ -41,7 +41,7 @@ class AuthMysql(SqlAuth[Any]):
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        return *super().errors, self.library.MySQLError
+        return *super().errors, self.imported.MySQLError
 
     def open(self) -> None:
         # One context for all: the driver would otherwise read the system's certificates at each connect, for 20 ms.
@@ -55,11 +55,11 @@ class AuthMysql(SqlAuth[Any]):
 
     def _connect(self, server: Server) -> Any:
         settings, seconds = self.host.settings, self.query_timeout
-        return self.library.connect(
+        return self.imported.connect(
             host=server.host, port=server.port or 3306, user=settings[f"{PREFIX}.username"] or None,
             password=settings[f"{PREFIX}.password"], database=settings[f"{PREFIX}.database"], charset="utf8mb4",
             autocommit=True, connect_timeout=max(1, round(seconds)), read_timeout=seconds, write_timeout=seconds,
-            init_command=SQL_MODE, cursorclass=self.library.cursors.DictCursor,
+            init_command=SQL_MODE, cursorclass=self.imported.cursors.DictCursor,
             **({"ssl": self._tls} if self._tls else {"ssl_disabled": True}))
 
     def disconnect(self, connection: Any) -> None:
@@ -68,13 +68,13 @@ class AuthMysql(SqlAuth[Any]):
 
     def is_lost(self, error: Exception) -> bool:
         """The driver gives a connection that ended and one that is mute the same number."""
-        return (isinstance(error, self.library.err.OperationalError) and error.args[0] in (*LOST, *ENDING)
+        return (isinstance(error, self.imported.err.OperationalError) and error.args[0] in (*LOST, *ENDING)
                 and "timed out" not in str(error))
 
     def is_answer(self, error: Exception) -> bool:
         """Numbers below 1000 are of the system and those from 2000 to 2999 of the client's side."""
         number = error.args[0] if error.args else None
-        return (isinstance(error, self.library.MySQLError) and isinstance(number, int) and number not in ENDING
+        return (isinstance(error, self.imported.MySQLError) and isinstance(number, int) and number not in ENDING
                 and (1000 <= number < 2000 or number >= 3000))
 
     def fetch(self, connection: Any, statement: str, parameters: tuple[str, ...]) -> list[Row]:

@@ -7,8 +7,9 @@ from typing import Any
 
 from emqx_mgmt.plugins.lookup.servers import SERVERS
 from emqx_mgmt.plugins.lookup.sql import Row, SqlAuth, sql_settings
+from emqx_mgmt.plugins.lookup.tls import TlsFiles, tls_settings
 from emqx_mgmt.settings import Key
-from emqx_mgmt.settings.kinds import FLAG, STRING, enum
+from emqx_mgmt.settings.kinds import FLAG, PATH, STRING, enum
 
 PREFIX = "auth.pgsql"
 SLOWEST_MS = 2000       # a server that does not acknowledge what was sent to it is gone
@@ -37,21 +38,22 @@ class AuthPgsql(SqlAuth[Any]):
             "prefer-standby"), "any", "Which of several servers will do."),
         Key(f"{PREFIX}.prepared", FLAG, "on", "Let the server keep queries prepared; off behind PgBouncer."),
         Key(f"{PREFIX}.ssl", FLAG, "false", "Connect over TLS."),
-        Key(f"{PREFIX}.ssl_opts.cacertfile", STRING, "", "Who signed the server's certificate, in PEM; without it any "
+        Key(f"{PREFIX}.ssl_opts.cacertfile", PATH, "", "Who signed the server's certificate, in PEM; without it any "
             "certificate will do."),
-        Key(f"{PREFIX}.ssl_opts.certfile", STRING, "", "The certificate to show, in PEM; empty: none."),
-        Key(f"{PREFIX}.ssl_opts.keyfile", STRING, "", "Its key, in PEM."),
+        Key(f"{PREFIX}.ssl_opts.certfile", PATH, "", "The certificate to show, in PEM; empty: none."),
+        Key(f"{PREFIX}.ssl_opts.keyfile", PATH, "", "Its key, in PEM."),
+        *tls_settings(f"{PREFIX}.ssl"),
         *sql_settings(PREFIX),
     )
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        return *super().errors, self.library.Error
+        return *super().errors, self.imported.Error
 
     def connect(self) -> Any:
         settings = self.host.settings
         servers = settings[f"{PREFIX}.server"]
-        return self.library.connect(
+        return self.imported.connect(
             host=",".join(server.host for server in servers),
             port=",".join(str(server.port or 5432) for server in servers),
             user=settings[f"{PREFIX}.username"], password=settings[f"{PREFIX}.password"] or None,
@@ -66,9 +68,10 @@ class AuthPgsql(SqlAuth[Any]):
         settings = self.host.settings
         if not settings[f"{PREFIX}.ssl"]:
             return {"sslmode": "disable"}
-        ca, certificate, key = (settings[f"{PREFIX}.ssl_opts.{name}"] for name in ("cacertfile", "certfile", "keyfile"))
-        words = {"sslmode": "verify-full" if ca else "require", "sslrootcert": ca, "sslcert": certificate,
-                 "sslkey": key}
+        files = TlsFiles.of(settings, f"{PREFIX}.ssl_opts", f"{PREFIX}.ssl")
+        authority = files.authority if settings[f"{PREFIX}.ssl.verify"] else ""
+        words = {"sslmode": "verify-full" if authority else "require", "sslrootcert": authority,
+                 "sslcert": files.certificate, "sslkey": files.key}
         return {word: value for word, value in words.items() if value}
 
     def disconnect(self, connection: Any) -> None:
@@ -76,18 +79,18 @@ class AuthPgsql(SqlAuth[Any]):
             connection.close()
 
     def is_lost(self, error: Exception) -> bool:
-        if not isinstance(error, self.library.OperationalError):
+        if not isinstance(error, self.imported.OperationalError):
             return False
         return error.sqlstate is None or error.sqlstate.startswith(LOST)
 
     def is_answer(self, error: Exception) -> bool:
         """A value that cannot be sent (a NUL, say) is refused by the driver, without a state."""
-        if isinstance(error, self.library.DataError):
+        if isinstance(error, self.imported.DataError):
             return True
         state = getattr(error, "sqlstate", None)
         return state is not None and not state.startswith((*LOST, *EXHAUSTED))
 
     def fetch(self, connection: Any, statement: str, parameters: tuple[str, ...]) -> list[Row]:
-        with connection.cursor(row_factory=self.library.rows.dict_row) as cursor:
+        with connection.cursor(row_factory=self.imported.rows.dict_row) as cursor:
             rows: list[Row] = cursor.execute(statement, parameters).fetchall()
             return rows

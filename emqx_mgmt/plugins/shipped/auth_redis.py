@@ -11,8 +11,8 @@ from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
 from emqx_mgmt.plugins.lookup.database import DatabaseAuth, StoredUser, database_settings
 from emqx_mgmt.plugins.lookup.pool import PoolExhausted
 from emqx_mgmt.plugins.lookup.servers import SERVERS
-from emqx_mgmt.plugins.lookup.tls import authority, tls_settings
-from emqx_mgmt.plugins.placeholders import OF_CLIENTS, Command, values_of
+from emqx_mgmt.plugins.lookup.tls import TlsFiles, renamed_tls_settings, tls_settings
+from emqx_mgmt.plugins.placeholders import OF_CLIENTS, Command
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import FLAG, STRING, Kind, enum, integer
 
@@ -53,6 +53,7 @@ class AuthRedis(DatabaseAuth):
         Key(f"{PREFIX}.database", integer(0, 65535), "0", "The number of the database; a cluster has 0 only."),
         Key(f"{PREFIX}.ssl", FLAG, "off", "Connect over TLS."),
         *tls_settings(f"{PREFIX}.ssl"),
+        *renamed_tls_settings(PREFIX),
         Key(f"{PREFIX}.auth_cmd", command_kind(VALUES), "HMGET mqtt_user:%u password",
             "Gives the password, and the salt behind it if there is one."),
         Key(f"{PREFIX}.super_cmd", command_kind(VALUES), "HGET mqtt_user:%u is_superuser",
@@ -64,7 +65,7 @@ class AuthRedis(DatabaseAuth):
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        return *super().errors, self.library.RedisError
+        return *super().errors, self.imported.RedisError
 
     def open(self) -> None:
         settings = self.host.settings
@@ -92,7 +93,7 @@ class AuthRedis(DatabaseAuth):
         return self._client
 
     def _new_client(self) -> Any:
-        settings, redis = self.host.settings, self.library
+        settings, redis = self.host.settings, self.imported
         servers = [(server.host, server.port or 0) for server in settings[f"{PREFIX}.server"]]
         options = self._options()
         if self._is_sentinel:
@@ -109,7 +110,7 @@ class AuthRedis(DatabaseAuth):
 
     def _options(self) -> dict[str, Any]:
         """A connection that the server ended is replaced once; an answer that is late is not asked for again."""
-        settings, redis = self.host.settings, self.library
+        settings, redis = self.host.settings, self.imported
         seconds = self.query_timeout
         options: dict[str, Any] = {
             "username": settings[f"{PREFIX}.username"] or None,
@@ -120,11 +121,12 @@ class AuthRedis(DatabaseAuth):
             "decode_responses": True, "encoding_errors": "surrogateescape",
         }
         if settings[f"{PREFIX}.ssl"]:
+            files = TlsFiles.of(settings, f"{PREFIX}.ssl", PREFIX)
             options |= {
                 "ssl": True,
-                "ssl_ca_certs": authority(settings, f"{PREFIX}.ssl") or None,
-                "ssl_certfile": settings[f"{PREFIX}.ssl.certfile"] or None,
-                "ssl_keyfile": settings[f"{PREFIX}.ssl.keyfile"] or None,
+                "ssl_ca_certs": files.authority or None,
+                "ssl_certfile": files.certificate or None,
+                "ssl_keyfile": files.key or None,
                 "ssl_cert_reqs": "required" if settings[f"{PREFIX}.ssl.verify"] else "none",
                 "ssl_check_hostname": settings[f"{PREFIX}.ssl.verify"],
             }
@@ -162,11 +164,11 @@ class AuthRedis(DatabaseAuth):
             client.connection_pool.disconnect(inuse_connections=False)
 
     @property
-    def needs_username(self) -> bool:
-        return "%u" in self._auth_command.placeholders
+    def auth_placeholders(self) -> frozenset[str]:
+        return self._auth_command.placeholders
 
     def find_user(self, client: Client) -> StoredUser | None:
-        values = values_in(self._run(self._auth_command.fill(values_of(client))))
+        values = values_in(self._run(self._auth_command.fill(self.values_of(client))))
         if not values or values[0] is None:
             return None
         return StoredUser(values[0], (values[1] if len(values) > 1 else None) or "")
@@ -174,13 +176,13 @@ class AuthRedis(DatabaseAuth):
     def find_is_super(self, client: Client) -> bool:
         if self._super_command is None:
             return False
-        return values_in(self._run(self._super_command.fill(values_of(client))))[:1] == ["1"]
+        return values_in(self._run(self._super_command.fill(self.values_of(client))))[:1] == ["1"]
 
     def find_rules(self, client: Client) -> list[TopicRule]:
         if self._acl_command is None:
             return []
-        fields: dict[str, str] = self._run(self._acl_command.fill(values_of(client)))
-        return [TopicRule(True, _access(mask), topic, f"{self._acl_command.fill(values_of(client))[1]} {topic}")
+        fields: dict[str, str] = self._run(self._acl_command.fill(self.values_of(client)))
+        return [TopicRule(True, _access(mask), topic, f"{self._acl_command.fill(self.values_of(client))[1]} {topic}")
                 for topic, mask in fields.items()]
 
 
