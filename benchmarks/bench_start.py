@@ -21,7 +21,7 @@ from peers import our_command, our_version
 
 sys.path.insert(0, str(CHECKOUT))
 
-from emqx_mgmt.broker.durable import SessionRow, encode
+from emqx_mgmt.broker.durable import StoredSession, encode
 from emqx_mgmt.storage.messages.commits import Commits
 from emqx_mgmt.storage.messages.tables import FACTS, FILE_NAME, JOURNAL_NAME, PLACE, PLACES, connect, migrate
 from emqx_mgmt.storage.transaction import transaction
@@ -55,7 +55,7 @@ def fill(data_dir: Path, sessions: int, messages: int) -> None:
     now = time.time()
     with transaction(connection):
         connection.executemany("INSERT INTO session VALUES (?, ?, ?)", facts("session", (
-            (sid, b"", encode(SessionRow(f"client-{sid}", None, "external", False, now, 0xFFFFFFFF, now)))
+            (sid, b"", encode(StoredSession(f"client-{sid}", None, "external", False, now, 0xFFFFFFFF, now)))
             for sid in range(1, sessions + 1))))
         connection.executemany("INSERT INTO subscription VALUES (?, ?, ?)", facts("subscription", (
             (sid, b"device/%d" % sid, encode((1, 0))) for sid in range(1, sessions + 1))))

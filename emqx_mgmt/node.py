@@ -35,7 +35,7 @@ from emqx_mgmt.listeners.proxy import read_header
 from emqx_mgmt.listeners.renewal import PERIOD_S as RENEWAL_S
 from emqx_mgmt.listeners.renewal import Renewal
 from emqx_mgmt.modules import modules_of
-from emqx_mgmt.monitor import Certificates, HubLag, Monitor, Recent, watches
+from emqx_mgmt.monitor import Certificates, HubLag, Monitor, Recent, watermarks
 from emqx_mgmt.plugins import Plugins
 from emqx_mgmt.settings import Settings, log_levels
 from emqx_mgmt.storage import DataDirError, Store, backup
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 STORE_FULL = "message_store_full"
 # Counters of what the promise to keep acknowledged messages does not cover.
-REMOVED = ("dropped/queue_full", "dropped/expired", "dropped/session_ended")
+REMOVED_COUNTERS = ("dropped/queue_full", "dropped/expired", "dropped/session_ended")
 BAN_SWEEP_S = LOGIN_SWEEP_S = 60.0
 RETRY_S = 1.0   # between two tries to open the records
 GOODBYE = 0x8B  # Server shutting down (MQTT 5.0, section 2.4)
@@ -93,7 +93,7 @@ class Node:
         self.plugins = Plugins(settings, self.broker, self.store, self.listeners, self.alarms)
         self.hub_lag = HubLag()
         self.failed_logins = Recent()
-        self.monitor = Monitor(self.alarms, watches(
+        self.monitor = Monitor(self.alarms, watermarks(
             settings, self.hub_lag, self._connections, self.most_connections, self._removed, self.failed_logins
         ))
         self.renewal = Renewal()
@@ -238,7 +238,7 @@ class Node:
         return sum(listener.current_conns for listener in self.listeners if listener.is_mqtt)
 
     def _removed(self) -> int:
-        return sum(self.broker.engine.metrics[name] for name in REMOVED)
+        return sum(self.broker.engine.metrics[name] for name in REMOVED_COUNTERS)
 
     def most_connections(self) -> int:
         """What the listeners allow, or what the descriptor limit leaves, whichever is less."""

@@ -12,7 +12,7 @@ from emqx_mgmt.api.errors import ParameterError
 from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.api.parameters import converted
 from emqx_mgmt.api.render import Created, Done
-from emqx_mgmt.broker.auth.banned import IP_ADDRESS, KINDS, Ban, Key, address_text
+from emqx_mgmt.broker.auth.banned import IP_ADDRESS, KINDS, Ban, BanKey, address_text
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import MISSING_PARAMETER
 from emqx_mgmt.manage.listing import Page, Paging, page_of
@@ -111,7 +111,7 @@ def delete_banned(cluster: Cluster, who: str, params: str) -> Done:
             who = address_text(who)
         except ValueError:
             return Done()
-    cluster.local.bans.remove(Key(params, who))
+    cluster.local.bans.remove(BanKey(params, who))
     return Done()
 
 

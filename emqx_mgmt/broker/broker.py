@@ -23,7 +23,7 @@ from emqx_mgmt.broker.hooks import HandlerFailed, Hooks
 from emqx_mgmt.broker.loop.timers import Timer, Timers
 from emqx_mgmt.broker.policy import Policy
 from emqx_mgmt.broker.refused import PacketRefused
-from emqx_mgmt.broker.sessions import Sessions
+from emqx_mgmt.broker.sessions import PUBLISH_PACKET, Sessions
 from emqx_mgmt.broker.subscribing import Subscribing
 from emqx_mgmt.broker.telemetry.connection_log import level, log_ended, log_refused
 from emqx_mgmt.broker.telemetry.stats import Stats
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-PUBLISH = 3
 # A connection taken over by its own client is no disconnect to the rest of the system.
 TAKEN_OVER = ("discard", "conflict")
 # Without a handler of these, the routing core sees to SUBSCRIBE and UNSUBSCRIBE itself.
@@ -134,14 +133,14 @@ class Broker:
         PacketRefused where a handler of `message.publish` refuses it."""
         properties = dict(properties or {})
         expiry = properties.pop("message_expiry_interval", None)
-        encoded = encode_properties(properties, PUBLISH) if properties else b""
+        encoded = encode_properties(properties, PUBLISH_PACKET) if properties else b""
         return self.route(Message.create(topic, payload, qos, retain, client_id, encoded, expiry), None)
 
     def route(self, message: Message, publisher: Session | None) -> int:
         """Runs the `message.publish` hooks and sends the message to its subscribers; returns how many it reached.
         Raises PacketRefused where a handler refuses it."""
         if self.hooks.any("message.publish"):
-            hooked = self.publish_hooks(message)
+            hooked = self.run_publish_hooks(message)
             if hooked is None:
                 return 0
             if isinstance(hooked, PacketRefused):
@@ -157,10 +156,10 @@ class Broker:
             log.warning("A message of %.100r to %.100r is refused: %s", message.client_id, message.topic,
                         refused.why or reasons.TEXTS[refused.code])
 
-    def publish_hooks(self, message: Message) -> Message | PacketRefused | None:
+    def run_publish_hooks(self, message: Message) -> Message | PacketRefused | None:
         """The message as the handlers of `message.publish` leave it; None when one stops it, or fails."""
         try:
-            return self.hooks.publish(message)
+            return self.hooks.fold_publish(message)
         except HandlerFailed:
             return None
         except Exception:
@@ -211,7 +210,7 @@ class Broker:
     def on_publish(self, channel: Channel, message: Message) -> Message | int | None:
         """The message that goes on; None where none does, or the reason code that refuses it."""
         message.publisher = channel.context
-        hooked = self.publish_hooks(message)
+        hooked = self.run_publish_hooks(message)
         if isinstance(hooked, PacketRefused):
             return hooked.code
         if hooked is not None and hooked.topic != message.topic:

@@ -39,7 +39,7 @@ SESSION, SUBSCRIPTION, AWAITING, WILL, RETAINED, DELAYED = range(6)
 JUMP = 1000     # ms; by so much the clock differs, not the moment of looking at it
 
 
-class SessionRow(msgspec.Struct, array_like=True):
+class StoredSession(msgspec.Struct, array_like=True):
     """`left_at` in unix seconds, None while connected."""
 
     client_id: str
@@ -51,7 +51,7 @@ class SessionRow(msgspec.Struct, array_like=True):
     left_at: float | None
 
 
-class WillRow(msgspec.Struct, array_like=True):
+class StoredWill(msgspec.Struct, array_like=True):
     """`due` in unix seconds once its delay runs, None before. `publisher`: `client.remember`; earlier versions wrote
     none."""
 
@@ -77,8 +77,8 @@ class Stored(Protocol):
 
 
 encode = msgspec.msgpack.Encoder().encode
-decode_session = msgspec.msgpack.Decoder(SessionRow).decode
-decode_will = msgspec.msgpack.Decoder(WillRow).decode
+decode_session = msgspec.msgpack.Decoder(StoredSession).decode
+decode_will = msgspec.msgpack.Decoder(StoredWill).decode
 
 
 class Durable:
@@ -164,7 +164,7 @@ class Durable:
 
     def _put(self, session: Session, left_at: float | None) -> None:
         assert self.journal is not None
-        row = SessionRow(session.client_id, session.username, session.zone.name, session.clean_start,
+        row = StoredSession(session.client_id, session.username, session.zone.name, session.clean_start,
                          session.created_at, session.expiry_interval, left_at)
         self.journal.put(SESSION, session.number, b"", encode(row))
 
@@ -174,7 +174,7 @@ class Durable:
         if will is None:
             self.journal.delete(WILL, session.number, key)
             return
-        row = WillRow(will.topic, will.payload, will.qos, will.retain, will.properties, due,
+        row = StoredWill(will.topic, will.payload, will.qos, will.retain, will.properties, due,
                       remember(will.publisher))
         self.journal.put(WILL, session.number, key, encode(row))
 
@@ -259,7 +259,7 @@ class Durable:
             log.info("Restored %d sessions, %d retained messages and %d delayed ones.",
                      len(sessions), len(retained), delayed)
 
-    def _restore_sessions(self, rows: dict[int, SessionRow], stored: Stored,
+    def _restore_sessions(self, rows: dict[int, StoredSession], stored: Stored,
                           zone_of: Callable[[str], Zone]) -> dict[int, Session]:
         awaiting: dict[int, list[int]] = {}
         for sid, pid, _ in stored.rows("awaiting"):
@@ -284,7 +284,7 @@ class Durable:
             else:
                 retained.add(message)
 
-    def _send_will(self, client_id: str, row: WillRow, zone_of: Callable[[str], Zone]) -> None:
+    def _send_will(self, client_id: str, row: StoredWill, zone_of: Callable[[str], Zone]) -> None:
         """Of a client that was connected when the broker ended, and whose session ended with it [MQTT-3.1.2-8]."""
         will = will_of(client_id, row)
         zone = zone_of(will.publisher.zone if will.publisher else DEFAULT_ZONE)
@@ -292,7 +292,7 @@ class Durable:
         self._broker.session_manager.publish_will(session, will)
         self._put_will(session, None, None)
 
-    def _leave(self, session: Session, row: SessionRow, will: WillRow | None, now: float) -> None:
+    def _leave(self, session: Session, row: StoredSession, will: StoredWill | None, now: float) -> None:
         """A session that was connected when the broker ended is left now; the clocks of others have run on. One that
         was set back meanwhile makes nothing wait for longer than it had to at first."""
         left = None if will is None else will_of(session.client_id, will)
@@ -315,7 +315,7 @@ class Durable:
                 self.journal.set_wall_offset(offset)
 
 
-def will_of(client_id: str, row: WillRow) -> Will:
+def will_of(client_id: str, row: StoredWill) -> Will:
     will = Will(row.topic, row.payload, row.qos, row.retain, row.properties)
     will.publisher = recall(client_id, row.publisher) if row.publisher else None
     return will

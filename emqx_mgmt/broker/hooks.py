@@ -150,7 +150,7 @@ class Hooks:
                 return None
         return value
 
-    def publish(self, message: Message) -> Message | PacketRefused | None:
+    def fold_publish(self, message: Message) -> Message | PacketRefused | None:
         """`pipe` for `message.publish`, past the handlers that are for other topics."""
         for handler in self._points["message.publish"]:
             if handler.prefix and not message.topic.startswith(handler.prefix):

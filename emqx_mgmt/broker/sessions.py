@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 NEVER = 0xFFFFFFFF
 # Properties of a will that belong to the will itself and are not passed on as they stand.
 OWN_PROPERTIES = ("will_delay_interval", "message_expiry_interval")
-PUBLISH = 3
+PUBLISH_PACKET = 3
 # Ends of a session that its client did not ask for: its messages are counted as lost.
-REMOVED = ("expired", "deleted")
+REMOVAL_REASONS = ("expired", "deleted")
 
 
 @dataclass(slots=True)
@@ -155,7 +155,7 @@ class Sessions:
                 call = left.will.call
                 left.will.cancel()
                 call()
-        if reason in REMOVED:
+        if reason in REMOVAL_REASONS:
             self._engine.metrics.count("dropped/session_ended", session.inflight_len + session.mqueue_len)
         end_session(self._engine, session)
         self.persistent -= not session.clean_start
@@ -190,7 +190,7 @@ class Sessions:
         forwarded = {name: value for name, value in will.properties.items() if name not in OWN_PROPERTIES}
         message = Message.create(
             will.topic, will.payload, will.qos, will.retain, session.client_id,
-            encode_properties(forwarded, PUBLISH) if forwarded else b"",
+            encode_properties(forwarded, PUBLISH_PACKET) if forwarded else b"",
             will.properties.get("message_expiry_interval"),
         )
         message.publisher = client

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from emqx_mgmt.broker.auth.access import PUBLISH, SUBSCRIBE
+from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE
 from emqx_mgmt.manage.listing import in_turns
 from router_ext.protocol.topic import topic_matches, valid_name
 

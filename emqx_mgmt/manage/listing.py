@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 Test = Callable[[Any], bool]
 
 # Rows built between two rounds of the loop: about half a millisecond of work.
-CHUNK = 200
+TURN_ROWS = 200
 # Of what is only looked at, as many cost that.
 GLANCES = 5000
 
@@ -68,7 +68,7 @@ class Page(Struct):
         return self.paging.first + self.paging.limit < self.count
 
 
-def in_turns(items: Iterable[Item], size: int = CHUNK) -> Iterator[Item]:
+def in_turns(items: Iterable[Item], size: int = TURN_ROWS) -> Iterator[Item]:
     """The same items, giving the loop a round after each chunk of that size."""
     walk = iter(items)
     while chunk := list(islice(walk, size)):
@@ -83,10 +83,10 @@ def page_of(table: Sequence[Source], paging: Paging, row: Callable[[Source], Ite
         return filtered((row(source) for source in in_turns(table)), paging)
     wanted = table[paging.first : paging.first + paging.limit]
     items: list[Item] = []
-    for start in range(0, len(wanted), CHUNK):
+    for start in range(0, len(wanted), TURN_ROWS):
         if start:
             yield_to_loop()
-        items += [item for item in map(row, wanted[start : start + CHUNK]) if item is not None]
+        items += [item for item in map(row, wanted[start : start + TURN_ROWS]) if item is not None]
     return Page(items, paging, len(table))
 
 

@@ -11,7 +11,7 @@ import gevent
 from msgspec import Struct
 
 from emqx_mgmt.broker.telemetry.about import datetime_text
-from emqx_mgmt.manage.listing import CHUNK, Page, Paging, filtered, in_turns
+from emqx_mgmt.manage.listing import TURN_ROWS, Page, Paging, filtered, in_turns
 from emqx_mgmt.manage.rows import UNDEFINED
 from emqx_mgmt.storage.messages.queued import Queued, look
 from router_ext.engine.inspect import queued
@@ -60,7 +60,7 @@ class QueuedMessages:
         pool, after, skip, durable = gevent.get_hub().threadpool, 0, first, self._broker.durable
         durable.settle()
         while limit > 0:
-            found = pool.apply(look, (self._data_dir, session.number, after, skip, min(limit, CHUNK)))
+            found = pool.apply(look, (self._data_dir, session.number, after, skip, min(limit, TURN_ROWS)))
             yield from (of_store(one, durable.arrival(one.number, one.stored_at)) for one in found)
             if not found:
                 return

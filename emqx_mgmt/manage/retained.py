@@ -12,7 +12,7 @@ from msgspec import Struct
 from emqx_mgmt.broker.loop.rounds import yield_to_loop
 from emqx_mgmt.broker.telemetry.about import datetime_text
 from emqx_mgmt.manage.errors import NOT_ON_DISK, RequestRefused
-from emqx_mgmt.manage.listing import CHUNK, Page, Paging, filtered, in_turns
+from emqx_mgmt.manage.listing import TURN_ROWS, Page, Paging, filtered, in_turns
 from emqx_mgmt.manage.payloads import Encoding, shown
 from emqx_mgmt.manage.rows import UNDEFINED
 from router_ext.engine.retained_delivery import delete_retained
@@ -81,7 +81,7 @@ class Retained:
         deleted = 0
         cursor = store.search(topic_filter.encode())
         while not cursor.done:
-            deleted += sum(delete_retained(self._engine, message.topic.encode()) for message in cursor.take(CHUNK))
+            deleted += sum(delete_retained(self._engine, message.topic.encode()) for message in cursor.take(TURN_ROWS))
             yield_to_loop()
         if not self._durable.wait(COMMIT_WITHIN):
             raise RequestRefused(NOT_ON_DISK)

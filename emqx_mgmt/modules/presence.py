@@ -1,4 +1,4 @@
-"""Presence: tells who comes and goes, below `$SYS/brokers/<node>/clients/` (behaviour of EMQ X 3, section 18.1)."""
+"""Presence: publishes connects and disconnects below `$SYS/brokers/<node>/clients/` (behaviour, 18.1)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 
 class Presence:
-    """A client that comes while nobody subscribes below `$SYS` costs one look at the table of subscriptions."""
+    """`qos` of the messages that it publishes. While no client subscribes below `$SYS`, a connect costs one look-up in
+    the table of subscriptions."""
 
     def __init__(self, broker: Broker, sys_topics: SysTopics, qos: int) -> None:
         self._broker = broker
@@ -26,18 +27,21 @@ class Presence:
         self._qos = qos
 
     def start(self) -> None:
-        log.debug("Who connects and disconnects is told with QoS %d, while somebody subscribes to it", self._qos)
+        log.debug("Connects and disconnects are published with QoS %d while a client subscribes to them", self._qos)
         self._broker.hooks.add("client.connected", self.connected)
         self._broker.hooks.add("client.refused", self.refused)
         self._broker.hooks.add("client.disconnected", self.disconnected)
 
     def connected(self, client: Client, channel: Channel) -> None:
-        self.refused(client, channel, 0)
+        self._publish_connect(client, channel, 0)
 
     def refused(self, client: Client, channel: Channel, code: int) -> None:
-        """As EMQ X does: the same news of a CONNECT that was refused, with the reason code."""
+        self._publish_connect(client, channel, code)
+
+    def _publish_connect(self, client: Client, channel: Channel, code: int) -> None:
+        """Also for a CONNECT that was refused, as EMQ X does: `code` is CONNACK's."""
         if self._sys.wanted:
-            self._tell(client, "connected", {
+            self._publish(client, "connected", {
                 "clientid": client.client_id,
                 "username": name_of(client),
                 "ipaddress": client.peer[0],
@@ -51,14 +55,14 @@ class Presence:
 
     def disconnected(self, client: Client, reason: str) -> None:
         if self._sys.wanted:
-            self._tell(client, "disconnected", {
+            self._publish(client, "disconnected", {
                 "clientid": client.client_id,
                 "username": name_of(client),
                 "reason": reason,
                 "ts": int(time.time()),
             })
 
-    def _tell(self, client: Client, event: str, news: dict[str, str | int | bool]) -> None:
+    def _publish(self, client: Client, event: str, news: dict[str, str | int | bool]) -> None:
         self._sys.publish(f"clients/{client.client_id}/{event}", orjson.dumps(news), self._qos)
 
 

@@ -61,10 +61,10 @@ class Rewrite:
     def start(self) -> None:
         hooks, renames = self._broker.hooks, Renames(self.next_name)
         for prefix in apart([literal_prefix(rule.topic_filter) for rule in self._rules]):
-            hooks.add("message.publish", self.publish, prefix=prefix, renames=renames)
+            hooks.add("message.publish", self.rewrite_message, prefix=prefix, renames=renames)
         if self._rules:
-            hooks.add("client.subscribe", self.subscribe)
-            hooks.add("client.unsubscribe", self.unsubscribe)
+            hooks.add("client.subscribe", self.rewrite_subscribe)
+            hooks.add("client.unsubscribe", self.rewrite_unsubscribe)
 
     def rewritten(self, topic: str) -> str:
         for rule in self._rules:
@@ -84,7 +84,7 @@ class Rewrite:
         except TooLong:
             return topic
 
-    def publish(self, message: Message) -> Message | PacketRefused:
+    def rewrite_message(self, message: Message) -> Message | PacketRefused:
         """Refuses a topic that is too long."""
         if message is self._latest:
             return message
@@ -102,7 +102,7 @@ class Rewrite:
                                       message.properties, message.expiry, message.arrived)
         return self._latest
 
-    def subscribe(self, codes: list[int], _client: Client, filters: list[tuple[str, int]]) -> list[int]:
+    def rewrite_subscribe(self, codes: list[int], _client: Client, filters: list[tuple[str, int]]) -> list[int]:
         for i, (topic, options) in enumerate(paced(filters)):
             try:
                 filters[i] = self.rewritten_filter(topic), options
@@ -110,7 +110,7 @@ class Rewrite:
                 codes[i] = reasons.TOPIC_FILTER_INVALID
         return codes
 
-    def unsubscribe(self, _client: Client, filters: list[str]) -> None:
+    def rewrite_unsubscribe(self, _client: Client, filters: list[str]) -> None:
         for i, topic in enumerate(paced(filters)):
             with suppress(TooLong):  # such a one was never subscribed
                 filters[i] = self.rewritten_filter(topic)

@@ -12,8 +12,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
-    """Raised above `high`, cleared below `low`; between the two nothing changes."""
+class Watermark:
+    """An alarm that is raised while `measure()` is above `high`, and cleared below `low`, in `unit`s."""
 
     alarm_id: str
     severity: str
@@ -28,16 +28,17 @@ class Watch:
 
 
 class Monitor:
-    def __init__(self, alarms: Alarms, watches: Sequence[Watch]) -> None:
+    def __init__(self, alarms: Alarms, watermarks: Sequence[Watermark]) -> None:
         self._alarms = alarms
-        self._watches = watches
+        self._watermarks = watermarks
 
     def check(self, now: int) -> None:
         """`now` is unix seconds. May switch greenlets when an alarm is cleared."""
-        for watch in self._watches:
-            value = watch.measure()
-            log.debug("%s is %.1f%s", watch.title, value, watch.unit)
-            if value > watch.high:
-                self._alarms.set(Alarm(watch.alarm_id, watch.severity, watch.title, watch.summary(value), now))
-            elif value < watch.low:
-                self._alarms.clear(watch.alarm_id, now)
+        for watermark in self._watermarks:
+            value = watermark.measure()
+            log.debug("%s is %.1f%s", watermark.title, value, watermark.unit)
+            if value > watermark.high:
+                self._alarms.set(Alarm(
+                    watermark.alarm_id, watermark.severity, watermark.title, watermark.summary(value), now))
+            elif value < watermark.low:
+                self._alarms.clear(watermark.alarm_id, now)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PUBLISH = "message.publish"
+PUBLISH_POINT = "message.publish"
 DATAGRAMS = 1024  # answered at a time
 THREADS = 4
 STUBBORN_S = 5.0  # how long a greenlet may keep from ending
@@ -61,7 +61,7 @@ class Host:
         With `blocking` the handler may wait for a network or a disk: it is then called in a greenlet, for a decision
         while the client waits, for an event later, one after the other. `prefix` is for `message.publish`, whose
         handlers never wait; one that renames messages says how with `renames`, and the ACL is asked about the names."""
-        if point == PUBLISH and blocking:
+        if point == PUBLISH_POINT and blocking:
             raise ValueError("handlers of message.publish decide at once: hand the message to a greenlet")
         if point in DECISIONS and self._declared is not None and point not in self._declared:
             raise ValueError(f"{self.name} takes part in {point}, which its `decides` does not name")

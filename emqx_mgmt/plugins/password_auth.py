@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from emqx_mgmt.broker.auth.client import Client
 
 Text = Annotated[str, Meta(min_length=1)]
-CHUNK = 20  # users of a file that are hashed and stored at a time
+USERS_PER_TURN = 20  # users of a file that are hashed and stored at a time
 
 
 class Password(Struct):
@@ -99,7 +99,7 @@ class PasswordAuth(Plugin):
     def _hash(self) -> None:
         scheme = self.host.settings[f"{self.prefix}.password_hash"]
         while self._unhashed:
-            some = list(islice(self._unhashed.items(), CHUNK))
+            some = list(islice(self._unhashed.items(), USERS_PER_TURN))
             hashes = {name: self._hashed(plain.text, scheme) for name, plain in some}
             # Without those that were changed or deleted meanwhile.
             stored = {name: one for name, one in hashes.items() if self._unhashed.pop(name, None)}

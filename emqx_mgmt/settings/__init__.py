@@ -3,7 +3,7 @@
 from emqx_mgmt.settings.key import Key
 from emqx_mgmt.settings.kinds import AccessRule, Endpoint, Kind, Network, Rate, RewriteRule, Threshold
 from emqx_mgmt.settings.load import Settings, SettingsError, load
-from emqx_mgmt.settings.zone import Zone
+from emqx_mgmt.settings.zone import ZoneSettings
 
 __all__ = [
     "AccessRule",
@@ -16,6 +16,6 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Threshold",
-    "Zone",
+    "ZoneSettings",
     "load",
 ]

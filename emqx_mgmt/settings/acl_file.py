@@ -16,11 +16,11 @@ SHIPPED = """\
 {deny, all, subscribe, ["$SYS/#", {eq, "#"}]}.
 {allow, all}.
 """
-PUBLISH, SUBSCRIBE = "publish", "subscribe"
+ACL_PUBLISH, ACL_SUBSCRIBE = "publish", "subscribe"
 ACCESS = {
-    "publish": frozenset((PUBLISH,)),
-    "subscribe": frozenset((SUBSCRIBE,)),
-    "pubsub": frozenset((PUBLISH, SUBSCRIBE)),
+    "publish": frozenset((ACL_PUBLISH,)),
+    "subscribe": frozenset((ACL_SUBSCRIBE,)),
+    "pubsub": frozenset((ACL_PUBLISH, ACL_SUBSCRIBE)),
 }
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -14,7 +14,7 @@ from emqx_mgmt.settings.file import Entry, read_file
 from emqx_mgmt.settings.key import Key
 from emqx_mgmt.settings.place import Place
 from emqx_mgmt.settings.table import SHIPPED, find
-from emqx_mgmt.settings.zone import Zone
+from emqx_mgmt.settings.zone import ZoneSettings
 
 DEFAULT_FILE = Path("etc/emqx.conf")
 
@@ -38,7 +38,7 @@ class Settings:
                  file: Path | None = None) -> None:
         self._given: dict[str, Any] = {}
         self._changed: dict[str, Any] = {}
-        self._zones: dict[str, Zone] = {}
+        self._zones: dict[str, ZoneSettings] = {}
         self.unknown_variables = unknown_variables
         self.file = file
         self.place = Place(file or DEFAULT_FILE)
@@ -82,11 +82,11 @@ class Settings:
             return key.kind.shipped(self.place.resolve(text))
         return self._parse(key, text)
 
-    def zone(self, name: str) -> Zone:
+    def zone(self, name: str) -> ZoneSettings:
         """The values in effect in a zone; the same object until a setting is changed."""
         if name not in self._zones:
-            names = [field.name for field in fields(Zone) if field.name != "name"]
-            self._zones[name] = Zone(name, *(self[f"zone.{name}.{key}"] for key in names))
+            names = [field.name for field in fields(ZoneSettings) if field.name != "name"]
+            self._zones[name] = ZoneSettings(name, *(self[f"zone.{name}.{key}"] for key in names))
         return self._zones[name]
 
     def text(self, name: str) -> str:

@@ -8,7 +8,7 @@ from emqx_mgmt.settings.kinds import Rate, Threshold
 
 
 @dataclass(frozen=True, slots=True)
-class Zone:
+class ZoneSettings:
     """The values in effect for one zone: its own, else the global ones, else the defaults.
 
     Durations are seconds. 0 means "no limit" wherever a count or a length says so in the table.

@@ -11,7 +11,7 @@ from emqx_mgmt.broker.telemetry.alarms import Alarm
 if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store
 
-KEPT = 1000
+MOST = 1000
 
 log = logging.getLogger(__name__)
 
@@ -48,4 +48,4 @@ def insert(connection: sqlite3.Connection, alarm: Alarm, cleared_at: int) -> Non
         " VALUES (?, ?, ?, ?, ?, ?)",
         (alarm.id, alarm.severity, alarm.title, alarm.summary, alarm.ts, cleared_at),
     )
-    connection.execute("DELETE FROM alarm_history WHERE rowid <= (SELECT max(rowid) FROM alarm_history) - ?", (KEPT,))
+    connection.execute("DELETE FROM alarm_history WHERE rowid <= (SELECT max(rowid) FROM alarm_history) - ?", (MOST,))

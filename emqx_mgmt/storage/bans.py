@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from gevent.lock import BoundedSemaphore
 
-from emqx_mgmt.broker.auth.banned import Ban, Banned, Key
+from emqx_mgmt.broker.auth.banned import Ban, BanKey, Banned
 
 if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store
@@ -30,7 +30,7 @@ class Bans:
             self._store.run(replace, ban)
             self.table.put(ban)
 
-    def remove(self, key: Key) -> None:
+    def remove(self, key: BanKey) -> None:
         with self._writing:
             self._store.run(delete, key)
             self.table.remove(key)
@@ -57,7 +57,7 @@ def replace(connection: sqlite3.Connection, ban: Ban) -> None:
     )
 
 
-def delete(connection: sqlite3.Connection, key: Key) -> None:
+def delete(connection: sqlite3.Connection, key: BanKey) -> None:
     connection.execute("DELETE FROM ban WHERE kind = ? AND who = ?", key)
 
 

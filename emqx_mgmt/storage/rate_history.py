@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from emqx_mgmt.storage.store import Store
 
 SECOND, MINUTE = 1, 60
-KEPT = {SECOND: 3600, MINUTE: 7 * 24 * 3600}
+KEPT_S = {SECOND: 3600, MINUTE: 7 * 24 * 3600}
 COLUMNS = Sample.__struct_fields__
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class RateHistory:
             self._being_written, self._collected = self._collected, []
             gevent.spawn(self._write)
         self._collected.append(sample)
-        del self._collected[: -KEPT[SECOND]]
+        del self._collected[: -KEPT_S[SECOND]]
 
     def _write(self) -> None:
         try:
@@ -86,7 +86,7 @@ def put(connection: sqlite3.Connection, seconds: list[Sample]) -> None:
             ])
             # What lies ahead was written before the clock was set back: it would never be too old.
             connection.execute("DELETE FROM rate WHERE period = ? AND (ts <= ? OR ts > ?)",
-                               (period, now - KEPT[period], now))
+                               (period, now - KEPT_S[period], now))
 
 
 def select(connection: sqlite3.Connection, period: int, first: int, last: int) -> list[Sample]:

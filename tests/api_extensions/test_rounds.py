@@ -6,7 +6,7 @@ import gevent
 from gevent import socket
 
 from emqx_mgmt.broker.loop.rounds import yield_to_loop
-from emqx_mgmt.manage.listing import CHUNK, in_turns
+from emqx_mgmt.manage.listing import TURN_ROWS, in_turns
 
 
 def test_a_ready_socket_is_served_before_the_next_round() -> None:
@@ -29,7 +29,7 @@ def test_walking_a_long_table_is_cut_into_rounds() -> None:
     reader = gevent.spawn(ours.recv, 1)
     gevent.sleep(0)
     theirs.send(b"x")
-    served = [reader.dead for _ in in_turns(range(CHUNK * 4))]
+    served = [reader.dead for _ in in_turns(range(TURN_ROWS * 4))]
     assert not served[0]
     assert served[-1]
     ours.close()

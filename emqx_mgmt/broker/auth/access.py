@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import gevent
 
 from emqx_mgmt.broker.auth.client import Client, Ruling, Unavailable
-from emqx_mgmt.broker.auth.topic_rules import deciding
+from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, deciding
 from emqx_mgmt.broker.auth.verdicts import Question
 from emqx_mgmt.broker.hooks import HandlerFailed
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SUBSCRIBE = 1
-PUBLISH = 2
 # What the routing core understands.
 DENY, ALLOW, PENDING, UNAVAILABLE = 0, 1, 2, 4
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from emqx_mgmt.broker.auth.client import Client
 from emqx_mgmt.broker.auth.templates import filled, is_level, is_plain
-from emqx_mgmt.settings.acl_file import PUBLISH, SUBSCRIBE, Network, Rule, TopicRule, Who
+from emqx_mgmt.settings.acl_file import ACL_PUBLISH, ACL_SUBSCRIBE, Network, Rule, TopicRule, Who
 from router_ext.protocol.topic import topic_matches
 
 # Whether it allows, whether its text stands for itself only, and the text; None: every topic.
@@ -18,8 +18,8 @@ Row = tuple[bool, bool, bytes | None]
 class AclRules:
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         rules = list(rules)
-        self._publish = [rule for rule in rules if PUBLISH in rule.access]
-        self._subscribe = [rule for rule in rules if SUBSCRIBE in rule.access]
+        self._publish = [rule for rule in rules if ACL_PUBLISH in rule.access]
+        self._subscribe = [rule for rule in rules if ACL_SUBSCRIBE in rule.access]
 
     @property
     def lets_all_publish(self) -> bool:

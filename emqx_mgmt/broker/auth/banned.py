@@ -12,7 +12,7 @@ CLIENT_ID, USERNAME, IP_ADDRESS = "client_id", "username", "ip_address"
 KINDS = (CLIENT_ID, USERNAME, IP_ADDRESS)
 
 
-class Key(NamedTuple):
+class BanKey(NamedTuple):
     kind: str
     who: str
 
@@ -28,8 +28,8 @@ class Ban(Struct, frozen=True):
     until: int | None = None
 
     @property
-    def key(self) -> Key:
-        return Key(self.kind, self.who)
+    def key(self) -> BanKey:
+        return BanKey(self.kind, self.who)
 
     def stands(self, now: float) -> bool:
         return self.until is None or self.until >= now
@@ -45,7 +45,7 @@ class Banned:
     """The table that is asked at each CONNECT. An expired row bans nobody and stays listed until it is swept."""
 
     def __init__(self) -> None:
-        self._bans: dict[Key, Ban] = {}
+        self._bans: dict[BanKey, Ban] = {}
 
     def __len__(self) -> int:
         return len(self._bans)
@@ -56,15 +56,15 @@ class Banned:
     def check(self, client_id: str, username: str | None, ip: str, now: float) -> bool:
         """Whether any of the three is banned at `now`, unix seconds."""
         named = ((CLIENT_ID, client_id), (USERNAME, username), (IP_ADDRESS, address_text(ip)))
-        bans = (self._bans.get(Key(kind, who)) for kind, who in named if who is not None)
+        bans = (self._bans.get(BanKey(kind, who)) for kind, who in named if who is not None)
         return any(ban is not None and ban.stands(now) for ban in bans)
 
     def put(self, ban: Ban) -> None:
         """Replaces a ban of the same kind and name."""
         self._bans[ban.key] = ban
 
-    def remove(self, key: Key) -> None:
+    def remove(self, key: BanKey) -> None:
         self._bans.pop(key, None)
 
-    def expired(self, now: float) -> list[Key]:
+    def expired(self, now: float) -> list[BanKey]:
         return [key for key, ban in self._bans.items() if not ban.stands(now)]

@@ -12,7 +12,7 @@ from router_ext.protocol.topic import topic_matches
 if TYPE_CHECKING:
     from emqx_mgmt.broker.auth.client import Client
 
-SUBSCRIBE, PUBLISH = 1, 2
+SUBSCRIBE, PUBLISH = 1, 2     # kinds of access, as the routing core and `client.check_acl` number them; bits of a rule
 LITERAL = "eq "     # before a topic that stands for itself only
 
 

@@ -6,7 +6,7 @@ from collections import Counter, deque
 
 from msgspec import Struct
 
-KEPT = 1000  # durations of the latest questions
+LATEST = 1000  # durations of the latest questions
 
 
 class Shown(Struct):
@@ -29,7 +29,7 @@ class Statistics:
         self.cached = 0
         self.outcomes: Counter[str] = Counter()
         self.last_error = ""
-        self._durations: deque[float] = deque(maxlen=KEPT)
+        self._durations: deque[float] = deque(maxlen=LATEST)
 
     def took(self, seconds: float) -> None:
         """A question to the back-end ended after `seconds`."""

@@ -19,7 +19,7 @@ PREFIX = "$delayed/"
 # Numbers from here on are no delays but points in time, unix seconds.
 LONGEST_DELAY = 4294967
 # Messages published between two turns of the loop.
-CHUNK = 1000
+MESSAGES_PER_TURN = 1000
 # Decisions that are asked for at a time, where a handler may take its time.
 ASKED = 100
 # Milliseconds until access rules that could not be asked are asked again.
@@ -82,10 +82,10 @@ class DelayedPublish(Plugin):
             if due is None or due > now:
                 self._pending.changed.wait(None if due is None else (due - now) / 1000)
                 continue
-            self.publish(self._pending.take(now, CHUNK), now)
+            self.publish_due(self._pending.take(now, MESSAGES_PER_TURN), now)
             yield_to_loop()
 
-    def publish(self, taken: list[tuple[bytes, Pending]], now: int) -> None:
+    def publish_due(self, taken: list[tuple[bytes, Pending]], now: int) -> None:
         """In their order, those that their clients may still publish (access rules may have changed meanwhile)."""
         broker, denied = self.host.broker, 0
         for (place, pending), verdict in zip(taken, self.verdicts([one for _, one in taken]), strict=True):

@@ -47,7 +47,7 @@ from emqx_mgmt.storage.messages.writer import Writer
 
 LOCK_NAME = "messages.lock"
 
-AT_ONCE = 1 << 20       # bytes that may go into one commit, but for a larger batch
+COMMIT_BYTES = 1 << 20       # bytes that may go into one commit, but for a larger batch
 MANY_ROWS = 40_000      # rows are written when so many wait: fewer would write what is acknowledged in a moment,
 OLD_ROWS = 1.0          # or when commits have waited so many seconds for it
 FAR_BEHIND = 256 << 20  # bytes committed and not folded: commits wait from here on
@@ -90,10 +90,10 @@ class Worker:
         self._reported = ROOM
 
     def receive(self, within: float) -> bytes:
-        """What is there, up to AT_ONCE; empty when nothing came in time. Raises Gone."""
+        """What is there, up to COMMIT_BYTES; empty when nothing came in time. Raises Gone."""
         if not select.select([self._sock], [], [], within)[0]:
             return b""
-        data = self._sock.recv(AT_ONCE)
+        data = self._sock.recv(COMMIT_BYTES)
         if not data:
             raise Gone
         return data

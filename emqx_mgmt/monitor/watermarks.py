@@ -1,4 +1,4 @@
-"""What is watched, and by which settings."""
+"""The water marks that the monitor compares with, and their settings."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import psutil
 
 from emqx_mgmt.monitor.growth import Growth
 from emqx_mgmt.monitor.lag import HubLag
-from emqx_mgmt.monitor.monitor import Watch
+from emqx_mgmt.monitor.monitor import Watermark
 from emqx_mgmt.monitor.recent import Recent
 from emqx_mgmt.settings import Settings
 
-REMOVED = "messages_removed"
+REMOVED_ALARM = "messages_removed"
 
 
-def watches(
+def watermarks(
     settings: Settings, lag: HubLag, connections: Callable[[], int], most_connections: Callable[[], int],
     removed: Callable[[], int], failed_logins: Recent,
-) -> list[Watch]:
+) -> list[Watermark]:
     """`connections()` are those open now, of `most_connections()` that the node can have; `removed()` counts messages
     that no subscriber will get."""
     process = psutil.Process()
@@ -44,7 +44,7 @@ def watches(
          failed_logins.within_a_minute, "failed_logins"),
     ]  # fmt: skip
     return [
-        Watch(
+        Watermark(
             alarm_id,
             severity,
             title,
@@ -54,8 +54,8 @@ def watches(
             settings[f"monitor.{name}_low_watermark"],
         )
         for alarm_id, severity, title, unit, measure, name in measured
-    ] + [Watch(REMOVED, "warning", "the number of messages that limits, expiry or administrators removed", " since the "
-               "last look", Growth(removed), high=0, low=1)]
+    ] + [Watermark(REMOVED_ALARM, "warning", "the number of messages that limits, expiry or administrators removed",
+                   " since the last look", Growth(removed), high=0, low=1)]
 
 
 def _system_memory() -> float:
