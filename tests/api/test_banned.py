@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.broker_process import BrokerProcess, wait_until
+from tests.broker_process import BrokerProcess
+from tests.clients.paho import Client
 
 MANDATORY = "missing mandatory params: ['who', 'as']"
 KINDS = "value of 'as' must be one of: ['client_id', 'username', 'ip_address']"
@@ -32,19 +31,10 @@ def ban(broker: BrokerProcess) -> Iterator[Callable[..., Any]]:
     assert broker.api("GET", "banned").json()["items"] == []
 
 
-def connack(broker: BrokerProcess, client_id: str, username: str | None = None, version: int = 4) -> int:
+def connack(broker: BrokerProcess, client_id: str, username: str | None = None, version: int = 4) -> int | None:
     """The reason code that a CONNECT is answered with."""
-    codes: list[int] = []
-    client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=version)
-    if username is not None:
-        client.username_pw_set(username)
-    client.on_connect = lambda _c, _u, _f, code, _p: codes.append(code.value)
-    client.connect("127.0.0.1", broker.mqtt_port)
-    client.loop_start()
-    wait_until(lambda: codes, what="the CONNACK")
-    client.disconnect()
-    client.loop_stop()
-    return codes[0]
+    with Client(broker.mqtt_port, client_id, username, version=version) as client:
+        return client.code
 
 
 def test_the_document_s_example(broker: BrokerProcess, ban: Callable[..., Any]) -> None:
@@ -108,15 +98,8 @@ def test_an_expired_ban_bans_nobody(broker: BrokerProcess, ban: Callable[..., An
 def test_only_the_zone_that_says_so_asks(broker: BrokerProcess, ban: Callable[..., Any]) -> None:
     """The internal zone has no bans."""
     ban("127.0.0.1", "ip_address")
-    codes: list[int] = []
-    client = paho.Client(CallbackAPIVersion.VERSION2, "inside")
-    client.on_connect = lambda _c, _u, _f, code, _p: codes.append(code.value)
-    client.connect("127.0.0.1", broker.internal_port)
-    client.loop_start()
-    wait_until(lambda: codes)
-    client.disconnect()
-    client.loop_stop()
-    assert codes == [0]
+    with Client(broker.internal_port, "inside") as client:
+        assert client.code == 0
 
 
 @pytest.mark.parametrize("who", ["a b", "a/b", "%", "中", "fe80::1", "FE80:0:0::1"])

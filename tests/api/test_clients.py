@@ -3,70 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.api.calls import NODE, count, publish
 from tests.api.reference import CONNECTION, ROUTE, SESSION, SUBSCRIPTION, UNDEFINED, assert_shape
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 
-NODE = "emqx@127.0.0.1"
 ODD_IDS = ["a b", "a/b", "7yz|securemode=3,x=1", "%", "%2F", "中", "+", "x?y=1&z", '"', "\\"]
 ODD_TOPICS = ["/test", "a//b", "+/x", "a/#", "中/文", "a b", "%2F", "/", "x?y"]
 
 
-class Client:
-    """A paho client that is connected, and what it received."""
-
-    def __init__(self, broker: BrokerProcess, client_id: str, *, clean: bool = True, **options: Any) -> None:
-        will = options.pop("will", None)
-        self.paho = paho.Client(CallbackAPIVersion.VERSION2, client_id, clean_session=clean)
-        if "username" in options:
-            self.paho.username_pw_set(options.pop("username"))
-        if will:
-            self.paho.will_set(will, "gone")
-        self.received: list[tuple[str, bytes, int, bool]] = []
-        self.paho.on_message = lambda _c, _u, m: self.received.append((m.topic, m.payload, m.qos, m.retain))
-        self.paho.connect("127.0.0.1", broker.mqtt_port, **options)
-        self.paho.loop_start()
-        wait_until(self.paho.is_connected, what=f"the connection of {client_id}")
-
-    def subscribe(self, topic: str, qos: int = 0) -> None:
-        granted: list[int] = []
-        self.paho.on_subscribe = lambda _c, _u, mid, _codes, _p: granted.append(mid)
-        mid = self.paho.subscribe(topic, qos)[1]
-        wait_until(lambda: mid in granted, what=f"the subscription to {topic}")
-
-    def close(self) -> None:
-        self.paho.disconnect()
-        self.paho.loop_stop()
-
-
-@pytest.fixture
-def connect(broker: BrokerProcess) -> Iterator[Callable[..., Client]]:
-    """`connect(client_id, ...)`: a client that is gone, session and all, when the test ends."""
-    with ExitStack() as clients:
-
-        def open_client(client_id: str, **options: Any) -> Client:
-            client = Client(broker, client_id, **options)
-            clients.callback(client.close)
-            return client
-
-        yield open_client
-    wait_until(lambda: count(broker, "connections") == 0, what="the end of all connections")
-
-
 def segment(text: str) -> str:
     return quote(text, safe="")
-
-
-def count(broker: BrokerProcess, kind: str) -> int:
-    return int(broker.api("GET", f"{kind}?_limit=1").json()["meta"]["count"])
 
 
 def only(rows: list[Any]) -> Any:
@@ -268,12 +221,6 @@ def test_unknown_clients(broker: BrokerProcess) -> None:
 
 
 # -- messages ------------------------------------------------------------------------------------------
-
-
-def publish(broker: BrokerProcess, **body: Any) -> dict[str, Any]:
-    answer = broker.api("POST", "mqtt/publish", json=body)
-    assert answer.status_code == 200
-    return dict(answer.json())
 
 
 def test_publish(broker: BrokerProcess, connect: Callable[..., Client]) -> None:

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.api.calls import NODE, publish
 from tests.api.reference import LISTENER, METRICS, STATS, assert_shape
-from tests.api.test_clients import NODE, Client, connect, publish
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.clients.raw import DISCONNECT, Raw
-
-__all__ = ["connect"]
 
 DOTTED = {
     "packets/connect": "packets.connect.received",

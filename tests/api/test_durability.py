@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 import requests
@@ -52,7 +51,6 @@ def test_kill_9_in_the_middle_of_changes(start_broker: Callable[..., BrokerProce
     for writer in writers:
         writer.start()
     wait_until(lambda: all(len(writer.confirmed) > 20 for writer in writers), 30, "some changes")
-    time.sleep(0.05)
     broker.kill9()
     for writer in writers:
         writer.join(15)

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.api.test_clients import Client
 from tests.broker_process import APP, BrokerProcess
+from tests.clients.paho import Client
 
 NODE = "emqx@127.0.0.1"
 ADMIN = ("admin", "public")
@@ -61,7 +61,7 @@ def poll(released: BrokerProcess) -> Callable[[str], Any]:
 
 @pytest.fixture
 def client(released: BrokerProcess) -> Iterator[Client]:
-    one = Client(released, "observed")
+    one = Client(released.mqtt_port, "observed")
     one.subscribe("a/b", 1)
     yield one
     one.close()

@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 from tests.api.reference import INDEX
-from tests.api.test_clients import Client, connect
 from tests.broker_process import BrokerProcess
-
-__all__ = ["connect"]
+from tests.clients.paho import Client
 
 NODE = "emqx@127.0.0.1"
 MOVING = {

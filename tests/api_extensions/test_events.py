@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.api.test_clients import Client
 from tests.broker_process import APP, BrokerProcess, wait_until
+from tests.clients.paho import Client
 
 Event = tuple[str, dict[str, Any]]
 TOPIC = "long/" + "x" * 4000
@@ -54,7 +54,7 @@ def test_what_clients_do_is_told_in_order(broker: BrokerProcess) -> None:
     with listening(broker, "events?types=connected,disconnected,subscribed,unsubscribed") as listener:
         assert listener.answer.headers["Content-Type"] == "text/event-stream"
         assert listener.answer.headers["Cache-Control"] == "no-store"
-        client = Client(broker, "told", username="joe", keepalive=77)
+        client = Client(broker.mqtt_port, "told", username="joe", keepalive=77)
         client.subscribe("told/#", 1)
         client.paho.unsubscribe("told/#")
         client.close()
@@ -74,7 +74,7 @@ def test_what_clients_do_is_told_in_order(broker: BrokerProcess) -> None:
 
 def test_rates_are_what_was_published(broker: BrokerProcess) -> None:
     with listening(broker, "events?types=rates") as listener:
-        client = Client(broker, "rated")
+        client = Client(broker.mqtt_port, "rated")
         try:
             seen: list[dict[str, Any]] = []
             while sum(one["received"] for one in seen) < 40:  # a sample that comes late shows a lower rate
@@ -149,7 +149,7 @@ def test_a_stream_ends_with_the_user(broker: BrokerProcess, method: str, path: s
     with closing(Listener(broker, "events?types=connected", ("passing", "old"), broker.dash_port)) as listener:
         assert next(listener.lines) == b":"
         assert broker.api(method, path, json=body).status_code == 200
-        client = Client(broker, "unseen")
+        client = Client(broker.mqtt_port, "unseen")
         assert [line for line in listener.lines if line] == []
         client.close()
     broker.api("DELETE", "users/passing")
@@ -162,7 +162,7 @@ def test_alarms(start_broker: Callable[..., BrokerProcess]) -> None:
         "EMQX_LISTENER__TCP__INTERNAL": "off",
     })
     with listening(broker, "events?types=alarm_raised,alarm_cleared") as listener:
-        clients = [Client(broker, f"full{number}") for number in range(2)]
+        clients = [Client(broker.mqtt_port, f"full{number}") for number in range(2)]
         while (event := listener.next())[1]["id"] != "too_many_connections":
             pass
         broker.api("DELETE", "connections/none")  # the API is served meanwhile
@@ -187,7 +187,7 @@ def test_a_listener_that_stops_reading_is_dropped_and_nobody_else_notices(
 ) -> None:
     """More than kernel buffers and the listener's queue take together is told; another listener misses nothing."""
     broker = start_broker({"EMQX_MANAGEMENT__SEND_TIMEOUT": "1s", "EMQX_MANAGEMENT__MAX_BODY_SIZE": "4MB"})
-    client = Client(broker, "noisy")
+    client = Client(broker.mqtt_port, "noisy")
     stalled = socket.socket()
     stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     stalled.connect(("127.0.0.1", broker.api_port))

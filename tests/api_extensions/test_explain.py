@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.api.test_clients import Client
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 
 ACL = """\
 {allow, {client, "reader"}, subscribe, ["plant/#"]}.
@@ -19,7 +19,7 @@ def test_refusals_name_their_rule(start_broker: Callable[..., BrokerProcess], tm
     rules = tmp_path / "acl.conf"
     rules.write_text(ACL)
     broker = start_broker({"EMQX_ACL_FILE": str(rules)})
-    reader, writer = Client(broker, "reader"), Client(broker, "writer")
+    reader, writer = Client(broker.mqtt_port, "reader"), Client(broker.mqtt_port, "writer")
     try:
         reader.subscribe("plant/+", 1)
         refused = broker.api("GET", "explain?topic=plant/1&client_id=reader").json()
@@ -41,10 +41,10 @@ def test_refusals_name_their_rule(start_broker: Callable[..., BrokerProcess], tm
 
 
 def test_groups_offline_and_nobody(broker: BrokerProcess) -> None:
-    Client(broker, "away", clean=False).close()
+    Client(broker.mqtt_port, "away", clean=False).close()
     broker.api("POST", "mqtt/subscribe", json={"client_id": "away", "topic": "e/#", "qos": 1})
     wait_until(lambda: broker.api("GET", "connections/away").json() == [], 10)
-    member = Client(broker, "member")
+    member = Client(broker.mqtt_port, "member")
     try:
         member.subscribe("$share/g/e/+", 2)
         told = broker.api("GET", "explain?topic=e/1&qos=1").json()
@@ -55,7 +55,7 @@ def test_groups_offline_and_nobody(broker: BrokerProcess) -> None:
         assert (nobody["reaches"], nobody["recipients"]) == ("nobody: no subscription matches", [])
     finally:
         member.close()
-        Client(broker, "away", clean=True).close()
+        Client(broker.mqtt_port, "away", clean=True).close()
 
 
 def test_a_filter_is_no_topic(broker: BrokerProcess) -> None:

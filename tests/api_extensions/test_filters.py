@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.test_clients import Client
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 
 SUBSCRIPTIONS = {"f1": ["a/b", "a/+"], "f2": ["a/#", "$share/g/a/b"], "g3": ["x/y"]}
 USERS = {"f1": "joe", "f2": "joe", "g3": "ann"}
@@ -20,7 +20,7 @@ def clients(broker: BrokerProcess) -> Iterator[dict[str, Client]]:
     with ExitStack() as stack:
         opened = {}
         for client_id, user in USERS.items():
-            client = Client(broker, client_id, username=user, keepalive=40 + len(opened))
+            client = Client(broker.mqtt_port, client_id, username=user, keepalive=40 + len(opened))
             stack.callback(client.close)
             for topic in SUBSCRIPTIONS[client_id]:
                 client.subscribe(topic, 1)
@@ -141,7 +141,7 @@ def online(broker: BrokerProcess, user: str) -> int:
 
 
 def test_kick_by_user_name_and_by_many_ids(broker: BrokerProcess) -> None:
-    opened = [Client(broker, f"k{number}", username="kicked") for number in range(3)]
+    opened = [Client(broker.mqtt_port, f"k{number}", username="kicked") for number in range(3)]
     for client in opened:
         client.paho.reconnect_delay_set(60, 60)
     answer = broker.api("POST", "connections/kickout_batch", json={"client_ids": ["k0", "nobody"]})

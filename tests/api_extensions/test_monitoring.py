@@ -11,8 +11,8 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.api.test_clients import Client
 from tests.broker_process import APP, BrokerProcess, wait_until
+from tests.clients.paho import Client
 
 
 def get(broker: BrokerProcess, path: str, **options: object) -> requests.Response:
@@ -35,7 +35,7 @@ def test_a_serving_node_is_live_and_ready(broker: BrokerProcess, path: str) -> N
 
 def test_metrics_follow_what_clients_do(broker: BrokerProcess) -> None:
     before = samples(broker)
-    client = Client(broker, "counted")
+    client = Client(broker.mqtt_port, "counted")
     try:
         client.subscribe("counted/#", 1)
         client.paho.publish("counted/a", "x", qos=1).wait_for_publish(10)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from emqx_mgmt.storage.schema import connect
-from tests.api.test_clients import Client
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 
 NODE = "emqx@127.0.0.1"
 
@@ -24,7 +24,7 @@ def rates(broker: BrokerProcess, period: str, query: str = "") -> list[dict[str,
 
 def test_history_survives_a_restart_and_the_old_is_pruned(start_broker: Callable[..., BrokerProcess]) -> None:
     broker = start_broker()
-    client = Client(broker, "counted")
+    client = Client(broker.mqtt_port, "counted")
 
     def seen() -> float:
         """Rates: of a second that a busy machine makes longer they count less than what came in it."""

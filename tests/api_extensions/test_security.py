@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.broker_process import APP, BrokerProcess, wait_until
-from tests.plugins.mqtt import Client
+from tests.clients.paho import Client
 
 NODE = "nodes/emqx@127.0.0.1"
 CLI = "from emqx_mgmt.cli import main; main()"

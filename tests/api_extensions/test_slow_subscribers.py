@@ -9,8 +9,8 @@ from typing import Any
 
 import requests
 
-from tests.api.test_clients import Client
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.clients.raw import PUBACK, PUBLISH, Raw
 
 
@@ -39,7 +39,7 @@ def gauge(broker: BrokerProcess, name: str) -> float:
 
 def test_the_longest_waits_first(start_broker: Callable[..., BrokerProcess]) -> None:
     broker = start_broker({"EMQX_MANAGEMENT__SLOW_SUBSCRIBER_THRESHOLD": "200ms"})
-    publisher = Client(broker, "publisher")
+    publisher = Client(broker.mqtt_port, "publisher")
     publisher.subscribe("slow/#", 1)  # it acknowledges at once
     with quiet(broker, "first", "slow/a", 1) as first, quiet(broker, "second", "slow/#", 1):
         publisher.paho.publish("slow/a", "x", qos=1).wait_for_publish(10)
@@ -67,7 +67,7 @@ def test_the_longest_waits_first(start_broker: Callable[..., BrokerProcess]) -> 
 
 def test_a_socket_that_takes_nothing(broker: BrokerProcess) -> None:
     """QoS 0: there is no acknowledgement, only bytes that do not go."""
-    publisher = Client(broker, "flooding")
+    publisher = Client(broker.mqtt_port, "flooding")
     with quiet(broker, "deaf", "deaf", 0):
         for _ in range(200):
             publisher.paho.publish("deaf", b"x" * 65_000, qos=1).wait_for_publish(10)

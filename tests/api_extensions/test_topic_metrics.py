@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from emqx_mgmt.storage.schema import connect
-from tests.api.test_clients import Client
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 
 
 def row(broker: BrokerProcess, topic: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def choose(broker: BrokerProcess, topic: str) -> None:
 
 def test_what_is_published_and_sent_is_counted(broker: BrokerProcess) -> None:
     choose(broker, "metered/#")
-    client = Client(broker, "metered")
+    client = Client(broker.mqtt_port, "metered")
     try:
         client.subscribe("metered/+", 1)
         for number in range(20):

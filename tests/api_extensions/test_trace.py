@@ -13,8 +13,8 @@ import paho.mqtt.client as paho
 import pytest
 import requests
 
-from tests.api.test_clients import Client
 from tests.broker_process import APP, BrokerProcess, wait_until
+from tests.clients.paho import Client
 
 
 class Trace:
@@ -48,7 +48,7 @@ def said(event: tuple[str, dict[str, Any]], *members: str) -> tuple[Any, ...]:
 
 
 def test_a_topic_from_its_publisher_to_its_subscribers(broker: BrokerProcess) -> None:
-    client = Client(broker, "traced")
+    client = Client(broker.mqtt_port, "traced")
     client.subscribe("steps/#", 1)
     with closing(Trace(broker, topic="steps/+")) as trace:
         client.paho.publish("other", "x", qos=1).wait_for_publish(10)
@@ -69,7 +69,7 @@ def test_a_topic_from_its_publisher_to_its_subscribers(broker: BrokerProcess) ->
 
 def test_a_client_from_its_connect_to_its_disconnect(broker: BrokerProcess) -> None:
     with closing(Trace(broker, client_id="followed")) as trace:
-        other, client = Client(broker, "unnoticed"), Client(broker, "followed")
+        other, client = Client(broker.mqtt_port, "unnoticed"), Client(broker.mqtt_port, "followed")
         assert said(trace.next(), "client_id") == ("connected", "followed")
         client.subscribe("to/followed", 0)
         assert said(trace.next(), "topic", "qos") == ("subscribed", "to/followed", 0)
@@ -89,7 +89,7 @@ def test_time_and_bytes_end_it_and_say_so(broker: BrokerProcess) -> None:
     with closing(Trace(broker, topic="a", seconds=1)) as trace:
         assert said(trace.next(), "reason") == ("end", "time")
         assert list(trace.events) == []
-    client = Client(broker, "wordy")
+    client = Client(broker.mqtt_port, "wordy")
     with closing(Trace(broker, topic="a", max_bytes=1024)) as trace:
         for _ in range(20):
             client.paho.publish("a", "x", qos=1).wait_for_publish(10)
@@ -104,7 +104,7 @@ def test_a_flood_is_skipped_in_part_and_others_do_not_notice(broker: BrokerProce
     flood = paho.Client(paho.CallbackAPIVersion.VERSION2, "flood")
     flood.connect("127.0.0.1", broker.mqtt_port)
     flood.loop_start()
-    bystander = Client(broker, "bystander")
+    bystander = Client(broker.mqtt_port, "bystander")
     bystander.subscribe("calm", 1)
     over = threading.Event()
 

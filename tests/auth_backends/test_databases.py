@@ -11,16 +11,15 @@ import paho.mqtt.client as paho
 import pytest
 
 from tests.auth_backends.conftest import DATABASES, connack, sha256
+from tests.auth_backends.injections import INJECTIONS
 from tests.backends.redis import RedisServer
 from tests.backends.server import Server
 from tests.broker_process import CHECKOUT, BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.plugins.conftest import load, unload
-from tests.plugins.mqtt import Client
 
 ENTERS, DENIED, UNAVAILABLE = 0, 0x87, 0x88
 # Each tries to be read as more than a value by one of the back-ends.
-INJECTIONS = ("' or '1'='1", "\\' or 1=1 -- ", "' or 1=1 # ", "%27 or 1=1", "a\r\nFLUSHALL\r\n", '{"$ne":null}', "joe*",
-              "*)(uid=*", "joe,ou=other", "+/#", "a&result=allow", "%u", "%s", "{0}", "joe'", 'joe"', "joe\\")
 # Of the user acl with the client id dev1, by the rules below.
 PUBLISHED = {"both/acl": 0x10, "both/joe": 0x87, "read/dev1": 0x87, "write/acl/x": 0x10, "write/acl": 0x87,
              "tree": 0x10, "tree/a/b": 0x10, "literal": 0x87, "other": 0x87}

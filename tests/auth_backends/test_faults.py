@@ -15,8 +15,8 @@ import trustme
 from tests.auth_backends.conftest import DATABASES, connack, sha256
 from tests.backends.server import Server
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.plugins.conftest import NODE, load, unload
-from tests.plugins.mqtt import Client
 
 ENTERS, DENIED, UNAVAILABLE = 0, 0x87, 0x88
 SLOW = {"emqx_auth_mysql": "select password, sleep(0.2) from mqtt_user where username = '%u'",

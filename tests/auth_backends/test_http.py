@@ -15,9 +15,9 @@ from cryptography import x509
 from tests.auth_backends.conftest import connack
 from tests.backends.http_service import HttpService
 from tests.broker_process import BrokerProcess, free_ports, wait_until
+from tests.clients.paho import Client
 from tests.listeners.secured import certificates
 from tests.plugins.conftest import NODE, load, unload
-from tests.plugins.mqtt import Client
 
 PLUGIN = "emqx_auth_http"
 ENTERS, DENIED, UNAVAILABLE = 0, 0x87, 0x88

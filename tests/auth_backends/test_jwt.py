@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tests.auth_backends.conftest import connack
 from tests.backends.http_service import HttpService
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.plugins.conftest import NODE, load
-from tests.plugins.mqtt import Client
 
 PLUGIN = "emqx_auth_jwt"
 SECRET = "a secret of more than thirty-two bytes, as it should be"

@@ -14,8 +14,8 @@ import trustme
 from tests.auth_backends.conftest import connack, place_for_servers
 from tests.backends.ldap import OpenLdap, name_of
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.plugins.conftest import load
-from tests.plugins.mqtt import Client
 
 PLUGIN = "emqx_auth_ldap"
 ENTERS, DENIED, UNAVAILABLE = 0, 0x87, 0x88

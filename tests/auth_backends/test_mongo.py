@@ -8,11 +8,11 @@ import paho.mqtt.client as paho
 import pytest
 
 from tests.auth_backends.conftest import connack, sha256
-from tests.auth_backends.test_databases import INJECTIONS
+from tests.auth_backends.injections import INJECTIONS
 from tests.backends.mongo import MongoPeer
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.plugins.conftest import load
-from tests.plugins.mqtt import Client
 
 PLUGIN = "emqx_auth_mongo"
 ENTERS, DENIED, UNAVAILABLE = 0, 0x87, 0x88

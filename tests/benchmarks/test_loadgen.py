@@ -6,31 +6,21 @@ import json
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.benchmarks.meddling import Meddling, damaged, receive
 from tests.loadgen import compiled
 
 FRAME = 2 + 9 + 32  # fixed header, topic "bench/0" with its length, payload
 MESSAGES = 20
-Meddling = Callable[[list[bytes]], list[bytes]]
 
 
 @pytest.fixture(scope="session")
 def loadgen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compiled(tmp_path_factory.mktemp("loadgen"))
-
-
-def receive(sock: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        part = sock.recv(count - len(data))
-        assert part, "the generator closed the connection"
-        data += part
-    return data
 
 
 def serve_one_pair(server: socket.socket, meddle: Meddling) -> None:
@@ -63,10 +53,6 @@ def books(loadgen: Path, meddle: Meddling) -> dict[str, Any]:
     clean = result["lost"] == result["corrupt"] == 0
     assert done.returncode == (0 if clean else 2)
     return result
-
-
-def damaged(frame: bytes) -> bytes:
-    return frame[:-1] + bytes([frame[-1] ^ 1])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks.test_loadgen import Meddling, damaged, receive
+from tests.benchmarks.meddling import Meddling, damaged, receive
 from tests.loadgen import compiled
 
 MESSAGES = 20

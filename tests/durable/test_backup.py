@@ -9,8 +9,6 @@ import os
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 import zipfile
@@ -23,16 +21,11 @@ import requests
 
 from emqx_mgmt.storage.backup import stage
 from emqx_mgmt.storage.schema import MIGRATIONS, SEALED
-from tests.broker_process import APP, CHECKOUT, BrokerProcess, has_ended, wait_until
+from tests.broker_process import APP, BrokerProcess, has_ended, wait_until
 from tests.durable.client import PUBACK, PUBLISH, Client
+from tests.durable.commands import data
 
 Start = Callable[..., BrokerProcess]
-
-
-def data(broker: BrokerProcess, verb: str, file: Path) -> subprocess.CompletedProcess[str]:
-    program = "from emqx_mgmt.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", program, "data", verb, str(file)], env=broker.env, cwd=CHECKOUT,
-                          capture_output=True, text=True, timeout=60, check=False)
 
 
 def filled(broker: BrokerProcess) -> None:

@@ -17,8 +17,8 @@ from paho.mqtt.properties import Properties
 from emqx_mgmt.broker import Broker
 from router_ext.durable.journal import Journal
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.plugins.conftest import INSTALLED, install, load
-from tests.plugins.mqtt import Client
 
 DAY = 86400
 

@@ -17,38 +17,15 @@ import pytest
 
 from emqx_mgmt.storage import DataDirError, migrate
 from emqx_mgmt.storage.messages import check
-from emqx_mgmt.storage.wal import verify_log
+from emqx_mgmt.storage.wal import LogDamaged, verify_log
 from tests.broker_process import BrokerProcess
 from tests.durable.contents import amounts_to, fill
+from tests.durable.damage import FRAME, copy, cut, flip, hole, noise, zero
 
 Start = Callable[..., BrokerProcess]
 
 DAMAGES = int(os.environ.get("DAMAGES", "150"))
-SECTOR = 512
-LOG_HEADER, FRAME = 32, 24 + 8192
-
-
-def flip(data: bytearray, chance: random.Random) -> None:
-    data[chance.randrange(len(data))] ^= chance.randrange(1, 256)
-
-
-def zero(data: bytearray, chance: random.Random) -> None:
-    at = chance.randrange(len(data)) // SECTOR * SECTOR
-    data[at:at + SECTOR] = bytes(len(data[at:at + SECTOR]))
-
-
-def noise(data: bytearray, chance: random.Random) -> None:
-    at = chance.randrange(len(data))
-    data[at:at + 16] = chance.randbytes(len(data[at:at + 16]))
-
-
-def hole(data: bytearray, chance: random.Random) -> None:
-    at = chance.randrange(len(data))
-    del data[at:at + chance.choice([1, SECTOR, 8192, FRAME])]
-
-
-def cut(data: bytearray, chance: random.Random) -> None:
-    del data[chance.randrange(len(data)):]
+LOG_HEADER = 32
 
 
 @pytest.fixture(params=["killed", "stopped"])
@@ -62,11 +39,6 @@ def store(request: pytest.FixtureRequest, start_broker: Start, tmp_path: Path) -
     for file in [*broker.data_dir.glob("messages.db*"), *broker.data_dir.glob("journal.db*")]:
         shutil.copy(file, place)
     return place
-
-
-def copy(store: Path, to: Path) -> Path:
-    shutil.rmtree(to, ignore_errors=True)
-    return Path(shutil.copytree(store, to))
 
 
 def test_random_damage(store: Path, tmp_path: Path):
@@ -156,7 +128,8 @@ def test_damaged_middle(store: Path):
 
 
 def test_two_power_cuts(tmp_path: Path):
-    """What the first has left of a long commit lies behind what the second has left of a short one."""
+    """What the first has left of a long commit lies behind what the second has left of a short one: that is no damage.
+    The same damage is one where a commit of the same log lies behind it."""
     database, log, frame, begin = tmp_path / "x.db", tmp_path / "x.db-wal", 24 + 4096, 0
     for rows in (40, 20):
         with closing(sqlite3.connect(database, isolation_level=None)) as connection:
@@ -169,6 +142,15 @@ def test_two_power_cuts(tmp_path: Path):
         log.write_bytes(data)
         database.write_bytes(pages)
         verify_log(database)
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        for _ in range(2):
+            connection.execute("INSERT INTO t VALUES (randomblob(9000))")
+        data = bytearray(log.read_bytes())
+        data[begin + frame:begin + 2 * frame] = bytes(frame)
+        log.write_bytes(data)
+        with pytest.raises(LogDamaged, match=r"commits in x\.db-wal lie behind a part"):
+            verify_log(database)
 
 
 def test_damaged_log_of_the_records(start_broker: Start):

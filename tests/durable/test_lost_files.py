@@ -23,8 +23,8 @@ from emqx_mgmt.storage.messages import check
 from emqx_mgmt.storage.schema import MIGRATIONS, SEALED, connect
 from tests.broker_process import BrokerProcess
 from tests.durable.client import PUBACK, Client
-from tests.durable.test_backup import data
-from tests.durable.test_damage import copy, cut, flip, hole, noise, zero
+from tests.durable.commands import data
+from tests.durable.damage import copy, cut, flip, hole, noise, zero
 
 Start = Callable[..., BrokerProcess]
 Loss = Callable[[Path, Path], object]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.broker_process import BrokerProcess
+from tests.clients.codec import Client
 from tests.harness import Bench
-from tests.mqtt.peer import Client
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ import pytest
 from emqx_mgmt.broker.auth.acl_rules import AclRules
 from emqx_mgmt.broker.auth.client import Client as Peer
 from emqx_mgmt.settings.acl_file import SHIPPED, parse_rules
-from tests.api.test_clients import Client
 from tests.broker_process import CHECKOUT, BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.clients.raw import DISCONNECT, Raw
 
 
@@ -138,7 +138,7 @@ RULES = """
 
 def test_in_the_broker(tmp_path: Path, start_broker: Callable[..., BrokerProcess]) -> None:
     broker = start_broker(env=write(tmp_path, RULES))
-    client, muted = Client(broker, "c"), Client(broker, "muted")
+    client, muted = Client(broker.mqtt_port, "c"), Client(broker.mqtt_port, "muted")
     client.subscribe("t/#")
     assert suback(client, "secret/x") == suback(client, "#") == suback(client, "$share/g/#") == [0x80]
     assert suback(client, "a") == [0]
@@ -164,7 +164,7 @@ def suback(client: Client, topic: str) -> list[int]:
 def test_changed_rules_wait_for_the_cache(tmp_path: Path, start_broker: Callable[..., BrokerProcess]) -> None:
     """A new file is read when its setting is changed; what a client has cached stays until it is cleaned."""
     broker = start_broker(env=write(tmp_path, '{deny, all, pubsub, ["t/#"]}.\n{allow, all}.'))
-    client = Client(broker, "a/b")
+    client = Client(broker.mqtt_port, "a/b")
     assert suback(client, "t/1") == [0x80]
     other = tmp_path / "other.conf"
     other.write_text("{allow, all}.")
@@ -184,7 +184,7 @@ def test_changed_rules_wait_for_the_cache(tmp_path: Path, start_broker: Callable
 def test_no_rule_matches(tmp_path: Path, start_broker: Callable[..., BrokerProcess]) -> None:
     rules = write(tmp_path, '{allow, all, pubsub, ["open/#"]}.')
     broker = start_broker(env=rules | {"EMQX_ACL_NOMATCH": "deny"})
-    client = Client(broker, "c")
+    client = Client(broker.mqtt_port, "c")
     assert suback(client, "open/x") == [0]
     assert suback(client, "other") == [0x80]
     client.paho.publish("other", "x", 1).wait_for_publish(5)
@@ -199,7 +199,7 @@ def test_deny_action_disconnect(tmp_path: Path, start_broker: Callable[..., Brok
     broker = start_broker(
         env=rules | {"EMQX_ACL_DENY_ACTION": "disconnect", "EMQX_ZONE__EXTERNAL__ACL_DENY_ACTION": "disconnect"}
     )
-    client = Client(broker, "c")
+    client = Client(broker.mqtt_port, "c")
     gone: list[int] = []
     client.paho.on_disconnect = lambda *_: (gone.append(1), client.paho.loop_stop())
     client.paho.publish("no", "x", 0)

@@ -10,7 +10,7 @@ import pytest
 from router_ext.protocol.codec import encode
 from router_ext.protocol.packets import Connect, PublishPacket, Subscribe
 from tests.broker_process import wait_until
-from tests.mqtt.peer import PUBACK, PUBREC, PUBREL, VERSIONS, Client, Will
+from tests.clients.codec import PUBACK, PUBREC, PUBREL, VERSIONS, Client, Will
 
 NAMES = (f"conform-c{number}" for number in itertools.count())
 every_version = pytest.mark.parametrize("version", VERSIONS)

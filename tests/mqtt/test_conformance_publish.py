@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.mqtt.peer import PUBACK, PUBCOMP, PUBREC, PUBREL, VERSIONS, Client
+from tests.clients.codec import PUBACK, PUBCOMP, PUBREC, PUBREL, VERSIONS, Client
 
 NAMES = (f"conform-p{number}" for number in itertools.count())
 TOPICS = (f"conform/p/{number}" for number in itertools.count())

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from router_ext.protocol.packets import Subscribe
-from tests.mqtt.peer import PUBACK, PUBREC, VERSIONS, Client
+from tests.clients.codec import PUBACK, PUBREC, VERSIONS, Client
 
 NAMES = (f"conform-s{number}" for number in itertools.count())
 PLACES = (f"conform/s/{number}" for number in itertools.count())

@@ -12,7 +12,7 @@ import pytest
 from router_ext.protocol.codec import encode
 from router_ext.protocol.packets import Connect
 from tests.broker_process import free_ports
-from tests.mqtt.peer import PATIENCE, PINGREQ, PINGRESP
+from tests.clients.codec import PATIENCE, PINGREQ, PINGRESP
 
 TEXT, BINARY, CLOSE = 1, 2, 8
 

@@ -24,8 +24,8 @@ from router_ext.protocol.codec import encode
 from router_ext.protocol.packets import Auth, Connect
 from tests.broker_process import BrokerProcess
 from tests.clients import raw
+from tests.clients.codec import Client
 from tests.harness import Bench
-from tests.mqtt.peer import Client
 
 METHOD = "SCRAM-SHA-256"
 USER, PASSWORD = "ada", "difference engine"

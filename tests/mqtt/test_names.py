@@ -416,7 +416,7 @@ def test_explain_knows_the_names(start_broker, tmp_path):
     broker = start_broker(env={
         "EMQX_ACL_FILE": str(rules), "EMQX_MODULE__REWRITE": "on",
         "EMQX_MODULE__REWRITE__RULE__1": "open/# ^open/(.+)$ secret/$1"})
-    from tests.plugins.mqtt import Client
+    from tests.clients.paho import Client
 
     with Client(broker.mqtt_port, "c"):
         for topic, by in (("open/x", "acl_file, line 1"), ("$delayed/5/secret/x", "acl_file, line 1"),

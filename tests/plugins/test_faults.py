@@ -16,8 +16,8 @@ import pytest
 import requests
 
 from tests.broker_process import APP, BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.plugins.conftest import NODE, active, load, unload
-from tests.plugins.mqtt import Client
 
 REFUSED = 0x87  # not authorised, as paho names CONNACK code 5
 UNAVAILABLE = 0x88  # server unavailable, CONNACK code 3
@@ -114,7 +114,7 @@ def test_a_plugin_gets_nothing_after_its_end(start_with_plugins):
     with ThreadPoolExecutor() as pool:
         url = f"{broker.base_url}/api/v3/rogue/late"
         answer = pool.submit(requests.post, url, auth=APP, timeout=30)
-        time.sleep(0.3)
+        wait_until(lambda: "a late request has begun" in broker.stderr)
         unload(broker, "rogue_service")
         assert answer.result().json() == {"message": "plugin rogue_service: POST /rogue/:what failed"}
     assert "plugin rogue_service is not loaded any more" in broker.stderr

@@ -8,8 +8,8 @@ import paho.mqtt.client as paho
 import pytest
 
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.plugins.conftest import load
-from tests.plugins.mqtt import Client
 
 NO_SUBSCRIBERS, NOT_AUTHORIZED, MAXIMUM_CONNECT_TIME = 0x10, 0x87, 0xA0
 

@@ -15,8 +15,8 @@ import requests
 
 from emqx_mgmt.plugins.catalogue import Catalogue
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.plugins.conftest import NODE, load, unload
-from tests.plugins.mqtt import Client
 
 REFUSED, UNAVAILABLE = 0x87, 0x88  # CONNACK 5 and 3 of MQTT 3 are shown by paho as these, too
 NAME = "emqx_auth_username"

@@ -10,8 +10,8 @@ from emqx_mgmt.plugins.catalogue import SHIPPED_PACKAGE, Catalogue
 from emqx_mgmt.settings.file import read_file
 from emqx_mgmt.settings.sample import plugin_sample
 from tests.broker_process import CHECKOUT, BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.plugins.conftest import NODE, active, install, load, unload
-from tests.plugins.mqtt import Client
 
 
 def test_recon_says_what_moves(broker: BrokerProcess):

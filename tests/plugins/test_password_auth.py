@@ -7,8 +7,8 @@ import sqlite3
 import pytest
 
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.plugins.conftest import NODE, load, unload
-from tests.plugins.mqtt import Client
 
 SCHEMES = ("plain", "md5", "sha", "sha256", "bcrypt", "pbkdf2", "argon2")
 REFUSED = 0x87

@@ -9,8 +9,8 @@ import paho.mqtt.client as paho
 import pytest
 
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.plugins.conftest import NODE, load, unload
-from tests.plugins.mqtt import Client
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.broker_process import CHECKOUT, wait_until
+from tests.clients.paho import Client
 from tests.listeners.secured import Secured, certificates, settings
 from tests.listeners.transports import TRANSPORTS, connection
 from tests.plugins.conftest import load
-from tests.plugins.mqtt import Client
 
 
 def test_who_has_hung_up_is_not_asked_about_over_any_transport(start_with_plugins, tmp_path: Path):

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from tests.broker_process import CHECKOUT, BrokerProcess, free_ports, wait_until
+from tests.clients.paho import Client
 from tests.plugins.conftest import NODE, active, load, unload
-from tests.plugins.mqtt import Client
 
 FILE = re.compile(r"`([\w.]+)`:\n\n```\w+\n(.*?)```", re.DOTALL)
 

@@ -17,9 +17,9 @@ from emqx_mgmt.server.log_line import LONGEST_MESSAGE, LONGEST_TRACEBACK, LONGES
 from emqx_mgmt.settings import Rate
 from emqx_mgmt.settings.log_levels import COMPONENTS
 from tests.broker_process import wait_until
+from tests.clients.paho import Client
 from tests.clients.raw import text, varint
 from tests.plugins.conftest import INSTALLED, install, load
-from tests.plugins.mqtt import Client
 
 LINES, PERIOD_S = 20, 10.0
 FORGERY = "evil\n2026-01-01T00:00:00Z [ERROR] all is lost\r\x1b[31m\u2028\x85\ud800\u202e"

@@ -11,7 +11,7 @@ import pytest
 from emqx_mgmt.settings import SettingsError, load
 from emqx_mgmt.settings.table import find
 from tests.broker_process import wait_until
-from tests.plugins.mqtt import Client
+from tests.clients.paho import Client
 
 DENY = "{deny, all}.\n"
 

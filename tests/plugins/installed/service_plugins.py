@@ -124,6 +124,7 @@ class RogueService(Plugin):
             return self.host.store.run(lambda connection: connection.execute("BEGIN"))
         if what == "park":
             return [self.host.spawn(self.host.in_thread, time.sleep, 600).dead for _ in range(8)]
+        self.host.log.warning("a late request has begun")
         gevent.sleep(1)
         return self.host.listen_tcp(Endpoint("127.0.0.1", 0), self.connected, protocol="late")
 

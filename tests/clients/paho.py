@@ -1,4 +1,4 @@
-"""A blocking MQTT client for the tests: paho without threads of its own to wait for."""
+"""paho-mqtt for tests that need a client nobody here wrote: calls block until the broker has answered."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import paho.mqtt.client as paho
 
 
 class Client:
-    """Connects at once; `code` is CONNACK's reason code. A context manager that leaves with DISCONNECT."""
+    """Connects at once; `code` is CONNACK's reason code. `will` is a topic, and its message `gone`. `received` has
+    all messages as (topic, payload, QoS, RETAIN). A context manager that leaves with DISCONNECT."""
 
     def __init__(self, port: int, client_id: str = "", username: str | None = None, password: str | None = None,
-                 version: int = paho.MQTTv311, clean: bool = True, **connect: Any) -> None:
+                 version: int = paho.MQTTv311, clean: bool = True, keepalive: int = 60, will: str | None = None,
+                 **connect: Any) -> None:
         self.messages: queue.Queue[paho.MQTTMessage] = queue.Queue()
+        self.received: list[tuple[str, bytes, int, bool]] = []
         self._acks: dict[int, threading.Event] = {}
         self._answered = threading.Event()
         self.code: int | None = None
@@ -24,19 +27,25 @@ class Client:
                                 **({} if version == paho.MQTTv5 else {"clean_session": clean}))
         if username is not None:
             self.paho.username_pw_set(username, password)
+        if will is not None:
+            self.paho.will_set(will, "gone")
         self.paho.on_connect = self._on_connect
         self.paho.on_disconnect = lambda *_: self._answered.set()
-        self.paho.on_message = lambda _c, _u, message: self.messages.put(message)
+        self.paho.on_message = lambda _c, _u, message: self._on_message(message)
         self.paho.on_subscribe = lambda _c, _u, mid, codes, _p: self._done(mid, codes)
         self.paho.on_publish = lambda _c, _u, mid, code, _p: self._done(mid, code)
         self.paho.reconnect_delay_set(3600, 3600)
-        self.paho.connect("127.0.0.1", port, keepalive=60, **connect)
+        self.paho.connect("127.0.0.1", port, keepalive=keepalive, **connect)
         self.paho.loop_start()
         assert self._answered.wait(15), "no CONNACK"
 
     def _on_connect(self, _client: Any, _userdata: Any, _flags: Any, code: Any, properties: Any) -> None:
         self.code, self.connack = code.value, properties
         self._answered.set()
+
+    def _on_message(self, message: paho.MQTTMessage) -> None:
+        self.received.append((message.topic, message.payload, message.qos, message.retain))
+        self.messages.put(message)
 
     def _done(self, mid: int, result: Any) -> None:
         self.published[mid] = result
