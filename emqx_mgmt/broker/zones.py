@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from emqx_mgmt.settings import Settings
@@ -9,15 +10,6 @@ from router_ext.session.zone import Zone
 
 LOWEST, HIGHEST = 0, 255
 NEVER = 0xFFFFFFFF  # Session Expiry Interval: the session does not expire
-# Settings that mean the same there and here, by the same name and in the same unit.
-SAME = (
-    "max_packet_size", "max_connect_size", "max_clientid_len", "max_topic_levels", "max_qos_allowed", "max_topic_alias",
-    "retain_available", "wildcard_subscription", "shared_subscription", "ignore_loop_deliver", "enable_acl",
-    "enable_ban", "enable_stats", "allow_anonymous", "allow_sys_publish", "allow_dollar_publish",
-    "server_keepalive", "keepalive_backoff", "max_subscriptions",
-    "upgrade_qos", "max_inflight", "max_awaiting_rel", "max_mqueue_len", "mqueue_store_qos0", "mountpoint",
-    "use_username_as_clientid", "check_payload_format", "max_topic_alias_size",
-)
 
 
 def milliseconds(seconds: float) -> int:
@@ -37,11 +29,14 @@ def refresh(zone: Zone, settings: Settings) -> None:
 
 
 def core_values(settings: Settings, name: str) -> dict[str, Any]:
+    """The arguments of `Zone` for the zone `name`. Durations are in milliseconds, session expiry in seconds."""
     zone = settings.zone(name)
     priorities = {topic.encode(): priority for topic, priority in zone.mqueue_priorities.items()}
     limit = zone.publish_limit
-    return dict(
-        **{key: getattr(zone, key) for key in SAME},
+    # Those that both records have; below, those that have another unit, form or name in the core.
+    values = {field.name: getattr(zone, field.name) for field in fields(zone) if hasattr(Zone, field.name)}
+    del values["name"]
+    values.update(
         idle_timeout=milliseconds(zone.idle_timeout),
         retry_interval=milliseconds(zone.retry_interval),
         await_rel_timeout=milliseconds(zone.await_rel_timeout),
@@ -63,3 +58,4 @@ def core_values(settings: Settings, name: str) -> dict[str, Any]:
         acl_cache_max_size=settings["acl_cache_max_size"],
         acl_cache_ttl=milliseconds(settings["acl_cache_ttl"]),
     )
+    return values
