@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from emqx_mgmt.listeners.guard import Address, is_one_of
+from emqx_mgmt.listeners.guard import is_one_of
 from emqx_mgmt.settings import Network
+from emqx_mgmt.settings.addresses import Address, parse_address, plain_address
 
 Headers = Mapping[str, str]  # by lower-case name, repeated ones joined by commas
 
@@ -51,7 +52,7 @@ class Source:
 def source_of(peer: Address, port: int, headers: Headers, proxies: Proxies) -> Source:
     """`peer` and `port` are the other end of the connection. Nothing that comes from a named proxy is local, whatever
     its header says or does not say."""
-    peer = plain(peer)
+    peer = plain_address(peer)
     if not proxies.include(peer):
         return Source(peer, port, believed=False, local=peer.is_loopback and not is_passed_on(headers, proxies))
     named = client_in(headers.get(proxies.address_header.lower(), ""), proxies)
@@ -92,7 +93,7 @@ def endpoint_in(text: str) -> tuple[Address, int] | None:
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     try:
-        return plain(ipaddress.ip_address(host)), port_in(port)
+        return parse_address(host), port_in(port)
     except ValueError:
         return None
 
@@ -101,11 +102,6 @@ def port_in(text: str) -> int:
     """0 for what is no port."""
     text = text.strip()
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 and int(text) < 65536 else 0
-
-
-def plain(address: Address) -> Address:
-    """IPv4 inside IPv6 is taken for what it is."""
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def is_loopback_page(origin: str) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from emqx_mgmt.settings import AccessRule, Network
+from emqx_mgmt.settings.addresses import Address
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MAPPED = bytes(10) + b"\xff\xff"
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from emqx_mgmt.broker.auth.client import Client
 from emqx_mgmt.broker.auth.templates import filled, is_level, is_plain
 from emqx_mgmt.settings.acl_file import ACL_PUBLISH, ACL_SUBSCRIBE, Network, Rule, TopicRule, Who
+from emqx_mgmt.settings.addresses import parse_address
 from router_ext.protocol.topic import topic_matches
 
 # Whether it allows, whether its text stands for itself only, and the text; None: every topic.
@@ -86,11 +86,7 @@ def _comes_from(network: Network, client: Client, allows: bool) -> bool:
     return _address(client.peer[0]) in network
 
 
-@lru_cache(maxsize=1024)
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """IPv4 inside IPv6 is taken for what it is."""
-    address = ipaddress.ip_address(text)
-    return getattr(address, "ipv4_mapped", None) or address
+_address = lru_cache(maxsize=1024)(parse_address)
 
 
 def _rows(rule: Rule, client: Client) -> Iterator[Row]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from msgspec import Struct
+
+from emqx_mgmt.settings.addresses import parse_address
 
 CLIENT_ID, USERNAME, IP_ADDRESS = "client_id", "username", "ip_address"
 KINDS = (CLIENT_ID, USERNAME, IP_ADDRESS)
@@ -36,9 +37,8 @@ class Ban(Struct, frozen=True):
 
 
 def address_text(address: str) -> str:
-    """The one way to write an address; IPv4 within IPv6 is IPv4. Raises ValueError."""
-    parsed = ipaddress.ip_address(address)
-    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+    """The address as bans have it: in the shortest form, IPv4 within IPv6 as IPv4. Raises ValueError."""
+    return str(parse_address(address))
 
 
 class Banned:

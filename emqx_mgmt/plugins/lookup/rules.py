@@ -7,6 +7,7 @@ from typing import Any
 
 from emqx_mgmt.broker.auth.client import Client
 from emqx_mgmt.broker.auth.topic_rules import TopicRule
+from emqx_mgmt.settings.addresses import parse_address
 
 EVERYBODY = "$all"  # as a user name of a row
 
@@ -48,5 +49,4 @@ def _is_in(peer: str, network: str, number: int) -> bool:
         allowed = ipaddress.ip_network(network, strict=False)
     except ValueError:
         raise ValueError(f"row {number}: ipaddr {network!r} is no address and no network") from None
-    address = ipaddress.ip_address(peer)
-    return (getattr(address, "ipv4_mapped", None) or address) in allowed
+    return parse_address(peer) in allowed
