@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from emqx_mgmt.broker.telemetry.alarms import Alarm
 
 if TYPE_CHECKING:
-    from emqx_mgmt.storage.store import Store
+    from emqx_mgmt.storage.transaction import Run
 
 MOST = 1000
 
@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 
 class AlarmHistory:
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, run: Run) -> None:
+        self._run = run
 
     def all(self) -> list[tuple[Alarm, int]]:
         """With the unix time at which each was cleared; newest first."""
@@ -27,13 +27,13 @@ class AlarmHistory:
                 Alarm(row["alarm_id"], row["severity"], row["title"], row["summary"], row["raised_at"]),
                 row["cleared_at"],
             )
-            for row in self._store.run(select)
+            for row in self._run(select)
         ]
 
     def add(self, alarm: Alarm, cleared_at: int) -> None:
         """As far as the disk takes it: a full one may be what the alarm was about."""
         try:
-            self._store.run(insert, alarm, cleared_at)
+            self._run(insert, alarm, cleared_at)
         except sqlite3.Error as error:
             log.warning("The alarm %s is not in the history: %s", alarm.id, error)
 

@@ -16,7 +16,7 @@ import msgspec
 from gevent.lock import BoundedSemaphore
 
 if TYPE_CHECKING:
-    from emqx_mgmt.storage.store import Store
+    from emqx_mgmt.storage.transaction import Run
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ class Digests(msgspec.Struct, frozen=True):
 class Applications:
     """The table, and a copy of it in memory: credentials come with every request."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, run: Run) -> None:
+        self._run = run
         # The copy follows the table in the order of the writes.
         self._writing = BoundedSemaphore()
         self._key = b""
@@ -62,7 +62,7 @@ class Applications:
         self._records: dict[str, Application] = {}
 
     def load(self) -> None:
-        self._key, rows = self._store.run(select)
+        self._key, rows = self._run(select)
         self._digests = {
             row["app_id"]: Digests(row["digest"], row["former_digest"] or b"", row["former_until"] or 0) for row in rows
         }
@@ -108,7 +108,7 @@ class Applications:
 
     def delete(self, app_id: str) -> None:
         with self._writing:
-            self._store.run(delete, app_id)
+            self._run(delete, app_id)
             self._records.pop(app_id, None)
             self._digests.pop(app_id, None)
 
@@ -142,7 +142,7 @@ class Applications:
         return secret
 
     def _write(self, application: Application, digests: Digests) -> None:
-        self._store.run(replace, application, digests)
+        self._run(replace, application, digests)
         self._records[application.app_id] = application
         self._digests[application.app_id] = digests
 

@@ -13,7 +13,7 @@ from gevent.lock import BoundedSemaphore
 from emqx_mgmt.storage.transaction import transaction
 
 if TYPE_CHECKING:
-    from emqx_mgmt.storage.store import Store
+    from emqx_mgmt.storage.transaction import Run
 
 
 INSERT = ("INSERT INTO audit (at, who, kind, origin, action, method, path, params, status, result)"
@@ -46,8 +46,8 @@ class Change(msgspec.Struct, frozen=True):
 class Audit:
     """Changes that come during a commit are written together with the next."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, run: Run) -> None:
+        self._run = run
         self._counts: Counter[Author] | None = None  # of the changes of each author; None until they are counted
         self._waiting: list[Change] = []
         self._writing = BoundedSemaphore()
@@ -60,11 +60,11 @@ class Audit:
             changes, self._waiting = self._waiting, []
             if changes:  # else the one before has written this one too
                 counts, self._counts = self._counts, None
-                self._counts = self._store.run(insert, changes, kept, counts)
+                self._counts = self._run(insert, changes, kept, counts)
 
     def all(self) -> list[Change]:
         """Newest first."""
-        return self._store.run(select)
+        return self._run(select)
 
 
 FAILURES = f"SELECT count(*) FROM audit WHERE action = '{FAILED_LOGIN}'"

@@ -11,35 +11,35 @@ from gevent.lock import BoundedSemaphore
 from emqx_mgmt.broker.auth.banned import Ban, BanKey, Banned
 
 if TYPE_CHECKING:
-    from emqx_mgmt.storage.store import Store
+    from emqx_mgmt.storage.transaction import Run
 
 
 class Bans:
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, run: Run) -> None:
+        self._run = run
         # The table in memory follows the one on disk in the order of the writes.
         self._writing = BoundedSemaphore()
         self.table = Banned()
 
     def load(self) -> None:
-        for row in self._store.run(select):
+        for row in self._run(select):
             self.table.put(Ban(row["kind"], row["who"], row["reason"], row["author"], row["desc"], row["until"]))
 
     def put(self, ban: Ban) -> None:
         with self._writing:
-            self._store.run(replace, ban)
+            self._run(replace, ban)
             self.table.put(ban)
 
     def remove(self, key: BanKey) -> None:
         with self._writing:
-            self._store.run(delete, key)
+            self._run(delete, key)
             self.table.remove(key)
 
     def sweep(self, now: float) -> None:
         """Removes what expired before `now`, unix seconds."""
         with self._writing:
             if keys := self.table.expired(now):
-                self._store.run(delete_expired, now)
+                self._run(delete_expired, now)
                 for key in keys:
                     self.table.remove(key)
 

@@ -6,21 +6,21 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from emqx_mgmt.storage.store import Store
+    from emqx_mgmt.storage.transaction import Run
 
 
 class ConfigChanges:
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, run: Run) -> None:
+        self._run = run
 
     def all(self) -> dict[str, str]:
-        return {row["key"]: row["value"] for row in self._store.run(select)}
+        return {row["key"]: row["value"] for row in self._run(select)}
 
     def put(self, key: str, value: str) -> None:
-        self._store.run(replace, key, value)
+        self._run(replace, key, value)
 
     def remove(self, key: str) -> None:
-        self._store.run(delete, key)
+        self._run(delete, key)
 
 
 def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:

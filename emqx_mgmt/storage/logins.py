@@ -12,7 +12,7 @@ import msgspec
 from emqx_mgmt.storage.transaction import transaction
 
 if TYPE_CHECKING:
-    from emqx_mgmt.storage.store import Store
+    from emqx_mgmt.storage.transaction import Run
 
 COOKIE_BYTES = 32
 # Of one user; beyond that the one that was used longest ago ends.
@@ -36,14 +36,14 @@ class BrowserLogins:
     """A login counts until it is unused for `idle_timeout` or as old as `lifetime`, both in seconds. Those of a user
     end with the password and the role that they were begun with: `Users` sees to it in the same transaction."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, run: Run) -> None:
+        self._run = run
         self._by_digest: dict[bytes, Login] = {}
         self._written: dict[int, int] = {}  # by number: `seen` as it is on disk
         self.idle_timeout = self.lifetime = 0.0
 
     def load(self) -> None:
-        for row in self._store.run(select):
+        for row in self._run(select):
             self._keep(Login(*row))
 
     def all(self) -> list[Login]:
@@ -57,7 +57,7 @@ class BrowserLogins:
         by now."""
         cookie = secrets.token_hex(COOKIE_BYTES)
         digest = digest_of(cookie)
-        number = self._store.run(insert, (digest, username, int(now), int(now), address, browser), version)
+        number = self._run(insert, (digest, username, int(now), int(now), address, browser), version)
         if number is None:
             return None
         login = self._keep(Login(number, digest, username, int(now), int(now), address, browser))
@@ -82,11 +82,11 @@ class BrowserLogins:
 
     def end(self, login: Login) -> None:
         self._forget([login])
-        self._store.run(delete, [login.number])
+        self._run(delete, [login.number])
 
     def end_all(self) -> None:
         self._forget(self.all())
-        self._store.run(delete_all)
+        self._run(delete_all)
 
     def ended_with_user(self, username: str, spared: int | None = None) -> None:
         """They are off the disk already."""
@@ -98,7 +98,7 @@ class BrowserLogins:
         self._forget(over)
         used = {login.number: login.seen for login in self.all() if login.seen != self._written[login.number]}
         if over or used:
-            self._store.run(sweep, [login.number for login in over], used)
+            self._run(sweep, [login.number for login in over], used)
             self._written.update((number, seen) for number, seen in used.items() if number in self._written)
 
     def _keep(self, login: Login) -> Login:

@@ -6,22 +6,22 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from emqx_mgmt.storage.store import Store
+    from emqx_mgmt.storage.transaction import Run
 
 
 class MeteredTopics:
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, run: Run) -> None:
+        self._run = run
 
     def all(self) -> list[str]:
         """In the order in which they were chosen."""
-        return [row["topic"] for row in self._store.run(select)]
+        return [row["topic"] for row in self._run(select)]
 
     def add(self, topic: str) -> None:
-        self._store.run(insert, topic)
+        self._run(insert, topic)
 
     def remove(self, topic: str) -> None:
-        self._store.run(delete, topic)
+        self._run(delete, topic)
 
 
 def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:

@@ -10,38 +10,38 @@ from emqx_mgmt.storage import checksums
 from emqx_mgmt.storage.transaction import transaction
 
 if TYPE_CHECKING:
-    from emqx_mgmt.storage.store import Store
+    from emqx_mgmt.storage.transaction import Run
 
 
 class PluginRecords:
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, run: Run) -> None:
+        self._run = run
 
     def changes(self) -> dict[str, bool]:
         """Plugins that are to be loaded (True) or not, where that differs from the configuration."""
-        return self._store.run(select_changes)
+        return self._run(select_changes)
 
     def set_loaded(self, name: str, loaded: bool | None) -> None:
         """None: as configured."""
-        self._store.run(write_loaded, name, loaded)
+        self._run(write_loaded, name, loaded)
 
     def settings(self, name: str) -> tuple[dict[str, str], bool]:
         """The stored texts by key, and whether they are a whole set that stands for the plugin's file."""
-        return self._store.run(select_settings, name)
+        return self._run(select_settings, name)
 
     def replace_settings(self, name: str, texts: Mapping[str, str], whole: bool) -> None:
-        self._store.run(write_settings, name, dict(texts), whole)
+        self._run(write_settings, name, dict(texts), whole)
 
     def put_setting(self, name: str, key: str, text: str) -> None:
-        self._store.run(write_setting, name, key, text)
+        self._run(write_setting, name, key, text)
 
     def remove_setting(self, name: str, key: str) -> None:
-        self._store.run(delete_setting, name, key)
+        self._run(delete_setting, name, key)
 
     def migrate(self, name: str, scripts: Sequence[str]) -> None:
         """Brings a plugin's own tables to the version that its scripts describe, one version a script."""
         if scripts:
-            self._store.run(run_scripts, name, list(scripts))
+            self._run(run_scripts, name, list(scripts))
 
 
 def select_changes(connection: sqlite3.Connection) -> dict[str, bool]:

@@ -17,7 +17,7 @@ from emqx_mgmt.broker.telemetry.rates import GROWTH, Sample
 from emqx_mgmt.storage.transaction import transaction
 
 if TYPE_CHECKING:
-    from emqx_mgmt.storage.store import Store
+    from emqx_mgmt.storage.transaction import Run
 
 SECOND, MINUTE = 1, 60
 KEPT_S = {SECOND: 3600, MINUTE: 7 * 24 * 3600}
@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 
 class RateHistory:
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, run: Run) -> None:
+        self._run = run
         self._collected: list[Sample] = []
         self._being_written: list[Sample] = []
 
@@ -43,7 +43,7 @@ class RateHistory:
 
     def _write(self) -> None:
         try:
-            self._store.run(put, self._being_written)
+            self._run(put, self._being_written)
         except sqlite3.Error as error:
             log.warning("The rates of a minute are not in the history: %s", error)
         finally:
@@ -59,7 +59,7 @@ class RateHistory:
         not_written = [*self._being_written, *self._collected]
         if period == MINUTE:
             not_written = minutes(not_written)
-        rows = {sample.ts: sample for sample in self._store.run(select, period, first, last)}
+        rows = {sample.ts: sample for sample in self._run(select, period, first, last)}
         rows.update((sample.ts, sample) for sample in not_written if first <= sample.ts <= last)
         return [rows[ts] for ts in sorted(rows)]
 

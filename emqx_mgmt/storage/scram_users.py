@@ -12,7 +12,7 @@ from gevent.lock import BoundedSemaphore
 from emqx_mgmt.broker.auth.scram import ITERATIONS, SALT_LENGTH, Verifier, saslprep, verifier_of
 
 if TYPE_CHECKING:
-    from emqx_mgmt.storage.store import Store
+    from emqx_mgmt.storage.transaction import Run
 
 
 class ScramUser(msgspec.Struct, frozen=True):
@@ -23,8 +23,8 @@ class ScramUser(msgspec.Struct, frozen=True):
 class ScramUsers:
     """The table, and a copy of it in memory: the exchange is answered from there."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, run: Run) -> None:
+        self._run = run
         # The copy follows the table in the order of the writes.
         self._writing = BoundedSemaphore()
         self._records: dict[str, ScramUser] = {}
@@ -32,7 +32,7 @@ class ScramUsers:
         self._key = b""
 
     def load(self) -> None:
-        self._key, rows = self._store.run(select)
+        self._key, rows = self._run(select)
         for row in rows:
             user = ScramUser(row["username"], bool(row["is_superuser"]))
             verifier = Verifier(row["salt"], row["iterations"], row["stored_key"], row["server_key"])
@@ -76,15 +76,15 @@ class ScramUsers:
         with self._writing:
             if username not in self._records:
                 return False
-            self._store.run(delete, username)
+            self._run(delete, username)
             del self._records[username], self._verifiers[username]
             return True
 
     def _verifier_of(self, password: str) -> Verifier:
-        return self._store.run(lambda _: verifier_of(password))
+        return self._run(lambda _: verifier_of(password))
 
     def _write(self, user: ScramUser, verifier: Verifier) -> None:
-        self._store.run(replace, user, verifier)
+        self._run(replace, user, verifier)
         self._remember(user, verifier)
 
     def _remember(self, user: ScramUser, verifier: Verifier) -> None:

@@ -55,17 +55,17 @@ class Store:
         self._connection: sqlite3.Connection | None = None
         self._lock = -1
         self.installation = 0  # its number, once the store is open
-        self.applications = Applications(self)
-        self.users = Users(self)
-        self.logins = BrowserLogins(self)
-        self.audit = Audit(self)
-        self.bans = Bans(self)
-        self.alarm_history = AlarmHistory(self)
-        self.config_changes = ConfigChanges(self)
-        self.plugins = PluginRecords(self)
-        self.scram_users = ScramUsers(self)
-        self.rate_history = RateHistory(self)
-        self.metered_topics = MeteredTopics(self)
+        self.applications = Applications(self.run)
+        self.logins = BrowserLogins(self.run)
+        self.users = Users(self.run, self.logins)
+        self.audit = Audit(self.run)
+        self.bans = Bans(self.run)
+        self.alarm_history = AlarmHistory(self.run)
+        self.config_changes = ConfigChanges(self.run)
+        self.plugins = PluginRecords(self.run)
+        self.scram_users = ScramUsers(self.run)
+        self.rate_history = RateHistory(self.run)
+        self.metered_topics = MeteredTopics(self.run)
 
     def open(self) -> None:
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

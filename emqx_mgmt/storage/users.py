@@ -20,7 +20,8 @@ from emqx_mgmt.storage.logins import delete_of_user
 from emqx_mgmt.storage.transaction import transaction
 
 if TYPE_CHECKING:
-    from emqx_mgmt.storage.store import Store
+    from emqx_mgmt.storage.logins import BrowserLogins
+    from emqx_mgmt.storage.transaction import Run
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +61,9 @@ class Users:
     stored hash that they were right for, which a changed password makes useless.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, run: Run, logins: BrowserLogins) -> None:
+        self._run = run
+        self._browser_logins = logins
         self._writing = BoundedSemaphore()
         self._hashing: ThreadPool | None = None
         self._hashes: dict[str, str] = {}
@@ -76,7 +78,7 @@ class Users:
     def load(self) -> None:
         self._hashing = ThreadPool(HASHING_THREADS)
         self._nobody = self._hash(secrets.token_hex())
-        for row in self._store.run(select):
+        for row in self._run(select):
             self._records[row["username"]] = User(row["username"], row["tags"], row["role"])
             self._hashes[row["username"]] = row["hash"]
 
@@ -145,9 +147,9 @@ class Users:
             if username not in self._records:
                 return False
             self._spare_last_administrator(self._records[username])
-            self._store.run(delete, username)
+            self._run(delete, username)
             del self._records[username], self._hashes[username]
-            self._store.logins.ended_with_user(username)
+            self._browser_logins.ended_with_user(username)
             self._password_is_gone(username)
             return True
 
@@ -193,11 +195,11 @@ class Users:
         before = self._records.get(user.username)
         has_other_password = self._hashes.get(user.username) != hashed
         ends_logins = has_other_password or before is None or before.role != user.role
-        self._store.run(replace, user, hashed, ends_logins, spared)
+        self._run(replace, user, hashed, ends_logins, spared)
         self._records[user.username] = user
         self._hashes[user.username] = hashed
         if ends_logins:
-            self._store.logins.ended_with_user(user.username, spared)
+            self._browser_logins.ended_with_user(user.username, spared)
         if has_other_password:
             self._password_is_gone(user.username)
 
