@@ -53,7 +53,7 @@ from emqx_mgmt.api import (
     try_it,
     users,
 )
-from emqx_mgmt.api.endpoint import blueprint
+from emqx_mgmt.api.blueprint import blueprint
 from emqx_mgmt.api.paths import ApiRequest, PathSegments, Segment
 from emqx_mgmt.manage import Cluster
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import flask
 
+from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import Forbidden
 from emqx_mgmt.storage import Application, User
-
-if TYPE_CHECKING:
-    from emqx_mgmt.api.endpoint import Endpoint
 
 Role = Literal["viewer", "operator", "administrator"]
 VIEWER, OPERATOR, ADMINISTRATOR = "viewer", "operator", "administrator"

@@ -1,19 +1,13 @@
-"""One entry of the route table: what the index shows, what is routed, and what is called."""
+"""One entry of the route table: what the index shows, the rule that Flask routes by, and the handler."""
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import flask
 from msgspec import Struct
-
-from emqx_mgmt.api import access, parameters
-from emqx_mgmt.api.render import respond
-from emqx_mgmt.manage import Cluster
 
 PREFIX = "/api/v3"
 # What v3.1 calls otherwise.
@@ -78,44 +72,3 @@ class Endpoint:
     @property
     def rule(self) -> str:
         return f"{PREFIX}/" + re.sub(r":(\w+)", r"<segment:\1>", self.path.strip("/"))
-
-
-def blueprint(name: str, endpoints: Sequence[Endpoint]) -> flask.Blueprint:
-    """The blueprint of one resource."""
-    resource = flask.Blueprint(name, __name__)
-    for position, endpoint in enumerate(endpoints):
-        if endpoint.handler is None:
-            continue
-        # Names repeat in the table (the index lists `get_all_configs` twice), so they do not identify.
-        resource.add_url_rule(
-            endpoint.rule,
-            endpoint=f"{endpoint.name}-{position}",
-            view_func=view_of(endpoint),
-            methods=[endpoint.method],
-            provide_automatic_options=False,
-        )
-    return resource
-
-
-def view_of(endpoint: Endpoint) -> Callable[..., flask.Response]:
-    """What Flask calls for the endpoint."""
-    handler = endpoint.handler
-    assert handler is not None
-
-    def view(**path: str) -> flask.Response:
-        cluster: Cluster = flask.current_app.extensions["cluster"]
-        flask.g.endpoint = endpoint
-        access.demand(endpoint)
-        if endpoint.upload:
-            flask.request.max_content_length = sys.maxsize  # None stands for the application's own
-            return respond(handler(cluster, upload=flask.request.stream, **path))
-        if endpoint.batch:
-            flask.g.params = rows = parameters.rows()
-            return respond(handler(cluster, params=rows, **path))
-        flask.g.params = given = parameters.given()
-        if endpoint.takes is not None:
-            path["params"] = parameters.converted(given, endpoint.takes)
-        return respond(handler(cluster, **path))
-
-    view.public = endpoint.public  # type: ignore[attr-defined]
-    return view

@@ -16,7 +16,8 @@ from msgspec import Raw
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import Map, Rule
 
-from emqx_mgmt.api.endpoint import PREFIX, Endpoint, view_of
+from emqx_mgmt.api.blueprint import view_of
+from emqx_mgmt.api.endpoint import PREFIX, Endpoint
 from emqx_mgmt.api.paths import Segment
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.broker.hooks import HandlerFailed
