@@ -16,6 +16,7 @@ from typing import Any  # noqa: E402
 
 from emqx_mgmt.server.log import logging_config  # noqa: E402
 from emqx_mgmt.server.master import (  # noqa: E402, F401
+    WORKER,
     current_or_exit,
     nworkers_changed,
     on_exit,
@@ -28,7 +29,7 @@ from emqx_mgmt.server.request_line import LONGEST_REQUEST_LINE  # noqa: E402
 _master = current_or_exit()
 
 wsgi_app = "emqx_mgmt.server.application:application()"
-worker_class = "emqx_mgmt.server.worker.Worker"
+worker_class = WORKER
 workers = 1
 bind = _master.http_addresses
 max_requests = 0

@@ -151,6 +151,7 @@ def fail(sentence: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
+WORKER = "emqx_mgmt.server.worker.Worker"
 # What gunicorn lets its command line change, and why this server cannot have it.
 REFUSED: list[tuple[str, Any, str]] = [
     ("workers", 1, "One worker is one broker node: run with --workers 1."),
@@ -161,9 +162,7 @@ REFUSED: list[tuple[str, Any, str]] = [
 
 
 def check_gunicorn(arbiter: Arbiter) -> None:
-    from emqx_mgmt.server.worker import Worker
-
-    if not issubclass(arbiter.worker_class, Worker):
+    if arbiter.cfg.worker_class_str != WORKER:
         fail("The broker needs its own gevent worker: run without --worker-class.", os.EX_CONFIG)
     if (arbiter.cfg.uid, arbiter.cfg.gid) != (os.geteuid(), os.getegid()):
         fail("The broker runs as the user who starts it: run without --user and --group, as that user.", os.EX_CONFIG)
