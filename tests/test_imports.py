@@ -96,3 +96,10 @@ def test_the_policy_is_declared():
     asked = set(re.findall(r"policy\.(\w+)\(", "".join(path.read_text() for path in CORE.rglob("*.pyx"))))
     declared = {name for protocol in (Policy, JournalPolicy) for name in vars(protocol) if not name.startswith("_")}
     assert asked == declared
+
+
+def test_no_test_module_imports_another():
+    """What two of them need is in a module of its own."""
+    tests = PACKAGE.parent / "tests"
+    pattern = re.compile(r"^\s*from (tests\.[\w.]*test_\w+) import", re.MULTILINE)
+    assert {path.name: found for path in tests.rglob("*.py") if (found := pattern.findall(path.read_text()))} == {}
