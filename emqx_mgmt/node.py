@@ -139,7 +139,7 @@ class Node:
             log.debug("Module started: %s", type(module).__name__)
         if stored is not None:
             try:
-                self.broker.durable.restore(stored, self.retained, self._zone)
+                self.broker.restore(stored, self.retained)
             finally:
                 stored.close()
         for listener in listeners:

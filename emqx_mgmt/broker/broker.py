@@ -18,11 +18,12 @@ from emqx_mgmt.broker.auth.grants import Grants
 from emqx_mgmt.broker.auth.verdicts import Verdicts
 from emqx_mgmt.broker.connect import ConnectHandler
 from emqx_mgmt.broker.delayed import Delayed
-from emqx_mgmt.broker.durable import Durable
+from emqx_mgmt.broker.durable import Durable, Stored
 from emqx_mgmt.broker.hooks import HandlerFailed, Hooks
 from emqx_mgmt.broker.loop.timers import Timer, Timers
 from emqx_mgmt.broker.policy import Policy
 from emqx_mgmt.broker.refused import PacketRefused
+from emqx_mgmt.broker.restore import Restore
 from emqx_mgmt.broker.sessions import PUBLISH_PACKET, Sessions
 from emqx_mgmt.broker.subscribing import Subscribing
 from emqx_mgmt.broker.telemetry.connection_log import level, log_ended, log_refused
@@ -38,6 +39,7 @@ from router_ext.session.zone import Zone
 if TYPE_CHECKING:
     from emqx_mgmt.broker.auth.banned import Ban, Banned
     from router_ext.engine.channel import Channel
+    from router_ext.message.retained_store import RetainedStore
     from router_ext.protocol.packets import Disconnect
     from router_ext.session.session import Session
 
@@ -78,7 +80,7 @@ class Broker:
         self.access = Access(self)
         self.grants = Grants(self.after, self.access.update)
         self.delayed = Delayed(self.engine)
-        self.durable = Durable(self)
+        self.durable = Durable(self.engine)
         self.session_manager = Sessions(self)
         self.connect_handler = ConnectHandler(self)
         self.enhanced = Enhanced(self)
@@ -190,7 +192,12 @@ class Broker:
         session.channel.close("kicked", reasons.ADMINISTRATIVE_ACTION)
         return True
 
-    # -- what the engine asks and tells ---------------------------------------------------------------
+    def restore(self, stored: Stored, retained: RetainedStore) -> None:
+        """Takes over what the store has. Called once, before the broker has clients."""
+        Restore(self.engine, self.durable, self.session_manager, self.subscribing, self.delayed,
+                stored=stored, retained=retained, zone_of=self.zone_of).run()
+
+    # -- what the engine asks and reports -------------------------------------------------------------
 
     def on_disconnect(self, channel: Channel, packet: Disconnect) -> None:
         """MQTT 5.0, section 3.14: a normal end deletes the will; the session's expiry may be changed. A DISCONNECT that

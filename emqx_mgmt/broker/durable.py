@@ -1,4 +1,4 @@
-"""What of sessions survives a restart: told to the journal as it changes, and made anew from what the store has."""
+"""Sessions, subscriptions and wills that survive a restart: each change goes to the journal. `restore` reads them."""
 
 from __future__ import annotations
 
@@ -10,26 +10,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from gevent.event import Event
 
-from emqx_mgmt.broker.auth.client import DEFAULT_ZONE, recall, remember
-from router_ext.engine.retained_delivery import has_pending_retained, queue_retained
-from router_ext.engine.session_end import end_session
+from emqx_mgmt.broker.auth.client import remember
+from router_ext.engine.retained_delivery import has_pending_retained
 from router_ext.engine.stored_sessions import (
     begin_storing,
     forget_subscription,
-    restore_message,
-    restore_session,
     store_subscription,
-    stored_at,
 )
-from router_ext.protocol.packets import Will
-from router_ext.session.session import Session
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.broker import Broker
     from emqx_mgmt.broker.policy import JournalPolicy
     from router_ext.durable.journal import Journal
-    from router_ext.message.retained_store import RetainedStore
-    from router_ext.session.zone import Zone
+    from router_ext.engine.engine import Engine
+    from router_ext.protocol.packets import Will
+    from router_ext.session.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +78,8 @@ decode_will = msgspec.msgpack.Decoder(StoredWill).decode
 class Durable:
     """Does nothing while `journal` is None."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._engine = broker.engine
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self.journal: Journal | None = None
         # Client ids of connections whose sessions are not stored, and whose wills are.
         self.wills: set[str] = set()
@@ -132,7 +125,7 @@ class Durable:
         """A connection is over whose will is in `wills`: it is sent now, or never."""
         if session.client_id in self.wills and not session.is_stored:
             self.wills.remove(session.client_id)
-            self._put_will(session, None, None)
+            self.delete_will(session)
 
     def left(self, session: Session, will: Will | None, delay: float) -> None:
         """Its connection is gone; `will` when one still waits."""
@@ -161,6 +154,11 @@ class Durable:
 
     def unsubscribed(self, session: Session, topic: str) -> None:
         forget_subscription(self._engine, session, topic.encode())
+
+    def delete_will(self, session: Session) -> None:
+        """The will was sent, or never will be."""
+        if self.journal is not None:
+            self._put_will(session, None, None)
 
     def _put(self, session: Session, left_at: float | None) -> None:
         assert self.journal is not None
@@ -226,96 +224,10 @@ class Durable:
         journal.next_number = stored.next_number
         self.keep_time()
 
-    def restore(self, stored: Stored, retained: RetainedStore, zone_of: Callable[[str], Zone]) -> None:
-        """Everything but queued messages, which are read when their client comes back."""
-        rows = {sid: decode_session(value) for sid, _, value in stored.rows("session")}
-        sessions = self._restore_sessions(rows, stored, zone_of)
-        owed = []
-        for sid, topic, value in stored.rows("subscription"):
-            if sid in sessions:
-                options, subid, *owes_retained = msgspec.msgpack.decode(value)
-                self._broker.subscribing.restore(sessions[sid], topic.decode(), options, subid)
-                if owes_retained:
-                    owed.append((sessions[sid], topic, options, subid))
-        self._restore_retained(stored, retained)
-        for session, topic, options, subid in owed:
-            queue_retained(session, retained.search(topic), options, subid)
-        self._broker.delayed.restore(
-            (row, restore_message(self._engine, body)) for _, row, body in stored.rows("delayed"))
-        for sid, session in list(sessions.items()):
-            if self._engine.sessions[session.client_id] is not session:
-                del sessions[sid]   # it had ended, but not all that it left had gone to others
-                end_session(self._engine, session)
-                self._broker.session_manager.persistent -= not session.clean_start
-        wills = {(sid, client_id): decode_will(value) for sid, client_id, value in stored.rows("will")}
-        now = time.time()
-        for sid, session in sessions.items():
-            self._leave(session, rows[sid], wills.get((sid, b"")), now)
-        for (sid, client_id), will in wills.items():
-            if sid == 0:
-                self._send_will(client_id.decode(), will, zone_of)
-        delayed = len(self._broker.delayed)
-        if sessions or len(retained) or delayed:
-            log.info("Restored %d sessions, %d retained messages and %d delayed ones.",
-                     len(sessions), len(retained), delayed)
-
-    def _restore_sessions(self, rows: dict[int, StoredSession], stored: Stored,
-                          zone_of: Callable[[str], Zone]) -> dict[int, Session]:
-        awaiting: dict[int, list[int]] = {}
-        for sid, pid, _ in stored.rows("awaiting"):
-            awaiting.setdefault(sid, []).append(int.from_bytes(pid, "little"))
-        sessions = {}
-        for sid, row in rows.items():
-            session = Session(row.client_id, zone_of(row.zone), username=row.username, clean_start=row.clean_start,
-                              created_at=row.created_at, expiry_interval=row.expiry_interval)
-            count, in_flight = stored.messages.get(sid, (0, 0))
-            restore_session(self._engine, session, sid, count, in_flight, awaiting.get(sid, []))
-            sessions[sid] = session
-            self._broker.session_manager.persistent += not row.clean_start
-        return sessions
-
-    def _restore_retained(self, stored: Stored, retained: RetainedStore) -> None:
-        """Oldest first, to the millisecond."""
-        assert self.journal is not None
-        bodies = sorted((body for _, _, body in stored.rows("retained")), key=stored_at)
-        for message in (restore_message(self._engine, body) for body in bodies):
-            if message.expiry is not None and message.arrived + message.expiry * 1000 <= self._broker.now:
-                self.journal.delete(RETAINED, 0, message.topic.encode())
-            else:
-                retained.add(message)
-
-    def _send_will(self, client_id: str, row: StoredWill, zone_of: Callable[[str], Zone]) -> None:
-        """Of a client that was connected when the broker ended, and whose session ended with it [MQTT-3.1.2-8]."""
-        will = will_of(client_id, row)
-        zone = zone_of(will.publisher.zone if will.publisher else DEFAULT_ZONE)
-        session = Session(client_id, zone, created_at=time.time())
-        self._broker.session_manager.publish_will(session, will)
-        self._put_will(session, None, None)
-
-    def _leave(self, session: Session, row: StoredSession, will: StoredWill | None, now: float) -> None:
-        """A session that was connected when the broker ended is left now; the clocks of others have run on. One that
-        was set back meanwhile makes nothing wait for longer than it had to at first."""
-        left = None if will is None else will_of(session.client_id, will)
-        sessions = self._broker.session_manager
-        if row.left_at is None:
-            session.will = left
-            sessions.leave(session, send_will=True)
-            return
-        since = max(now, row.left_at)
-        remaining = row.expiry_interval - (since - row.left_at)
-        delay = 0.0 if will is None or will.due is None else max(will.due - since, 0)
-        sessions.wait(session, left, delay, remaining)
-
     def keep_time(self) -> None:
         """Messages are stored with wall time, which may jump. What differs by less than that is how late this looks: a
         message would seem to be older than the one before."""
         if self.journal is not None:
-            offset = int(time.time() * 1000) - self._broker.now
+            offset = int(time.time() * 1000) - self._engine.now
             if abs(offset - self.journal.wall_offset) > JUMP:
                 self.journal.set_wall_offset(offset)
-
-
-def will_of(client_id: str, row: StoredWill) -> Will:
-    will = Will(row.topic, row.payload, row.qos, row.retain, row.properties)
-    will.publisher = recall(client_id, row.publisher) if row.publisher else None
-    return will

@@ -157,9 +157,17 @@ class Sessions:
                 call()
         if reason in REMOVAL_REASONS:
             self._engine.metrics.count("dropped/session_ended", session.inflight_len + session.mqueue_len)
+        self.drop(session)
+        self._broker.hooks.run("session.terminated", session, reason)
+
+    def restored(self, session: Session) -> None:
+        """A session of the store is one of the broker's from now on."""
+        self.persistent += not session.clean_start
+
+    def drop(self, session: Session) -> None:
+        """Takes a session away without a word to clients and handlers: it had ended before a restart."""
         end_session(self._engine, session)
         self.persistent -= not session.clean_start
-        self._broker.hooks.run("session.terminated", session, reason)
 
     def publish_will(self, session: Session, will: Will) -> None:
         """[MQTT-3.1.2-8] In the name of the client, through the hooks. Access rules may have changed since CONNECT,
