@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from emqx_mgmt.manage.listing import Paging, Sort, filtered
-from tests.api.test_clients import Client
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 
 KEEPALIVES = {"o3": 40, "o1": 50, "o4": 40, "o2": 60}
 
@@ -60,10 +60,10 @@ def clients(broker: BrokerProcess) -> Iterator[None]:
     """Four that are connected, and `away`, which is not."""
     with ExitStack() as stack:
         for client_id, keepalive in KEEPALIVES.items():
-            client = Client(broker, client_id, keepalive=keepalive)
+            client = Client(broker.mqtt_port, client_id, keepalive=keepalive)
             stack.callback(client.close)
             client.subscribe(f"t/{client_id}", 1)
-        away = Client(broker, "away", clean=False)
+        away = Client(broker.mqtt_port, "away", clean=False)
         away.subscribe("t/#", 1)
         away.close()
         wait_until(lambda: broker.api("GET", "connections/away").json() == [], what="the end of the connection")
