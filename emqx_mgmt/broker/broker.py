@@ -155,7 +155,7 @@ class Broker:
         try:
             self.route(message, publisher)
         except PacketRefused as refused:
-            log.warning("A message of %.100r to %.100r is refused: %s", message.client_id, message.topic,
+            log.warning("A message of client %.100r to %.100r is refused: %s", message.client_id, message.topic,
                         refused.why or reasons.TEXTS[refused.code])
 
     def run_publish_hooks(self, message: Message) -> Message | PacketRefused | None:
@@ -165,7 +165,8 @@ class Broker:
         except HandlerFailed:
             return None
         except Exception:
-            log.exception("a handler of message.publish failed: a message of %s is not delivered", message.client_id)
+            log.exception("A handler of message.publish failed: a message of client %.100r is not delivered",
+                          message.client_id)
             return None
 
     def subscribe(self, client_id: str, topic: str, qos: int) -> bool:
@@ -238,20 +239,20 @@ class Broker:
         self.durable.subscribed(session, topic, options, subid)
 
     def on_awaiting_rel(self, channel: Channel) -> None:
-        log.warning("%s has more than %d QoS 2 messages waiting for its PUBREL",
-                    channel.client_id, channel.zone.max_awaiting_rel)
+        log.warning("Client %.100r has sent more than %d QoS 2 messages without their PUBREL", channel.client_id,
+                    channel.zone.max_awaiting_rel)
 
     def reason_text(self, code: int) -> str:
         return reasons.TEXTS.get(code, "")
 
     def on_denied(self, channel: Channel, topic: bytes) -> None:
         name = topic.decode()
-        log.info("%s may not publish to %s", channel.client_id, name)
+        log.info("Client %.100r may not publish to %.100r", channel.client_id, name)
         self.hooks.run("client.denied", channel, name)
 
     def on_slow(self, channel: Channel) -> None:
         """Said once per connection: from here on its QoS 0 messages are dropped while its socket stays full."""
-        log.warning("%s does not read: QoS 0 messages for it are dropped", channel.client_id)
+        log.warning("Client %.100r does not read: QoS 0 messages for it are dropped", channel.client_id)
 
     def connected(self) -> None:
         self.online += 1
@@ -279,7 +280,8 @@ class Broker:
 
     def on_error(self, channel: Channel, error: BaseException) -> None:
         """Our own mistake: it costs this connection, and nobody else's."""
-        log.error("connection of %s ended by an internal error", channel.client_id, exc_info=error)
+        log.error("The connection of client %.100r is closed after an internal error", channel.client_id,
+                  exc_info=error)
         channel.close("internal_error", reasons.UNSPECIFIED_ERROR)
 
     # -- time -------------------------------------------------------------------------------------------
@@ -315,7 +317,7 @@ class Broker:
         except HandlerFailed:
             return otherwise
         except Exception:
-            log.exception("a decision failed: denied")
+            log.exception("A decision failed: the client is refused")
             return otherwise
 
     def _hooks_changed(self, point: str) -> None:

@@ -234,7 +234,7 @@ class ConnectHandler:
             if channel.is_open:
                 self._broker.on_error(channel, error)
                 return
-            log.error("CONNECT of %r failed by an internal error", client.client_id, exc_info=error)
+            log.error("CONNECT of client %.100r failed after an internal error", client.client_id, exc_info=error)
             self._broker.session_manager.give_up(client.client_id, before)
             self.refuse(channel, client, PacketRefused(reasons.UNSPECIFIED_ERROR, "an internal error"))
 

@@ -130,7 +130,7 @@ class Hooks:
             except HandlerFailed:
                 pass
             except Exception:
-                log.exception("a handler of %s failed", point)
+                log.exception("A handler of %s failed", point)
 
     def fold(self, point: str, *args: Any) -> Any:
         """The first answer that is not None. A handler that raises is the caller's to treat: guards deny."""

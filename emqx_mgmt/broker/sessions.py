@@ -186,7 +186,7 @@ class Sessions:
                 self._route_will(session, will, client)
             else:
                 broker.engine.metrics.count("dropped/acl_denied")
-                log.warning("The will of %.100r is not sent: the ACL does not let it publish to %.100r now.",
+                log.warning("The will of client %.100r is not sent: the ACL does not let it publish to %.100r now.",
                             session.client_id, will.topic)
 
         if zone.enable_acl and broker.hooks.may_block("client.check_acl"):

@@ -91,13 +91,13 @@ class Rewrite:
         try:
             topic = self.rewritten_name(message.topic)
         except TooLong:
-            log.warning("a message of %s is dropped: its topic, for which module.rewrite has a rule, is longer than %d "
-                        "bytes", message.client_id, LONGEST_TOPIC)
+            log.warning("A message of client %.100r is dropped: its topic, for which module.rewrite has a rule, is "
+                        "longer than %d bytes", message.client_id, LONGEST_TOPIC)
             return PacketRefused(reasons.TOPIC_NAME_INVALID, f"a topic that module.rewrite has a rule for is longer "
                                                              f"than {LONGEST_TOPIC} bytes")
         if topic == message.topic:
             return message
-        log.debug("A message of %s to %s goes to %s", message.client_id, message.topic, topic)
+        log.debug("A message of client %.100r to %.100r goes to %.100r", message.client_id, message.topic, topic)
         self._latest = Message.create(topic, message.payload, message.qos, message.retain, message.client_id,
                                       message.properties, message.expiry, message.arrived)
         return self._latest

@@ -31,8 +31,8 @@ class AutoSubscribe:
             topic = filled(template, session.client_id, session.username)
             below = None if topic is None else mounted(session.channel, topic)
             if below is None:
-                log.warning("%.100r is not subscribed to %s: its client id or user name does not fit there",
+                log.warning("Client %.100r is not subscribed to %s: its client id or user name does not fit there",
                             session.client_id, template)
             else:
-                log.debug("%s is subscribed to %s with QoS %d", session.client_id, below, qos)
+                log.debug("Client %.100r is subscribed to %.100r with QoS %d", session.client_id, below, qos)
                 self._broker.subscribe(session.client_id, below, qos)

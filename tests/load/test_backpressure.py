@@ -118,7 +118,7 @@ def test_a_subscriber_that_stops_reading_costs_the_others_nothing_and_its_losses
         assert (shown["emqx_slow_connections"], shown["emqx_blocked_connections"]) == (0, 0)
         assert shown["emqx_outbox_bytes"] == 0
     assert peak.grown < 48 * MIB
-    assert busy.stderr.count("stalled does not read") == 1
+    assert busy.stderr.count("Client 'stalled' does not read") == 1
 
 
 def test_a_reader_of_a_byte_a_second_is_one_that_does_not_read(busy):

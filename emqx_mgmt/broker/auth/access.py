@@ -79,7 +79,7 @@ class Access:
         except gevent.Timeout:
             return UNAVAILABLE
         except Exception:
-            log.exception("a decision about a delayed message failed")
+            log.exception("The decision about a delayed message failed; it is tried again")
             return UNAVAILABLE
 
     def verdict_of_new_name(self, channel: Channel, topic: str, becomes: str) -> int:

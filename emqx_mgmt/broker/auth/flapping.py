@@ -44,8 +44,8 @@ class Flapping:
             del self._flaps[client_id]
             self._ban(Ban(CLIENT_ID, client_id, reason="flapping", by="flapping detection",
                           until=int(time.time()) + zone.flapping_ban))
-            log.warning("%s is banned for %d s: %d disconnects in %d s", client_id, zone.flapping_ban, flaps.count,
-                        (now - flaps.began) // 1000)
+            log.warning("Client %.100r is banned for %d s: it disconnected %d times in %d s", client_id,
+                        zone.flapping_ban, flaps.count, (now - flaps.began) // 1000)
 
     def sweep(self, now: int) -> None:
         """Forgets clients that were quiet."""

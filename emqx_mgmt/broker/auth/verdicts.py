@@ -105,11 +105,11 @@ class Verdicts:
                 answer = question.ask()
         except gevent.Timeout:
             self.late += 1
-            log.warning("a decision took longer than %g s: the client is refused", self.deadline)
+            log.warning("A decision took longer than %g s: the client is refused", self.deadline)
         except HandlerFailed:
             pass
         except Exception:
-            log.exception("a decision failed: the client is refused")
+            log.exception("A decision failed: the client is refused")
         following = self._next()
         if following is not None:
             self._pool.spawn(self._decide, following)

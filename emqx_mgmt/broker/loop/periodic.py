@@ -42,4 +42,4 @@ class Periodic(Background):
             try:
                 self._work()
             except Exception:
-                log.exception("a periodic task failed; it will be tried again")
+                log.exception("A periodic task failed; it will be tried again")

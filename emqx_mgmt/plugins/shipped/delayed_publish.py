@@ -61,7 +61,7 @@ class DelayedPublish(Plugin):
         try:
             delay_ms, topic = parse(message.topic, wall)
         except Malformed as error:
-            self.host.log.warning("%.100r published to %.100r, which goes nowhere: %s",
+            self.host.log.warning("Client %.100r published to %.100r, which goes nowhere: %s",
                                   message.client_id, message.topic, error)
             return PacketRefused(reasons.TOPIC_NAME_INVALID, str(error))
         kept = Message.create(topic, message.payload, message.qos, message.retain, message.client_id,
