@@ -8,17 +8,39 @@ SOURCES := setup.py pyproject.toml $(wildcard router_ext/*/*.pyx router_ext/*/*.
 # Hundreds of brokers start in the tests: without the bytecode of the modules each start takes a second longer.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-kill test-churn test-plugins soak sanitize fuzz lint docs bench clean build/sanitized
+.PHONY: run test wheel dashboard dashboard-dev test-kill test-churn test-plugins soak sanitize fuzz lint docs bench clean build/sanitized
 
-run: $(VENV)/.installed
+# The dashboard is built beside the extension; where it cannot be, the broker starts all the same.
+BESIDE = +$(MAKE) --no-print-directory --jobs=2 DASHBOARD_FLAGS=--optional
+
+run:
+	$(BESIDE) $(VENV)/.installed dashboard
 	exec $(BIN)/gunicorn wsgi:app
 
 # Two files of tests at a time; those that weigh memory and bandwidth have the machine for themselves afterwards.
-test: $(VENV)/.installed-test
+test:
+	$(BESIDE) $(VENV)/.installed-test dashboard-dev
 	status=0; \
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/load --ignore=tests/soak || status=1; \
 	$(BIN)/python -m pytest tests/load tests/soak || status=1; \
 	exit $$status
+
+# The pages in emqx_mgmt/dashboard/dist, built anew only when a source has changed; dashboard-dev also has what tests need.
+PAGES := emqx_mgmt/dashboard/dist/index.html
+PAGE_SOURCES := $(wildcard dashboard/*.* dashboard/locales/*/*) \
+	$(shell find dashboard/src -path dashboard/src/generated -prune -o -type f -print)
+DASHBOARD_FLAGS ?=
+
+dashboard: $(PAGES)
+$(PAGES): $(PAGE_SOURCES) | $(VENV)/.made
+	$(BIN)/python dashboard/build.py $(DASHBOARD_FLAGS)
+
+dashboard-dev: | $(VENV)/.made
+	$(BIN)/python dashboard/build.py --dev $(DASHBOARD_FLAGS)
+	$(MAKE) --no-print-directory dashboard
+
+wheel: $(VENV)/.installed-lint dashboard
+	$(BIN)/python -m build --wheel --no-isolation
 
 # kill -9 of the whole broker, 50 times under load; the ordinary tests do it three times.
 test-kill: $(VENV)/.installed-test
@@ -90,4 +112,4 @@ $(VENV)/.installed-%: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info router_ext/*/*.c router_ext/*/*.so router_ext/*/*.html
+	rm -rf $(VENV) build dist *.egg-info dashboard/node_modules dashboard/src/generated emqx_mgmt/dashboard/dist router_ext/*/*.c router_ext/*/*.so router_ext/*/*.html

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.sdist import sdist
 
 SANITIZE = os.environ.get("EXT_SANITIZE") == "1"
 DEBUG = os.environ.get("EXT_DEBUG") == "1"
@@ -23,6 +25,26 @@ if SANITIZE:
 # By its file name, which needs no development package: Python's own ssl module brings it.
 LIBRARIES = {"tls": ["-l:libssl.so.3", "-l:libcrypto.so.3"]}
 
+PAGES = Path("emqx_mgmt/dashboard/dist/index.html")
+
+
+def demand_pages() -> None:
+    if not PAGES.exists():
+        raise SystemExit(f"{PAGES} is missing: build the dashboard first (make dashboard), no package goes without it.")
+
+
+class Wheel(bdist_wheel):
+    def run(self) -> None:
+        demand_pages()
+        super().run()
+
+
+class SourceDistribution(sdist):
+    def run(self) -> None:
+        demand_pages()
+        super().run()
+
+
 extensions = [
     Extension(
         ".".join(source.with_suffix("").parts),
@@ -35,6 +57,7 @@ extensions = [
 ]
 
 setup(
+    cmdclass={"bdist_wheel": Wheel, "sdist": SourceDistribution},
     options={"build_ext": {"parallel": os.cpu_count()}},
     ext_modules=cythonize(
         extensions,

@@ -1,0 +1,160 @@
+/** What the broker does now: figures, charts, alarms, nodes, refusals. */
+import { useSignal } from "@preact/signals";
+import { useEffect, useMemo } from "preact/hooks";
+import { get } from "../api";
+import { listen, liveState } from "../live";
+import { Chart, type Series } from "../parts/chart";
+import { Heading } from "../parts/heading";
+import { FailureLine, Skeleton, States } from "../parts/states";
+import { Table, type Column } from "../parts/table";
+import { Id } from "../parts/topic";
+import { SPANS, useRates, valuesOf, type History, type Measure, type Span } from "../rates";
+import { useAsk } from "../refresh";
+import { standing } from "../standing";
+import { known, number, rich, t, type Key } from "../text";
+import { bytes, clock, figure, span, when } from "../time";
+import { href, param, setParams } from "../url";
+
+type Stats = { node: string } & Record<string, number>;
+
+interface NodeRow {
+  name: string;
+  node_status: string;
+  uptime_s: number;
+  connections: number;
+  load1: string;
+  memory_used: number;
+  memory_total: number;
+  max_connections: number;
+  hub_lag_ms: number;
+}
+
+export default function Overview() {
+  const node = param("node");
+  const shown = (param("span") in SPANS ? param("span") : "10m") as Span;
+  const alarms = standing.value.length;
+  return <>
+    <Heading title={t("place.overview")}>
+      {alarms > 0 && <a class="warn" href={href("alarms")}>▲ {t("overview.alarms-stand", { n: alarms })}</a>}
+      <span class="spread" />
+      <div class="segments" role="group" aria-label={t("overview.span")}>
+        {(Object.keys(SPANS) as Span[]).map((one) => <button key={one} aria-pressed={shown === one}
+          onClick={() => setParams({ span: one === "10m" ? "" : one }, { step: true })}>{t(`overview.span.${one}`)}</button>)}
+      </div>
+    </Heading>
+    <div class="stack">
+      <Traffic node={node} shown={shown} />
+      {alarms > 0 && <Alarms />}
+      <Nodes node={node} />
+      <Refusals />
+    </div>
+  </>;
+}
+
+function Traffic({ node, shown }: { node: string; shown: Span }) {
+  const rates = useRates(shown, node);
+  const zoom = useSignal<readonly [number, number] | null>(null);
+  useEffect(() => void (zoom.value = null), [shown, node]);
+  const { history } = rates;
+  const ts = useMemo(() => history.map((one) => one.ts), [history]);
+  const marks = standing.value.flatMap((alarm) => (alarm.timestamp_ts ? [{ from: alarm.timestamp_ts, to: Infinity }] : []));
+  const series = (color: Series["color"], measure: Measure, label: Key): Series =>
+    ({ label: t(label), color, values: valuesOf(history, measure) });
+  const charts: { title: Key; series: Series[]; write?: (value: number) => string; binary?: boolean }[] = [
+    { title: "overview.messages", series: [series("in", "received", "overview.in"), series("out", "sent", "overview.out")] },
+    { title: "overview.not-delivered", series: [series("lost", "dropped", "overview.dropped"), series("idle", "unrouted", "overview.unrouted")] },
+    { title: "overview.bytes", series: [series("in", "received_bytes", "overview.in"), series("out", "sent_bytes", "overview.out")], write: bytes, binary: true },
+    { title: "overview.clients", series: [series("clients", "connections", "overview.connections"), series("in", "connects", "overview.connects")] },
+  ];
+  return <>
+    <Figures node={node} history={history} shown={shown} />
+    <FailureLine asked={rates} />
+    {rates.data === undefined ? !rates.failure && <Skeleton lines={8} /> : <div class="sheet charts">{charts.map((one) =>
+      <Chart key={one.title} title={t(one.title)} ts={ts} series={one.series} write={one.write ?? figure} marks={marks} binary={one.binary}
+        zoom={zoom.value} onZoom={(wanted) => (zoom.value = wanted)} />)}</div>}
+  </>;
+}
+
+/** Messages in the time that is shown: each rate is of the second or the mean second of the minute before it. */
+function total(history: History, measure: Measure, step: number): number {
+  return Math.round(history.reduce((sum, { rates }) => sum + (rates ? rates[measure] * step : 0), 0));
+}
+
+function Figures({ node, history, shown }: { node: string; history: History; shown: Span }) {
+  const asked = useAsk(`stats ${node}`, async (signal) => {
+    const rows = await get<Stats[]>("stats/", {}, signal);
+    return node ? rows.filter((row) => row.node === node) : rows;
+  }, { every: 5, keep: true });
+  const lost = total(history, "dropped", SPANS[shown] <= 3600 ? 1 : 60);
+  return <States asked={asked} lines={2}>{(rows) => {
+    const sum = (name: string): number => rows.reduce((all, row) => all + (row[name] ?? 0), 0);
+    const away = Math.max(0, sum("sessions/count") - sum("connections/count"));
+    const figures: { key: string; to: string; title: string; value: number; note?: string }[] = [
+      { key: "connections", to: href("clients"), title: t("overview.connections"), value: sum("connections/count"),
+        note: t("overview.most", { n: sum("connections/max") }) },
+      { key: "sessions", to: href("sessions"), title: t("overview.sessions"), value: sum("sessions/count"), note: t("overview.away", { n: away }) },
+      { key: "subscriptions", to: href("subscriptions"), title: t("overview.subscriptions"), value: sum("subscriptions/count"),
+        note: t("overview.shared", { n: sum("subscriptions/shared/count") }) },
+      { key: "topics", to: href("topics"), title: t("overview.topics"), value: sum("topics/count"), note: t("overview.most", { n: sum("topics/max") }) },
+      { key: "retained", to: href("topics"), title: t("overview.retained"), value: sum("retained/count"), note: t("overview.most", { n: sum("retained/max") }) },
+      { key: "lost", to: href("slow"), title: t("overview.lost", { span: t(`overview.span.${shown}`) }), value: lost,
+        note: t("overview.slow", { n: sum("connections/slow/count") }) },
+    ];
+    return <div class="sheet figures">{figures.map(({ key, to, title, value, note }) => <a key={key} href={to}>
+      <span class="label">{title}</span><b class={key === "lost" && value > 0 ? "bad" : undefined}>{figure(value)}</b>
+      <span class="label">{note}</span></a>)}</div>;
+  }}</States>;
+}
+
+function Alarms() {
+  return <section class="sheet"><header><h2>{t("place.alarms")}</h2></header><div class="body">
+    {standing.value.map((alarm) => <div class="row" key={`${alarm.node} ${alarm.id}`}>
+      <span class={alarm.severity === "notice" ? "quiet" : alarm.severity === "warning" ? "warn" : "bad"}>▲ {known("severity", alarm.severity)}</span>
+      <code>{alarm.id}</code> <span>{alarm.summary}</span>
+      <span class="quiet">{t("overview.since", { at: alarm.timestamp_ts ? when(alarm.timestamp_ts) : alarm.timestamp })} · {alarm.node}</span>
+    </div>)}
+  </div></section>;
+}
+
+function Nodes({ node }: { node: string }) {
+  const asked = useAsk(`nodes ${node}`, async (signal) => {
+    const rows = await get<NodeRow[]>("nodes/", {}, signal);
+    return node ? rows.filter((row) => row.name === node) : rows;
+  }, { every: 5, keep: true });
+  const columns: Column<NodeRow>[] = [
+    { id: "name", title: t("overview.node"), cell: (row) => <a href={href("nodes", { node: row.name })}><Id>{row.name}</Id></a> },
+    { id: "state", title: t("overview.state"), cell: (row) => <span class={row.node_status === "Running" ? "good" : "bad"}>● {known("node", row.node_status)}</span> },
+    { id: "uptime", title: t("overview.uptime"), cell: (row) => span(row.uptime_s) },
+    { id: "connections", title: t("overview.connections"), number: true, cell: (row) => t("overview.of", { n: row.connections, most: row.max_connections }) },
+    { id: "load", title: t("overview.load"), number: true, cell: (row) => row.load1 },
+    { id: "memory", title: t("overview.memory"), number: true, cell: (row) => `${bytes(row.memory_used)} / ${bytes(row.memory_total)}` },
+    { id: "lag", title: t("overview.lag"), number: true, cell: (row) => `${number(row.hub_lag_ms, 1)} ms` },
+  ];
+  return <section class="stack" style={{ gap: "4px" }}><h2>{t("overview.nodes")}</h2>
+    <States asked={asked} lines={2}>{(rows) => <Table caption={t("overview.nodes")} rows={rows} columns={columns} rowKey={(row) => row.name} />}</States>
+  </section>;
+}
+
+interface Refused { client_id: string; username: string | null; code: number; ts: number }
+const SHOWN = 5;
+
+function Refusals() {
+  const refused = useSignal<ReadonlyMap<string, Refused & { times: number }>>(new Map());
+  useEffect(() => listen<Refused>("refused", (news) => {
+    const key = `${news.code} ${news.client_id}`;
+    const next = new Map(refused.value);
+    const times = (next.get(key)?.times ?? 0) + 1;
+    next.delete(key);
+    next.set(key, { ...news, times });
+    if (next.size > 100) next.delete(next.keys().next().value!);
+    refused.value = next;
+  }), []);
+  const rows = [...refused.value.values()].reverse().slice(0, SHOWN);
+  return <section class="sheet"><header><h2>{t("overview.refused")}</h2><a href={href("events")}>{t("overview.events")}</a></header>
+    <div class="body">{rows.length === 0
+      ? <span class="quiet">{t(liveState.value === "live" ? "overview.none-refused" : "overview.not-listening")}</span>
+      : rows.map((row) => <div class="row" key={`${row.code} ${row.client_id}`}>
+        {rich("overview.refusal", { client: <a href={href("client", { id: row.client_id })}><Id>{row.client_id}</Id></a>,
+          reason: known("connack", String(row.code)), times: number(row.times), at: clock(row.ts) })}</div>)}
+    </div></section>;
+}
