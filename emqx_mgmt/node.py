@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sqlite3
 import time
 from collections.abc import Callable
@@ -31,7 +30,7 @@ from emqx_mgmt.broker.telemetry.topic_metrics import TopicMetrics
 from emqx_mgmt.broker.telemetry.traces import Traces
 from emqx_mgmt.broker.zones import core_zone, refresh
 from emqx_mgmt.listeners import Listener, close_listeners
-from emqx_mgmt.listeners.proxy import read_header
+from emqx_mgmt.listeners.acceptors import Acceptors
 from emqx_mgmt.listeners.renewal import PERIOD_S as RENEWAL_S
 from emqx_mgmt.listeners.renewal import Renewal
 from emqx_mgmt.modules import modules_of
@@ -41,7 +40,6 @@ from emqx_mgmt.settings import Settings, log_levels
 from emqx_mgmt.storage import DataDirError, Store, backup
 from emqx_mgmt.storage.messages import Recovered, StoreEnded, StoreLink, read_back
 from router_ext.durable.journal import Journal
-from router_ext.engine.reactor import Acceptor
 from router_ext.message.retained_store import RetainedStore
 from router_ext.session.zone import Zone
 
@@ -83,6 +81,7 @@ class Node:
         self.modules = modules_of(settings, self.broker, self.sys_topics)
         self.broker.hooks.add(ENHANCED_AUTHENTICATE, ScramMethod(self.store.scram_users))
         self.turns: ReactorDriver | None = None
+        self.acceptors: Acceptors | None = None
         self.link: StoreLink | None = None
         self.zones: dict[str, Zone] = {}
         self.events = Events(self.broker, self.name)
@@ -142,9 +141,10 @@ class Node:
                 self.broker.restore(stored, self.retained)
             finally:
                 stored.close()
+        self.acceptors = Acceptors(self.turns.reactor, self._zone, self.renewal)
         for listener in listeners:
             if listener.is_mqtt:
-                self._accept_from(listener)
+                self.acceptors.add(listener)
         self.sys_topics.start()
         for chore in self.chores:
             chore.start()
@@ -199,28 +199,35 @@ class Node:
         turns.reactor.listen_to_store()
         return stored
 
-    def _accept_from(self, listener: Listener) -> None:
-        assert listener.sock is not None
-        assert self.turns is not None
-        # Accepted sockets inherit it: without Nagle's algorithm an acknowledgement is not held back.
-        listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        acceptor = Acceptor(
-            listener.sock.fileno(), self._zone(listener.zone), listener,
-            tls=listener.tls.context() if listener.tls else None,
-            websocket=listener.websocket,
-            read_proxy_header=read_header if listener.guard.trusted is not None else None,
-            max_rate=listener.max_conn_rate,
-        )
-        self.turns.reactor.listen(acceptor)
-        tls = listener.tls
-        if tls is not None:
-            self.renewal.watch(listener, lambda: acceptor.renew(tls.context()))
-
     def _zone(self, name: str) -> Zone:
         """The one record of a zone, shared by its listeners and sessions."""
         if name not in self.zones:
             self.zones[name] = core_zone(self.settings, name)
         return self.zones[name]
+
+    # -- listeners of MQTT ----------------------------------------------------------------------------
+
+    def can_stop(self, listener: Listener) -> bool:
+        return self.acceptors is not None and listener in self.acceptors and not self.is_draining
+
+    def accepts(self, listener: Listener) -> bool:
+        return self.acceptors is not None and self.acceptors.accepts(listener)
+
+    def start_listener(self, listener: Listener) -> None:
+        """Raises OSError."""
+        assert self.acceptors is not None
+        self.acceptors.start(listener)
+        log.info("Listening again: %s", listener)
+
+    def stop_listener(self, listener: Listener) -> None:
+        assert self.acceptors is not None
+        self.acceptors.stop(listener)
+        log.info("Stopped: %s", listener)
+        for position, channel in enumerate(list(self.broker.engine.channels)):
+            if channel.listener is listener:
+                channel.close("shutdown", GOODBYE)
+            if position % 500 == 499:
+                yield_to_loop()
 
     # -- what is watched ------------------------------------------------------------------------------
 
@@ -272,6 +279,11 @@ class Node:
         self.settings.take_back(key)
         self._apply_settings()
 
+    def read_rules_again(self) -> None:
+        """The file of access rules. ValueError where it cannot be used: those from before stay."""
+        self.settings.read_again("acl_file")
+        self._apply_settings()
+
     def _take_stored_changes(self) -> None:
         """They win over environment and file; one that this version does not take is left alone."""
         for key, text in self.store.config_changes.all().items():
@@ -297,9 +309,8 @@ class Node:
             self._answers_until = time.monotonic() + ANSWERS_S
         self.is_draining = True
         self.events.close()  # a worker that stops waits for answers that go on
-        if self.turns is not None:
-            for acceptor in list(self.turns.reactor.acceptors):
-                self.turns.reactor.stop_listening(acceptor)
+        if self.acceptors is not None:
+            self.acceptors.stop_all()
         close_listeners([listener for listener in self.listeners if listener.is_mqtt])
         while self._say_goodbye(time.monotonic() > self._answers_until):
             gevent.sleep(0.01)

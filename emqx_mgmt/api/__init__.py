@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 
 from emqx_mgmt.api import (
+    acl,
     alarms,
     apps,
     audit,
@@ -41,6 +42,7 @@ from emqx_mgmt.api import (
     rules,
     scram_users,
     sessions,
+    settings,
     slow_subscribers,
     source,
     stats,
@@ -49,6 +51,7 @@ from emqx_mgmt.api import (
     subscriptions,
     topic_metrics,
     trace,
+    traces,
     transfer,
     try_it,
     users,
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from emqx_mgmt.node import Node
 
 RESOURCES = (
+    acl,
     alarms,
     apps,
     audit,
@@ -86,11 +90,13 @@ RESOURCES = (
     rules,
     scram_users,
     sessions,
+    settings,
     slow_subscribers,
     stats,
     subscriptions,
     topic_metrics,
     trace,
+    traces,
     users,
 )
 

@@ -1,23 +1,67 @@
-"""The group of all commands, and what becomes of errors that no command expects: a sentence and an exit code."""
+"""The group of all commands: where each one is, and what becomes of errors that no command expects."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from typing import Any
 
 import click
 
-from emqx_mgmt.storage.data_dir import DataDirError
+# Where each command is: a module beside this one, imported once it is asked for, and its object there.
+NOUNS = {
+    "start": "start:start",
+    "stop": "stop:stop",
+    "status": "status:status",
+    "check": "check:check",
+    "config": "config:config",
+    "defaults": "defaults:defaults",
+    "completion": "completion:completion",
+    "broker": "broker:broker",
+    "cluster": "cluster:cluster",
+    "vm": "vm:vm",
+    "log": "log:log",
+    "listeners": "listeners:listeners",
+    "certs": "certs:certs",
+    "clients": "clients:clients",
+    "sessions": "sessions:sessions",
+    "subscriptions": "subscriptions:subscriptions",
+    "routes": "routes:routes",
+    "topics": "topics:topics",
+    "retainer": "retainer:retainer",
+    "trace": "trace:trace",
+    "banned": "banned:banned",
+    "acl": "acl:acl",
+    "plugins": "plugins:plugins",
+    "auth": "auth:auth",
+    "users": "users:users",
+    "clientid": "clientid:clientid",
+    "scram": "scram:scram",
+    "recon": "recon:recon",
+    "mgmt": "mgmt:mgmt",
+    "rotate-secret": "mgmt:rotate_secret",
+    "admins": "admins:admins",
+    "data": "data:data",
+}
 
 
 class Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in NOUNS:
+            return None
+        module, name = NOUNS[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(f"emqx_mgmt.cli.{module}"), name)
+        return command
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except DataDirError as error:
-            click.echo(str(error), err=True)
-            sys.exit(error.code)
+        except BrokenPipeError:     # the reader has seen enough: click says nothing and ends with 1
+            raise
         except OSError as error:
             name = f"{error.filename}: " if error.filename else ""
             click.echo(f"{name}{error.strerror or error}", err=True)

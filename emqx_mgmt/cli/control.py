@@ -1,116 +1,162 @@
-"""Commands to the broker that runs in this machine's data directory: the management API over its control socket."""
+"""The broker that runs in this machine's data directory: the management API over its control socket."""
 
 from __future__ import annotations
 
+import functools
 import http.client
+import json
 import os
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from types import MappingProxyType
+from typing import Any, NoReturn
+from urllib.parse import quote, urlencode
 
 import click
-import orjson
 
+from emqx_mgmt.cli.configured import CONFIG, DATA_DIR, data_dir_of
+from emqx_mgmt.cli.output import JSON, Output
 from emqx_mgmt.listeners.control import connect
 
 API = "/api/v3"
+SELECTORS = {"_style": "envelope", "_names": "slashes"}
+PAGE = 1000     # rows asked for at a time
+TIMEOUT_S = 60
+REFUSED = 1
+NONE: Mapping[str, Any] = MappingProxyType({})
+# Of the words that the v3 API has for a refusal.
+SENTENCES = {
+    **dict.fromkeys(("existed", "already_existed", "alread_existed", "username already exist"),
+                    "There is one of this name already."),
+    **dict.fromkeys(("not_found", "ont_found", "username_not_found", "Username Not Found"),
+                    "There is none of this name."),
+    "already_started": "It runs already.",
+    "not_started": "It does not run.",
+    "running_session": "The client is connected: see clients kick.",
+    "session_not_found": "The client has no session.",
+    "bad_topic": "The topic is not valid.",
+    "Cannot delete admin": "The user admin cannot be deleted.",
+}
 
 
 class Control(http.client.HTTPConnection):
     """`data_dir` is the running broker's."""
 
     def __init__(self, data_dir: Path) -> None:
-        super().__init__("localhost", timeout=60)
+        super().__init__("localhost", timeout=TIMEOUT_S)
         self._data_dir = data_dir
 
     def connect(self) -> None:
         try:
             self.sock = connect(self._data_dir)
         except PermissionError:
-            click.echo(f"Only root and the user that the broker runs as may use {self._data_dir}", err=True)
-            sys.exit(os.EX_NOPERM)
+            fail(f"Only root and the user that the broker runs as may use {self._data_dir}", os.EX_NOPERM)
         except OSError:
-            click.echo(f"No broker runs with the data directory {self._data_dir}", err=True)
-            sys.exit(os.EX_UNAVAILABLE)
+            fail(f"No broker runs with the data directory {self._data_dir}", os.EX_UNAVAILABLE)
+        self.sock.settimeout(self.timeout)
 
-    def call(self, method: str, *path: str, **params: Any) -> Any:
-        """The data of the answer. Ends the process with 1 and the broker's words when it refuses."""
+    @staticmethod
+    def runs(data_dir: Path) -> bool:
+        """Whether a broker answers there. PermissionError where it is somebody else's."""
+        try:
+            connect(data_dir).close()
+        except PermissionError:
+            raise
+        except OSError:
+            return False
+        return True
+
+    def call(self, method: str, *path: str, absent: str = "", query: Mapping[str, Any] = NONE,
+             body: Mapping[str, Any] = NONE) -> Any:
+        """The data of the answer. Ends the process with 1 and the broker's words when it refuses; with `absent` where
+        there is no such path."""
+        return self._read(self._request(method, path, query, body), absent).get("data")
+
+    def rows(self, *path: str, **filters: Any) -> Iterator[dict[str, Any]]:
+        """Of a list that comes in pages."""
+        page, seen = 1, 0
+        while True:
+            answer = self._read(self._request("GET", path, filters | {"_page": page, "_limit": PAGE}))
+            yield from answer["data"]
+            seen += len(answer["data"])
+            if not answer["data"] or seen >= answer["meta"]["count"]:
+                return
+            page += 1
+
+    def events(self, *path: str, **query: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Kind and members of server-sent events, until the broker ends them."""
+        response = self._request("GET", path, query)
+        if response.headers.get_content_type() != "text/event-stream":
+            self._read(response)
+        kind = ""
+        try:
+            for line in response:
+                name, _, value = line.decode().rstrip("\r\n").partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data":
+                    yield kind, json.loads(value)
+        except (http.client.HTTPException, OSError) as error:
+            fail(f"The broker has ended the connection: {error or type(error).__name__}", os.EX_UNAVAILABLE)
+
+    def text(self, path: str) -> tuple[int, str]:
+        """Status and body of what is outside of the API."""
+        try:
+            self.request("GET", path)
+            response = self.getresponse()
+            return response.status, response.read().decode(errors="replace")
+        except (http.client.HTTPException, OSError) as error:
+            did_not_answer(error)
+
+    @property
+    def node(self) -> str:
+        return str(self.call("GET", "nodes")[0]["name"])
+
+    def _request(self, method: str, path: tuple[str, ...], query: Mapping[str, Any],
+                 members: Mapping[str, Any] = NONE) -> http.client.HTTPResponse:
         url = "/".join([API, *(quote(part, safe="") for part in path)])
         try:
-            self.request(method, f"{url}?_style=envelope", orjson.dumps(params))
-            answer = self.getresponse()
-            body = answer.read()
+            body = json.dumps(members).encode() if members else None
+            self.request(method, f"{url}?{urlencode({**SELECTORS, **query})}", body)
+            return self.getresponse()
         except (http.client.HTTPException, OSError) as error:
-            click.echo(f"The broker did not answer: {error or type(error).__name__}", err=True)
-            sys.exit(os.EX_UNAVAILABLE)
-        if answer.status != 200:
-            click.echo(body.decode(errors="replace"), err=True)
-            sys.exit(1)
-        result = orjson.loads(body)
+            did_not_answer(error)
+
+    def _read(self, response: http.client.HTTPResponse, absent: str = "") -> dict[str, Any]:
+        try:
+            body = response.read()
+        except (http.client.HTTPException, OSError) as error:
+            did_not_answer(error)
+        if response.status == 404 and absent:
+            fail(absent)
+        if response.status != 200:
+            fail(body.decode(errors="replace").strip())
+        result: dict[str, Any] = json.loads(body)
         if result["code"]:
-            click.echo(result.get("message", f"code {result['code']}"), err=True)
-            sys.exit(1)
-        return result.get("data")
+            word = result.get("message") or f"The broker refuses it with the code {result['code']}"
+            fail(SENTENCES.get(word, word))
+        return result
 
 
-def node_of(control: Control) -> str:
-    return str(control.call("GET", "nodes")[0]["name"])
+def did_not_answer(error: Exception) -> NoReturn:
+    fail(f"The broker did not answer: {error or type(error).__name__}", os.EX_UNAVAILABLE)
 
 
-def list_plugins(control: Control) -> None:
-    for row in control.call("GET", "nodes", node_of(control), "plugins"):
-        click.echo(f"Plugin({row['name']}, version={row['version']}, description={row['description']}, "
-                   f"active={str(row['active']).lower()})")
+def fail(sentence: str, code: int = REFUSED) -> NoReturn:
+    click.echo(sentence, err=True)
+    sys.exit(code)
 
 
-def change_plugin(control: Control, plugin: str, what: str) -> None:
-    control.call("PUT", "nodes", node_of(control), "plugins", plugin, what)
-    click.echo(f"Plugin {plugin}: {what} done")
+def asks(command: Callable[..., None]) -> Callable[..., None]:
+    """Has a command's function called with the running broker and with its output first, and gives the command the
+    options that choose them."""
 
+    @JSON
+    @DATA_DIR
+    @CONFIG
+    @functools.wraps(command)
+    def asking(config: str | None, data_dir: str | None, as_json: bool, **given: Any) -> None:
+        command(Control(data_dir_of(config, data_dir)), Output(as_json), **given)
 
-def try_client(control: Control, plugin: str, password: str | None, **asked: str | None) -> None:
-    """Ends the process with 1 where the client would not be let in, or may not do what was asked."""
-    if password == "-":
-        password = sys.stdin.readline().rstrip("\r\n")
-    given = {name: value for name, value in (asked | {"password": password}).items() if value is not None}
-    said = control.call("POST", "plugins", plugin, "test", **given)
-    click.echo(f"log-in: {said['verdict']}" + (" (super user)" if said["is_superuser"] else "")
-               + (f": {said['reason']}" if said["reason"] else "") + f", {said['ms']} ms")
-    if said["acl"] is not None:
-        rule = f", {said['rule']}" if said["rule"] else ""
-        click.echo(f"{asked['access']} to {asked['topic']}: {said['acl']}{rule}")
-    if said["verdict"] != "allow" or said["acl"] not in (None, "allow"):
-        sys.exit(1)
-
-
-def list_levels(control: Control) -> None:
-    for row in control.call("GET", "log", "levels"):
-        click.echo(f"{row['component']} {row['level']}" + (" (set)" if row["set"] else ""))
-
-
-def set_level(control: Control, component: str, level: str) -> None:
-    control.call("PUT", "log", "levels", component, level=level)
-    click.echo(f"{component} {level}")
-
-
-def reset_level(control: Control, component: str) -> None:
-    control.call("DELETE", "log", "levels", component)
-    click.echo(f"{component}: as configured")
-
-
-def rotate_secret(control: Control, app_id: str, overlap: int) -> None:
-    secret = control.call("POST", "apps", app_id, "secret", overlap=overlap)["secret"]
-    click.echo(f"AppSecret: {secret}")
-
-
-def set_password(control: Control, username: str, password: str | None) -> None:
-    if password is None and sys.stdin.isatty():
-        password = click.prompt("New password", hide_input=True, confirmation_prompt=True)
-    elif password is None:
-        password = sys.stdin.readline().rstrip("\r\n")
-    if not password:
-        click.echo("The password is empty: nothing was changed", err=True)
-        sys.exit(os.EX_USAGE)
-    control.call("PUT", "users", username, password=password)
-    click.echo(f"The password of {username} was changed")
+    return asking

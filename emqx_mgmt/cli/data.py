@@ -13,30 +13,40 @@ from pathlib import Path
 
 import click
 
-from emqx_mgmt.settings import Settings, SettingsError, load
-from emqx_mgmt.settings.environment import CONFIG_VARIABLE
+from emqx_mgmt.cli.configured import CONFIG, data_dir_of, settings_of
 from emqx_mgmt.storage import DataDirError, DataDirLock
 from emqx_mgmt.storage.audit import Change
 from emqx_mgmt.storage.backup import BackupError, export, stage, try_to_put_in_place
 from emqx_mgmt.storage.data_dir import holder
 
 
-def data_dir(config: str | None) -> Path:
-    return Path(settings_of(config)["node.data_dir"])
+@click.group()
+def data() -> None:
+    """Back up and restore everything durable."""
 
 
-def settings_of(config: str | None) -> Settings:
-    if config:
-        os.environ[CONFIG_VARIABLE] = config
+@data.command("export")
+@click.argument("file", type=click.Path(dir_okay=False))
+@CONFIG
+def export_data(file: str, config: str | None) -> None:
+    """Write a backup to FILE; the broker may be running."""
     try:
-        return load()
-    except SettingsError as error:
+        export_to(file, config)
+    except DataDirError as error:
         click.echo(str(error), err=True)
-        sys.exit(os.EX_CONFIG)
+        sys.exit(error.code)
+
+
+@data.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@CONFIG
+def import_data(file: str, config: str | None) -> None:
+    """Replace everything durable with the backup in FILE; a running broker starts a new worker with it."""
+    import_from(file, config)
 
 
 def export_to(file: str, config: str | None) -> None:
-    place = data_dir(config)
+    place = data_dir_of(config)
     if not place.is_dir():
         click.echo(f"There is no data directory {place}", err=True)
         sys.exit(os.EX_NOINPUT)

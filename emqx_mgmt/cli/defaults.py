@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import click
 
-from emqx_mgmt.plugins.catalogue import Catalogue
-from emqx_mgmt.settings.sample import plugin_sample, sample
 
+@click.command()
+@click.option("--plugin", help="The file of a plugin, etc/plugins/PLUGIN.conf, instead of etc/emqx.conf.")
+def defaults(plugin: str | None) -> None:
+    """Print a configuration file with every key, its meaning and its default."""
+    from emqx_mgmt.settings.sample import plugin_sample, sample
 
-def print_defaults(plugin: str | None) -> None:
     if plugin is None:
         click.echo(sample(), nl=False)
         return
+    from emqx_mgmt.plugins.catalogue import Catalogue
+
     found = Catalogue().get(plugin)
     if found is None:
         raise click.UsageError(f"There is no plugin {plugin}")

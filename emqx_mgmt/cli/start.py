@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
+import click
 
-from gunicorn.app.base import BaseApplication
-
-from emqx_mgmt.settings.environment import CONFIG_VARIABLE
+from emqx_mgmt.cli.configured import CONFIG, use
 
 
-class Standalone(BaseApplication):
-    def load_config(self) -> None:
-        from emqx_mgmt.server import gunicorn_conf
+@click.command()
+@CONFIG
+def start(config: str | None) -> None:
+    """Start the broker in the foreground. Signals and exit codes are those of `gunicorn wsgi:app`."""
+    # Before anything of the broker is imported: it runs in this process.
+    from gevent import monkey
 
-        for name, value in vars(gunicorn_conf).items():
-            if name in self.cfg.settings:
-                self.cfg.set(name, value)
+    monkey.patch_all()
+    from emqx_mgmt.server.standalone import Standalone
 
-    def load(self) -> Any:
-        from emqx_mgmt.server.application import application
-
-        return application()
-
-
-def start_broker(config: str | None) -> None:
-    if config:
-        os.environ[CONFIG_VARIABLE] = config
+    use(config)
     Standalone().run()

@@ -62,6 +62,11 @@ class Listener:
         return f"{self.protocol}/{self.name}/{self.listen_on}"
 
     @property
+    def identifier(self) -> str:
+        """By what operators name it: `mqtt:tcp:external`, `http:management`."""
+        return f"{self.protocol}:{self.name}" if self.is_mqtt else self.protocol
+
+    @property
     def is_mqtt(self) -> bool:
         return self.protocol.startswith("mqtt:")
 

@@ -54,6 +54,14 @@ class Clients:
         rows_found = [row(session) for session in self._session(client_id)]
         return [row for row in rows_found if row is not None]
 
+    def waiting(self) -> dict[str, int]:
+        """How many messages are queued for sessions, and how many are in flight."""
+        queued = inflight = 0
+        for session in in_turns(self._sessions(), GLANCES):
+            queued += session.mqueue_len
+            inflight += session.inflight_len
+        return {"queued/count": queued, "inflight/count": inflight}
+
     def sessions(self, paging: Paging, extended: bool = False) -> Page:
         return page_of(self._sessions(paging), paging, self._extended_session if extended else self._session_row)
 

@@ -11,6 +11,7 @@ from emqx_mgmt.manage.errors import ALREADY_LOADED, NOT_LOADED, UNKNOWN_ERROR, C
 from emqx_mgmt.plugins import PluginRefused, PluginRow, UnknownPlugin
 from emqx_mgmt.settings import log_levels
 from emqx_mgmt.settings.hot import CORE, HOT_KEYS, HotKey, find_hot
+from emqx_mgmt.settings.in_effect import Setting, in_effect
 
 if TYPE_CHECKING:
     from emqx_mgmt.node import Node
@@ -38,6 +39,9 @@ class Configuration:
         ]
         return sorted([*own, *theirs], key=lambda item: item.key)
 
+    def settings(self) -> list[Setting]:
+        return in_effect(self._node.settings)
+
     def configure(self, app: str, name: str, value: str) -> None:
         """Stores a change and puts it in effect. ValueError when the value does not fit the key."""
         if app == CORE:
@@ -62,6 +66,17 @@ class Configuration:
         except (UnknownPlugin, PluginRefused):
             return True
         return key is None or key.secret
+
+    # -- access rules -----------------------------------------------------------------------------
+
+    def reload_acl(self) -> rows.AclRead:
+        """Raises RequestRefused where the file cannot be used; the rules from before stay then."""
+        try:
+            self._node.read_rules_again()
+        except ValueError as error:
+            raise RequestRefused(f"{self._node.settings.text('acl_file')} {error}") from None
+        read = self._node.settings["acl_file"]
+        return rows.AclRead("" if read.is_shipped else read.path, len(read.rules))
 
     # -- log levels -------------------------------------------------------------------------------
 

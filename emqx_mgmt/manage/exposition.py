@@ -123,6 +123,10 @@ _WAITING = {
     "connections/slow/count": ("slow_connections", "Connections that do not read: QoS 0 for them is dropped."),
     "publishers/paused/count": ("paused_publishers", "Publishers not read while a subscriber's socket is full."),
     "outboxes/bytes": ("outbox_bytes", "Bytes that wait for sockets."),
+    "queued/count": ("queued_messages", "Messages queued for sessions, of clients connected or not."),
+    "inflight/count": ("inflight_messages", "Messages sent to clients that have not acknowledged them."),
+    "disk/free": ("data_disk_free_bytes", "Free bytes of the data directory's disk, for the broker's user."),
+    "disk/used": ("data_disk_used_bytes", "Used bytes of the data directory's disk."),
     "delayed/count": ("delayed_messages", "Delayed messages that are kept until they are due."),
     "delayed/bytes": ("delayed_bytes", "Bytes of delayed messages, as delayed_publish.max_bytes counts them."),
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from msgspec import UNSET
 
 from emqx_mgmt.broker.telemetry.about import SYSDESCR, VERSION, datetime_text, uptime_text
@@ -20,9 +21,10 @@ from emqx_mgmt.manage.errors import RequestRefused
 from emqx_mgmt.manage.exposition import COUNTER, GAUGE, Family, counters, gauge, gauges, of_plugins, waiting
 from emqx_mgmt.manage.formats import memory_text
 from emqx_mgmt.manage.fresh_secrets import FreshSecrets
+from emqx_mgmt.manage.listeners import Listeners
 from emqx_mgmt.manage.queued import QueuedMessages
 from emqx_mgmt.manage.retained import Retained
-from emqx_mgmt.manage.runtime import RELEASE, Runtime
+from emqx_mgmt.manage.runtime import RELEASE, Runtime, open_descriptors
 from emqx_mgmt.manage.slow_subscribers import SlowSubscriberRows
 from emqx_mgmt.manage.topic_metrics import MeteredRows
 from emqx_mgmt.storage.rate_history import MINUTE, SECOND
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from emqx_mgmt.broker.telemetry.event_subscriber import EventSubscriber, Owner
     from emqx_mgmt.broker.telemetry.rates import Sample
     from emqx_mgmt.listeners import Listener
+    from emqx_mgmt.listeners.tls import TlsOptions
     from emqx_mgmt.node import Node
     from emqx_mgmt.storage import Applications, Bans, BrowserLogins, ScramUsers, Users
     from emqx_mgmt.storage.audit import Audit
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 # What Prometheus clients of all languages call the figures of their process.
 PROCESS = "process_"
 RUNNING = "Running"
+DAY_S = 86_400
 
 
 class LocalNode:
@@ -53,6 +57,7 @@ class LocalNode:
         self.retained = Retained(node.broker)
         self.delayed = DelayedMessages(node.broker)
         self.topic_metrics = MeteredRows(node.name, node.topic_metrics, node.store.metered_topics)
+        self.listeners = Listeners(node)
         self.slow_subscribers = SlowSubscriberRows(node.name, node.slow_subscribers)
         self.fresh_secrets = FreshSecrets()
         self.backups = Backups(Path(node.settings["node.data_dir"]))
@@ -108,6 +113,17 @@ class LocalNode:
         complaints = self._node.renewal.read_again()
         if complaints:
             raise RequestRefused("; ".join(complaints))
+
+    def certificates(self) -> list[rows.CertificateRow]:
+        """Of each listener over TLS."""
+        return [self._certificate(one, one.tls, time.time()) for one in self._node.listeners if one.tls is not None]
+
+    def _certificate(self, listener: Listener, tls: TlsOptions, now: float) -> rows.CertificateRow:
+        until = tls.valid_until
+        return rows.CertificateRow(
+            listener.identifier, listener.listen_on, tls.certfile or rows.UNDEFINED,
+            rows.UNDEFINED if until is None else datetime_text(until),
+            rows.UNDEFINED if until is None else int((until - now) // DAY_S), self.name)
 
     # -- the node itself --------------------------------------------------------------------------
 
@@ -178,14 +194,21 @@ class LocalNode:
 
     def stats(self, extended: bool = False) -> dict[str, int]:
         broker = self._node.broker
-        return broker.stats.rows() | broker.extended_stats() if extended else broker.stats.rows()
+        if not extended:
+            return broker.stats.rows()
+        disk = psutil.disk_usage(self._node.settings["node.data_dir"])
+        return broker.stats.rows() | broker.extended_stats() | self.clients.waiting() | {
+            "descriptors/open": open_descriptors(), "disk/free": disk.free, "disk/used": disk.used,
+            "disk/total": disk.total,
+        }
 
     def families(self) -> Iterator[Family]:
         """Everything that `/metrics` shows."""
         broker, figures = self._node.broker, self._runtime.figures()
         yield from counters(broker.metrics(), broker.extended_metrics())
-        yield from gauges(self.stats())
-        yield from waiting(broker.extended_stats())
+        stats = self.stats(extended=True)
+        yield from gauges(stats)
+        yield from waiting(stats)
         mqtt = [(_listener_labels(one), one) for one in self._node.listeners if one.is_mqtt]
         yield Family("listener_connections", GAUGE, "Open connections by listener.",
                      [(labels, one.current_conns) for labels, one in mqtt])
@@ -207,21 +230,8 @@ class LocalNode:
         yield Family("resident_memory_bytes", GAUGE, "Resident memory.", [((), figures.memory_used)], PROCESS)
         yield Family("start_time_seconds", GAUGE, "When the node started, unix time.",
                      [((), self._node.started_at)], PROCESS)
+        yield Family("open_fds", GAUGE, "Open file descriptors.", [((), stats["descriptors/open"])], PROCESS)
         yield Family("max_fds", GAUGE, "The most open file descriptors.", [((), figures.max_fds)], PROCESS)
-
-    def listeners(self) -> list[rows.Listener]:
-        """MQTT listeners by protocol and address, bare ports first; then those over HTTP by name."""
-        return [
-            rows.Listener(
-                acceptors=listener.acceptors,
-                current_conns=listener.current_conns,
-                listen_on=listener.listen_on,
-                max_conns=listener.max_conns,
-                protocol=listener.protocol,
-                shutdown_count=dict(listener.shutdown_count) or [],
-            )
-            for listener in sorted(self._node.listeners, key=_listener_rank)
-        ]
 
     # -- what happens, and what happened ----------------------------------------------------------
 
@@ -232,6 +242,19 @@ class LocalNode:
     def trace(self, client_id: str | None, topic: str, owner: Owner, seconds: int, most_bytes: int) -> EventSubscriber:
         """Of a client, or without one of a topic or topic filter. Raises TooMany."""
         return self._node.traces.start(Subject(client_id, topic), owner, seconds, most_bytes)
+
+    def traces(self) -> list[rows.TraceRow]:
+        """Those that run, oldest first."""
+        return [
+            rows.TraceRow(one.id, rows.UNDEFINED if one.subject.client_id is None else one.subject.client_id,
+                          one.subject.topic or rows.UNDEFINED, " ".join(one.owner), datetime_text(one.started_at),
+                          self.name)
+            for one in self._node.traces.running()
+        ]
+
+    def stop_trace(self, trace_id: str) -> bool:
+        """False where none has this id."""
+        return self._node.traces.stop(trace_id)
 
     def rates_by_second(self, first: int, last: int) -> list[Sample]:
         return self._node.store.rate_history.between(SECOND, first, last)
@@ -269,7 +292,3 @@ def _alarm_members(alarm: Alarm) -> tuple[str, str, str, str, str]:
 def _listener_labels(listener: Listener) -> tuple[tuple[str, str], ...]:
     return ("protocol", listener.protocol), ("listener", listener.name)
 
-
-def _listener_rank(listener: Listener) -> tuple[bool, str, bool, str]:
-    over_http = listener.protocol not in ("mqtt:tcp", "mqtt:ssl")
-    return over_http, listener.protocol, ":" in listener.listen_on, listener.listen_on

@@ -120,6 +120,42 @@ class Listener(Struct, gc=False):
     shutdown_count: dict[str, int] | list[Any]
 
 
+class ExtendedListener(Listener, gc=False):
+    """`identifier`: by what it is stopped and started; `running`: whether it accepts connections."""
+
+    identifier: str
+    running: bool
+
+
+class CertificateRow(Struct, gc=False):
+    """Of a listener over TLS; `expires_at` is `undefined` where it has no certificate, but pre-shared keys."""
+
+    listener: str
+    listen_on: str
+    certfile: str
+    expires_at: str
+    days_left: int | str
+    node: str
+
+
+class AclRead(Struct, gc=False):
+    """`file` is empty where there is none, and the rules are those that come with the broker."""
+
+    file: str
+    rules: int
+
+
+class TraceRow(Struct, gc=False):
+    """`client_id` or `topic` is what it is of, the other one `undefined`; `owner`: who asked for it."""
+
+    id: str
+    client_id: str
+    topic: str
+    owner: str
+    started_at: str
+    node: str
+
+
 class AlarmRow(Struct, gc=False):
     id: str
     severity: str

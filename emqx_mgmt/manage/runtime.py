@@ -9,12 +9,14 @@ import sys
 import time
 from pathlib import Path
 
+import gevent
 import psutil
 from msgspec import Struct
 
 # The shape of `R21/10.0.5` filled with what runs here: the language version and the full release of it.
 RELEASE = f"R{sys.version_info.major}.{sys.version_info.minor}/{platform.python_version()}"
 REFRESH_S = 1.0
+DESCRIPTORS = Path("/proc/self/fd")
 
 
 class Figures(Struct, frozen=True, gc=False):
@@ -54,6 +56,12 @@ class Runtime:
             threads=threads,
             max_threads=_limit(resource.RLIMIT_NPROC, Path("/proc/sys/kernel/threads-max")),
         )
+
+
+def open_descriptors() -> int:
+    """How many the process has. Counted on another thread: there is one for each connection."""
+    found: list[str] = gevent.get_hub().threadpool.apply(os.listdir, (DESCRIPTORS,))
+    return len(found) - 1   # without the one that the list was read by
 
 
 def _limit(kind: int, kernel: Path) -> int:

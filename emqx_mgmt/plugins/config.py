@@ -17,7 +17,12 @@ MASK = "******"
 
 
 class ConfigError(Exception):
-    """A sentence that names the key, and the file and line where there is one."""
+    """What is wrong, all of it: each complaint is a sentence that names the key, and the file and line where there is
+    one."""
+
+    def __init__(self, *complaints: str) -> None:
+        super().__init__("; ".join(complaints))
+        self.complaints = complaints
 
 
 class Config:
@@ -43,16 +48,18 @@ class Config:
     def _read(self, file: Path) -> None:
         if not file.exists():
             return
+        complaints = []
         for entry in read_file(file):
             if isinstance(entry, str):
-                raise ConfigError(entry)
-            if self.find(entry.key) is None:
-                raise ConfigError(f"{entry.place}: unknown key {entry.key}")
+                complaints.append(entry)
+                continue
             try:
                 self.parse(entry.key, entry.text)
             except ConfigError as error:
-                raise ConfigError(f"{entry.place}: {error}") from None
+                complaints.append(f"{entry.place}: {error}")
             self._texts[entry.key] = entry.text
+        if complaints:
+            raise ConfigError(*complaints)
 
     def _from(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         for variable in sorted(environ):

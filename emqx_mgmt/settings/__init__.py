@@ -2,7 +2,7 @@
 
 from emqx_mgmt.settings.key import Key
 from emqx_mgmt.settings.kinds import AccessRule, Endpoint, Kind, Network, Rate, RewriteRule, Threshold
-from emqx_mgmt.settings.load import Settings, SettingsError, load
+from emqx_mgmt.settings.load import Settings, SettingsError, load, read
 from emqx_mgmt.settings.zone import ZoneSettings
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "Threshold",
     "ZoneSettings",
     "load",
+    "read",
 ]

@@ -81,14 +81,20 @@ def shipped_rules(path: str) -> AclFile:
 
 
 def parse_rules(text: str) -> tuple[Rule, ...]:
-    return tuple(_rule(term, line) for term, line in Reader(text).terms())
-
-
-def _rule(term: Term, line: int) -> Rule:
+    """Raises ValueError for all that are wrong; behind a term that does not end nothing can be read."""
+    rules: list[Rule] = []
+    faults: list[str] = []
     try:
-        return replace(_parsed(term), line=line)
+        for term, line in Reader(text).terms():
+            try:
+                rules.append(replace(_parsed(term), line=line))
+            except ValueError as error:
+                faults.append(f"line {line}: {error}")
     except ValueError as error:
-        raise ValueError(f"line {line}: {error}") from None
+        faults.append(str(error))
+    if faults:
+        raise ValueError("; ".join(faults))
+    return tuple(rules)
 
 
 def _parsed(term: Term) -> Rule:

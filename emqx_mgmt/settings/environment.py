@@ -15,8 +15,9 @@ ALIASES = {"EMQX_LOADED_PLUGINS": "plugins.loaded"}
 CONFIG_VARIABLE = "EMQX_CONFIG"
 
 
-def read_environment(environ: Mapping[str, str], unknown: list[str]) -> Iterator[Entry]:
-    """The entries that variables give; names without a meaning go to `unknown` (Kubernetes sets EMQX_PORT and such)."""
+def read_environment(environ: Mapping[str, str], unknown: list[str]) -> Iterator[Entry | str]:
+    """The entries that variables give, and complaints about some; names without a meaning go to `unknown` (Kubernetes
+    sets EMQX_PORT and such)."""
     for variable in sorted(environ):
         if not variable.startswith(PREFIX) or variable in (CONFIG_VARIABLE, "EMQX_NAME", "EMQX_HOST"):
             continue
@@ -28,7 +29,10 @@ def read_environment(environ: Mapping[str, str], unknown: list[str]) -> Iterator
         elif secret and secret.secret:
             if variable.removesuffix(FILE_SUFFIX) in environ:
                 continue  # the exact variable wins
-            yield Entry(bare, read_secret(variable, environ[variable]), variable)
+            try:
+                yield Entry(bare, read_secret(variable, environ[variable]), variable)
+            except ValueError as error:
+                yield str(error)
         else:
             unknown.append(variable)
     yield from node_name(environ)

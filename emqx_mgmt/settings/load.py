@@ -17,6 +17,7 @@ from emqx_mgmt.settings.table import SHIPPED, find
 from emqx_mgmt.settings.zone import ZoneSettings
 
 DEFAULT_FILE = Path("etc/emqx.conf")
+ACL_FILE = "acl_file"
 
 
 class SettingsError(Exception):
@@ -31,21 +32,22 @@ class SettingsError(Exception):
 class Settings:
     """Typed values by key. `settings["listener.tcp.external"]`, `settings.zone("external").max_inflight`.
 
-    `file` is the configuration file, None where there is none; `ignored` are the keys in it that have no meaning here.
+    `file` is the configuration file, None where there is none; `ignored` are the keys in it that have no meaning here;
+    `complaints` the sentences about entries that cannot be taken, in whose place the defaults hold.
     """
 
     def __init__(self, entries: Iterable[Entry] = (), unknown_variables: Sequence[str] = (),
                  file: Path | None = None) -> None:
         self._given: dict[str, Any] = {}
+        self._entries: dict[str, Entry] = {}
         self._changed: dict[str, Any] = {}
+        self._texts: dict[str, str] = {}    # of those
         self._zones: dict[str, ZoneSettings] = {}
         self.unknown_variables = unknown_variables
         self.file = file
         self.place = Place(file or DEFAULT_FILE)
         self.ignored: list[str] = []
-        complaints = [complaint for entry in entries if (complaint := self._take(entry))]
-        if complaints:
-            raise SettingsError(*complaints)
+        self.complaints = [complaint for entry in entries if (complaint := self._take(entry))]
 
     def _take(self, entry: Entry) -> str | None:
         """A sentence where the entry cannot be taken."""
@@ -57,6 +59,7 @@ class Settings:
             return None
         try:
             self._given[entry.key] = self._parse(key, entry.text)
+            self._entries[entry.key] = entry
         except ValueError as error:
             value = "" if key.secret else f" ('{entry.text}')"
             return f"{entry.place}: {entry.key}{value} {error}"
@@ -96,6 +99,27 @@ class Settings:
     def datatype(self, name: str) -> str:
         return row(name).kind.label
 
+    def written(self, name: str) -> str:
+        """The text of the value in effect, as it was set, or the default's."""
+        if name in self._texts:
+            return self._texts[name]
+        if name in self._entries:
+            return self._entries[name].text
+        key = row(name)
+        default = key.default_for(name)
+        return self.written(key.twin) if default is None and key.twin else default or ""
+
+    def origin(self, name: str) -> str:
+        """Where the value in effect comes from: file and line, a variable, `REST`, `default`, or another key's."""
+        if name in self._texts:
+            return "REST"
+        if name in self._entries:
+            return self._entries[name].place
+        key = row(name)
+        if key.default_for(name) is None and key.twin:
+            return f"{key.twin}: {self.origin(key.twin)}"
+        return "default"
+
     def is_set(self, name: str) -> bool:
         """In the file, in the environment, or by a change; else a default holds."""
         return name in self._changed or name in self._given
@@ -107,11 +131,21 @@ class Settings:
     def change(self, name: str, text: str) -> None:
         """Sets a key over whatever the environment and the file say; ValueError when the text does not fit it."""
         self._changed[name] = self._parse(row(name), text)
+        self._texts[name] = text
         self._zones.clear()
+
+    def read_again(self, name: str) -> None:
+        """Of a key whose value is what a file says; ValueError where that cannot be used. The default one is read
+        whenever it is asked for."""
+        kind, values = row(name).kind, self._changed if name in self._changed else self._given
+        again = kind.parse(kind.show(self[name])) if name in values else self[name]
+        if name in values:
+            values[name] = again
 
     def take_back(self, name: str) -> None:
         """Undoes `change`."""
         self._changed.pop(name, None)
+        self._texts.pop(name, None)
         self._zones.clear()
 
     def words(self, prefix: str, shipped: tuple[str, ...]) -> list[str]:
@@ -130,25 +164,37 @@ def row(name: str) -> Key:
 
 
 def load(environ: Mapping[str, str] | None = None, path: Path | None = None) -> Settings:
-    """Settings from `path` (else EMQX_CONFIG, else etc/emqx.conf where it exists) and from the environment."""
+    """Settings from `path` (else EMQX_CONFIG, else etc/emqx.conf where it exists) and from the environment. Raises
+    SettingsError."""
+    settings = read(environ, path)
+    if settings.complaints:
+        raise SettingsError(*settings.complaints)
+    return settings
+
+
+def read(environ: Mapping[str, str] | None = None, path: Path | None = None) -> Settings:
+    """The same, with `complaints` in place of an exception; SettingsError only for a file that cannot be read."""
     environ = os.environ if environ is None else environ
     unknown: list[str] = []
-    try:
-        from_environment = list(read_environment(environ, unknown))
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
     file = path or configuration_file(environ)
-    lines = read_lines(file) if file else []
-    complaints = [line for line in lines if isinstance(line, str)]
-    entries = [*(line for line in lines if isinstance(line, Entry)), *from_environment]
-    try:
-        settings = Settings(entries, unknown, file)
-    except SettingsError as error:
-        raise SettingsError(*complaints, *error.complaints) from None
-    complaints += wrong_names(settings, entries)
-    if complaints:
-        raise SettingsError(*complaints)
+    lines = [*(read_lines(file) if file else []), *read_environment(environ, unknown)]
+    entries = [line for line in lines if isinstance(line, Entry)]
+    settings = Settings(entries, unknown, file)
+    settings.complaints = [
+        *(line for line in lines if isinstance(line, str)), *settings.complaints, *wrong_names(settings, entries),
+        *wrong_rules(settings, entries),
+    ]
     return settings
+
+
+def wrong_rules(settings: Settings, entries: Sequence[Entry]) -> Iterator[str]:
+    """The default file of access rules is read whenever it is asked for: an entry names any other."""
+    if any(entry.key == ACL_FILE for entry in entries):
+        return
+    try:
+        settings[ACL_FILE]
+    except ValueError as error:
+        yield f"{settings.place.resolve(settings.written(ACL_FILE))}: {error}"
 
 
 def wrong_names(settings: Settings, entries: Sequence[Entry]) -> Iterator[str]:

@@ -18,7 +18,8 @@ METRICS = {
     "dropped/acl_denied", "acl/unavailable", "publishers/paused",
 }  # fmt: skip
 STATS = {"connections/blocked/count", "connections/slow/count", "publishers/paused/count", "outboxes/bytes",
-         "delayed/count", "delayed/bytes"}
+         "delayed/count", "delayed/bytes", "queued/count", "inflight/count", "descriptors/open", "disk/free",
+         "disk/used", "disk/total"}
 NODE = "nodes/emqx@127.0.0.1"
 
 

@@ -8,6 +8,7 @@ beyond that messages are skipped and counted.
 from __future__ import annotations
 
 import time
+from itertools import count
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -56,7 +57,7 @@ class Skipped(Struct):
 
 
 class Ended(Struct):
-    """`reason`: `time` or `bytes`, whichever was used up."""
+    """`reason`: `time` or `bytes`, whichever was used up, or `stopped`."""
 
     reason: str
     node: str
@@ -83,9 +84,12 @@ class Trace(EventSubscriber):
     """Ends after `most_bytes`, with an event that says so."""
 
     def __init__(
-        self, subject: Subject, owner: Owner, node: str, most_bytes: int, left: Callable[[EventSubscriber], None]
+        self, trace_id: str, subject: Subject, owner: Owner, node: str, most_bytes: int,
+        left: Callable[[EventSubscriber], None]
     ) -> None:
         super().__init__(owner, left)
+        self.id = trace_id
+        self.started_at = time.time()
         self.subject = subject
         self.watch = Watch(subject.topic, traced=True) if subject.client_id is None else None
         self._node = node
@@ -107,29 +111,41 @@ class Traces:
     def __init__(self, broker: Broker, events: Events) -> None:
         self._broker = broker
         self._events = events
-        self._running: set[Trace] = set()
+        self._running: dict[Trace, None] = {}  # in the order in which they began
+        self._ids = count(1)
         self._skipped = 0
         self._next_room: Timer | None = None
 
     def start(self, subject: Subject, owner: Owner, seconds: int, most_bytes: int) -> Trace:
         """Raises TooMany."""
         demand_room(self._running, owner, MOST_TRACES, MOST_OF_ONE)
-        trace = Trace(subject, owner, self._events.node, most_bytes, self._left)
+        trace = Trace(str(next(self._ids)), subject, owner, self._events.node, most_bytes, self._left)
         self._events.add(trace, subject.concerns)
         if not self._running:
             self._broker.hooks.add("message.traced", self._seen)
             self._make_room()
-        self._running.add(trace)
+        self._running[trace] = None
         if trace.watch is not None:
             self._broker.engine.watch(trace.watch)
         self._trace_clients()
         self._broker.after(seconds, lambda: trace.finish("time"))
         return trace
 
+    def running(self) -> list[Trace]:
+        """Oldest first."""
+        return list(self._running)
+
+    def stop(self, trace_id: str) -> bool:
+        """Ends the trace of this id; False where there is none."""
+        trace = next((one for one in self._running if one.id == trace_id), None)
+        if trace is not None:
+            trace.finish("stopped")
+        return trace is not None
+
     def _left(self, subscriber: EventSubscriber) -> None:
         assert isinstance(subscriber, Trace)
         self._events.left(subscriber)
-        self._running.discard(subscriber)
+        self._running.pop(subscriber, None)
         if subscriber.watch is not None:
             self._broker.engine.unwatch(subscriber.watch)
         self._trace_clients()

@@ -1,0 +1,24 @@
+"""Passwords that a command is given."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from emqx_mgmt.cli.control import fail
+
+SEEN = "A PASSWORD on the command line is seen by others on this machine; without it one is asked for, or read from " \
+    "standard input."
+
+
+def password_of(given: str | None) -> str:
+    """The one given, else one asked for at a terminal, else a line of standard input. Ends with 64 for an empty one."""
+    if given is None and sys.stdin.isatty():
+        given = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    elif given is None:
+        given = sys.stdin.readline().rstrip("\r\n")
+    if not given:
+        fail("The password is empty: nothing was changed", os.EX_USAGE)
+    return given

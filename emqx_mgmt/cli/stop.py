@@ -1,0 +1,33 @@
+"""`emqx-mgmt stop`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import click
+
+from emqx_mgmt.cli.configured import CONFIG, DATA_DIR, data_dir_of
+from emqx_mgmt.cli.control import fail
+from emqx_mgmt.cli.master import running_master
+
+POLL_S = 0.05
+
+
+@click.command()
+@click.option("--within", type=click.IntRange(0), default=60, show_default=True, metavar="SECONDS",
+              help="How long to wait for its end.")
+@DATA_DIR
+@CONFIG
+def stop(config: str | None, data_dir: str | None, within: int) -> None:
+    """Stop the running broker gracefully, and return once it has ended. Ends with 1 where it has not in time."""
+    place = data_dir_of(config, data_dir)
+    master = running_master(place)
+    os.kill(master, signal.SIGTERM)
+    deadline = time.monotonic() + within
+    while running_master(place, required=False) == master:
+        if time.monotonic() > deadline:
+            fail(f"The broker (process {master}) has not ended within {within} s")
+        time.sleep(POLL_S)
+    click.echo("The broker has ended.")
