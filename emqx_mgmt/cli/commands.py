@@ -13,10 +13,12 @@ import click
 NOUNS = {
     "start": "start:start",
     "stop": "stop:stop",
+    "reload": "reload:reload",
     "status": "status:status",
     "check": "check:check",
     "config": "config:config",
     "defaults": "defaults:defaults",
+    "systemd-unit": "systemd_unit:systemd_unit",
     "completion": "completion:completion",
     "broker": "broker:broker",
     "cluster": "cluster:cluster",

@@ -46,6 +46,16 @@ def short_path(directory: int) -> str:
     return f"/proc/self/fd/{directory}/{NAME}"
 
 
+def process_of(sock: Any) -> int:
+    return peer_of(sock)[0]
+
+
 def user_of(sock: Any) -> int:
+    return peer_of(sock)[1]
+
+
+def peer_of(sock: Any) -> tuple[int, int, int]:
+    """Process, user and group at the other end."""
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size)
-    return int(PEER_CREDENTIALS.unpack(credentials)[1])
+    process, user, group = PEER_CREDENTIALS.unpack(credentials)
+    return process, user, group

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import platform
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 
 from emqx_mgmt.listeners import Listener
@@ -12,6 +15,18 @@ from emqx_mgmt.settings.emqx_keys import shown
 from emqx_mgmt.settings.load import DEFAULT_FILE
 
 log = logging.getLogger(__name__)
+
+PACKAGE = "emqx-mgmt"
+
+
+def log_version() -> None:
+    """The first line of the log."""
+    try:
+        version = metadata.version(PACKAGE)
+    except metadata.PackageNotFoundError:   # sources that were not installed
+        version = "of no version"
+    log.info("Starting: %s %s, Python %s, process %d", PACKAGE, version, platform.python_version(), os.getpid(),
+             extra={"event": "starting"})
 
 
 def log_in_use(settings: Settings, listeners: Sequence[Listener]) -> None:

@@ -17,6 +17,8 @@ import orjson
 LONGEST_VALUE = 256
 LONGEST_MESSAGE = 4096
 LONGEST_TRACEBACK = 16_384
+# Of a record's `extra`, beside its text: what happened, in one word; whom it concerns; and which request it was.
+MEMBERS = ("event", "client_id", "peer", "request_id")
 
 
 def one_line(text: str) -> str:
@@ -76,6 +78,10 @@ class JsonFormatter(logging.Formatter):
             "logger": one_line(cut(record.name, LONGEST_VALUE)),
             "message": message_of(record),
         }
+        for name in MEMBERS:
+            value = record.__dict__.get(name)
+            if value is not None:
+                event[name] = one_line(cut(str(value), LONGEST_VALUE))
         if record.exc_info or record.stack_info:
             event["traceback"] = "\n".join(traceback_of(self, record))
         return orjson.dumps(event).decode()

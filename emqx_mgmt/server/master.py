@@ -13,6 +13,8 @@ import os
 import signal
 import socket
 import sys
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -30,7 +32,8 @@ from emqx_mgmt.listeners import (
     raise_descriptor_limit,
 )
 from emqx_mgmt.listeners.certificate import development_directory, make_certificate
-from emqx_mgmt.server.in_use import log_in_use
+from emqx_mgmt.server import service_manager
+from emqx_mgmt.server.in_use import log_in_use, log_version
 from emqx_mgmt.server.log import logging_config
 from emqx_mgmt.server.log_line import one_line
 from emqx_mgmt.settings import Settings, SettingsError, load
@@ -47,6 +50,7 @@ log = logging.getLogger(__name__)
 # Carries the descriptors over the exec of USR2, by listener identity.
 HANDOVER = "_EMQX_MGMT_DESCRIPTORS"
 LOCK = "lock"
+RELOADED = "reloaded.json"
 MEMORY = "/dev/shm"
 
 
@@ -89,6 +93,7 @@ class Master:
         check(data_dir, synced=self.settings["durability"] == "fsync")
         prepare_tls(self.listeners, data_dir, self.settings["node.name"])
         open_listeners(self.listeners, inherited)
+        log_version()
         log_in_use(self.settings, self.listeners)
 
     def handover(self) -> str:
@@ -109,8 +114,10 @@ class Master:
             if not moved:
                 prepare_tls(listeners, Path(settings["node.data_dir"]), settings["node.name"])
         except (SettingsError, DataDirError, TlsError, OSError, ValueError) as error:
-            for complaint in error.complaints if isinstance(error, SettingsError) else [str(error)]:
+            complaints = error.complaints if isinstance(error, SettingsError) else (str(error),)
+            for complaint in complaints:
                 log.error("%s. The settings from before stay in effect, and the worker goes on.", complaint)
+            self.leave_outcome(complaints)
             return False
         self.settings = settings
         if moved:
@@ -121,7 +128,18 @@ class Master:
         log.info("The settings were read again.")
         logging.config.dictConfig(logging_config(settings))
         log_in_use(settings, self.listeners)
+        self.leave_outcome(())
         return True
+
+    def leave_outcome(self, complaints: Sequence[str]) -> None:
+        """For `emqx-mgmt reload`, which sent the signal: what kept the settings from being read again."""
+        file = Path(self.settings["node.data_dir"]) / RELOADED
+        new = file.with_suffix(".new")
+        try:
+            new.write_text(json.dumps({"complaints": complaints, "at": time.monotonic_ns()}))
+            new.replace(file)
+        except OSError as error:    # a full disk: the command says that it has not heard
+            log.warning("%s cannot be written: %s", file, error.strerror)
 
     def close(self) -> None:
         close_listeners(self.listeners)
@@ -224,7 +242,10 @@ def on_starting(arbiter: Arbiter) -> None:
         fail(f"TLS cannot be set up: {error}", os.EX_CONFIG)
     for fd in filter(None, os.environ.pop("GUNICORN_FD", "").split(",")):
         os.close(int(fd))  # handed over by gunicorn as well; ours came with the other listeners
+    if arbiter.master_pid:  # it ends once it is told to: systemd has to know by then who goes on
+        service_manager.notify(service_manager.main_process(os.getpid()))
     arbiter.handle_hup = partial(reload, arbiter)
+    arbiter.stop = partial(stop, arbiter, arbiter.stop)
     # gunicorn would retry a busy port five times and exit 1; it takes sockets that are there already.
     arbiter.LISTENERS = [
         (HandedSocket6 if listener.sock.family == socket.AF_INET6 else HandedSocket)(
@@ -237,13 +258,24 @@ def on_starting(arbiter: Arbiter) -> None:
 
 def reload(arbiter: Arbiter) -> None:
     """HUP, in place of gunicorn's own handler, which ends the worker whatever becomes of the next one."""
+    service_manager.notify(*service_manager.reloading())
     try:
         can_be_done = current().reload()
     except Exception:  # else it would end the master
         log.exception("The settings cannot be read again: the worker goes on")
-        return
+        can_be_done = False
     if can_be_done:
         arbiter.reload()
+    else:
+        service_manager.notify(service_manager.READY, service_manager.status(
+            "The settings could not be read again, as the log says: those from before are in effect"))
+
+
+def stop(arbiter: Arbiter, of_gunicorn: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    """In place of gunicorn's own. Of two masters, the one that ends is not the service."""
+    if not arbiter.master_pid and not arbiter.reexec_pid:
+        service_manager.notify(service_manager.STOPPING, service_manager.status("Stopping"))
+    of_gunicorn(*args, **kwargs)
 
 
 def post_fork(arbiter: Arbiter, worker: Any) -> None:
@@ -254,6 +286,7 @@ def post_fork(arbiter: Arbiter, worker: Any) -> None:
 def pre_exec(arbiter: Arbiter) -> None:
     """gunicorn: USR2, in the process that becomes the new master."""
     arbiter.cfg.env_orig[HANDOVER] = current().handover()
+    service_manager.for_successor(arbiter.cfg.env_orig)
 
 
 def nworkers_changed(arbiter: Arbiter, new: int, old: int | None) -> None:
@@ -265,3 +298,5 @@ def nworkers_changed(arbiter: Arbiter, new: int, old: int | None) -> None:
 
 def on_exit(arbiter: Arbiter) -> None:
     current().close()
+    if arbiter.master_pid:  # it did not take over
+        service_manager.notify(service_manager.main_process(arbiter.master_pid))

@@ -25,6 +25,8 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from emqx_mgmt.broker.loop.periodic import Periodic
 from emqx_mgmt.listeners import Listener, close_listeners
+from emqx_mgmt.node import Node
+from emqx_mgmt.server import service_manager
 from emqx_mgmt.server.application import running_node
 from emqx_mgmt.server.control import ControlServer
 from emqx_mgmt.server.https import HttpsServer
@@ -79,6 +81,13 @@ def log_first_password(master: Master) -> None:
                 "name of this one)", first.username, "https" if dashboard.is_https else "http", at, first.token)
 
 
+def log_ready(master: Master, node: Node) -> None:
+    """The last line of a start."""
+    log.info("Ready: the node %s serves clients at %d listeners", node.name, len(master.listeners),
+             extra={"event": "ready"})
+    service_manager.notify(service_manager.READY, service_manager.status(f"The node {node.name} serves clients"))
+
+
 class HeadTimeout(gevent.Timeout):
     """Ends the wait for a request's head without a word to the client, and counts it."""
 
@@ -98,6 +107,8 @@ class Worker(GeventWorker):
     # TERM may come before there are any. `idle`: greenlets that wait for another request.
     secured: Sequence[HttpsServer] = ()
     started = False     # the node
+    accepts_http = False
+    is_ready_sent = False     # that clients are served
     idle: ClassVar[WeakKeyDictionary[Any, gevent.Timeout]] = WeakKeyDictionary()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
@@ -159,6 +170,7 @@ class Worker(GeventWorker):
                    for sock in self.sockets]
         for server in servers:
             server.start()
+        self.accepts_http = True
         while self.alive:
             self.notify()
             self.ending.wait(NOTIFY_S)
@@ -303,6 +315,14 @@ class Worker(GeventWorker):
         if starting.value is not None:
             log.critical("The worker cannot start after all", exc_info=starting.value)
             os._exit(1)
+
+    def notify(self) -> None:
+        """Each second at least: the loop turns."""
+        super().notify()
+        service_manager.alive()
+        if self.started and self.accepts_http and not self.is_ready_sent:
+            self.is_ready_sent = True
+            log_ready(current(), running_node())
 
     def notify_while_starting(self) -> None:
         """The master kills a worker of which it hears nothing. This one may have to wait for the one before it to end,
