@@ -15,7 +15,8 @@ BESIDE = +$(MAKE) --no-print-directory --jobs=2 DASHBOARD_FLAGS=--optional
 
 run:
 	$(BESIDE) $(VENV)/.installed dashboard
-	exec $(BIN)/gunicorn wsgi:app
+	@echo "Starting the broker: $(BIN)/gunicorn wsgi:app"
+	@exec $(BIN)/gunicorn wsgi:app
 
 # Two files of tests at a time; those that weigh memory and bandwidth have the machine for themselves afterwards.
 test:
@@ -98,17 +99,21 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/compare.py --install $(BENCH)
 
 $(VENV)/.made:
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) --upgrade pip setuptools wheel 'cython>=3.3,<4'
+	@echo "Making the virtual environment $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "Installing pip, setuptools and Cython"
+	@$(PIP) --upgrade pip setuptools wheel 'cython>=3.3,<4'
 	touch $@
 
 # Editable, so that a changed Python file needs nothing; a changed Cython source builds again.
 $(VENV)/.installed: $(SOURCES) | $(VENV)/.made
-	$(PIP) --no-build-isolation --editable .
+	@echo "Building the extension and installing what the broker needs, which takes up to a minute"
+	@$(PIP) --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed
-	$(PIP) --group $*
+	@echo "Installing what $* needs"
+	@$(PIP) --group $*
 	touch $@
 
 clean:

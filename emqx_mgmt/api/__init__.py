@@ -126,6 +126,7 @@ def build(node: Node) -> Flask:
     app.register_blueprint(status.blueprint)
     app.register_blueprint(monitoring.blueprint(node, cluster))
 
+    request_log.install(app)  # first: each line about a request has its number
     monitoring.install_gate(app, cluster)
     source.install(app, node)
     browsers.install(app, node)  # before credentials: a preflight carries no credentials
@@ -135,5 +136,4 @@ def build(node: Node) -> Flask:
     errors.install(app)
     transfer.install(app)
     audit.install(app, node)
-    request_log.install(app)
     return app

@@ -12,7 +12,7 @@ import logging
 import flask
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
-from emqx_mgmt.api import render
+from emqx_mgmt.api import render, request_log
 from emqx_mgmt.manage.errors import (
     ADMIN_STAYS,
     MISSING_PARAMETER,
@@ -134,5 +134,6 @@ def _http_error(error: HTTPException) -> flask.Response:
 
 
 def _our_bug(error: Exception) -> flask.Response:
-    log.error("%s %s failed", flask.request.method, flask.request.path, exc_info=error)
+    log.error("%s %s failed", flask.request.method, flask.request.path, exc_info=error,
+              extra=request_log.members("request_failed"))
     return text(500, "Internal Error")

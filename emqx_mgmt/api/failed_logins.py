@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import flask
 from msgspec import Struct
 
-from emqx_mgmt.api import source
+from emqx_mgmt.api import request_log, source
 
 if TYPE_CHECKING:
     from emqx_mgmt.node import Node
@@ -43,7 +43,8 @@ class FailedLogins:
     def note(self, failed: FailedLogin) -> FailedLogin | None:
         """Counts it and logs it; what is to be put on record."""
         self._recent.happened()
-        log.warning("Log-in refused: %s (%s %r, from %s)", failed.result, failed.kind, failed.name, source.address())
+        log.warning("Log-in refused: %s (%s %r, from %s)", failed.result, failed.kind, failed.name, source.address(),
+                    extra=request_log.members("login_refused"))
         now = time.monotonic()
         if now - self._began >= PERIOD_S:
             self._began, self._rows = now, 0

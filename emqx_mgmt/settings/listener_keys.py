@@ -117,7 +117,7 @@ def https_keys(listener: str, *, acceptors: str) -> list[Key]:
 
 MQTT_LISTENERS = [
     *mqtt_keys("tcp", "An MQTT listener: port, address and port, or off.",
-               endpoint={"external": "0.0.0.0:1883", "internal": "127.0.0.1:11883"}, acceptors="8",
+               endpoint={"external": "1883", "internal": "127.0.0.1:11883"}, acceptors="8",
                connections="1024000", rate="0",
                internal={"acceptors": "4", "max_connections": "10240000", "zone": "internal"}),
     *mqtt_keys("ssl", "MQTT over TLS: port, address and port, or off.",

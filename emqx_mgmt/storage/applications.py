@@ -8,7 +8,6 @@ import logging
 import secrets
 import sqlite3
 import string
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -123,11 +122,10 @@ class Applications:
                             "%r: the stored one counts. Take the setting away, or rotate the secret.", app_id)
         elif not self._records:
             created = self.add(Application("admin", "admin", "Created at the first start"))
-            print(
-                f"Created the application admin with the secret {created} (shown only now)",
-                file=sys.stderr,
-                flush=True,
-            )
+            # Past the levels of the log: nobody could use the API otherwise.
+            log.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, "Created the application admin with the "
+                                      "secret %s (shown only now)", (created,), None,
+                                      extra={"event": "application_created"}))
 
     def _is(self, app_id: str, secret: str) -> bool:
         """Whether this is the application's current secret."""

@@ -46,4 +46,4 @@ def test_wrong_usage_exits_with_2():
 
 def test_defaults_prints_every_key():
     text = subprocess.run([COMMAND, "defaults"], capture_output=True, check=True, text=True).stdout
-    assert re.search(r"^# listener\.tcp\.external = 0\.0\.0\.0:1883$", text, re.MULTILINE)
+    assert re.search(r"^# listener\.tcp\.external = 1883$", text, re.MULTILINE)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from emqx_mgmt.settings import Endpoint, load
 from tests.broker_process import free_ports, wait_until
 
 GUNICORN = str(Path(sys.executable).with_name("gunicorn"))
@@ -131,6 +132,8 @@ def is_served(port: int) -> bool:
 
 
 def test_a_bare_port_listens_on_all_addresses(start_broker):
+    """As the default 1883 is: a client that asks for localhost may come by either family."""
+    assert load({}, Path(os.devnull))["listener.tcp.external"] == Endpoint("", 1883)
     (port,) = free_ports(1)
     start_broker({"EMQX_LISTENER__TCP__EXTERNAL": str(port)})
     for host in ("127.0.0.1", "127.0.0.2", "::1"):
@@ -163,6 +166,31 @@ def test_json_logs_are_one_object_a_line(start_broker):
     assert lines
     for line in lines:
         assert json.loads(line)["level"] in ("info", "warning")
+
+
+def test_a_json_log_has_what_an_event_is_about_as_members(start_broker):
+    """From the first line to the last of a start, the new secret included; a client; a request by its number."""
+    broker = start_broker({"EMQX_LOG__FORMAT": "json", "EMQX_MANAGEMENT__BOOTSTRAP_APP": ""})
+
+    def events() -> dict[str, dict[str, str]]:
+        return {line["event"]: line for line in map(json.loads, broker.stderr.splitlines()) if "event" in line}
+
+    wait_until(lambda: "ready" in events())
+    assert json.loads(broker.stderr.splitlines()[0])["event"] == "starting"
+    assert "emqx-mgmt" in events()["starting"]["message"]
+    assert "with the secret" in events()["application_created"]["message"]
+    with socket.create_connection(("127.0.0.1", broker.mqtt_port), timeout=10) as sock:
+        sock.sendall(bytes.fromhex("100f 0004 4d515454 04 02 0000 0003 61 00 62"))
+        peer = "127.0.0.1:{1}".format(*sock.getsockname())
+        wait_until(lambda: "connection_closed" in events() or "connect_refused" in events())
+    about = events().get("connection_closed") or events()["connect_refused"]
+    assert about["peer"] == peer
+    answer = broker.api("GET", "brokers", auth=("nobody", "x"), headers={"X-Request-Id": "of-a-proxy"})
+    assert answer.headers["X-Request-Id"] == "of-a-proxy"
+    wait_until(lambda: "login_refused" in events())
+    assert (events()["login_refused"]["request_id"], events()["login_refused"]["peer"]) == ("of-a-proxy", "127.0.0.1")
+    made = {broker.api("GET", "brokers", auth=None).headers["X-Request-Id"] for _ in range(2)}
+    assert len(made) == 2
 
 
 def test_the_descriptor_limit_is_raised(broker):

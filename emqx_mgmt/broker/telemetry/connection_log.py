@@ -50,19 +50,29 @@ FAULTS = {
 
 
 def log_refused(client_id: str, username: str | None, peer: tuple[str, int], reason: str) -> None:
-    log.warning("CONNECT refused: %s (client id %r, user name %r, from %s:%d)", reason, client_id, username, *peer)
+    log.warning("CONNECT refused: %s (client id %r, user name %r, from %s:%d)", reason, client_id, username, *peer,
+                extra=members("connect_refused", client_id, peer))
 
 
 def log_accepted(client: Client, version: int, resumed: bool) -> None:
     if level.is_debug:
         log.debug("CONNECT accepted: MQTT %d, %s session (client id %r, user name %r, from %s:%d)", version,
-                  "resumed" if resumed else "new", client.client_id, client.username, *client.peer)
+                  "resumed" if resumed else "new", client.client_id, client.username, *client.peer,
+                  extra=members("connect_accepted", client.client_id, client.peer))
 
 
 def log_ended(channel: Channel, reason: str) -> None:
     if reason in FAULTS:
         log.warning("Connection closed: %s (%s; client id %r, from %s:%d, at %s)",
-                    FAULTS[reason], reason, channel.client_id, *channel.peer, channel.listener)
+                    FAULTS[reason], reason, channel.client_id, *channel.peer, channel.listener,
+                    extra=members("connection_closed", channel.client_id, channel.peer))
     elif level.is_debug:
         log.debug("Connection ended: %s (client id %r, from %s:%d, at %s)",
-                  reason, channel.client_id, *channel.peer, channel.listener)
+                  reason, channel.client_id, *channel.peer, channel.listener,
+                  extra=members("connection_ended", channel.client_id, channel.peer))
+
+
+def members(event: str, client_id: str | None, peer: tuple[str, int]) -> dict[str, str | None]:
+    """Of the JSON form of a line."""
+    host, port = peer
+    return {"event": event, "client_id": client_id, "peer": f"[{host}]:{port}" if ":" in host else f"{host}:{port}"}
