@@ -8,7 +8,7 @@ SOURCES := setup.py pyproject.toml $(wildcard router_ext/*/*.pyx router_ext/*/*.
 # Hundreds of brokers start in the tests: without the bytecode of the modules each start takes a second longer.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test wheel dashboard dashboard-dev test-kill test-churn test-plugins soak sanitize fuzz lint docs bench clean build/sanitized
+.PHONY: run test wheel dashboard dashboard-dev test-kill test-upgrade test-churn test-plugins soak sanitize fuzz lint docs bench clean build/sanitized
 
 # The dashboard is built beside the extension; where it cannot be, the broker starts all the same.
 BESIDE = +$(MAKE) --no-print-directory --jobs=2 DASHBOARD_FLAGS=--optional
@@ -55,6 +55,18 @@ soak: $(VENV)/.installed-test
 # A hundred thousand clients that come, subscribe and go; the ordinary tests have twelve thousand.
 test-churn: $(VENV)/.installed-test
 	CHURN_CYCLES=100000 $(BIN)/python -m pytest tests/load/test_storms.py -k cycles
+
+# USR2 from the code of a revision to this one, both installed from wheels; the ordinary tests have this code twice.
+FROM ?= HEAD
+UPGRADE := $(CURDIR)/build/upgrade
+INSTALL = $(PIP) --no-build-isolation --no-deps --target
+test-upgrade: $(VENV)/.installed-test
+	rm -rf $(UPGRADE) && mkdir -p $(UPGRADE)/from $(UPGRADE)/to
+	git archive $(FROM) | tar -x -C $(UPGRADE)/from
+	git ls-files -z --cached --others --exclude-standard | tar -c --null -T - | tar -x -C $(UPGRADE)/to
+	$(INSTALL) $(UPGRADE)/before $(UPGRADE)/from
+	$(INSTALL) $(UPGRADE)/after $(UPGRADE)/to
+	UPGRADE_FROM=$(UPGRADE)/before UPGRADE_TO=$(UPGRADE)/after $(BIN)/python -m pytest tests/server/test_upgrade.py
 
 # Each plugin loaded, unloaded and reloaded a hundred times; the ordinary tests do it twenty times.
 test-plugins: $(VENV)/.installed-test

@@ -19,6 +19,13 @@ class Damaged(Exception):
     """The file is not what was written; the text says where."""
 
 
+class Newer(Damaged):
+    """The number of its schema is one that this version does not know."""
+
+    def __init__(self, file: str, version: int) -> None:
+        super().__init__(f"{file} was written by a newer version of the broker (schema {version})")
+
+
 @contextmanager
 def legible() -> Iterator[None]:
     """What SQLite says of a damaged schema quotes it, and may be no text: Python raises UnicodeDecodeError instead of

@@ -58,7 +58,9 @@ def test_random_damage(store: Path, tmp_path: Path):
         if code is None:
             assert amounts_to(place) == whole, f"{damage.__name__} in {file.name}: number {number} of seed {seed}"
         else:
-            assert (code, file.read_bytes()) == (os.EX_DATAERR, data), "what is damaged is left alone"
+            # 78: the number of the schema is that of a newer version
+            assert code in (os.EX_DATAERR, os.EX_CONFIG)
+            assert file.read_bytes() == data, "what is damaged is left alone"
             told += 1
     assert told > DAMAGES // 10
 

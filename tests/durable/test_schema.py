@@ -14,6 +14,7 @@ from zlib import crc32
 import pytest
 
 from emqx_mgmt.broker.durable import decode_session, encode
+from emqx_mgmt.storage import DataDirError
 from emqx_mgmt.storage.backup import STAGED_READY, stage
 from emqx_mgmt.storage.messages import check
 from emqx_mgmt.storage.messages.tables import FACTS, MIGRATIONS
@@ -142,6 +143,25 @@ def left_just_now(data_dir: Path) -> None:
                 row.left_at = time.time()
             rows.execute("UPDATE session SET value = ? WHERE sid = ? AND key = ?",
                          (seal.close(encode(row), sid, key), sid, key))
+
+
+def test_a_message_store_of_a_newer_version_is_left_alone(start_broker: Start):
+    """The records: tests/server/test_credentials.py."""
+    broker = start_broker()
+    assert broker.stop() == 0
+    for name in "messages.db", "journal.db":
+        file = broker.data_dir / name
+        with closing(sqlite3.connect(file)) as store:
+            (before,) = store.execute("PRAGMA user_version").fetchone()
+            store.execute("PRAGMA user_version = 999")
+        content = file.read_bytes()
+        with pytest.raises(DataDirError) as raised:
+            check(broker.data_dir, synced=True)
+        assert str(raised.value) == f"{file} was written by a newer version of the broker (schema 999)"
+        assert (raised.value.code, file.read_bytes()) == (os.EX_CONFIG, content)
+        with closing(sqlite3.connect(file)) as store:
+            store.execute(f"PRAGMA user_version = {before}")
+    check(broker.data_dir, synced=False)
 
 
 def test_half_a_store(start_broker: Start):

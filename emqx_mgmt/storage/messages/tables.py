@@ -11,7 +11,7 @@ from pathlib import Path
 from emqx_mgmt.storage import installation
 from emqx_mgmt.storage.acknowledged import SUFFIX, Acknowledged
 from emqx_mgmt.storage.data_dir import DataDirError
-from emqx_mgmt.storage.integrity import Damaged, is_of_the_system, legible, quick_check, verify_header
+from emqx_mgmt.storage.integrity import Damaged, Newer, is_of_the_system, legible, quick_check, verify_header
 from emqx_mgmt.storage.messages.seals import Seal, fact, nothing
 from emqx_mgmt.storage.transaction import transaction
 from emqx_mgmt.storage.wal import LogDamaged, verify_log
@@ -154,6 +154,8 @@ def check(data_dir: Path, synced: bool) -> None:
             verify_log(journal)
         with legible():
             verify(path, journal, synced, installation.read(data_dir))
+    except Newer as error:
+        raise DataDirError(f"{data_dir}/{error}", os.EX_CONFIG) from None
     except (OSError, Damaged, LogDamaged, sqlite3.Error) as error:
         if is_of_the_system(error):
             raise DataDirError(f"Cannot use {path}: {error}", os.EX_OSERR) from None
@@ -209,7 +211,7 @@ def verify_journal(connection: sqlite3.Connection, number: int | None) -> tuple[
     if version == 0:
         return None, 0
     if version not in JOURNALS:
-        raise Damaged(f"{JOURNAL_NAME} was written by a newer version of the broker (schema {version})")
+        raise Newer(JOURNAL_NAME, version)
     first, last = None, 0
     for commit, data in connection.execute("SELECT number, data FROM journal ORDER BY number"):
         JOURNALS[version].open(data, commit)
@@ -225,7 +227,7 @@ def verify_tables(connection: sqlite3.Connection, number: int | None) -> int:
     """The version of the tables; 0: there are none yet."""
     version = version_of(connection)
     if version and version not in CHECKED:
-        raise Damaged(f"it was written by a newer version of the broker (schema {version})")
+        raise Newer(FILE_NAME, version)
     quick_check(connection)
     installation.check(connection, number)
     if version == 0:
