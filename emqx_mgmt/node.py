@@ -275,6 +275,7 @@ class Node:
         self._apply_settings()
 
     def reset_setting(self, key: str) -> None:
+        """Takes back what `change_setting` has set. Raises StoreUnusable."""
         self.store.config_changes.remove(key)
         self.settings.take_back(key)
         self._apply_settings()
@@ -325,6 +326,7 @@ class Node:
         return len(self.broker.engine.channels)
 
     def stop(self) -> None:
+        """Disconnects clients and closes the stores; returns once what was acknowledged is on disk."""
         self.sys_topics.stop()
         for chore in self.chores:
             chore.stop()

@@ -102,13 +102,16 @@ class Broker:
 
     @property
     def sessions(self) -> dict[str, Session]:
+        """All sessions by client id, connected or not."""
         return self.engine.sessions
 
     @property
     def router(self) -> Router:
+        """The table of subscriptions."""
         return self.engine.router
 
     def metrics(self) -> dict[str, int]:
+        """The documented counters by name."""
         return self.engine.metrics.snapshot()
 
     def extended_metrics(self) -> dict[str, int]:
@@ -179,6 +182,7 @@ class Broker:
         return True
 
     def unsubscribe(self, client_id: str, topic: str) -> bool:
+        """Removes a subscription, without a packet to its client; False when there is no such session."""
         session = self.engine.sessions.get(client_id)
         if session is None:
             return False
@@ -239,13 +243,16 @@ class Broker:
         self.durable.subscribed(session, topic, options, subid)
 
     def on_awaiting_rel(self, channel: Channel) -> None:
+        """A client sent more QoS 2 messages without their PUBREL than its zone allows."""
         log.warning("Client %.100r has sent more than %d QoS 2 messages without their PUBREL", channel.client_id,
                     channel.zone.max_awaiting_rel)
 
     def reason_text(self, code: int) -> str:
+        """The Reason String of a reason code; empty where it has none."""
         return reasons.TEXTS.get(code, "")
 
     def on_denied(self, channel: Channel, topic: bytes) -> None:
+        """The ACL refused a PUBLISH, which was answered."""
         name = topic.decode()
         log.info("Client %.100r may not publish to %.100r", channel.client_id, name)
         self.hooks.run("client.denied", channel, name)
@@ -255,10 +262,12 @@ class Broker:
         log.warning("Client %.100r does not read: QoS 0 messages for it are dropped", channel.client_id)
 
     def connected(self) -> None:
+        """A client was accepted."""
         self.online += 1
         self.stats.clients_grew()
 
     def on_closed(self, channel: Channel, reason: str) -> None:
+        """A connection is over; `reason` as `shutdown_count` has it."""
         channel.listener.closed(reason, channel.accepted_from)
         log_ended(channel, reason)
         self.enhanced.forget(channel)
@@ -292,6 +301,7 @@ class Broker:
         return self.engine.now
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
+        """Calls `call` with the first tick after `seconds`."""
         return self.timers.at(self.now + int(seconds * 1000), call)
 
     def tick(self, now: int, silent: list[Channel]) -> None:

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 
 class ConnectHandler:
+    """Decides about CONNECT packets, and answers them."""
+
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         # By client id: what `_admit` is called with. See `_wait`.

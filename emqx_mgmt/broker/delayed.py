@@ -61,6 +61,7 @@ class Usage:
         return bool((messages and self.messages >= messages) or (most and self.bytes + size > most))
 
     def add(self, count: int, size: int) -> None:
+        """Either may be negative."""
         self.messages += count
         self.bytes += size
 
@@ -89,6 +90,7 @@ class Delayed:
         return iter(list(self._kept))
 
     def get(self, place: bytes) -> Pending | None:
+        """None when no message is kept under that key."""
         return self._kept.get(place)
 
     def add(self, message: Message, delay_ms: int) -> None:

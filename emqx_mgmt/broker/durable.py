@@ -67,7 +67,8 @@ class Stored(Protocol):
 
     messages: dict[int, tuple[int, int]]
 
-    def rows(self, table: str) -> Iterator[tuple[int, bytes, bytes]]: ...
+    def rows(self, table: str) -> Iterator[tuple[int, bytes, bytes]]:
+        """The rows of one of the small tables: session number, key, value."""
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -147,12 +148,14 @@ class Durable:
             call()
 
     def once_on_disk(self, call: Callable[[], object]) -> None:
+        """Calls once everything stored until now is on disk; at once where nothing is stored."""
         if self.journal is not None:
             self.journal.when_committed(call)
         else:
             call()
 
     def unsubscribed(self, session: Session, topic: str) -> None:
+        """The subscription is gone."""
         forget_subscription(self._engine, session, topic.encode())
 
     def delete_will(self, session: Session) -> None:
@@ -203,14 +206,17 @@ class Durable:
     # -- what the store says ----------------------------------------------------------------------------
 
     def store_full(self, text: str) -> None:
+        """The store process cannot write; `text` says why."""
         log.error("The message store takes nothing (%s): what would have to be stored is refused until it does.", text)
         self.on_full(text)
 
     def store_has_room(self) -> None:
+        """The store process writes again."""
         log.warning("The message store takes messages again.")
         self.on_full("")
 
     def store_lost(self) -> None:
+        """The store process has ended."""
         self.on_lost()
 
     # -- the start --------------------------------------------------------------------------------------

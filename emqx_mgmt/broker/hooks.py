@@ -49,6 +49,8 @@ class Renames:
 
 @dataclass(slots=True, order=True)
 class Handler:
+    """A function at a hook point; `rank` orders the handlers of a point."""
+
     rank: tuple[int, int]
     call: Callable[..., Any] = field(compare=False)
     blocking: bool = field(compare=False)
@@ -57,6 +59,8 @@ class Handler:
 
 
 class Hooks:
+    """The handlers by hook point."""
+
     def __init__(self) -> None:
         self._points: dict[str, list[Handler]] = {point: [] for point in POINTS}
         self._blocking: set[str] = set()
@@ -80,6 +84,7 @@ class Hooks:
         self._changed(point)
 
     def remove(self, point: str, call: Callable[..., Any]) -> None:
+        """Removes a handler from a point; nothing happens when it is not there."""
         self._points[point] = [handler for handler in self._points[point] if handler.call != call]
         self._changed(point)
 
@@ -93,6 +98,7 @@ class Hooks:
         self._changed(point)
 
     def release(self, point: str) -> None:
+        """Ends `hold`: decisions that waited are made."""
         self._held.pop(point).set()
         self._changed(point)
 
@@ -109,6 +115,7 @@ class Hooks:
             watcher(point)
 
     def any(self, point: str) -> bool:
+        """Whether the point has a handler, or will have one when it is released."""
         return bool(self._points[point]) or point in self._held
 
     def prefixes(self, point: str) -> list[str]:
@@ -120,6 +127,7 @@ class Hooks:
         return any(below.startswith(prefix) or prefix.startswith(below) for prefix in self.prefixes(point))
 
     def may_block(self, point: str) -> bool:
+        """Whether a decision at this point may switch greenlets."""
         return point in self._blocking or point in self._held
 
     def run(self, point: str, *args: Any) -> None:

@@ -124,6 +124,7 @@ class Restore:
 
 
 def will_of(client_id: str, row: StoredWill) -> Will:
+    """The will as it was stored, with the client that published it."""
     will = Will(row.topic, row.payload, row.qos, row.retain, row.properties)
     will.publisher = recall(client_id, row.publisher) if row.publisher else None
     return will

@@ -206,5 +206,6 @@ class Sessions:
 
 
 def cancel(timer: Timer | None) -> None:
+    """Of a timer that may not be there."""
     if timer is not None:
         timer.cancel()

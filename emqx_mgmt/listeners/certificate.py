@@ -12,6 +12,7 @@ LIFETIME = datetime.timedelta(days=825)
 
 
 def development_directory(data_dir: Path) -> Path:
+    """Where the certificate that is made at the first start lies."""
     return data_dir / "certs"
 
 

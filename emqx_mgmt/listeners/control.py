@@ -43,6 +43,7 @@ def connect(data_dir: Path) -> socket.socket:
 
 
 def short_path(directory: int) -> str:
+    """A path of the socket that is short enough for the kernel, through an open descriptor of its directory."""
     return f"/proc/self/fd/{directory}/{NAME}"
 
 
@@ -51,6 +52,7 @@ def process_of(sock: Any) -> int:
 
 
 def user_of(sock: Any) -> int:
+    """The user id of the process at the other end."""
     return peer_of(sock)[1]
 
 

@@ -34,6 +34,7 @@ class Proxies:
     port_header: str = ""
 
     def include(self, address: Address) -> bool:
+        """Whether the headers of a connection from that address are believed."""
         return bool(self.address_header) and is_one_of(address, self.networks)
 
 
@@ -105,6 +106,7 @@ def port_in(text: str) -> int:
 
 
 def is_loopback_page(origin: str) -> bool:
+    """Whether an Origin is a page of this machine."""
     try:
         return is_loopback_host(urlsplit(origin).netloc)
     except ValueError:

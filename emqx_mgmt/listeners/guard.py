@@ -22,10 +22,12 @@ def host(address: bytes) -> bytes:
 
 
 def within(address: Address, network: Network) -> bool:
+    """False where the two are of different IP versions."""
     return address.version == network.version and address in network
 
 
 def is_one_of(address: Address, networks: Sequence[Network]) -> bool:
+    """Whether any of the networks has the address."""
     return any(within(address, network) for network in networks)
 
 
@@ -65,10 +67,12 @@ class Guard:
         return next(fitting, True)
 
     def opened(self, address: bytes) -> None:
+        """A connection from that socket address is open."""
         if self.counts:
             self.open[host(address)] += 1
 
     def closed(self, address: bytes) -> None:
+        """It is closed."""
         if self.counts:
             at = host(address)
             self.open[at] -= 1

@@ -54,6 +54,7 @@ class Listener:
 
     @property
     def listen_on(self) -> str:
+        """Port, or address and port, as the setting has it."""
         return self.endpoint.listen_on
 
     @property
@@ -68,10 +69,12 @@ class Listener:
 
     @property
     def is_mqtt(self) -> bool:
+        """Whether it speaks MQTT, over whatever transport."""
         return self.protocol.startswith("mqtt:")
 
     @property
     def is_https(self) -> bool:
+        """Whether it serves the API over TLS."""
         return self.protocol.startswith("https:")
 
     @contextlib.contextmanager
@@ -120,6 +123,7 @@ class Listener:
         self.count("max_conn_rate")
 
     def count(self, reason: str) -> None:
+        """Counts an ended or refused connection in `shutdown_count`."""
         self.shutdown_count[reason] = self.shutdown_count.get(reason, 0) + 1
         log.debug("A connection at %s is counted: %s", self, reason)
 

@@ -46,6 +46,8 @@ def read_v1(data: bytes) -> int | bytes | None:
 
 
 def read_v2(data: bytes) -> int | bytes | None:
+    """The source's socket address; None where the header names none; while `data` is too short, how many bytes are
+    missing. Raises ValueError."""
     if len(data) < 16:
         return 16 - len(data)
     command, family, length = struct.unpack_from("!BBH", data, 12)

@@ -23,6 +23,7 @@ class Renewal:
         self._seen: dict[str, Stamp] = {}
 
     def watch(self, listener: Listener, renew: Callable[[], None]) -> None:
+        """`renew()` is called when the listener's TLS files have changed."""
         assert listener.tls is not None
         self._watched.append((listener, renew))
         self._seen[listener.identity] = listener.tls.stamp()

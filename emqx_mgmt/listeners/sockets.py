@@ -77,6 +77,7 @@ def listener(settings: Settings, protocol: str, name: str, key: str) -> Listener
 
 
 def guard(settings: Settings, key: str, made: Listener) -> Guard:
+    """Who may connect to the listener `made`, by the settings below `key`."""
     numbers = sorted(settings.words(f"{key}.access", ()), key=lambda word: (len(word), word))
     rules = [settings[f"{key}.access.{number}"] for number in numbers]
     trusted = settings[f"{key}.proxy_trusted"]
@@ -89,6 +90,7 @@ def guard(settings: Settings, key: str, made: Listener) -> Guard:
 
 
 def websocket(settings: Settings, key: str) -> WebSocketLimits:
+    """Paths and limits of a WebSocket listener, by the settings below `key`."""
     return WebSocketLimits(
         settings[f"{key}.mqtt_path"],
         origins=settings[f"{key}.allowed_origins"],
@@ -124,6 +126,7 @@ def open_listeners(listeners: list[Listener], inherited: dict[str, int]) -> None
 
 
 def open_socket(row: Listener) -> socket.socket:
+    """The bound and listening socket. Raises OSError."""
     host = row.endpoint.host
     # A bare port listens on both families where there is IPv6.
     family = socket.AF_INET6 if ":" in host or (not host and socket.has_dualstack_ipv6()) else socket.AF_INET
@@ -151,6 +154,7 @@ def adopt_sockets(listeners: list[Listener], before: list[Listener]) -> None:
 
 
 def close_listeners(listeners: list[Listener]) -> None:
+    """Closes the sockets of this process; connections stay."""
     for row in listeners:
         if row.sock is not None:
             row.sock.close()

@@ -56,6 +56,7 @@ class TlsOptions:
 
     @property
     def files(self) -> list[str]:
+        """The paths of all files that it reads."""
         return [path for path in (self.certfile, self.keyfile, self.cafile, self.crlfile, self.psk_file) if path]
 
     def stamp(self) -> Stamp:
@@ -139,6 +140,7 @@ def hang_up_on_new_keys(conn: Any, direction: str, version: int, content: int, k
 
 
 def read(path: str) -> bytes:
+    """The content of a regular file. Raises TlsError."""
     try:
         with open_regular(path) as file:
             return file.read()
@@ -147,6 +149,7 @@ def read(path: str) -> bytes:
 
 
 def stamp_of(path: str) -> tuple[int, int, int] | None:
+    """Changes whenever the file does; None when it cannot be looked at."""
     try:
         status = os.stat(path)
     except OSError:

@@ -50,6 +50,7 @@ class Clients:
         return page_of(online, paging, self._extended_connection if extended else self._connection)
 
     def connection(self, client_id: str, extended: bool = False) -> list[rows.Connection]:
+        """The row of a connected client, in a list; an empty list when it is not connected."""
         row = self._extended_connection if extended else self._connection
         rows_found = [row(session) for session in self._session(client_id)]
         return [row for row in rows_found if row is not None]
@@ -63,13 +64,16 @@ class Clients:
         return {"queued/count": queued, "inflight/count": inflight}
 
     def sessions(self, paging: Paging, extended: bool = False) -> Page:
+        """One page of the sessions that the filters of `paging` let through, connected or not."""
         return page_of(self._sessions(paging), paging, self._extended_session if extended else self._session_row)
 
     def session(self, client_id: str, extended: bool = False) -> list[rows.SessionRow]:
+        """The row of a session, in a list; an empty list when there is none."""
         row = self._extended_session if extended else self._session_row
         return [row(session) for session in self._session(client_id)]
 
     def connections_of(self, username: str) -> list[rows.Connection]:
+        """The rows of all connections with that user name."""
         found = [self._connection(session) for session in self._sessions_of(username)]
         return [row for row in found if row is not None]
 
@@ -92,6 +96,7 @@ class Clients:
         return "deleted"
 
     def kick(self, client_id: str) -> bool:
+        """Closes the client's connection; its will is sent. False when it is not connected."""
         return self._broker.kick(client_id)
 
     def clean_acl_cache(self, client_id: str, topic: str) -> bool:
@@ -119,6 +124,7 @@ class Clients:
         return Page(items[skip : skip + paging.limit], paging, self._broker.router.counts.subscriptions)
 
     def subscriptions_of(self, client_id: str) -> list[rows.Subscription]:
+        """One row for each subscription of the client; none when it has no session."""
         return [row for session in self._session(client_id) for row in self._subscription_rows(session)]
 
     def routes(self, paging: Paging) -> Page:
@@ -134,6 +140,8 @@ class Clients:
         return [self._route(topic)] * self._broker.router.has_route(topic.encode())
 
     def explain(self, topic: str, client_id: str | None, qos: int, limit: int) -> Explanation:
+        """Whether `client_id` may publish to `topic`, and which subscribers the message reaches, at most `limit` of
+        them."""
         return explain(self._broker, topic, client_id, qos, limit)
 
     # -- messages ---------------------------------------------------------------------------------
@@ -171,6 +179,7 @@ class Clients:
                 raise MqttRefused("session_not_found", NOT_ONLINE)
 
     def unsubscribe(self, client_id: str, topic: str) -> None:
+        """Raises MqttRefused when the topic is no valid filter or the client has no session."""
         if not _valid_subscription(topic):
             raise MqttRefused("bad_topic", BAD_TOPIC)
         if not self._broker.unsubscribe(client_id, topic):

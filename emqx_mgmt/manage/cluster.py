@@ -18,6 +18,7 @@ class Cluster:
         self.local = LocalNode(node)
 
     def running(self) -> list[LocalNode]:
+        """The nodes that run: this one, since a cluster has one node."""
         return [self.local]
 
     def named(self, name: str) -> LocalNode:

@@ -22,6 +22,8 @@ CODES = {"already_started": ALREADY_LOADED, "not_started": NOT_LOADED}
 
 
 class Configuration:
+    """Settings, log levels and plugins as the API shows and changes them."""
+
     def __init__(self, node: Node) -> None:
         self._node = node
 
@@ -51,6 +53,7 @@ class Configuration:
             self._node.plugins.change(app, name, value)
 
     def reset(self, app: str, name: str) -> None:
+        """Takes back a value that was set over REST. Raises RequestRefused for a key that cannot be set so."""
         if app == CORE:
             self._node.reset_setting(_hot(name).key)
             return
@@ -81,13 +84,16 @@ class Configuration:
     # -- log levels -------------------------------------------------------------------------------
 
     def log_levels(self) -> list[rows.LogLevel]:
+        """One row for each component, with whether its level was set."""
         return [rows.LogLevel(one, log_levels.level_of(one), self._node.settings.is_set(log_levels.key_of(one)))
                 for one in self._components()]
 
     def set_log_level(self, component: str, level: str) -> None:
+        """`level` as in `log.level`. Raises ValueError for another word."""
         self._node.change_setting(self._level_key(component), level)
 
     def reset_log_level(self, component: str) -> None:
+        """The component logs as `log.level` says again."""
         self._node.reset_setting(self._level_key(component))
 
     def _components(self) -> list[str]:
@@ -101,17 +107,22 @@ class Configuration:
     # -- plugins ----------------------------------------------------------------------------------
 
     def plugins(self) -> list[PluginRow]:
+        """One row for each plugin that is installed, loaded or not."""
         return self._node.plugins.rows()
 
     def load_plugin(self, name: str) -> None:
+        """Raises Unknown, or RequestRefused when it is loaded or cannot be."""
         with _plugin_errors():
             self._node.plugins.load(name)
 
     def unload_plugin(self, name: str) -> None:
+        """Raises Unknown, or RequestRefused when it is not loaded or cannot be unloaded."""
         with _plugin_errors():
             self._node.plugins.unload(name)
 
     def reload_plugin(self, name: str) -> None:
+        """Reads the plugin's settings again and restarts it. Raises Unknown, or RequestRefused when it is not
+        loaded."""
         with _plugin_errors():
             self._node.plugins.reload(name)
 
@@ -123,6 +134,7 @@ class Configuration:
         return given + [rows.PluginSetting(key.name, "", key.doc, False) for key in config.others()]
 
     def configure_plugin(self, name: str, texts: dict[str, Any]) -> None:
+        """Replaces the plugin's settings by `texts`, key to text. Raises Unknown and ConfigRefused."""
         with _plugin_errors(ConfigRefused):
             self._node.plugins.configure(name, texts)
 

@@ -63,6 +63,7 @@ class DelayedMessages:
         return Page(list(self._rows(wanted)), paging, len(self._delayed))
 
     def message(self, message_id: str) -> DelayedMessage | None:
+        """The message with its payload; None when there is none of that id."""
         place = place_of(message_id)
         pending = self._delayed.get(place)
         if pending is None:

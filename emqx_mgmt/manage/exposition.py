@@ -30,6 +30,7 @@ class Family:
     prefix: str = PREFIX
 
     def lines(self) -> Iterable[str]:
+        """HELP, TYPE, and a line for each sample."""
         name = self.prefix + self.name
         yield f"# HELP {name} {self.help}"
         yield f"# TYPE {name} {self.kind}"
@@ -39,10 +40,12 @@ class Family:
 
 
 def exposition(families: Iterable[Family]) -> bytes:
+    """The text of `/metrics`, UTF-8."""
     return ("\n".join(line for family in families for line in family.lines()) + "\n").encode()
 
 
 def gauge(name: str, text: str, value: float) -> Family:
+    """A family with one sample without labels; `text` is its HELP."""
     return Family(name, GAUGE, text, (((), value),))
 
 

@@ -16,15 +16,18 @@ class FreshSecrets:
         self._until: dict[str, tuple[str, float]] = {}
 
     def put(self, app_id: str, secret: str) -> None:
+        """The secret can be read from now on, for `SHOWN_FOR_S`."""
         self._forget_old()
         self._until[app_id] = secret, self._clock() + SHOWN_FOR_S
 
     def get(self, app_id: str) -> str | None:
+        """None once its time is over."""
         self._forget_old()
         secret, _ = self._until.get(app_id, (None, 0.0))
         return secret
 
     def drop(self, app_id: str) -> None:
+        """The application was deleted."""
         self._until.pop(app_id, None)
 
     def _forget_old(self) -> None:

@@ -65,6 +65,7 @@ class Page(Struct):
 
     @property
     def has_next(self) -> bool:
+        """Whether rows follow behind this page."""
         return self.paging.first + self.paging.limit < self.count
 
 

@@ -64,10 +64,12 @@ class LocalNode:
 
     @property
     def name(self) -> str:
+        """As `node.name`: name@host."""
         return self._node.name
 
     @property
     def is_running(self) -> bool:
+        """Whether the node has started: it may be up for HTTP only."""
         return self._node.started_at > 0
 
     @property
@@ -86,26 +88,32 @@ class LocalNode:
 
     @property
     def applications(self) -> Applications:
+        """The records of applications."""
         return self._node.store.applications
 
     @property
     def audit(self) -> Audit:
+        """The record of requests that changed something."""
         return self._node.store.audit
 
     @property
     def users(self) -> Users:
+        """The users of the dashboard."""
         return self._node.store.users
 
     @property
     def logins(self) -> BrowserLogins:
+        """Log-ins of browsers to the dashboard."""
         return self._node.store.logins
 
     @property
     def scram_users(self) -> ScramUsers:
+        """Users of SCRAM-SHA-256."""
         return self._node.store.scram_users
 
     @property
     def bans(self) -> Bans:
+        """The table of bans."""
         return self._node.store.bans
 
     def reload_certificates(self) -> None:
@@ -128,9 +136,11 @@ class LocalNode:
     # -- the node itself --------------------------------------------------------------------------
 
     def uptime(self) -> str:
+        """Since the node was built, as EMQ X writes it: `2 days,3 hours, 4 minutes, 5 seconds`."""
         return uptime_text(int(time.monotonic() - self._node.started))
 
     def broker(self) -> rows.Broker:
+        """The row of `GET /brokers/:node`."""
         return rows.Broker(
             datetime=datetime_text(time.time()),
             node_status=RUNNING,
@@ -141,9 +151,11 @@ class LocalNode:
         )
 
     def listed_broker(self) -> rows.ListedBroker:
+        """The row of `GET /brokers/`: the same with the node's name."""
         return rows.ListedBroker(node=self.name, **_members(self.broker()))
 
     def info(self) -> rows.NodeInfo:
+        """The row of `GET /nodes/:node`; memory in bytes."""
         figures = self._runtime.figures()
         load1, load5, load15 = figures.load
         return rows.NodeInfo(
@@ -164,12 +176,14 @@ class LocalNode:
         )
 
     def listed_info(self) -> rows.ListedNode:
+        """The row of `GET /nodes/`: with the node's name, and memory as text."""
         members = _members(self.info())
         members["memory_total"] = memory_text(members["memory_total"])
         members["memory_used"] = memory_text(members["memory_used"])
         return rows.ListedNode(node=self.name, **members)
 
     def extended_info(self) -> rows.ExtendedNode:
+        """The row with members that EMQ X does not have; seconds and milliseconds."""
         return rows.ExtendedNode(
             node=self.name,
             **_members(self.info()),
@@ -190,9 +204,11 @@ class LocalNode:
         return self._node.broker.v32_metrics()
 
     def v32_stats(self) -> dict[str, int]:
+        """Gauges that v3.2 has beyond the documented ones."""
         return self._node.broker.v32_stats()
 
     def stats(self, extended: bool = False) -> dict[str, int]:
+        """Gauges by name; `extended` adds those that EMQ X does not have."""
         broker = self._node.broker
         if not extended:
             return broker.stats.rows()
@@ -257,9 +273,11 @@ class LocalNode:
         return self._node.traces.stop(trace_id)
 
     def rates_by_second(self, first: int, last: int) -> list[Sample]:
+        """Samples of the seconds from `first` to `last` (unix seconds), of which the last hour is kept."""
         return self._node.store.rate_history.between(SECOND, first, last)
 
     def rates_by_minute(self, first: int, last: int) -> list[Sample]:
+        """The means of minutes from `first` to `last` (unix seconds), of which the last week is kept."""
         return self._node.store.rate_history.between(MINUTE, first, last)
 
     # -- alarms -----------------------------------------------------------------------------------

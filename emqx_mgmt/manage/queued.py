@@ -69,10 +69,12 @@ class QueuedMessages:
 
 
 def of_store(one: Queued, arrived: int) -> QueuedMessage:
+    """The row of a message that only the store has; `arrived` in monotonic milliseconds."""
     return row(one.topic, one.qos, one.retain, one.payload_size, arrived, one.expiry)
 
 
 def of_memory(message: Message, qos: int, retain: bool) -> QueuedMessage:
+    """The row of a message in the session's queue."""
     return row(message.topic, qos, retain, len(message.payload), message.arrived, message.expiry)
 
 

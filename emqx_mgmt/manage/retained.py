@@ -67,6 +67,7 @@ class Retained:
         return Page([one for one in rows if one is not None], paging, len(store))
 
     def message(self, topic: str) -> RetainedMessage | None:
+        """The retained message of that topic with its payload; None when there is none."""
         store: RetainedStore | None = self._engine.retained
         return None if store is None else _found(store, topic, whole)
 
@@ -89,10 +90,12 @@ class Retained:
 
 
 def row(message: Message) -> RetainedRow:
+    """The row of a list, without the payload."""
     return RetainedRow(*_members(message))
 
 
 def whole(message: Message) -> RetainedMessage:
+    """The message with payload and properties."""
     return RetainedMessage(*_members(message), *shown(message), decode_properties(message.properties))
 
 

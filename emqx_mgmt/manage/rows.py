@@ -19,6 +19,8 @@ WORD_BYTES = 8
 
 
 class Connection(Struct, gc=False):
+    """A row of `GET /connections/`; `connected_at` as local time, `keepalive` in seconds."""
+
     clean_start: bool
     client_id: str
     connected_at: str
@@ -100,6 +102,8 @@ class ExtendedSession(SessionRow, gc=False):
 
 
 class Subscription(Struct, gc=False):
+    """A row of `GET /subscriptions/`."""
+
     client_id: str
     node: str
     qos: int
@@ -107,11 +111,15 @@ class Subscription(Struct, gc=False):
 
 
 class Route(Struct, gc=False):
+    """A row of `GET /routes/`: a topic or filter, and a node with subscribers to it."""
+
     node: str
     topic: str
 
 
 class Listener(Struct, gc=False):
+    """A row of `GET /listeners/`; `shutdown_count` is an empty list where EMQ X has one."""
+
     acceptors: int
     current_conns: int
     listen_on: str
@@ -157,6 +165,8 @@ class TraceRow(Struct, gc=False):
 
 
 class AlarmRow(Struct, gc=False):
+    """An alarm that is present; `timestamp` as local time."""
+
     id: str
     severity: str
     summary: str
@@ -208,6 +218,8 @@ class PluginSetting(Struct, gc=False):
 
 
 class Broker(Struct, gc=False):
+    """The row of `GET /brokers/:node`."""
+
     datetime: str
     node_status: str
     otp_release: str
@@ -289,6 +301,7 @@ def connection(node: str, session: Session) -> Connection | None:
 
 
 def session(node: str, of: Session) -> SessionRow:
+    """The row of a session; where the zone has `enable_stats` off, the counters read 0."""
     channel = of.channel
     counted = int(of.zone.enable_stats)  # without statistics they read 0
     packets = channel.recv_pkt + channel.send_pkt if channel is not None else 0
@@ -325,6 +338,7 @@ def expiry_interval(of: Session) -> int:
 
 
 def extended_connection(node: str, of: Session) -> ExtendedConnection | None:
+    """None when the session has no connection."""
     row, channel = connection(node, of), of.channel
     if row is None or channel is None:
         return None
@@ -349,6 +363,7 @@ def extended_connection(node: str, of: Session) -> ExtendedConnection | None:
 
 
 def extended_session(node: str, of: Session) -> ExtendedSession:
+    """The row with members that EMQ X does not have."""
     channel = of.channel
     return ExtendedSession(
         **asdict(session(node, of)),

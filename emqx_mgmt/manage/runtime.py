@@ -20,6 +20,8 @@ DESCRIPTORS = Path("/proc/self/fd")
 
 
 class Figures(Struct, frozen=True, gc=False):
+    """`load` of 1, 5 and 15 minutes as text; memory in bytes."""
+
     load: tuple[str, str, str]
     max_fds: int
     memory_total: int
@@ -37,6 +39,7 @@ class Runtime:
         self._figures: Figures | None = None
 
     def figures(self) -> Figures:
+        """Read anew after `REFRESH_S` seconds."""
         now = time.monotonic()
         if self._figures is None or now - self._read_at >= REFRESH_S:
             self._figures = self._read()

@@ -45,9 +45,11 @@ class SlowSubscriberRows:
         return page_of(self._slow.ranked(), paging, self._row)
 
     def forget(self) -> None:
+        """The list begins anew."""
         self._slow.forget()
 
     def families(self) -> Iterator[Family]:
+        """Their gauges for `/metrics`."""
         waits = [slow.waits_ms for slow in self._slow.present]
         yield gauge("slow_subscribers", "Connected clients that make a message wait beyond the threshold.", len(waits))
         yield gauge("slowest_subscriber_seconds", "How long the oldest message waits for the slowest of them.",

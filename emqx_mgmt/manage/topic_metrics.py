@@ -45,10 +45,13 @@ class MeteredRows:
         return page_of(self._metrics.all(), paging, self._row)
 
     def find(self, topic: str) -> TopicMetricsRow | None:
+        """None for a topic without metrics."""
         metered = self._metrics.find(topic)
         return None if metered is None else self._row(metered)
 
     def add(self, topic: str) -> None:
+        """Counts the topic from now on, also after a restart. Raises RequestRefused when it is counted already, or too
+        many are."""
         if self._metrics.find(topic) is not None:
             raise RequestRefused("already_existed")
         if len(self._metrics) >= MOST:
@@ -57,10 +60,12 @@ class MeteredRows:
         self._metrics.put(topic, time.time())
 
     def reset(self, topic: str) -> None:
+        """Its counters begin at 0. Raises RequestRefused for a topic without metrics."""
         self._demand(topic)
         self._metrics.put(topic, time.time())
 
     def remove(self, topic: str) -> None:
+        """Stops counting the topic. Raises RequestRefused for a topic without metrics."""
         self._demand(topic)
         self._store.remove(topic)
         if self._metrics.find(topic) is not None:  # two may remove it at once

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class Module(Protocol):
-    def start(self) -> None: ...
+    """A part of the broker that settings turn on, for as long as it runs."""
+
+    def start(self) -> None:
+        """Adds its handlers."""
 
 
 def modules_of(settings: Settings, broker: Broker, sys_topics: SysTopics) -> list[Module]:

@@ -27,15 +27,18 @@ class Presence:
         self._qos = qos
 
     def start(self) -> None:
+        """Adds its handlers."""
         log.debug("Connects and disconnects are published with QoS %d while a client subscribes to them", self._qos)
         self._broker.hooks.add("client.connected", self.connected)
         self._broker.hooks.add("client.refused", self.refused)
         self._broker.hooks.add("client.disconnected", self.disconnected)
 
     def connected(self, client: Client, channel: Channel) -> None:
+        """Handler of `client.connected`."""
         self._publish_connect(client, channel, 0)
 
     def refused(self, client: Client, channel: Channel, code: int) -> None:
+        """Handler of `client.refused`; `code` is CONNACK's."""
         self._publish_connect(client, channel, code)
 
     def _publish_connect(self, client: Client, channel: Channel, code: int) -> None:
@@ -54,6 +57,7 @@ class Presence:
             })
 
     def disconnected(self, client: Client, reason: str) -> None:
+        """Handler of `client.disconnected`."""
         if self._sys.wanted:
             self._publish(client, "disconnected", {
                 "clientid": client.client_id,
@@ -67,4 +71,5 @@ class Presence:
 
 
 def name_of(client: Client) -> str:
+    """The user name, or `undefined` as EMQ X writes it where there is none."""
     return "undefined" if client.username is None else client.username

@@ -41,6 +41,7 @@ class Rule:
     destination: str
 
     def apply(self, topic: str) -> str:
+        """The new name: the topic itself where the rule's pattern does not fit. Raises TooLong."""
         if len(topic.encode()) > LONGEST_TOPIC:
             raise TooLong
         found = self.pattern.search(topic)
@@ -59,6 +60,7 @@ class Rewrite:
         self._latest: Message | None = None  # it passes a second handler when two prefixes are hooked
 
     def start(self) -> None:
+        """Adds its handlers: one for each prefix of a rule's filter."""
         hooks, renames = self._broker.hooks, Renames(self.next_name)
         for prefix in apart([literal_prefix(rule.topic_filter) for rule in self._rules]):
             hooks.add("message.publish", self.rewrite_message, prefix=prefix, renames=renames)
@@ -67,6 +69,7 @@ class Rewrite:
             hooks.add("client.unsubscribe", self.rewrite_unsubscribe)
 
     def rewritten(self, topic: str) -> str:
+        """The topic by the first rule whose filter matches it. Raises TooLong."""
         for rule in self._rules:
             if topic_matches(rule.topic_filter, topic):
                 return rule.apply(topic)
@@ -103,6 +106,7 @@ class Rewrite:
         return self._latest
 
     def rewrite_subscribe(self, codes: list[int], _client: Client, filters: list[tuple[str, int]]) -> list[int]:
+        """Handler of `client.subscribe`: replaces filters in place."""
         for i, (topic, options) in enumerate(paced(filters)):
             try:
                 filters[i] = self.rewritten_filter(topic), options
@@ -111,6 +115,7 @@ class Rewrite:
         return codes
 
     def rewrite_unsubscribe(self, _client: Client, filters: list[str]) -> None:
+        """Handler of `client.unsubscribe`: replaces filters in place."""
         for i, topic in enumerate(paced(filters)):
             with suppress(TooLong):  # such a one was never subscribed
                 filters[i] = self.rewritten_filter(topic)

@@ -24,9 +24,11 @@ class AutoSubscribe:
         self._rows = rows
 
     def start(self) -> None:
+        """Adds its handler."""
         self._broker.hooks.add("session.created", self.created)
 
     def created(self, session: Session) -> None:
+        """Handler of `session.created`: subscribes the session to each topic of the settings."""
         for template, qos in self._rows:
             topic = filled(template, session.client_id, session.username)
             below = None if topic is None else mounted(session.channel, topic)

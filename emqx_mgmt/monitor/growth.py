@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 
 class Growth:
+    """Called, it returns by how much `counter()` has grown since it was called before."""
+
     def __init__(self, counter: Callable[[], int]) -> None:
         self._counter = counter
         self._before = 0

@@ -24,10 +24,13 @@ class Watermark:
     low: float
 
     def summary(self, value: float) -> str:
+        """The sentence of the alarm."""
         return f"{self.title} is {value:.1f}{self.unit}, above {self.high:g}{self.unit}"
 
 
 class Monitor:
+    """Raises and clears the alarms of the watermarks."""
+
     def __init__(self, alarms: Alarms, watermarks: Sequence[Watermark]) -> None:
         self._alarms = alarms
         self._watermarks = watermarks

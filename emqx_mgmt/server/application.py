@@ -22,5 +22,6 @@ def application() -> Flask:
 
 
 def running_node() -> Node:
+    """The node of this worker."""
     assert _node is not None, "the application has not been built"
     return _node

@@ -31,6 +31,7 @@ class ControlServer:
         self._server = StreamServer(self._sock, handle=self._serve, spawn=Pool(CONNECTIONS))
 
     def start(self) -> None:
+        """Accepts from now on."""
         self._server.start()
 
     def stop(self) -> None:

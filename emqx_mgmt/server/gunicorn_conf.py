@@ -52,13 +52,16 @@ limit_request_line = LONGEST_REQUEST_LINE
 
 
 def post_worker_init(worker: Any) -> None:
+    """Hook of gunicorn: in the worker, before it serves."""
     worker.start_node()
 
 
 def post_request(worker: Any, req: Any, environ: Any, resp: Any) -> None:
+    """Hook of gunicorn: a request was answered."""
     if resp is not None:
         worker.answered(resp)
 
 
 def worker_exit(arbiter: Any, worker: Any) -> None:
+    """Hook of gunicorn: the worker ends."""
     worker.stop_node()

@@ -34,6 +34,7 @@ class PacedServer(StreamServer):
         self._refilled = 0.0
 
     def do_read(self) -> Any:
+        """Accepts a connection, or pauses where the rate is used up."""
         if not self.over_rate(time.monotonic()):
             return super().do_read()
         self._listener.hurried()
@@ -42,6 +43,7 @@ class PacedServer(StreamServer):
         return None
 
     def over_rate(self, now: float) -> bool:
+        """Whether the bucket is empty at `now`, monotonic seconds; else one token is taken."""
         rate = self._listener.max_conn_rate
         if rate == 0:
             return False
@@ -53,6 +55,7 @@ class PacedServer(StreamServer):
         return False
 
     def go_on(self) -> None:
+        """Accepts again, unless the server was stopped meanwhile."""
         if self.started:
             self.start_accepting()
 
@@ -78,6 +81,7 @@ class HttpsServer:
         self._context = self._options.http_context()
 
     def start(self) -> None:
+        """Accepts from now on."""
         self._server.start()
 
     def close(self) -> None:
@@ -85,6 +89,7 @@ class HttpsServer:
         self._server.close()
 
     def stop(self) -> None:
+        """Accepts no more; open requests have a second."""
         self._server.stop(timeout=1)
 
     def _shake(self, client: Any, address: Any) -> None:

@@ -30,6 +30,7 @@ def log_version() -> None:
 
 
 def log_in_use(settings: Settings, listeners: Sequence[Listener]) -> None:
+    """Logs the files and listeners that are in use."""
     for sentence in files(settings):
         log.info(sentence)
     for listener in listeners:
@@ -40,6 +41,7 @@ def log_in_use(settings: Settings, listeners: Sequence[Listener]) -> None:
 
 
 def files(settings: Settings) -> Iterator[str]:
+    """A sentence for each file or directory."""
     file = settings.file
     yield f"Configuration: {full(file)}" if file else f"Configuration: defaults, since there is no {full(DEFAULT_FILE)}"
     rules = settings["acl_file"]
@@ -52,4 +54,5 @@ def files(settings: Settings) -> Iterator[str]:
 
 
 def full(path: str | Path) -> str:
+    """The absolute path."""
     return str(Path(path).absolute())

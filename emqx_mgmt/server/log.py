@@ -28,6 +28,7 @@ class LogLimit(logging.Filter):
         self._counts: Counter[tuple[str, str, str, int]] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
         self.report()
         place = record.name, record.levelname.lower(), record.pathname, record.lineno
         self._counts[place] += 1

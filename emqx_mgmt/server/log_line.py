@@ -29,6 +29,7 @@ def one_line(text: str) -> str:
 
 
 def cut(text: str, most: int) -> str:
+    """`most` characters, and an ellipsis where more follow."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 
@@ -42,12 +43,14 @@ def message_of(record: logging.LogRecord) -> str:
 
 
 def shortened(args: Any) -> Any:
+    """The arguments of a line, each cut."""
     if isinstance(args, Mapping):
         return {name: shortened_value(value) for name, value in args.items()}
     return tuple(map(shortened_value, args))
 
 
 def shortened_value(value: Any) -> Any:
+    """Texts and bytes are cut, other values stay."""
     if isinstance(value, str):
         return cut(value, LONGEST_VALUE)
     return value[:LONGEST_VALUE] if isinstance(value, bytes) else value
@@ -66,12 +69,16 @@ class TextFormatter(logging.Formatter):
     """A traceback follows its event on the same line, its own lines apart by `\\n`, two characters."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """One line, tracebacks included."""
         line = f"{self.formatTime(record, '%Y-%m-%dT%H:%M:%S%z')} [{record.levelname}] {message_of(record)}"
         return "\\n".join([line, *traceback_of(self, record)])
 
 
 class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
     def format(self, record: logging.LogRecord) -> str:
+        """One line, tracebacks included."""
         event = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname.lower(),

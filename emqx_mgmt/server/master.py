@@ -69,6 +69,7 @@ class Master:
 
     @property
     def https(self) -> list[Listener]:
+        """The listeners of the API over TLS."""
         return [listener for listener in self.listeners if listener.is_https]
 
     @property
@@ -142,6 +143,7 @@ class Master:
             log.warning("%s cannot be written: %s", file, error.strerror)
 
     def close(self) -> None:
+        """Closes the listening sockets."""
         close_listeners(self.listeners)
 
 
@@ -165,6 +167,7 @@ def current_or_exit() -> Master:
 
 
 def fail(sentence: str, code: int) -> NoReturn:
+    """Ends the process with a sentence on stderr."""
     print(sentence, file=sys.stderr, flush=True)
     raise SystemExit(code)
 
@@ -180,6 +183,7 @@ REFUSED: list[tuple[str, Any, str]] = [
 
 
 def check_gunicorn(arbiter: Arbiter) -> None:
+    """Ends the process where options of gunicorn would break the node."""
     if arbiter.cfg.worker_class_str != WORKER:
         fail("The broker needs its own gevent worker: run without --worker-class.", os.EX_CONFIG)
     if (arbiter.cfg.uid, arbiter.cfg.gid) != (os.geteuid(), os.getegid()):
@@ -216,16 +220,17 @@ class ClosesAll:
     """Mixed into gunicorn's sockets, which it closes first of all when it stops: the MQTT ones must go with them."""
 
     def close(self) -> None:
+        """Closes all listening sockets of the master, not only gunicorn's."""
         super().close()  # type: ignore[misc]
         current().close()
 
 
 class HandedSocket(ClosesAll, TCPSocket):
-    pass
+    """A socket that gunicorn gets from the master."""
 
 
 class HandedSocket6(ClosesAll, TCP6Socket):
-    pass
+    """The same for IPv6."""
 
 
 def on_starting(arbiter: Arbiter) -> None:
@@ -297,6 +302,7 @@ def nworkers_changed(arbiter: Arbiter, new: int, old: int | None) -> None:
 
 
 def on_exit(arbiter: Arbiter) -> None:
+    """Hook of gunicorn: the master ends."""
     current().close()
     if arbiter.master_pid:  # it did not take over
         service_manager.notify(service_manager.main_process(arbiter.master_pid))

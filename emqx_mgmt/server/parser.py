@@ -29,13 +29,18 @@ def take_turn() -> None:
 
 
 class FairUnreader(SocketUnreader):
+    """Yields to the loop before each read."""
+
     def chunk(self, size_hint: int | None = None) -> bytes:
+        """The next bytes of the connection."""
         take_turn()
         data: bytes = super().chunk(size_hint)
         return data
 
 
 class FairRequest(Request):
+    """Limits the memory of a request's headers."""
+
     max_buffer_headers: int
 
     def parse(self, unreader: Any) -> Any:
@@ -56,6 +61,8 @@ class FairRequest(Request):
 
 
 class FairParser(RequestParser):
+    """Yields to the loop before each request."""
+
     mesg_class = FairRequest
 
     def __init__(self, cfg: Any, source: Any, source_addr: Any) -> None:

@@ -112,6 +112,7 @@ class Worker(GeventWorker):
     idle: ClassVar[WeakKeyDictionary[Any, gevent.Timeout]] = WeakKeyDictionary()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        """gunicorn has accepted a connection."""
         row = self.rows[listener.getsockname()[:2]]
         with row.place(addr) as admitted:
             if admitted:
@@ -120,6 +121,7 @@ class Worker(GeventWorker):
                 util.close(client)
 
     def serve(self, row: Listener, listener: Any, client: Any, addr: Any) -> None:
+        """Serves the connection, which counts at `row`."""
         self.row_of[gevent.getcurrent()] = row
         super().handle(listener, client, addr)
 
@@ -132,6 +134,7 @@ class Worker(GeventWorker):
         self.worker_connections = max([row.max_conns for row in current().http], default=0) + 1
 
     def start_log_limit(self) -> Periodic | None:
+        """None where `log.burst_limit` is off."""
         log_what_nobody_catches()
         limit = current().settings["log.burst_limit"]
         if limit is None:
@@ -141,6 +144,7 @@ class Worker(GeventWorker):
         return log_limit
 
     def run(self) -> None:
+        """Serves until the worker is told to end."""
         self.take_limits()
         log_limit = self.start_log_limit()
         gunicorn_http.RequestParser = FairParser
@@ -187,6 +191,7 @@ class Worker(GeventWorker):
             server.stop(timeout=1)
 
     def control_server(self) -> ControlServer | None:
+        """The socket for commands of this machine; None where it cannot be made."""
         data_dir = Path(current().settings["node.data_dir"])
         try:
             control = ControlServer(data_dir, super().handle)
@@ -212,9 +217,11 @@ class Worker(GeventWorker):
             sock.settimeout(None)
 
     def answered(self, response: Any) -> None:
+        """Counts refusals of the application."""
         self.count(ANSWERS.get(response.status_code))
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Counts refusals of gunicorn's parser."""
         self.count(next((word for kind, word in REFUSALS.items() if isinstance(exc, kind)), None))
         super().handle_error(req, client, addr, exc)
 
@@ -256,6 +263,7 @@ class Worker(GeventWorker):
             os._exit(0)
 
     def leave(self) -> None:
+        """Ends idle HTTP connections, and disconnects MQTT clients."""
         for greenlet, timeout in list(self.idle.items()):
             gevent.kill(greenlet, timeout)
         running_node().drain()
@@ -278,6 +286,7 @@ class Worker(GeventWorker):
             self.give_up()
 
     def give_up(self) -> NoReturn:
+        """Ends the worker: it cannot start."""
         log.critical("The worker cannot start; the next one tries it in %d s", RETRY_S, exc_info=True)
         time.sleep(RETRY_S)
         os._exit(1)
@@ -312,6 +321,7 @@ class Worker(GeventWorker):
         return None
 
     def on_late_end(self, starting: gevent.Greenlet) -> None:
+        """The start of the node is over, while HTTP was served already."""
         if starting.value is not None:
             log.critical("The worker cannot start after all", exc_info=starting.value)
             os._exit(1)
@@ -332,6 +342,7 @@ class Worker(GeventWorker):
             gevent.sleep(1)
 
     def stop_node(self) -> None:
+        """Stops the node, in the process that it runs in."""
         # gunicorn also calls the hook behind this in the master, for a worker that it found dead.
         if self.pid == os.getpid():
             running_node().stop()

@@ -77,6 +77,7 @@ def read_acl_file(path: str) -> AclFile:
 
 
 def shipped_rules(path: str) -> AclFile:
+    """The rules that are used where there is no file at `path`."""
     return AclFile(path, parse_rules(SHIPPED), is_shipped=True)
 
 

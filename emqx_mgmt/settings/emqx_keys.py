@@ -51,6 +51,7 @@ INSTEAD = {
 
 
 def has_no_meaning(key: str) -> bool:
+    """Whether it is a key of EMQ X that this broker ignores."""
     return key in EXACT or key.startswith(FAMILIES) or PATTERN.fullmatch(key) is not None
 
 

@@ -39,10 +39,12 @@ def read_environment(environ: Mapping[str, str], unknown: list[str]) -> Iterator
 
 
 def key_of(variable: str) -> str:
+    """`EMQX_ZONE__EXTERNAL__MAX_INFLIGHT` is `zone.external.max_inflight`."""
     return ALIASES.get(variable) or variable.removeprefix(PREFIX).lower().replace("__", ".")
 
 
 def read_secret(variable: str, path: str) -> str:
+    """The content of the file that a variable `…_FILE` names. Raises ValueError."""
     try:
         return read_text(path).strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -13,6 +13,8 @@ CORE = "emqx"
 
 @dataclass(frozen=True, slots=True)
 class HotKey:
+    """A key that REST may change, by the name that the API gives it."""
+
     name: str
     key: str
 

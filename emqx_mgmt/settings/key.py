@@ -13,6 +13,9 @@ NAME_ELSEWHERE = r"[A-Za-z0-9_-]+"    # of a header, of a claim: others spell it
 
 @dataclass(frozen=True, slots=True)
 class Key:
+    """One setting. `named`: defaults for shipped names in place of `$name` or `$zone`; `twin`: the key whose value is
+    the default."""
+
     name: str
     kind: Kind
     default: str | None
@@ -34,6 +37,7 @@ class Key:
         return next(given for part, given in pairs if part.startswith("$"))
 
     def default_for(self, name: str) -> str | None:
+        """The default as text; None where the twin's value is the default."""
         return self.named.get(self.word(name), self.default) if "$" in self.name else self.default
 
 

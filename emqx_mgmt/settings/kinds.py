@@ -90,6 +90,7 @@ class RewriteRule:
 
 
 def integer(low: int = 0, high: int = MOST) -> Kind:
+    """Integers from `low` to `high`, both included."""
     limits = f"an integer from {low} to {high}"
 
     def parse(text: str) -> int:
@@ -101,6 +102,7 @@ def integer(low: int = 0, high: int = MOST) -> Kind:
 
 
 def number(low: float) -> Kind:
+    """Decimal numbers of at least `low`."""
     def parse(text: str) -> float:
         if not re.fullmatch(r"\d+(\.\d+)?", text) or float(text) < low:
             raise ValueError(f"must be a number, {low} or more")
@@ -110,6 +112,7 @@ def number(low: float) -> Kind:
 
 
 def enum(*words: str) -> Kind:
+    """One of the words."""
     def parse(text: str) -> str:
         if text not in words:
             raise ValueError(f"must be one of {', '.join(words)}")
@@ -119,6 +122,7 @@ def enum(*words: str) -> Kind:
 
 
 def parse_flag(text: str) -> bool:
+    """Raises ValueError, as each `parse_…` does, with a text that follows the key's name."""
     if text in ("on", "true"):
         return True
     if text in ("off", "false"):
@@ -161,18 +165,22 @@ def show_duration(seconds: float) -> str:
 
 
 def show_milliseconds(seconds: float) -> str:
+    """As EMQ X shows a duration."""
     return str(round(seconds * 1000))
 
 
 def show_flag(value: bool) -> str:
+    """`true` or `false`."""
     return "true" if value else "false"
 
 
 def show_rate(rate: Rate | None) -> str:
+    """Empty where there is no limit."""
     return "" if rate is None else f"{rate.count},{show_duration(rate.seconds)}"
 
 
 def parse_bytesize(text: str) -> int:
+    """Bytes, below 4 GB."""
     match = re.fullmatch(r"(\d{1,10})\s*([a-z]*)", text.lower(), re.ASCII)
     if not match or match[2] not in BYTE_UNITS or int(match[1]) * BYTE_UNITS[match[2]] > MOST_BYTES:
         raise ValueError("must be a size such as 1024, 64KB or 1MB, below 4GB")
@@ -248,6 +256,7 @@ def parse_priorities(text: str) -> dict[str, int]:
 
 
 def parse_mountpoint(text: str) -> str:
+    """A topic prefix; placeholders in it are filled at each CONNECT."""
     if "+" in text or "#" in text:
         raise ValueError("must be a topic prefix without + and #")
     if text.startswith(("$SYS/", "$share/", "$queue/")):
@@ -266,18 +275,21 @@ def parse_application(text: str) -> tuple[str, str] | None:
 
 
 def parse_node_name(text: str) -> str:
+    """name@host."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+@[A-Za-z0-9._:-]+", text):
         raise ValueError("must be name@host")
     return text
 
 
 def parse_zone_name(text: str) -> str:
+    """The word between `zone.` and the key."""
     if not re.fullmatch(r"[a-z0-9_]+", text):
         raise ValueError("must be a zone name of lower-case letters, digits and _")
     return text
 
 
 def parse_network(text: str) -> Network:
+    """An address is a network of one."""
     try:
         return ipaddress.ip_network(text.strip())
     except ValueError:
@@ -285,10 +297,12 @@ def parse_network(text: str) -> Network:
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
+    """Divided by commas."""
     return tuple(parse_network(part) for part in text.split(",") if part.strip())
 
 
 def parse_tls_versions(text: str) -> tuple[str, ...]:
+    """Divided by commas."""
     versions = tuple(part.strip() for part in text.split(","))
     if not set(versions) <= set(TLS_ORDER):
         raise ValueError(f"must be one or more of {', '.join(TLS_ORDER)}")
@@ -296,6 +310,7 @@ def parse_tls_versions(text: str) -> tuple[str, ...]:
 
 
 def parse_words(text: str) -> tuple[str, ...]:
+    """Divided by commas or spaces."""
     return tuple(text.replace(",", " ").split())
 
 
@@ -331,6 +346,7 @@ def parse_rewrite(text: str) -> RewriteRule | None:
 
 
 def show_list(values: tuple[Any, ...]) -> str:
+    """With commas between."""
     return ",".join(map(str, values))
 
 

@@ -52,6 +52,7 @@ def mqtt_keys(protocol: str, doc: str, *, endpoint: dict[str, str], acceptors: s
 
 
 def tls_keys(prefix: str) -> list[Key]:
+    """The keys that every TLS listener has."""
     return [
         Key(f"{prefix}.certfile", PATH, DEVELOPMENT,
             "The certificate chain in PEM; empty for the one made at the first start. A changed file is read again."),
@@ -68,6 +69,7 @@ def tls_keys(prefix: str) -> list[Key]:
 
 
 def mqtt_tls_keys(protocol: str) -> list[Key]:
+    """The keys of MQTT over TLS, with or without WebSocket."""
     prefix = f"listener.{protocol}.$name"
     return [
         *tls_keys(prefix),
@@ -83,6 +85,7 @@ def mqtt_tls_keys(protocol: str) -> list[Key]:
 
 
 def websocket_keys(protocol: str) -> list[Key]:
+    """The keys of MQTT over WebSocket."""
     prefix = f"listener.{protocol}.$name"
     return [
         Key(f"{prefix}.mqtt_path", STRING, "/mqtt", "The path of the HTTP request."),
@@ -97,6 +100,7 @@ def websocket_keys(protocol: str) -> list[Key]:
 
 
 def http_keys(listener: str, doc: str, *, endpoint: str, acceptors: str) -> list[Key]:
+    """The keys of a listener of the API."""
     return [
         Key(listener, ENDPOINT, endpoint, f"{doc}: port, address and port, or off."),
         Key(f"{listener}.acceptors", integer(1), acceptors, "Shown by the listeners resource."),
@@ -107,6 +111,7 @@ def http_keys(listener: str, doc: str, *, endpoint: str, acceptors: str) -> list
 
 
 def https_keys(listener: str, *, acceptors: str) -> list[Key]:
+    """The keys of a listener of the API over TLS."""
     return [
         *http_keys(listener, "The same over TLS", endpoint="off", acceptors=acceptors),
         Key(f"{listener}.max_conn_rate", integer(), "200",

@@ -97,6 +97,7 @@ class Settings:
         return row(name).kind.show(self[name])
 
     def datatype(self, name: str) -> str:
+        """The kind of a key as a word, for the API."""
         return row(name).kind.label
 
     def written(self, name: str) -> str:
@@ -157,6 +158,7 @@ class Settings:
 
 
 def row(name: str) -> Key:
+    """The key of the table that `name` is one of. Raises KeyError."""
     key = find(name)
     if key is None:
         raise KeyError(name)

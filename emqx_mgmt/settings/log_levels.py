@@ -12,6 +12,7 @@ COMPONENTS = ("api", "broker", "listeners", "modules", "monitor", "node", PLUGIN
 
 
 def key_of(component: str) -> str:
+    """The setting of a component."""
     return f"log.level.{component}"
 
 

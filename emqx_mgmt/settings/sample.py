@@ -18,6 +18,7 @@ WORDS = {"$name": SHIPPED, "$zone": SHIPPED, "$n": ("1",), "$Name": ("X-Name",),
 
 
 def sample() -> str:
+    """The text of etc/emqx.conf: every key with meaning and default."""
     sections = [("Node and protocol", GLOBAL), ("Modules", MODULE), ("Listeners", LISTENER), ("Zones", ZONE)]
     parts = [HEAD]
     for title, keys in sections:
@@ -33,6 +34,7 @@ def plugin_sample(plugin: str, description: str, keys: Iterable[Key]) -> str:
 
 
 def paragraphs(key: Key) -> Iterator[str]:
+    """The lines about one key."""
     yield "\n".join(textwrap.wrap(key.doc, 108, initial_indent="# ", subsequent_indent="# "))
     for name in names(key):
         default = key.default_for(name)
@@ -42,5 +44,6 @@ def paragraphs(key: Key) -> Iterator[str]:
 
 
 def names(key: Key) -> list[str]:
+    """The key under each shipped name of listeners and zones."""
     words = WORDS if key.name.startswith(("listener.tcp.", "zone.")) else WORDS | {"$name": SHIPPED[:1]}
     return [".".join(parts) for parts in product(*(words.get(part, (part,)) for part in key.name.split(".")))]

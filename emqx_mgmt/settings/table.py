@@ -40,6 +40,7 @@ SHIPPED = ("external", "internal")
 
 
 def zone_key(name: str, kind: Kind, default: str | None, doc: str, **shipped: str) -> Key:
+    """A key that each zone has; `shipped` are defaults of shipped zones."""
     return Key(f"zone.$zone.{name}", kind, default, doc, named=shipped)
 
 
@@ -59,6 +60,7 @@ def rendering(listener: str) -> tuple[Key, Key, Key]:
 
 
 def water_marks(name: str, what: str, high: int, low: int) -> tuple[Key, Key]:
+    """The two keys of one watermark, in percent."""
     return (
         Key(f"monitor.{name}_high_watermark", PERCENT, f"{high}%", f"An alarm is raised when {what} is above."),
         Key(f"monitor.{name}_low_watermark", PERCENT, f"{low}%", f"The alarm is cleared when {what} is below."),

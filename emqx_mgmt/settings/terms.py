@@ -27,6 +27,8 @@ class Atom(str):
 
 
 class Token(NamedTuple):
+    """A piece of the text; `line` counts from 1."""
+
     kind: str
     text: str
     line: int
@@ -36,11 +38,14 @@ Term = str | tuple["Term", ...] | list["Term"]
 
 
 class TermError(ValueError):
+    """The text is no term; the message names the line."""
+
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(f"line {line}: {reason}")
 
 
 def tokens(text: str) -> Iterator[Token]:
+    """Raises TermError."""
     at, line = 0, 1
     while at < len(text):
         match = TOKEN.match(text, at)
@@ -107,4 +112,5 @@ class Reader:
 
 
 def unescaped(text: str) -> str:
+    """The content of a quoted atom or string."""
     return re.sub(r"\\(.)", r"\1", text)

@@ -37,9 +37,11 @@ class Acknowledged:
             os.pwrite(self._fd, FORM.pack(number, crc32(NUMBER.pack(number))), 0)
 
     def forget(self) -> None:
+        """Removes the file."""
         self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
+        """Closes the file, if it is open."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 
 class AlarmHistory:
+    """Alarms that were cleared, the latest `MOST` of them."""
+
     def __init__(self, run: Run) -> None:
         self._run = run
 
@@ -39,10 +41,12 @@ class AlarmHistory:
 
 
 def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+    """All rows, newest first."""
     return connection.execute("SELECT * FROM alarm_history ORDER BY rowid DESC").fetchall()
 
 
 def insert(connection: sqlite3.Connection, alarm: Alarm, cleared_at: int) -> None:
+    """Adds one and removes those beyond `MOST`."""
     connection.execute(
         "INSERT INTO alarm_history (alarm_id, severity, title, summary, raised_at, cleared_at)"
         " VALUES (?, ?, ?, ?, ?, ?)",

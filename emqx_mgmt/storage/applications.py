@@ -61,6 +61,7 @@ class Applications:
         self._records: dict[str, Application] = {}
 
     def load(self) -> None:
+        """Reads all into memory; called once the store is open."""
         self._key, rows = self._run(select)
         self._digests = {
             row["app_id"]: Digests(row["digest"], row["former_digest"] or b"", row["former_until"] or 0) for row in rows
@@ -68,9 +69,11 @@ class Applications:
         self._records = {row["app_id"]: from_row(row) for row in rows}
 
     def all(self) -> list[Application]:
+        """By app id."""
         return [self._records[app_id] for app_id in sorted(self._records)]
 
     def get(self, app_id: str) -> Application | None:
+        """None for an unknown app id."""
         return self._records.get(app_id)
 
     def verify(self, app_id: str, secret: str) -> Application | None:
@@ -106,6 +109,7 @@ class Applications:
             return None if record is None else self._change_secret(record, new_secret(), overlap)
 
     def delete(self, app_id: str) -> None:
+        """Nothing happens for an unknown app id. Raises StoreUnusable."""
         with self._writing:
             self._run(delete, app_id)
             self._records.pop(app_id, None)
@@ -146,15 +150,18 @@ class Applications:
 
 
 def new_secret() -> str:
+    """Random, from the system's source."""
     return "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH))
 
 
 def select(connection: sqlite3.Connection) -> tuple[bytes, list[sqlite3.Row]]:
+    """The key of the digests, and all rows."""
     key = connection.execute("SELECT key FROM secret_key").fetchone()["key"]
     return key, connection.execute("SELECT * FROM application").fetchall()
 
 
 def replace(connection: sqlite3.Connection, application: Application, digests: Digests) -> None:
+    """Adds the row or replaces it."""
     scopes = None if application.scopes is None else " ".join(application.scopes)
     connection.execute(
         "INSERT OR REPLACE INTO application (app_id, name, desc, status, expired, style, names, role, scopes,"
@@ -164,10 +171,12 @@ def replace(connection: sqlite3.Connection, application: Application, digests: D
 
 
 def delete(connection: sqlite3.Connection, app_id: str) -> None:
+    """Removes the row, if there is one."""
     connection.execute("DELETE FROM application WHERE app_id = ?", (app_id,))
 
 
 def from_row(row: sqlite3.Row) -> Application:
+    """The application of a row."""
     return Application(
         row["app_id"],
         row["name"],

@@ -82,6 +82,7 @@ LEAVE = f"""
 
 
 def select(connection: sqlite3.Connection) -> list[Change]:
+    """All entries, newest first."""
     rows = connection.execute("SELECT at, who, kind, origin, action, method, path, params, status, result"
                               " FROM audit ORDER BY number DESC")
     return [Change(*row) for row in rows]

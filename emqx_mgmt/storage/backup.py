@@ -117,6 +117,7 @@ def stage(source: IO[bytes], data_dir: Path, by: audit.Change | None = None) -> 
 
 
 def remove(place: Path) -> None:
+    """Removes a directory with everything in it, if it is there."""
     if place.is_dir():
         shutil.rmtree(place)
 
@@ -141,12 +142,14 @@ def unpack(source: IO[bytes], place: Path) -> None:
 
 
 def manifest_of(archive: zipfile.ZipFile) -> Manifest:
+    """Raises BackupError for one that is too long."""
     if archive.getinfo(MANIFEST).file_size > LONGEST_MANIFEST:
         raise BackupError(f"is not a backup that can be read: its {MANIFEST} is too long")
     return msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
 
 
 def check(manifest: Manifest) -> None:
+    """Raises BackupError where this version cannot read the backup."""
     if manifest.format != FORMAT:
         raise BackupError(f"has format {manifest.format}, this version reads {FORMAT}")
     if schema.FILE_NAME not in manifest.schemas:
@@ -159,6 +162,7 @@ def check(manifest: Manifest) -> None:
 
 
 def private(path: Path) -> IO[bytes]:
+    """A new file that only its owner may read."""
     return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
 
 
@@ -170,6 +174,7 @@ def copy_with_room(source: IO[bytes], target: IO[bytes], directory: Path) -> Non
 
 
 def version_in(path: Path) -> int:
+    """The schema of a database. Raises BackupError when it cannot be read."""
     try:
         with legible(), closing(sqlite3.connect(path)) as connection:
             return schema.version_of(connection)
@@ -212,6 +217,7 @@ def try_out(place: Path, number: int, by: audit.Change | None) -> None:
 
 
 def open_messages(place: Path) -> None:
+    """Reads the whole message store of a backup, as a start does. Raises where a start would."""
     path, journal = place / tables.FILE_NAME, place / tables.JOURNAL_NAME
     if not path.exists() and not journal.exists():
         return

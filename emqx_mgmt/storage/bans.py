@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 class Bans:
+    """The table of bans, in memory and on disk."""
+
     def __init__(self, run: Run) -> None:
         self._run = run
         # The table in memory follows the one on disk in the order of the writes.
@@ -22,15 +24,18 @@ class Bans:
         self.table = Banned()
 
     def load(self) -> None:
+        """Reads all into memory; called once the store is open."""
         for row in self._run(select):
             self.table.put(Ban(row["kind"], row["who"], row["reason"], row["author"], row["desc"], row["until"]))
 
     def put(self, ban: Ban) -> None:
+        """Adds a ban, or replaces the one with its key. Raises StoreUnusable."""
         with self._writing:
             self._run(replace, ban)
             self.table.put(ban)
 
     def remove(self, key: BanKey) -> None:
+        """Nothing happens when there is none. Raises StoreUnusable."""
         with self._writing:
             self._run(delete, key)
             self.table.remove(key)
@@ -45,10 +50,12 @@ class Bans:
 
 
 def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+    """All rows, oldest first."""
     return connection.execute("SELECT * FROM ban ORDER BY rowid").fetchall()
 
 
 def replace(connection: sqlite3.Connection, ban: Ban) -> None:
+    """Adds the row, or changes the one with its key."""
     connection.execute(
         "INSERT INTO ban (kind, who, reason, author, desc, until) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (kind, who) DO UPDATE SET"
@@ -58,8 +65,10 @@ def replace(connection: sqlite3.Connection, ban: Ban) -> None:
 
 
 def delete(connection: sqlite3.Connection, key: BanKey) -> None:
+    """Removes the row, if there is one."""
     connection.execute("DELETE FROM ban WHERE kind = ? AND who = ?", key)
 
 
 def delete_expired(connection: sqlite3.Connection, now: float) -> None:
+    """Removes bans that are over at `now`, unix seconds."""
     connection.execute("DELETE FROM ban WHERE until < ?", (now,))

@@ -33,10 +33,12 @@ def install(connection: sqlite3.Connection) -> None:
 
 
 def checksum_of(table: str, *columns: Any) -> int:
+    """The CRC-32 of a row."""
     return crc32(b"".join(map(as_bytes, columns)), crc32(table.encode()))
 
 
 def as_bytes(value: Any) -> bytes:
+    """A column for the CRC-32: its type, its length, its content."""
     if value is None:
         return b"\0"
     if isinstance(value, int):
@@ -92,10 +94,12 @@ def verify(connection: sqlite3.Connection) -> None:
 
 
 def changes(connection: sqlite3.Connection) -> int:
+    """The number of changes since the store was made."""
     return int(connection.execute("SELECT number FROM change_count").fetchone()[0])
 
 
 def tables(connection: sqlite3.Connection) -> list[str]:
+    """All tables but those of the checksums."""
     return [row[0] for row in connection.execute(TABLES, OWN)]
 
 
@@ -110,16 +114,20 @@ def sum_of(connection: sqlite3.Connection, table: str) -> int:
 
 
 def columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
+    """Quoted, in the order of the table."""
     return [quoted(row[0]) for row in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))]
 
 
 def call(connection: sqlite3.Connection, table: str, row: str) -> str:
+    """The SQL expression of the checksum of `row`, which is `NEW.` or `OLD.`."""
     return f"checksum_of({', '.join([text(table), *(row + column for column in columns_of(connection, table))])})"
 
 
 def quoted(name: str) -> str:
+    """An SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def text(value: str) -> str:
+    """An SQL string."""
     return "'" + value.replace("'", "''") + "'"

@@ -21,6 +21,7 @@ class DataDirError(Exception):
 
 
 def cannot_use(data_dir: Path, error: OSError) -> DataDirError:
+    """The error that ends the start."""
     return DataDirError(f"Cannot use the data directory {data_dir}: {error.strerror}", os.EX_OSERR)
 
 
@@ -63,6 +64,7 @@ def open_lock(path: Path) -> int:
 
 
 def give_to_owner(made: int | Path, directory: Path) -> None:
+    """Where root makes a file, it belongs to the owner of its directory."""
     if os.geteuid() == ROOT:
         owner = directory.stat()
         os.chown(made, owner.st_uid, owner.st_gid)

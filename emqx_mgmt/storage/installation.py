@@ -17,6 +17,7 @@ FILE_NAME = "installation"
 
 
 def new_number() -> int:
+    """Random; never 0, which stands for none."""
     return secrets.randbelow((1 << 31) - 1) + 1
 
 

@@ -43,13 +43,16 @@ class BrowserLogins:
         self.idle_timeout = self.lifetime = 0.0
 
     def load(self) -> None:
+        """Reads all into memory; called once the store is open."""
         for row in self._run(select):
             self._keep(Login(*row))
 
     def all(self) -> list[Login]:
+        """By number, also those that are over."""
         return sorted(self._by_digest.values(), key=lambda login: login.number)
 
     def current(self, now: float) -> list[Login]:
+        """Those that are not over at `now`, unix seconds."""
         return [login for login in self.all() if self.left(login, now) > 0]
 
     def begin(self, username: str, version: str, address: str, browser: str, now: float) -> tuple[str, Login] | None:
@@ -81,10 +84,12 @@ class BrowserLogins:
         return max(0.0, min(login.seen + self.idle_timeout, login.since + self.lifetime) - now)
 
     def end(self, login: Login) -> None:
+        """The cookie is worth nothing any more. Raises StoreUnusable."""
         self._forget([login])
         self._run(delete, [login.number])
 
     def end_all(self) -> None:
+        """Ends the log-ins of all users. Raises StoreUnusable."""
         self._forget(self.all())
         self._run(delete_all)
 
@@ -113,15 +118,18 @@ class BrowserLogins:
 
 
 def digest_of(cookie: str) -> bytes:
+    """What is stored of a cookie."""
     return hashlib.sha256(cookie.encode()).digest()
 
 
 def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+    """All rows by number."""
     return connection.execute(
         "SELECT number, digest, username, since, seen, address, browser FROM login ORDER BY number").fetchall()
 
 
 def insert(connection: sqlite3.Connection, values: tuple[bytes, str, int, int, str, str], version: str) -> int | None:
+    """The number of the new row; None when the user or its password has changed meanwhile."""
     done = connection.execute(
         "INSERT INTO login (digest, username, since, seen, address, browser) SELECT ?, ?, ?, ?, ?, ?"
         " WHERE EXISTS (SELECT 1 FROM user WHERE username = ? AND hash = ?)", (*values, values[1], version))
@@ -129,18 +137,22 @@ def insert(connection: sqlite3.Connection, values: tuple[bytes, str, int, int, s
 
 
 def delete(connection: sqlite3.Connection, numbers: list[int]) -> None:
+    """Removes rows by number."""
     connection.executemany("DELETE FROM login WHERE number = ?", [(number,) for number in numbers])
 
 
 def delete_all(connection: sqlite3.Connection) -> None:
+    """Removes all rows."""
     connection.execute("DELETE FROM login")
 
 
 def delete_of_user(connection: sqlite3.Connection, username: str, spared: int | None = None) -> None:
+    """Removes the rows of a user, but for the one of number `spared`."""
     connection.execute("DELETE FROM login WHERE username = ? AND number IS NOT ?", (username, spared))
 
 
 def sweep(connection: sqlite3.Connection, over: list[int], used: dict[int, int]) -> None:
+    """Removes rows that are over, and notes when others were used last."""
     with transaction(connection):
         delete(connection, over)
         connection.executemany("UPDATE login SET seen = ? WHERE number = ?",

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 class PluginRecords:
+    """What administrators have changed of plugins, and the versions of their tables."""
+
     def __init__(self, run: Run) -> None:
         self._run = run
 
@@ -30,12 +32,15 @@ class PluginRecords:
         return self._run(select_settings, name)
 
     def replace_settings(self, name: str, texts: Mapping[str, str], whole: bool) -> None:
+        """`whole`: settings that are not in `texts` have their defaults, whatever the file says."""
         self._run(write_settings, name, dict(texts), whole)
 
     def put_setting(self, name: str, key: str, text: str) -> None:
+        """Adds or replaces one. Raises StoreUnusable."""
         self._run(write_setting, name, key, text)
 
     def remove_setting(self, name: str, key: str) -> None:
+        """Nothing happens when there is none. Raises StoreUnusable."""
         self._run(delete_setting, name, key)
 
     def migrate(self, name: str, scripts: Sequence[str]) -> None:
@@ -45,11 +50,13 @@ class PluginRecords:
 
 
 def select_changes(connection: sqlite3.Connection) -> dict[str, bool]:
+    """Whether each plugin is to be loaded, in the order of the changes."""
     rows = connection.execute("SELECT name, loaded FROM plugin_change ORDER BY rowid")
     return {row["name"]: bool(row["loaded"]) for row in rows}
 
 
 def write_loaded(connection: sqlite3.Connection, name: str, loaded: bool | None) -> None:
+    """None: as the configuration says."""
     if loaded is None:
         connection.execute("DELETE FROM plugin_change WHERE name = ?", (name,))
     else:
@@ -57,12 +64,14 @@ def write_loaded(connection: sqlite3.Connection, name: str, loaded: bool | None)
 
 
 def select_settings(connection: sqlite3.Connection, name: str) -> tuple[dict[str, str], bool]:
+    """The texts by key, and whether they are the whole set."""
     whole = connection.execute("SELECT 1 FROM plugin_whole_set WHERE plugin = ?", (name,)).fetchone()
     rows = connection.execute("SELECT key, value FROM plugin_setting WHERE plugin = ?", (name,))
     return {row["key"]: row["value"] for row in rows}, whole is not None
 
 
 def write_settings(connection: sqlite3.Connection, name: str, texts: dict[str, str], whole: bool) -> None:
+    """Replaces all rows of the plugin."""
     with transaction(connection):
         connection.execute("DELETE FROM plugin_setting WHERE plugin = ?", (name,))
         connection.execute("DELETE FROM plugin_whole_set WHERE plugin = ?", (name,))
@@ -73,14 +82,17 @@ def write_settings(connection: sqlite3.Connection, name: str, texts: dict[str, s
 
 
 def write_setting(connection: sqlite3.Connection, name: str, key: str, text: str) -> None:
+    """Adds the row or replaces it."""
     connection.execute("INSERT OR REPLACE INTO plugin_setting VALUES (?, ?, ?)", (name, key, text))
 
 
 def delete_setting(connection: sqlite3.Connection, name: str, key: str) -> None:
+    """Removes the row, if there is one."""
     connection.execute("DELETE FROM plugin_setting WHERE plugin = ? AND key = ?", (name, key))
 
 
 def run_scripts(connection: sqlite3.Connection, name: str, scripts: list[str]) -> None:
+    """Runs those that were not run yet, each in a transaction. Raises ValueError where a newer version has run more."""
     row = connection.execute("SELECT version FROM plugin_tables WHERE plugin = ?", (name,)).fetchone()
     version = row["version"] if row else 0
     if version > len(scripts):

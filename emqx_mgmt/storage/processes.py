@@ -10,6 +10,7 @@ import emqx_mgmt
 
 
 def command(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module with this Python."""
     return [sys.executable, "-m", module, *arguments]
 
 

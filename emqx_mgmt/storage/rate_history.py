@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 
 class RateHistory:
+    """Samples of seconds, collected and written together, and the means of minutes."""
+
     def __init__(self, run: Run) -> None:
         self._run = run
         self._collected: list[Sample] = []
@@ -50,6 +52,7 @@ class RateHistory:
             self._being_written = []    # else no other minute would be written
 
     def close(self) -> None:
+        """Writes those that were collected."""
         if self._collected:
             self._being_written, self._collected = self._collected, []
             self._write()
@@ -77,6 +80,7 @@ def minutes(seconds: Sequence[Sample]) -> list[Sample]:
 
 
 def put(connection: sqlite3.Connection, seconds: list[Sample]) -> None:
+    """Writes the samples, and removes those that are too old."""
     now = seconds[-1].ts
     places = ", ".join("?" * (1 + len(COLUMNS)))
     with transaction(connection):
@@ -90,6 +94,7 @@ def put(connection: sqlite3.Connection, seconds: list[Sample]) -> None:
 
 
 def select(connection: sqlite3.Connection, period: int, first: int, last: int) -> list[Sample]:
+    """By time; both ends are included."""
     rows = connection.execute("SELECT * FROM rate WHERE period = ? AND ts BETWEEN ? AND ? ORDER BY ts",
                               (period, first, last))
     return [Sample(*tuple(row)[1:]) for row in rows]

@@ -159,6 +159,7 @@ def connect(data_dir: Path) -> sqlite3.Connection:
 
 
 def connect_to_read(data_dir: Path) -> sqlite3.Connection:
+    """A connection that cannot write."""
     path = data_dir / FILE_NAME
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10)
 
@@ -218,6 +219,7 @@ def refuse_when_lost(data_dir: Path, number: int | None, acknowledged: int) -> N
 
 
 def verify_tables(connection: sqlite3.Connection, version: int) -> None:
+    """Raises Damaged where a checksum differs, or tables are not those of the version."""
     if version == 0:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise Damaged("it is no record store")
@@ -235,15 +237,18 @@ def verify_tables(connection: sqlite3.Connection, version: int) -> None:
 
 
 def columns(connection: sqlite3.Connection) -> dict[str, list[tuple[str, ...]]]:
+    """Name, type, NOT NULL and primary key of each column, by table."""
     return {table: connection.execute('SELECT name, type, "notnull", pk FROM pragma_table_info(?)', (table,)).fetchall()
             for table in (*checksums.tables(connection), *checksums.OWN)}
 
 
 def version_of(connection: sqlite3.Connection) -> int:
+    """The number of migrations that were run."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def bring_to_this_version(connection: sqlite3.Connection) -> None:
+    """Runs the migrations that are missing."""
     version = version_of(connection)
     if version < len(MIGRATIONS):
         scripts = "".join(MIGRATIONS[version:])

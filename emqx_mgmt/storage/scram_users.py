@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 class ScramUser(msgspec.Struct, frozen=True):
+    """A user of SCRAM-SHA-256."""
+
     username: str
     is_superuser: bool = False
 
@@ -32,6 +34,7 @@ class ScramUsers:
         self._key = b""
 
     def load(self) -> None:
+        """Reads all into memory; called once the store is open."""
         self._key, rows = self._run(select)
         for row in rows:
             user = ScramUser(row["username"], bool(row["is_superuser"]))
@@ -39,9 +42,11 @@ class ScramUsers:
             self._remember(user, verifier)
 
     def all(self) -> list[ScramUser]:
+        """By user name."""
         return [self._records[username] for username in sorted(self._records)]
 
     def get(self, username: str) -> ScramUser | None:
+        """None for an unknown user name."""
         return self._records.get(username)
 
     def verifier(self, username: str) -> Verifier:
@@ -93,11 +98,13 @@ class ScramUsers:
 
 
 def select(connection: sqlite3.Connection) -> tuple[bytes, list[sqlite3.Row]]:
+    """The key for unknown names, and all rows."""
     key = connection.execute("SELECT key FROM secret_key").fetchone()["key"]
     return key, connection.execute("SELECT * FROM scram_user").fetchall()
 
 
 def replace(connection: sqlite3.Connection, user: ScramUser, verifier: Verifier) -> None:
+    """Adds the row or replaces it."""
     connection.execute(
         "INSERT OR REPLACE INTO scram_user (username, is_superuser, salt, iterations, stored_key, server_key)"
         " VALUES (?, ?, ?, ?, ?, ?)",
@@ -107,4 +114,5 @@ def replace(connection: sqlite3.Connection, user: ScramUser, verifier: Verifier)
 
 
 def delete(connection: sqlite3.Connection, username: str) -> None:
+    """Removes the row, if there is one."""
     connection.execute("DELETE FROM scram_user WHERE username = ?", (username,))

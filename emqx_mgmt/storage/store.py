@@ -68,6 +68,7 @@ class Store:
         self.metered_topics = MeteredTopics(self.run)
 
     def open(self) -> None:
+        """Migrates the file and reads the records."""
         self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Held for as long as the records are open, by any number of workers: nobody may replace them meanwhile.
         self._lock = open_lock(self._data_dir / LOCK_NAME)
@@ -86,6 +87,7 @@ class Store:
         log.debug("Record store opened: %s, schema %d", self._data_dir / FILE_NAME, self._schema)
 
     def close(self) -> None:
+        """Writes what was collected; nothing may be asked of the store after it."""
         if self._pool is not None:
             self.rate_history.close()
             self.users.close()

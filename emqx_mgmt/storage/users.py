@@ -76,6 +76,7 @@ class Users:
         self.verifying = 0  # verifications that wait or go on
 
     def load(self) -> None:
+        """Reads all into memory; called once the store is open."""
         self._hashing = ThreadPool(HASHING_THREADS)
         self._nobody = self._hash(secrets.token_hex())
         for row in self._run(select):
@@ -83,13 +84,16 @@ class Users:
             self._hashes[row["username"]] = row["hash"]
 
     def close(self) -> None:
+        """Ends the threads that hash."""
         if self._hashing is not None:
             self._hashing.kill()
 
     def all(self) -> list[User]:
+        """By user name."""
         return [self._records[username] for username in sorted(self._records)]
 
     def get(self, username: str) -> User | None:
+        """None for an unknown user name."""
         return self._records.get(username)
 
     def version(self, username: str) -> str | None:
@@ -220,6 +224,7 @@ class Users:
 
 
 def is_right(stored: str, password: str) -> bool:
+    """Whether the hash is the password's. Slow on purpose: call it on a thread."""
     try:
         return HASHER.verify(stored, password)
     except VerificationError:
@@ -227,10 +232,12 @@ def is_right(stored: str, password: str) -> bool:
 
 
 def select(connection: sqlite3.Connection) -> list[sqlite3.Row]:
+    """All rows."""
     return connection.execute("SELECT * FROM user").fetchall()
 
 
 def replace(connection: sqlite3.Connection, user: User, hashed: str, ends_logins: bool, spared: int | None) -> None:
+    """Adds the row or replaces it; `ends_logins` also ends the user's log-ins, but for the one of number `spared`."""
     with transaction(connection):
         connection.execute(
             "INSERT OR REPLACE INTO user (username, hash, tags, role) VALUES (?, ?, ?, ?)",
@@ -241,6 +248,7 @@ def replace(connection: sqlite3.Connection, user: User, hashed: str, ends_logins
 
 
 def delete(connection: sqlite3.Connection, username: str) -> None:
+    """Removes the row, if there is one, and the user's log-ins."""
     with transaction(connection):
         connection.execute("DELETE FROM user WHERE username = ?", (username,))
         delete_of_user(connection, username)

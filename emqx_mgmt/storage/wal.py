@@ -38,12 +38,14 @@ def verify_log(database: Path) -> None:
 
 
 def loses_commits(path: Path) -> bool:
+    """False where there is no log."""
     with contextlib.suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
         return has_commits_behind_damage(file)
     return False
 
 
 def has_commits_behind_damage(file: IO[bytes]) -> bool:
+    """Whether SQLite would stop reading before commits that were synced."""
     header = file.read(HEADER.size)
     if len(header) < HEADER.size:
         return False

@@ -16,6 +16,8 @@ Row = tuple[bool, bool, bytes | None]
 
 
 class AclRules:
+    """The rules in their order, divided by the kind of access."""
+
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         rules = list(rules)
         self._publish = [rule for rule in rules if ACL_PUBLISH in rule.access]
@@ -48,6 +50,7 @@ class AclRules:
         return _deciding(self._publish, client, topic)
 
     def subscribe_rule(self, client: Client, topic_filter: str) -> Rule | None:
+        """The rule that decides about the filter; None where none does."""
         return _deciding(self._subscribe, client, topic_filter)
 
 

@@ -14,6 +14,8 @@ KINDS = (CLIENT_ID, USERNAME, IP_ADDRESS)
 
 
 class BanKey(NamedTuple):
+    """What identifies a ban: there is one for each kind and name."""
+
     kind: str
     who: str
 
@@ -30,9 +32,11 @@ class Ban(Struct, frozen=True):
 
     @property
     def key(self) -> BanKey:
+        """Its key in the table."""
         return BanKey(self.kind, self.who)
 
     def stands(self, now: float) -> bool:
+        """Whether it bans at `now`, unix seconds."""
         return self.until is None or self.until >= now
 
 
@@ -64,7 +68,9 @@ class Banned:
         self._bans[ban.key] = ban
 
     def remove(self, key: BanKey) -> None:
+        """Nothing happens when there is none."""
         self._bans.pop(key, None)
 
     def expired(self, now: float) -> list[BanKey]:
+        """The keys of bans that are over at `now`, unix seconds."""
         return [key for key, ban in self._bans.items() if not ban.stands(now)]

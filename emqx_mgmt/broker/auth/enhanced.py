@@ -26,6 +26,8 @@ class AuthenticationFailed(Exception):
 
 @dataclass(slots=True, frozen=True)
 class Challenge:
+    """Authentication Data for the client, which has to answer."""
+
     data: bytes | None
 
 
@@ -47,6 +49,8 @@ class Conversation(Protocol):
 
 @dataclass(slots=True)
 class Dialogue:
+    """An authentication under way; `then` gets its outcome."""
+
     method: str
     conversation: Conversation | None
     then: Callable[[Proven | PacketRefused], None]
@@ -67,10 +71,12 @@ class Enhanced:
         self._advance(channel, client, dialogue, properties.get("authentication_data"))
 
     def forget(self, channel: Channel) -> None:
+        """The connection is over, or its authentication."""
         if self._dialogues:
             self._dialogues.pop(channel, None)
 
     def on_auth(self, channel: Channel, packet: Auth) -> None:
+        """An AUTH packet: the next step, or the beginning of a re-authentication."""
         dialogue = self._dialogues.get(channel)
         client: Client | None = channel.context
         method = packet.properties.get("authentication_method")

@@ -36,6 +36,7 @@ class Flapping:
         self._swept = 0
 
     def disconnected(self, client_id: str, zone: Zone, now: int) -> None:
+        """A connection of the client has ended; `now` in monotonic milliseconds."""
         flaps = self._flaps.get(client_id)
         if flaps is None or now >= flaps.until:
             flaps = self._flaps[client_id] = Flaps(now, now + zone.flapping_period)

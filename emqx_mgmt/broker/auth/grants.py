@@ -57,6 +57,7 @@ class Grants:
         self.any = bool(self._ends or self._rules)
 
     def any_rules(self) -> bool:
+        """Whether any connected client has rules of its own."""
         return bool(self._rules)
 
     def subscribe_rows(self, client: Client) -> list[Row]:

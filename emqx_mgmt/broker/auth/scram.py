@@ -36,6 +36,8 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True)
 class FirstMessage:
+    """The client's first message, taken apart; `bare` is what is signed of it."""
+
     username: str
     nonce: str
     gs2_header: str
@@ -63,6 +65,7 @@ class Exchange:
         self._nonce = first.nonce + (nonce or secrets.token_urlsafe(18))
 
     def challenge(self) -> bytes:
+        """The server's first message."""
         salt = b64encode(self._verifier.salt).decode()
         return f"r={self._nonce},s={salt},i={self._verifier.iterations}".encode()
 
@@ -106,6 +109,7 @@ def read_first(message: bytes) -> FirstMessage:
 
 
 def decoded(message: bytes) -> str:
+    """The text of a message. Raises ScramError."""
     if len(message) > LONGEST_MESSAGE:
         raise ScramError(f"longer than {LONGEST_MESSAGE} bytes")
     try:
@@ -118,6 +122,7 @@ def decoded(message: bytes) -> str:
 
 
 def field(text: str, name: str) -> str:
+    """The value of the attribute that the text begins with. Raises ScramError for another one."""
     if not text.startswith(f"{name}="):
         raise ScramError(f"no attribute {name}")
     return text[2:]
@@ -135,6 +140,7 @@ def name_of(encoded: str) -> str:
 
 
 def from_base64(text: str, length: int) -> bytes:
+    """Raises ScramError when it is not base64 of `length` bytes."""
     try:
         data = b64decode(text, validate=True)
     except (NotBase64, ValueError):
@@ -173,5 +179,6 @@ def saslprep(text: str) -> str:
 
 
 def check_length(text: str) -> None:
+    """Raises ValueError for a user name or password that is too long."""
     if len(text) > LONGEST_TEXT:
         raise ValueError(f"has more than {LONGEST_TEXT} characters")

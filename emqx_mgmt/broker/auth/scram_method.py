@@ -12,14 +12,21 @@ METHOD = "SCRAM-SHA-256"
 
 
 class User(Protocol):
+    """A user of SCRAM."""
+
     @property
-    def is_superuser(self) -> bool: ...
+    def is_superuser(self) -> bool:
+        """Whether ACL rules do not apply to it."""
 
 
 class Users(Protocol):
-    def get(self, username: str) -> User | None: ...
+    """The table of users."""
 
-    def verifier(self, username: str) -> Verifier: ...
+    def get(self, username: str) -> User | None:
+        """None for an unknown name."""
+
+    def verifier(self, username: str) -> Verifier:
+        """For an unknown name too: one that no password fits."""
 
 
 class ScramMethod:
@@ -33,6 +40,8 @@ class ScramMethod:
 
 
 class ScramConversation:
+    """One exchange of SCRAM-SHA-256 (RFC 5802, RFC 7677)."""
+
     def __init__(self, users: Users) -> None:
         self._users = users
         self._username = ""
@@ -40,6 +49,7 @@ class ScramConversation:
         self._invited = False
 
     def step(self, data: bytes | None) -> Challenge | Proven:
+        """The answer to the client's Authentication Data. Raises AuthenticationFailed."""
         if data is None:
             return self._invite()
         try:

@@ -117,6 +117,7 @@ class Verdicts:
             question.then(answer)
 
     def stop(self) -> None:
+        """Nothing is decided any more; questions that wait get no answer."""
         self._connected.clear()
         self._at_door.clear()
         self._pool.kill()

@@ -17,9 +17,11 @@ class Background:
         self._greenlet: gevent.Greenlet | None = None
 
     def start(self) -> None:
+        """Spawns the greenlet."""
         self._greenlet = gevent.spawn(self._run)
 
     def stop(self) -> None:
+        """Kills it; `start` may be called again."""
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None

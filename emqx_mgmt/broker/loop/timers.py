@@ -19,6 +19,7 @@ class Timer:
         self.call: Callable[[], None] | None = call
 
     def cancel(self) -> None:
+        """The call is not made; nothing happens when it was."""
         if self.call is not None:
             self.call = None
             self._timers.taken_back()
@@ -33,6 +34,7 @@ class Timers:
         self._idle = 0  # of the heap, taken back
 
     def at(self, when: int, call: Callable[[], None]) -> Timer:
+        """`call` is made with the first `run` at or after `when`."""
         timer = Timer(self, call)
         heapq.heappush(self._heap, (when, next(self._order), timer))
         return timer

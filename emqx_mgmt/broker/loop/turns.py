@@ -21,6 +21,7 @@ TICK = 0.1  # seconds
 
 
 def monotonic_ms() -> int:
+    """The clock of the engine."""
     return int(time.monotonic() * 1000)
 
 
@@ -42,6 +43,7 @@ class ReactorDriver:
         broker.engine.wake = self.wake
 
     def start(self) -> None:
+        """From now on the loop runs turns and ticks."""
         self._tick()
         # The watcher wakes the loop; a turn need not wait for the watcher's callback.
         at_once = install(self._loop, self.reactor)
@@ -49,6 +51,7 @@ class ReactorDriver:
         self._timer.start(self._tick)
 
     def stop(self) -> None:
+        """Sockets are not served any more; they stay open."""
         remove(self._loop)
         self._readiness.stop()
         self._timer.stop()

@@ -19,6 +19,8 @@ class Alarm(Struct, frozen=True):
 
 
 class Cleared(Struct, frozen=True):
+    """What is published when an alarm is cleared; `ts` in unix seconds."""
+
     id: str
     ts: int
 
@@ -38,9 +40,11 @@ class Alarms:
         self._present: dict[str, Alarm] = {}
 
     def present(self) -> list[Alarm]:
+        """Newest first."""
         return list(reversed(self._present.values()))
 
     def stands(self, alarm_id: str) -> bool:
+        """Whether the alarm is present."""
         return alarm_id in self._present
 
     def set(self, alarm: Alarm) -> None:
@@ -51,6 +55,7 @@ class Alarms:
             self._changed(alarm, True)
 
     def clear(self, alarm_id: str, now: int) -> None:
+        """Nothing happens when it is not present; `now` in unix seconds. May switch greenlets."""
         alarm = self._present.pop(alarm_id, None)
         if alarm is not None:
             self._publish(f"alarms/{alarm_id}/clear", msgspec.json.encode(Cleared(alarm_id, now)))

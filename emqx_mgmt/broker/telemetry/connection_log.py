@@ -22,6 +22,7 @@ class Level:
     is_debug = False
 
     def look(self) -> None:
+        """Asks the logger again."""
         self.is_debug = log.isEnabledFor(logging.DEBUG)
 
 
@@ -50,11 +51,13 @@ FAULTS = {
 
 
 def log_refused(client_id: str, username: str | None, peer: tuple[str, int], reason: str) -> None:
+    """A warning: a CONNECT was refused."""
     log.warning("CONNECT refused: %s (client id %r, user name %r, from %s:%d)", reason, client_id, username, *peer,
                 extra=members("connect_refused", client_id, peer))
 
 
 def log_accepted(client: Client, version: int, resumed: bool) -> None:
+    """For `debug`: a CONNECT was accepted."""
     if level.is_debug:
         log.debug("CONNECT accepted: MQTT %d, %s session (client id %r, user name %r, from %s:%d)", version,
                   "resumed" if resumed else "new", client.client_id, client.username, *client.peer,
@@ -62,6 +65,7 @@ def log_accepted(client: Client, version: int, resumed: bool) -> None:
 
 
 def log_ended(channel: Channel, reason: str) -> None:
+    """A connection is over: a warning where the client's packets were the cause."""
     if reason in FAULTS:
         log.warning("Connection closed: %s (%s; client id %r, from %s:%d, at %s)",
                     FAULTS[reason], reason, channel.client_id, *channel.peer, channel.listener,

@@ -27,6 +27,8 @@ MOST_LISTENERS, MOST_OF_ONE = 64, 16
 
 
 class Connected(Struct):
+    """A client was accepted; `keepalive` in seconds, `ts` in unix seconds."""
+
     client_id: str
     username: str | None
     ipaddress: str
@@ -49,6 +51,8 @@ class RefusedConnect(Struct):
 
 
 class Disconnected(Struct):
+    """A connection ended; `reason` as in `shutdown_count`."""
+
     client_id: str
     username: str | None
     reason: str
@@ -57,6 +61,8 @@ class Disconnected(Struct):
 
 
 class Subscribed(Struct):
+    """A subscription was made or replaced."""
+
     client_id: str
     topic: str
     qos: int
@@ -65,6 +71,8 @@ class Subscribed(Struct):
 
 
 class Unsubscribed(Struct):
+    """A subscription was removed."""
+
     client_id: str
     topic: str
     node: str
@@ -81,6 +89,8 @@ class DeniedPublish(Struct):
 
 
 class AlarmChanged(Struct):
+    """An alarm was raised or cleared."""
+
     id: str
     severity: str
     title: str
@@ -143,10 +153,12 @@ class Events:
         self._subscribers[subscriber] = wants
 
     def close(self) -> None:
+        """Ends all streams."""
         for subscriber in list(self._subscribers):
             subscriber.end()
 
     def left(self, subscriber: EventSubscriber) -> None:
+        """A stream has ended: its subscriber gets no more events."""
         del self._subscribers[subscriber]
         if not self._subscribers:
             for point, handler in self._points.items():
@@ -162,6 +174,7 @@ class Events:
                 subscriber.put(piece)
 
     def alarm_changed(self, alarm: Alarm, raised: bool) -> None:
+        """Emits `alarm_raised` or `alarm_cleared`."""
         self.emit("alarm_raised" if raised else "alarm_cleared", AlarmChanged(
             alarm.id, alarm.severity, alarm.title, alarm.summary, self.node, time.time()))
 

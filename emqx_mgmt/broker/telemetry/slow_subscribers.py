@@ -66,6 +66,7 @@ class SlowSubscribers:
         return list(self._known.values())
 
     def forget(self) -> None:
+        """The list begins anew."""
         self._known.clear()
 
 

@@ -54,8 +54,10 @@ class Stats:
         return (0 if store is None else len(store),)
 
     def tick(self) -> None:
+        """Raises the mark of retained messages."""
         self._raise(RETAINED, self._retained())
 
 
 def of_table(counts: Counts) -> tuple[int, ...]:
+    """Counts in the order of TABLE."""
     return counts.topics, counts.subscribers, counts.subscriptions, counts.shared, counts.topics

@@ -35,11 +35,13 @@ class SysTopics:
         self._chores = [Periodic(heartbeat, self.beat), Periodic(interval, self.report)] if interval else []
 
     def start(self) -> None:
+        """Publishes from now on."""
         self._started = time.monotonic()
         for chore in self._chores:
             chore.start()
 
     def stop(self) -> None:
+        """Publishes no more; what is retained stays."""
         for chore in self._chores:
             chore.stop()
 
@@ -61,11 +63,13 @@ class SysTopics:
             self._broker.publish(self._prefix + topic, text, qos, client_id="$SYS")
 
     def beat(self) -> None:
+        """Publishes uptime and time."""
         if self.wanted:
             self.publish("uptime", uptime_text(int(time.monotonic() - self._started)))
             self.publish("datetime", datetime_text(time.time()))
 
     def report(self) -> None:
+        """Retains version and description, and publishes statistics and metrics."""
         self._retain("$SYS/brokers", ",".join(self._nodes()))
         self._retain(f"{self._prefix}version", VERSION)
         self._retain(f"{self._prefix}sysdescr", SYSDESCR)

@@ -48,10 +48,12 @@ class Metered:
         self._samples = deque([(time.monotonic(), self.figures())], RATE_S + 1)
 
     def figures(self) -> Figures:
+        """The counters until now."""
         figures = self.watch.figures()
         return Figures(self.topic, sum(figures[:3]), sum(figures[3:6]), *figures)
 
     def sample(self) -> None:
+        """Notes the counters, for rates."""
         self._samples.append((time.monotonic(), self.figures()))
 
     def rate(self, of: str) -> float:
@@ -72,9 +74,11 @@ class TopicMetrics:
         return len(self._metered)
 
     def all(self) -> list[Metered]:
+        """In the order in which the topics were added."""
         return list(self._metered.values())
 
     def find(self, topic: str) -> Metered | None:
+        """None for a topic without metrics."""
         return self._metered.get(topic)
 
     def put(self, topic: str, since: float) -> None:
@@ -85,6 +89,7 @@ class TopicMetrics:
         self._engine.watch(self._metered[topic].watch)
 
     def remove(self, topic: str) -> None:
+        """Stops counting the topic, which has to have metrics."""
         self._engine.unwatch(self._metered.pop(topic).watch)
 
     def sample(self) -> None:

@@ -71,6 +71,7 @@ class Subject(Struct, frozen=True):
     topic: str
 
     def concerns(self, kind: str, news: Struct) -> bool:
+        """Whether an event belongs to the trace, by its kind and content."""
         if isinstance(news, Skipped):
             return True
         if self.client_id is None:
@@ -96,6 +97,7 @@ class Trace(EventSubscriber):
         self._allowance = most_bytes
 
     def put(self, piece: bytes) -> None:
+        """Ends the trace once `most_bytes` are used up."""
         self._allowance -= len(piece)
         if self._allowance < 0:
             self.finish("bytes")
@@ -103,11 +105,14 @@ class Trace(EventSubscriber):
             super().put(piece)
 
     def finish(self, reason: str) -> None:
+        """The last event says why: `time` or `bytes`."""
         super().put(piece_of("end", Ended(reason, self._node, time.time())))
         self.end()
 
 
 class Traces:
+    """The traces that run."""
+
     def __init__(self, broker: Broker, events: Events) -> None:
         self._broker = broker
         self._events = events

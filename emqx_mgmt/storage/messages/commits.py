@@ -79,6 +79,7 @@ class Commits:
             self._connection.execute(FORGET_TO, (last,))
 
     def close(self) -> None:
+        """Closes the database."""
         self._connection.close()
         self._acknowledged.close()
 
@@ -116,10 +117,12 @@ class LogCopier:
         self._connection.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
 
     def close(self) -> None:
+        """Closes the database."""
         self._connection.close()
 
 
 def connect(path: Path) -> sqlite3.Connection:
+    """The journal in WAL mode; its log is copied only when told."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
     connection.executescript("PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;"
                              "PRAGMA secure_delete = OFF;")

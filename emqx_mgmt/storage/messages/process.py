@@ -62,6 +62,7 @@ class Gone(Exception):
 
 @contextlib.contextmanager
 def until_the_worker_is_gone() -> Iterator[None]:
+    """Ends quietly where the socket to the worker is closed."""
     with contextlib.suppress(Gone, BrokenPipeError, ConnectionResetError):
         yield
 
@@ -99,6 +100,7 @@ class Worker:
         return data
 
     def send(self, kind: int, number: int, content: bytes = b"") -> None:
+        """One frame; may be called from both threads."""
         with self._sending:
             self._sock.sendall(ANSWER.pack(len(content), kind, number) + content)
 
@@ -138,6 +140,7 @@ class Worker:
 
     @property
     def is_short(self) -> bool:
+        """Whether the disk is short of room."""
         return bool(self._short)
 
     def be_short(self, text: str) -> None:
@@ -169,13 +172,16 @@ class Folding(threading.Thread):
         self.done = writer.done
 
     def give(self, number: int, data: bytes) -> None:
+        """A commit: its number and its batches."""
         self._given += len(data)
         self._work.put(partial(self._fold, number, data))
 
     def ask_page(self, sid: int, after: int, limit: int, in_flight: bool) -> None:
+        """Sends the worker a page of a session's queue."""
         self._work.put(partial(self._read, sid, after, limit, in_flight))
 
     def ask_to_settle(self) -> None:
+        """Answers the worker once everything given before is in the rows."""
         self._work.put(self._settle_and_tell)
 
     def give_back(self) -> None:
@@ -193,6 +199,7 @@ class Folding(threading.Thread):
 
     @property
     def behind(self) -> int:
+        """Bytes that were given and are not compacted."""
         return self._given - self._taken
 
     @property
@@ -201,6 +208,7 @@ class Folding(threading.Thread):
         return self._given - self._settled
 
     def run(self) -> None:
+        """The thread."""
         with whose_failure_ends_the_process():
             with until_the_worker_is_gone():    # what has no rows then is in the journal
                 self._serve()
@@ -274,6 +282,7 @@ class StoreProcess:
         self._buffer = bytearray()
 
     def run(self) -> None:
+        """Until the worker ends or closes the socket."""
         with whose_failure_ends_the_process():
             self._folding.start()
             with until_the_worker_is_gone():
@@ -360,6 +369,7 @@ def lock(data_dir: Path) -> int:
 
 
 def main(fd: str, directory: str, durability: str) -> None:
+    """`argv`: descriptor of the socket, data directory, durability."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # it ends when its worker does
     sys.setswitchinterval(0.0005)  # the thread that commits has little to do each time, and all wait for it

@@ -39,6 +39,7 @@ def look(data_dir: Path, sid: int, after: int, skip: int, limit: int) -> list[Qu
 
 
 def queued(entry: int, number: int, qos: int, flags: int, body: bytes) -> Queued:
+    """The message of a row of the queue, without its payload."""
     stored_at, expiry, _, of_body, topic, _, _, payload = HEAD.unpack_from(body)
     name = body[HEAD.size:HEAD.size + topic].decode()
     return Queued(entry, number, name, qos, bool(flags & RETAIN), payload, stored_at,

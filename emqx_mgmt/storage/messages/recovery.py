@@ -37,6 +37,7 @@ class Recovered:
             yield sid, key, FACTS[table].open(value, sid, key)
 
     def close(self) -> None:
+        """Closes the database."""
         self.connection.close()
 
 

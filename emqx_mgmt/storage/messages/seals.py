@@ -21,6 +21,7 @@ class Seal:
         self._seed = crc32(table.encode()) if seed is None else seed
 
     def close(self, data: bytes, *columns: Any) -> bytes:
+        """The data with its checksum behind it."""
         return data + crc32(data, crc32(self._columns(*columns), self._seed)).to_bytes(4, "little")
 
     def open(self, sealed: bytes, *columns: Any) -> bytes:
@@ -44,10 +45,12 @@ class Seal:
 
 
 def fact(sid: int, key: bytes) -> bytes:
+    """The beginning of a row's checksum: session number and key."""
     return FACT.pack(sid, len(key)) + key
 
 
 def nothing(*columns: Any) -> bytes:
+    """For tables of which no column counts."""
     return b""
 
 

@@ -111,10 +111,12 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write."""
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=10)
 
 
 def version_of(connection: sqlite3.Connection) -> int:
+    """The schema of the database."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version
 
@@ -199,6 +201,7 @@ def verify(path: Path, journal: Path, synced: bool = False, number: int | None =
 
 
 def is_empty(path: Path) -> bool:
+    """Whether the database has no tables yet."""
     with closing(connect_to_read(path)) as connection:
         return version_of(connection) == 0
 

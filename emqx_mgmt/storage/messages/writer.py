@@ -198,6 +198,7 @@ class Writer:
         self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
+        """Closes the database."""
         self.connection.close()
 
 
@@ -209,6 +210,7 @@ def body_of(row: Row) -> bytes:
 
 
 def as_row(row: Row) -> bytes:
+    """A queued message as the worker reads it in a page."""
     _, entry, number, subid, qos, flags, pid, received, *_ = row
     body = body_of(row)
     state = 0 if pid == 0 else WAIT_PUBCOMP if received else WAIT_PUBREC if qos == 2 else WAIT_PUBACK
