@@ -1,9 +1,9 @@
-"""Access control: the topics that are the broker's own, the rules that came with the client, the `client.check_acl`
-hook, the rules of the ACL file, `acl_nomatch`.
+"""Access control. In this order: the broker's own topics, the client's own rules, the `client.check_acl` hook, the
+rules of the ACL file, `acl_nomatch`.
 
-A message may have several names: the one its client gives it, others that rules of `module.rewrite` make of it, and
-the one it has when it was delayed. Each is asked about before it is accepted, and when it is due again. Names below the
-client's mountpoint are asked about as the client names them.
+A message may have several topics on its way: the one of its PUBLISH, those that `module.rewrite` makes of it, and the
+one that a delayed message is published to later. Access to each is checked before the message is accepted, and again
+when a delayed message is due. Topics below the client's mountpoint are checked without the mountpoint.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What the routing core understands.
+# Verdicts, as the routing core numbers them.
 DENY, ALLOW, PENDING, UNAVAILABLE = 0, 1, 2, 4
 
 
 class Access:
     """`access` is SUBSCRIBE or PUBLISH. A verdict is ALLOW, DENY, or UNAVAILABLE where a handler fails, is late or
-    cannot decide: that is a denial as well, but is not remembered, for it says nothing about the client."""
+    cannot decide. UNAVAILABLE denies too, but is not cached, since it says nothing about the client."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._rules: AclRules | None = None
 
     def use(self, rules: AclRules) -> None:
-        """Takes these rules in place of those before. Verdicts that clients have cached stay until their time is up."""
+        """Replaces the rules of the ACL file. Cached verdicts stay until `acl_cache_ttl` is over."""
         self._rules = rules
         self.update()
 
     def update(self) -> None:
-        """The routing core asks about a PUBLISH only where somebody might not be allowed to."""
+        """Has the routing core check PUBLISH only where a hook or a rule could deny one."""
         hooked = self._broker.hooks.any("client.check_acl")
         may_refuse = self._rules is not None and not self._rules.lets_all_publish
         self._broker.engine.acl_hooked = hooked or may_refuse or self._broker.grants.any_rules()
 
     def verdict_of_names(self, client: Client, topic: str, zone: Zone, mount: str = "",
                          own: tuple[TopicRule, ...] | None = None) -> int:
-        """Of publishing to `topic` below the mountpoint `mount` ("" for none): of each name that the message will have,
-        the first that is not ALLOW. `own`: the client's own rules, where it is not connected yet. May switch greenlets
-        if a handler blocks."""
+        """The verdict about a PUBLISH to `topic` below the mountpoint `mount` ("" for none): for the topics that the
+        message will have, the first verdict that is not ALLOW. `own` are the client's own rules while it is not
+        connected yet. May switch greenlets if a handler blocks."""
         try:
             names = self._broker.hooks.names(mount + topic)
         except HandlerFailed:
@@ -67,8 +67,8 @@ class Access:
         return next((verdict for verdict in verdicts if verdict != ALLOW), ALLOW)
 
     def verdict_later(self, client: Client, topic: str) -> int:
-        """`verdict_of_names` of a message that was accepted earlier, with its mountpoint, and is due now. May switch
-        greenlets if a handler blocks."""
+        """`verdict_of_names` for a delayed message that is due; `topic` has the mountpoint. May switch greenlets if a
+        handler blocks."""
         zone = self._broker.zone_of(client.zone)
         mount = client.mountpoint(zone.mountpoint) or ""
         if not topic.startswith(mount):
@@ -83,8 +83,8 @@ class Access:
             return UNAVAILABLE
 
     def verdict_of_new_name(self, channel: Channel, topic: str, becomes: str) -> int:
-        """Of a name that a handler of `message.publish` has given a message. One that the handler has not told in
-        advance is asked about now, and UNAVAILABLE where the chain may block."""
+        """The verdict about the topic that a handler of `message.publish` has given a message. A topic that the handler
+        has not declared (`Renames`) is checked now; UNAVAILABLE where that might block."""
         client, zone = channel.context, channel.zone
         if self._is_reserved(client, becomes, zone):
             return DENY
@@ -96,18 +96,17 @@ class Access:
         return self._broker.guard(lambda: self.decide(client, PUBLISH, name, zone), UNAVAILABLE)
 
     def _is_reserved(self, client: Client, topic: str, zone: Zone) -> bool:
-        """Whether a topic is no client's to publish to, whatever the ACL says. What bridges say of themselves is
-        theirs."""
+        """Whether no client may publish to the topic, whatever the ACL says. A bridge may publish its own state."""
         if not topic.startswith("$"):
             return False
         if topic == "$SYS" or topic.startswith("$SYS/"):
-            told = client.is_bridge and topic == f"$SYS/broker/connection/{client.client_id}/state"
-            return not (zone.allow_sys_publish or told)
+            own_state = client.is_bridge and topic == f"$SYS/broker/connection/{client.client_id}/state"
+            return not (zone.allow_sys_publish or own_state)
         return not (zone.allow_dollar_publish or self._broker.hooks.owns(topic))
 
     def decide(self, client: Client, access: int, topic: str, zone: Zone,
                own: tuple[TopicRule, ...] | None = None) -> int:
-        """The chain's verdict; may switch greenlets if a handler blocks."""
+        """The verdict about one topic or filter. May switch greenlets if a handler blocks."""
         rule = deciding(self._broker.grants.rules(client) if own is None else own, client, access, topic)
         if rule is not None:
             return ALLOW if rule.allow else DENY
@@ -126,7 +125,7 @@ class Access:
         return ALLOW if allowed else DENY
 
     def explain_publish(self, client: Client, topic: str, zone: Zone, mount: str) -> tuple[bool, str]:
-        """`explain` for each name that the message will have: the first that is refused, or what is said of `topic`."""
+        """`explain` for the topics that the message will have: of the first that is denied, else of `topic`."""
         names = self._broker.hooks.names(mount + topic)
         if any(self._is_reserved(client, name, zone) for name in names):
             return False, "a $ topic that clients do not publish to (mqtt.allow_sys_publish, mqtt.allow_dollar_publish)"
@@ -134,7 +133,8 @@ class Access:
         return next((one for one in said if not one[0]), said[0])
 
     def explain(self, client: Client, access: int, topic: str, zone: Zone) -> tuple[bool, str]:
-        """What the chain says, asked anew, and who of it says so; may switch greenlets if a handler blocks."""
+        """Whether access is allowed, without the cache, and the rule or part that decides. May switch greenlets if a
+        handler blocks."""
         if not zone.enable_acl:
             return True, f"enable_acl is off in zone {zone.name}"
         if client.is_super:
@@ -161,7 +161,7 @@ class Access:
         return zone.acl_nomatch_allow, "acl_nomatch"
 
     def check_publish(self, channel: Channel, access: int, topic: bytes) -> int:
-        """A verdict the cache did not have. PENDING: the channel is held until the chain has answered."""
+        """The verdict about a PUBLISH that is not in the channel's cache. PENDING: the channel is held until then."""
         client, zone, name, mount = channel.context, channel.zone, topic.decode(), channel.mountpoint or ""
 
         def decision() -> int:
@@ -177,12 +177,12 @@ class Access:
         return PENDING
 
     def subscribe_rules(self, channel: Channel) -> list[Row]:
-        """What the routing core decides by where no handler takes part."""
+        """The rules by which the routing core decides about SUBSCRIBE where no handler sits on the hook points."""
         own = self._broker.grants.subscribe_rows(channel.context)
         return own if self._rules is None else own + self._rules.subscribe_rows(channel.context)
 
     def check_subscribe(self, channel: Channel, topic_filter: str) -> int:
-        """The verdict for a SUBSCRIBE, whose decision runs where the chain may block."""
+        """The verdict about one filter of a SUBSCRIBE. Called where the decision may block."""
         if not channel.zone.enable_acl or channel.is_super:
             return ALLOW
         key = topic_filter.encode()

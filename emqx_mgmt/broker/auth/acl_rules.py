@@ -25,7 +25,7 @@ class AclRules:
 
     @property
     def lets_all_publish(self) -> bool:
-        """Nothing is refused to anybody before the rule that allows everything: no need to ask at all."""
+        """Whether a rule allows every PUBLISH before any rule denies one: then no PUBLISH has to be checked."""
         for rule in self._publish:
             if not rule.allow:
                 return False
@@ -38,7 +38,7 @@ class AclRules:
         return _verdict(_deciding(self._publish, client, topic))
 
     def may_subscribe(self, client: Client, topic_filter: str) -> bool | None:
-        """The filter asked for is held against the rules' own as if it were a topic."""
+        """Compares the filter of the SUBSCRIBE with the filters of the rules as if it were a topic."""
         return _verdict(_deciding(self._subscribe, client, topic_filter))
 
     def subscribe_rows(self, client: Client) -> list[Row]:
@@ -82,8 +82,7 @@ def _is_about(rule: Rule, who: Who, client: Client) -> bool:
 
 
 def _comes_from(network: Network, client: Client, allows: bool) -> bool:
-    """What is allowed to this machine is not allowed to a connection that a proxy passed on; what is denied to it, is
-    denied to that connection too."""
+    """A rule that allows a loopback address does not hold for a relayed connection; one that denies it does."""
     if allows and client.relayed and network.is_loopback:
         return False
     return _address(client.peer[0]) in network

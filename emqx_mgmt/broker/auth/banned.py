@@ -21,7 +21,8 @@ class BanKey(NamedTuple):
 
 
 class Ban(Struct, frozen=True):
-    """`kind` is one of KINDS; `until` is unix seconds, None for ever. An address is written the one way it has."""
+    """`kind` is one of KINDS; `who` is a client id, a user name or an address as `address_text` writes it; `until` is
+    unix seconds, None for ever."""
 
     kind: str
     who: str
@@ -46,7 +47,7 @@ def address_text(address: str) -> str:
 
 
 class Banned:
-    """The table that is asked at each CONNECT. An expired row bans nobody and stays listed until it is swept."""
+    """The bans in memory, checked at each CONNECT. An expired ban has no effect, and is listed until it is swept."""
 
     def __init__(self) -> None:
         self._bans: dict[BanKey, Ban] = {}

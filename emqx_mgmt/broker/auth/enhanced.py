@@ -57,7 +57,8 @@ class Dialogue:
 
 
 class Enhanced:
-    """`client.enhanced_authenticate` is asked with client and method; the first that knows the method leads on."""
+    """Enhanced authentication (MQTT 5.0, section 4.12). A handler of `client.enhanced_authenticate` gets client and
+    method and returns the conversation; the first one that knows the method decides."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -65,7 +66,8 @@ class Enhanced:
 
     def begin(self, channel: Channel, client: Client, properties: dict[str, Any],
               then: Callable[[Proven | PacketRefused], None]) -> None:
-        """Starts with the properties of CONNECT, or of the AUTH that re-authenticates; `then` gets the outcome."""
+        """Begins an authentication with the properties of CONNECT or of a re-authenticating AUTH; `then` gets its
+        outcome."""
         dialogue = Dialogue(properties["authentication_method"], None, then)
         self._dialogues[channel] = dialogue
         self._advance(channel, client, dialogue, properties.get("authentication_data"))
@@ -124,7 +126,7 @@ class Enhanced:
             return PacketRefused(reasons.NOT_AUTHORIZED)  # [MQTT-4.12.0-4]
 
     def _again(self, channel: Channel, client: Client, outcome: Proven | PacketRefused) -> None:
-        """The end of a re-authentication: as the same user, or not at all."""
+        """The end of a re-authentication. A client that proves to be another user is disconnected."""
         if isinstance(outcome, Proven) and outcome.username == client.username:
             assert client.auth_method is not None
             client.is_super = outcome.is_super

@@ -1,4 +1,4 @@
-"""Flapping: clients that connect and disconnect again and again are banned for a while (EMQ X `flapping_threshold`)."""
+"""Flapping: a client that disconnects too often is banned for a while (`flapping_threshold` of its zone)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Flapping:
                         zone.flapping_ban, flaps.count, (now - flaps.began) // 1000)
 
     def sweep(self, now: int) -> None:
-        """Forgets clients that were quiet."""
+        """Forgets clients that have not disconnected for a period; `now` in monotonic milliseconds."""
         if now - self._swept >= SWEEP_MS:
             self._swept = now
             self._flaps = {client_id: flaps for client_id, flaps in self._flaps.items() if flaps.until > now}

@@ -1,4 +1,4 @@
-"""What connections were granted beyond being let in: until when, and rules of their own."""
+"""Grants of connected clients: when their connections end, and ACL rules of their own."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LONGEST_S = 365 * 24 * 3600.0   # of a timer; by then the connection was long en
 
 
 class Grants:
-    """`after(seconds, call)` calls later; `changed()` is called when the first client with rules comes, and when the
-    last one goes. Most brokers have nothing here, and a connection that ends looks at `any` first."""
+    """`after(seconds, call)` sets a timer; `changed()` is called when the first client with rules connects and when the
+    last one is gone. `any` is False while no grant has rules or an end, so that other connections cost nothing."""
 
     def __init__(self, after: Callable[[float, Callable[[], None]], Timer], changed: Callable[[], None]) -> None:
         self._after = after
@@ -30,7 +30,7 @@ class Grants:
         self.any = False
 
     def begin(self, channel: Channel, client: Client, grant: Grant) -> None:
-        """From now on, in place of what the connection had before."""
+        """The grant of a connection, in place of the one it had."""
         self.end(channel, client)
         if grant.expires_at is not None:
             self._ends[channel] = self._at(channel, grant.expires_at)
@@ -47,7 +47,7 @@ class Grants:
         return self._after(max(0.0, left), lambda: channel.close("token_expired", reasons.MAXIMUM_CONNECT_TIME))
 
     def end(self, channel: Channel, client: Client) -> None:
-        """The connection is over; one that took over its client id keeps what it has."""
+        """The connection is over. A connection that took over its client id keeps its own grant."""
         if self._ends and (timer := self._ends.pop(channel, None)):
             timer.cancel()
         if self._rules and client.client_id in self._rules and self._rules[client.client_id][0] is channel:
@@ -61,7 +61,7 @@ class Grants:
         return bool(self._rules)
 
     def subscribe_rows(self, client: Client) -> list[Row]:
-        """The client's own rules about SUBSCRIBE, as the routing core goes by them."""
+        """The client's own rules about SUBSCRIBE, in the form of the routing core."""
         return [row for rule in self.rules(client) if rule.access & SUBSCRIBE and (row := rule.row(client)) is not None]
 
     def rules(self, client: Client) -> tuple[TopicRule, ...]:

@@ -1,10 +1,8 @@
-"""Decisions that may take their time: made by a bounded number of greenlets, each under a deadline.
+"""Decisions that may block: made by a bounded number of greenlets, each under a deadline.
 
-More clients may come than a database has answers for: after a break of the network all of them come again. A client
-that has hung up meanwhile is not asked about, for it comes again: a queue that goes on serving clients that are gone
-never gets to those that are there. Of those that wait with a CONNECT the last is asked about first. It will stay for
-longest; the first one is about to give up, and a look-up for it is likely to be in vain.
-"""
+After a network failure all clients reconnect at once, and a database may be too slow for them. A client that has hung
+up reconnects anyway, so no decision is made for it: else the queue would serve only clients that are gone. Of the
+CONNECTs that wait, the newest is decided first: its client will wait longest, while the oldest is about to hang up. """
 
 from __future__ import annotations
 
@@ -29,9 +27,9 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Question(Generic[T]):
-    """`then` gets what `ask` returns, `otherwise` when that raises or outlives the deadline, or `busy` when `ask` was
-    not called in time. None for `busy`: the question waits for its turn as long as that takes, as that of a connected
-    client does, which has one at a time. `channel` is None for a will, whose client is gone."""
+    """A decision to make. `then` gets the result of `ask`; `otherwise` when `ask` raises or takes longer than the
+    deadline; `busy` when `ask` was not called in time. With `busy` None it waits without limit, as the question of a
+    connected client does: there is one at a time. `channel` is None for a will, whose client is gone."""
 
     channel: Channel | None
     ask: Callable[[], T]
@@ -41,7 +39,7 @@ class Question(Generic[T]):
     since: float = field(default_factory=time.monotonic)
 
     def close_if_gone(self) -> bool:
-        """Whether its client has hung up; then it is not waited for any more."""
+        """Whether the client has hung up; its channel is closed then."""
         if self.channel is None or not self.channel.is_gone:
             return False
         self.channel.close("closed")  # its session may have gone on with the connection that came after it
@@ -49,8 +47,8 @@ class Question(Generic[T]):
 
 
 class Verdicts:
-    """`limit` decisions at a time, each of `deadline` seconds at most. Of CONNECTs `room` more wait for their turn,
-    `patience` seconds at most."""
+    """Makes `limit` decisions at a time, each within `deadline` seconds. Up to `room` CONNECTs wait, each for
+    `patience` seconds at most. `late` counts decisions that took too long."""
 
     def __init__(self, deadline: float = 5.0, limit: int = 64, room: int = 10_000, patience: float = 10.0) -> None:
         self.deadline = deadline
@@ -59,38 +57,38 @@ class Verdicts:
         self.patience = patience
         self.late = 0
         self._pool = Pool()
-        self._connected: deque[Question[Any]] = deque()  # asked in their order, and before those at the door
-        self._at_door: deque[Question[Any]] = deque()
+        self._connected: deque[Question[Any]] = deque()  # in their order, before CONNECTs
+        self._connecting: deque[Question[Any]] = deque()
 
     def ask(self, question: Question[Any]) -> None:
-        """Answers later; at once with `busy` where no room is left."""
+        """Calls `question.then` later; at once, with `busy`, where no room is left."""
         if len(self._pool) < self.limit:
             self._pool.spawn(self._decide, question)
         elif question.busy is None:
             self._connected.append(question)
         else:
             self.shed()
-            if len(self._at_door) < self.room:
-                self._at_door.append(question)
+            if len(self._connecting) < self.room:
+                self._connecting.append(question)
             else:
                 question.then(question.busy)
 
     def shed(self) -> None:
-        """Dismisses those that came first and are not to be asked any more. Called now and then, for it may be long
-        until a decision under way ends."""
-        while self._at_door and self._is_over(self._at_door[0]):
-            self._dismiss(self._at_door.popleft())
+        """Answers the oldest CONNECTs whose clients have hung up or waited too long. Called with each tick, since no
+        decision may end for a while."""
+        while self._connecting and self._is_over(self._connecting[0]):
+            self._dismiss(self._connecting.popleft())
 
     def _next(self) -> Question[Any] | None:
-        while self._connected or self._at_door:
-            question = self._connected.popleft() if self._connected else self._at_door.pop()
+        while self._connected or self._connecting:
+            question = self._connected.popleft() if self._connected else self._connecting.pop()
             if not self._is_over(question):
                 return question
             self._dismiss(question)
         return None
 
     def _is_over(self, question: Question[Any]) -> bool:
-        """Whether nobody waits for the answer, or somebody has waited for too long."""
+        """Whether the client has hung up, or has waited too long."""
         is_late = question.busy is not None and time.monotonic() - question.since >= self.patience
         return is_late or (question.channel is not None and bool(question.channel.is_gone))
 
@@ -119,5 +117,5 @@ class Verdicts:
     def stop(self) -> None:
         """Nothing is decided any more; questions that wait get no answer."""
         self._connected.clear()
-        self._at_door.clear()
+        self._connecting.clear()
         self._pool.kill()
