@@ -1,9 +1,8 @@
-"""Hooks: named points where other parts of the system take part in what the broker does (EMQ X "Hooks").
+"""Hooks: named points at which modules and plugins take part in what the broker does (EMQ X "Hooks").
 
-Two verbs, as in EMQ X: `run` tells every handler; `fold` asks one after the other until one has an answer.
-A handler that may wait for a network or a disk is added with `blocking=True`: the points it sits on are then run in a
-greenlet, with the connection held, and never on the event loop.
-"""
+As in EMQ X, `run` calls every handler, and `fold` calls one after the other until one returns an answer. A handler that
+may wait for a network or a disk is added with `blocking=True`. A point with such a handler is run in a greenlet, with
+the connection held, and never on the event loop. """
 
 from __future__ import annotations
 
@@ -30,18 +29,18 @@ POINTS = frozenset({
 })
 
 
-# Chains in which the latest of equal priority is asked first (behaviour, 11.1 and 11.2).
+# Points at which, of equal priority, the handler that was added last is called first (behaviour, 11.1 and 11.2).
 LATEST_FIRST = frozenset({"client.authenticate", "client.enhanced_authenticate", "client.check_acl"})
 
 
 class HandlerFailed(Exception):
-    """A handler did not answer, and whoever runs it has told why: a guard denies without telling it again."""
+    """A handler failed, which is in the log already: the caller denies and logs nothing."""
 
 
 @dataclass(slots=True, eq=False)
 class Renames:
-    """How a handler of `message.publish` renames: `name(topic)` is the topic that a message published to `topic` goes
-    on with, `topic` itself where that stays. `keeps`: the message is kept, and published from the beginning later."""
+    """Declares how a handler of `message.publish` changes topics: `name(topic)` is the topic with which a message to
+    `topic` continues, or `topic` itself. `keeps`: the handler keeps the message, and publishes it anew later."""
 
     name: Callable[[str], str]
     keeps: bool = False
@@ -70,10 +69,12 @@ class Hooks:
 
     def add(self, point: str, call: Callable[..., Any], priority: int = 0, *, blocking: bool = False,
             prefix: str = "", renames: Renames | None = None) -> None:
-        """Higher priorities are called first, equal ones in the order in which they were added.
+        """Handlers of higher priority are called first, those of equal priority in the order in which they were added
+        (LATEST_FIRST: in reverse).
 
-        `prefix`, for `message.publish`: the handler is for messages whose topics begin with it; all others keep
-        their way past Python. `renames`, for the same: the ACL is asked about each name in advance."""
+        For `message.publish`: the handler gets only messages whose topics begin with `prefix`; all others stay in the
+        routing core. With `renames`, access to each new topic is checked before the message is accepted. Raises
+        ValueError for an unknown point."""
         if point not in POINTS:
             raise ValueError(f"there is no hook point {point}")
         self._added += 1
@@ -93,7 +94,7 @@ class Hooks:
         self._watchers.append(watcher)
 
     def hold(self, point: str) -> None:
-        """Decisions at this point wait until `release`: one of its handlers is being replaced."""
+        """Decisions at this point wait until `release`, while one of its handlers is being replaced."""
         self._held.setdefault(point, Event())
         self._changed(point)
 
@@ -119,11 +120,11 @@ class Hooks:
         return bool(self._points[point]) or point in self._held
 
     def prefixes(self, point: str) -> list[str]:
-        """What the handlers of a point are for; an empty prefix among them: everything."""
+        """The prefixes of the point's handlers; "" is the prefix of every topic."""
         return [handler.prefix for handler in self._points[point]]
 
     def concerns(self, point: str, below: str) -> bool:
-        """Whether a handler of the point is for topics that begin with `below`."""
+        """Whether a handler of the point may get topics that begin with `below`."""
         return any(below.startswith(prefix) or prefix.startswith(below) for prefix in self.prefixes(point))
 
     def may_block(self, point: str) -> bool:
@@ -131,7 +132,7 @@ class Hooks:
         return point in self._blocking or point in self._held
 
     def run(self, point: str, *args: Any) -> None:
-        """Tells every handler; one that raises is logged and does not keep the others from being told."""
+        """Calls every handler. An exception is logged, and the next handler is called."""
         for handler in self._points[point]:
             try:
                 handler.call(*args)
@@ -141,7 +142,7 @@ class Hooks:
                 log.exception("A handler of %s failed", point)
 
     def fold(self, point: str, *args: Any) -> Any:
-        """The first answer that is not None. A handler that raises is the caller's to treat: guards deny."""
+        """The first answer that is not None; None where no handler has one. Raises what a handler raises."""
         self._wait(point)
         for handler in self._points[point]:
             answer = handler.call(*args)
@@ -150,7 +151,7 @@ class Hooks:
         return None
 
     def pipe(self, point: str, value: Any, *args: Any) -> Any:
-        """Each handler gets what the one before it returned; None stops it."""
+        """Passes `value` through the handlers: each gets what the one before it returned. None ends the chain."""
         self._wait(point)
         for handler in self._points[point]:
             value = handler.call(value, *args)
@@ -159,7 +160,7 @@ class Hooks:
         return value
 
     def fold_publish(self, message: Message) -> Message | PacketRefused | None:
-        """`pipe` for `message.publish`, past the handlers that are for other topics."""
+        """`pipe` for `message.publish`: only handlers whose prefix the topic has are called."""
         for handler in self._points["message.publish"]:
             if handler.prefix and not message.topic.startswith(handler.prefix):
                 continue
@@ -171,8 +172,8 @@ class Hooks:
         return message
 
     def names(self, topic: str) -> list[str]:
-        """Each name that a message published to `topic` will have on its way: `topic` first, its last one at the end.
-        One that is kept has those that it will have later as well, until it is kept again."""
+        """The topics that a message to `topic` will have on its way, in order. For a message that a handler keeps, also
+        those that it will have when it is published later."""
         found, again, kept = [topic], True, False
         while again:
             again, asked = False, []
@@ -182,7 +183,7 @@ class Hooks:
                     continue
                 if renames.keeps and kept:
                     break
-                asked.append(renames)  # one that is there for several prefixes renames once
+                asked.append(renames)  # added for several prefixes, it renames once
                 topic = renames.name(topic)
                 found.append(topic)
                 if renames.keeps:
@@ -191,5 +192,5 @@ class Hooks:
         return found
 
     def owns(self, topic: str) -> bool:
-        """Whether a handler of `message.publish` gives a meaning to this topic, which begins with `$`."""
+        """Whether a handler of `message.publish` is for this topic, which begins with `$`."""
         return any(prefix.startswith("$") and topic.startswith(prefix) for prefix in self.prefixes("message.publish"))

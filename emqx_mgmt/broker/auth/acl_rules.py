@@ -1,4 +1,4 @@
-"""The rules of the ACL file, asked about one client and one topic: the first that matches decides."""
+"""The rules of the ACL file. The first one that matches client and topic decides."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emqx_mgmt.settings.acl_file import ACL_PUBLISH, ACL_SUBSCRIBE, Network, Rul
 from emqx_mgmt.settings.addresses import parse_address
 from router_ext.protocol.topic import topic_matches
 
-# Whether it allows, whether its text stands for itself only, and the text; None: every topic.
+# A rule for the routing core: whether it allows, whether its text is a topic and no filter, the text (None: all).
 Row = tuple[bool, bool, bytes | None]
 
 
@@ -42,11 +42,11 @@ class AclRules:
         return _verdict(_deciding(self._subscribe, client, topic_filter))
 
     def subscribe_rows(self, client: Client) -> list[Row]:
-        """The rules about this client, topic by topic: what `may_subscribe` goes by."""
+        """The rules that are about this client, one row for each topic, in the form of the routing core."""
         return [row for rule in self._subscribe if _is_about(rule, rule.who, client) for row in _rows(rule, client)]
 
     def publish_rule(self, client: Client, topic: str) -> Rule | None:
-        """The one that decides; None when no rule matches."""
+        """The rule that decides about the topic; None where none does."""
         return _deciding(self._publish, client, topic)
 
     def subscribe_rule(self, client: Client, topic_filter: str) -> Rule | None:

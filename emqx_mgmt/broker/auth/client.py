@@ -1,4 +1,4 @@
-"""Who a hook is asked about, also later, when the connection is gone."""
+"""The client that hooks and access rules decide about, also when its connection is gone."""
 
 from __future__ import annotations
 
@@ -42,12 +42,13 @@ class Client:
         return peer
 
     def mountpoint(self, template: str) -> str | None:
-        """A zone's mountpoint with the client's values; empty for none. None where they do not fit there."""
+        """The zone's mountpoint with the client's values filled in; "" for none; None where a value may not be part of
+        a mountpoint."""
         return filled(template, self.client_id, self.username or None) if template else ""
 
 
 class Remembered(msgspec.Struct, array_like=True):
-    """What access rules go by of a client, but for its id, which its messages have."""
+    """The properties of a client that access rules use, without its id, which is in its messages."""
 
     username: str | None
     address: bytes
@@ -65,15 +66,15 @@ _decode = msgspec.msgpack.Decoder(Remembered).decode
 
 
 def remember(client: Client | None) -> bytes:
-    """What `recall` makes a client of; it has 65,600 bytes at most."""
+    """The client for `recall`, 65,600 bytes at most."""
     return NOBODY if client is None else _encode(
         Remembered(client.username, client.address, client.zone, client.proto_ver, client.is_super, client.is_bridge,
                    client.relayed))
 
 
 def recall(client_id: str, remembered: bytes) -> Client | None:
-    """The client of `remember`, or None. Of one that nothing is remembered of (by earlier versions), a client of that
-    id without a user name and address."""
+    """The client that was given to `remember`, or None. Earlier versions remembered nothing: a client of that id then,
+    without user name and address."""
     if remembered == NOBODY:
         return None
     if not remembered:
@@ -84,15 +85,15 @@ def recall(client_id: str, remembered: bytes) -> Client | None:
 
 
 class RelayedClient(Client):
-    """One whose connection a proxy passed on: a loopback address is not its own. A class, since a field would take
-    memory for each client."""
+    """A client behind a proxy, whose loopback address is the proxy's. A class, since a field would take memory for each
+    client."""
 
     __slots__ = ()
     relayed: ClassVar[bool] = True
 
 
 class CertifiedClient(Client):
-    """One that has shown a certificate."""
+    """A client with a certificate."""
 
     __slots__ = ("_subject",)
     _subject: str

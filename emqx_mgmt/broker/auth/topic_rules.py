@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from emqx_mgmt.broker.auth.client import Client
 
 SUBSCRIBE, PUBLISH = 1, 2     # kinds of access, as the routing core and `client.check_acl` number them; bits of a rule
-LITERAL = "eq "     # before a topic that stands for itself only
+LITERAL = "eq "     # before a text that is a topic and no filter
 
 
 @dataclass(frozen=True, slots=True)
 class TopicRule:
-    """`access` is SUBSCRIBE, PUBLISH or both; `topic` a filter, in which `%u` and `%c` may be levels; `source` says
-    where the rule comes from, for whoever asks why."""
+    """`access` is SUBSCRIBE, PUBLISH or both; `topic` a filter, in which `%u` and `%c` may be levels; `source` is
+    what `GET /explain/` shows as the rule's origin."""
 
     allow: bool
     access: int
@@ -27,8 +27,8 @@ class TopicRule:
     source: str
 
     def covers(self, client: Client, access: int, topic: str) -> bool:
-        """A user name or client id that is no plain level makes a rule that allows match nothing; one that denies must
-        not be escaped by a `$` in front."""
+        """Where a user name or client id with `/`, `+`, `#` or a leading `$` is filled in, a rule that allows matches
+        nothing. A rule that denies still matches a leading `$`, so that no client escapes it by its name."""
         if not self.access & access:
             return False
         if self.topic.startswith(LITERAL):
@@ -37,7 +37,7 @@ class TopicRule:
         return text is not None and topic_matches(text, topic)
 
     def row(self, client: Client) -> tuple[bool, bool, bytes | None] | None:
-        """As the routing core has rules: whether it allows, is literal, and its text. None: it covers nothing."""
+        """The rule in the form of the routing core; None where it matches nothing."""
         if self.topic.startswith(LITERAL):
             return self.allow, True, self.topic[len(LITERAL):].encode()
         text = self._filled(client)

@@ -1,1 +1,1 @@
-"""Work at its time: periodic, in rounds, in turns."""
+"""The event loop: turns of the reactor, timers, periodic work."""

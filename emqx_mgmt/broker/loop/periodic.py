@@ -1,4 +1,4 @@
-"""Something done in the background, in a greenlet of its own."""
+"""Work in a greenlet of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class Background:
-    """Does `_run`, which does not end by itself, from `start` to `stop`."""
+    """Runs `_run`, which has no end, from `start` to `stop`."""
 
     def __init__(self) -> None:
         self._greenlet: gevent.Greenlet | None = None
@@ -31,7 +31,7 @@ class Background:
 
 
 class Periodic(Background):
-    """Calls `work`, which may switch greenlets, `seconds` after it last returned; what it raises is logged."""
+    """Calls `work`, which may switch greenlets, and again `seconds` after it has returned. Exceptions are logged."""
 
     def __init__(self, seconds: float, work: Callable[[], None]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Rounds of the loop, for long work that lets others in between."""
+"""Yielding to the event loop in the middle of long work."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import gevent
 
 READ = 1
 
-# Always readable. gevent.sleep(0) would not do: dozens of callbacks are run before sockets are looked at again.
+# Always readable. gevent.sleep(0) would not do: libev runs many callbacks before it polls the sockets again.
 _READY = os.eventfd(1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
 
 def yield_to_loop() -> None:
-    """Returns when every socket that was ready has had its turn."""
+    """Returns once every socket that was ready has been served."""
     hub = gevent.get_hub()
     hub.wait(hub.loop.io(_READY, READ))

@@ -1,4 +1,4 @@
-"""Timers of the broker: session expiry, will delays. Coarse: they run with the tick, ten times a second."""
+"""Timers of the broker: session expiry, will delays. They run with the tick, ten times a second."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 
-MANY = 100  # taken back
+MANY = 100  # cancelled timers
 
 
 class Timer:
-    """A call to come, None once it was made or taken back by `cancel()`."""
+    """`call` is None once the call was made or cancelled."""
 
     __slots__ = ("_timers", "call")
 
@@ -22,7 +22,7 @@ class Timer:
         """The call is not made; nothing happens when it was."""
         if self.call is not None:
             self.call = None
-            self._timers.taken_back()
+            self._timers.cancelled()
 
 
 class Timers:
@@ -31,7 +31,7 @@ class Timers:
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Timer]] = []
         self._order = count()
-        self._idle = 0  # of the heap, taken back
+        self._idle = 0  # timers of the heap that were cancelled
 
     def at(self, when: int, call: Callable[[], None]) -> Timer:
         """`call` is made with the first `run` at or after `when`."""
@@ -49,8 +49,9 @@ class Timers:
             else:
                 self._idle -= 1
 
-    def taken_back(self) -> None:
-        """Sessions that come back would leave their timers here until they would have expired: hours, or for ever."""
+    def cancelled(self) -> None:
+        """Removes cancelled timers once there are many: that of a resumed session would stay until its session would
+        have expired."""
         self._idle += 1
         if self._idle > MANY and self._idle > len(self._heap) // 2:
             self._heap = [row for row in self._heap if row[2].call is not None]

@@ -1,4 +1,4 @@
-"""The reactor under gevent: its turns run as callbacks of the hub, its ticks from one timer."""
+"""Drives the reactor under gevent: turns are callbacks of the loop, ticks come from one timer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _done_already() -> None:
 
 
 class ReactorDriver:
-    """Starts and stops the reactor's watchers on the hub of the current thread."""
+    """Starts and stops the reactor's watchers on the event loop of the current thread."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -45,7 +45,7 @@ class ReactorDriver:
     def start(self) -> None:
         """From now on the loop runs turns and ticks."""
         self._tick()
-        # The watcher wakes the loop; a turn need not wait for the watcher's callback.
+        # Where the reactor is installed, libev calls it as soon as the kernel wakes it, before gevent's callback.
         at_once = install(self._loop, self.reactor)
         self._readiness.start(_done_already if at_once else self.reactor.run)
         self._timer.start(self._tick)
@@ -58,7 +58,7 @@ class ReactorDriver:
         self._broker.engine.wake = None
 
     def wake(self) -> None:
-        """A turn with the next round of the loop, whether a socket is ready or not."""
+        """Schedules a turn for the next iteration of the loop, whether a socket is ready or not."""
         if not self._again:
             self._again = True
             self._loop.run_callback(self._turn)
