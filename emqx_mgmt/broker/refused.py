@@ -1,4 +1,4 @@
-"""A refusal on its way to CONNACK or to the acknowledgement of a PUBLISH."""
+"""The refusal of a CONNECT or a PUBLISH, on its way to CONNACK, PUBACK or PUBREC."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from emqx_mgmt.broker import reasons
 
 @dataclass(slots=True)
 class PacketRefused(Exception):
-    """A CONNECT or a message is refused with an MQTT 5 reason code; `why` is for the log, where the code does not say
-    it."""
+    """A CONNECT or a message is refused with the MQTT 5 reason `code`; `why` is for the log, where the code does not
+    say it."""
 
     code: int
     why: str = ""

@@ -1,4 +1,4 @@
-"""The modules of the broker: presence, subscription and rewrite (EMQ X 3, "Modules"); all by settings `module.…`."""
+"""The modules presence, subscription and rewrite (EMQ X 3, "Modules"), which the settings `module.…` turn on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Module(Protocol):
 
 
 def modules_of(settings: Settings, broker: Broker, sys_topics: SysTopics) -> list[Module]:
-    """Those that are switched on."""
+    """The modules that the settings turn on."""
     modules: list[Module] = []
     if settings["module.presence"]:
         modules.append(Presence(broker, sys_topics, settings["module.presence.qos"]))
@@ -37,7 +37,7 @@ def modules_of(settings: Settings, broker: Broker, sys_topics: SysTopics) -> lis
 
 
 def in_order(word: str) -> tuple[int, str]:
-    """1, 2, 10, and words behind numbers."""
+    """Sorts 1, 2, 10 as numbers, and words behind them."""
     return (int(word), "") if word.isdigit() else (1 << 30, word)
 
 

@@ -1,4 +1,4 @@
-"""Watches the node and its machine, and raises alarms when something runs out."""
+"""Watches the node and its machine, and raises alarms where resources run out."""
 
 from emqx_mgmt.monitor.certificates import Certificates
 from emqx_mgmt.monitor.lag import HubLag

@@ -1,4 +1,4 @@
-"""Tells of certificates that expire soon, and of those that have: a line of the log, and an alarm while it is so."""
+"""Certificates that have expired or expire soon: a line of the log each day, and an alarm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AGAIN_S = 86_400.0
 
 
 class Certificates:
-    """Of `listeners()`; `notice` is how many seconds before the end it is soon."""
+    """Watches the certificates of `listeners()`, from `notice` seconds before they expire."""
 
     def __init__(self, alarms: Alarms, listeners: Callable[[], Sequence[Listener]], notice: float) -> None:
         self._alarms = alarms
@@ -29,7 +29,7 @@ class Certificates:
         self._logged: dict[tuple[str, str, float], float] = {}
 
     def look(self, now: float) -> None:
-        """`now` is unix seconds. May switch greenlets when an alarm is cleared. The log has each once a day."""
+        """Raises and clears the alarms; `now` is unix seconds. May switch greenlets when an alarm is cleared."""
         found: dict[str, list[str]] = {EXPIRES_SOON: [], EXPIRED: []}
         for listener in self._listeners():
             until = listener.tls.valid_until if listener.tls else None

@@ -1,4 +1,4 @@
-"""What a counter has grown by since the last look."""
+"""The growth of a counter between two looks."""
 
 from __future__ import annotations
 

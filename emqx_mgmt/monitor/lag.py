@@ -1,4 +1,4 @@
-"""How late the loop is: the time for which nobody was served."""
+"""The delay of the event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RECENT = 40     # probes in ten seconds
 
 
 class HubLag(Background):
-    """Sleeps a little, over and over, and notes how much longer it took."""
+    """Sleeps again and again, and measures by how much each sleep was too long."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Compares what is measured with its water marks."""
+"""Compares measurements with their watermarks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Monitor:
         self._watermarks = watermarks
 
     def check(self, now: int) -> None:
-        """`now` is unix seconds. May switch greenlets when an alarm is cleared."""
+        """Measures everything; `now` is unix seconds. May switch greenlets when an alarm is cleared."""
         for watermark in self._watermarks:
             value = watermark.measure()
             log.debug("%s is %.1f%s", watermark.title, value, watermark.unit)

@@ -1,4 +1,4 @@
-"""How often something happened: since the start, and lately."""
+"""A count of events, in total and within the last minute."""
 
 from __future__ import annotations
 

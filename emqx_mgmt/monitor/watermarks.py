@@ -1,4 +1,4 @@
-"""The water marks that the monitor compares with, and their settings."""
+"""The watermarks that the monitor compares with, and their settings."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def watermarks(
     settings: Settings, lag: HubLag, connections: Callable[[], int], most_connections: Callable[[], int],
     removed: Callable[[], int], failed_logins: Recent,
 ) -> list[Watermark]:
-    """`connections()` are those open now, of `most_connections()` that the node can have; `removed()` counts messages
-    that no subscriber will get."""
+    """`connections()` counts open connections, of which there can be `most_connections()`; `removed()` counts messages
+    that were removed before their subscriber got them."""
     process = psutil.Process()
     data_dir = Path(settings["node.data_dir"])
 

@@ -1,1 +1,1 @@
-"""What the broker shows of itself."""
+"""What the broker shows of itself: statistics, rates, events, traces, alarms, `$SYS`."""

@@ -1,4 +1,4 @@
-"""What a node says about itself: over REST, and below `$SYS/`."""
+"""Version, uptime and time of a node, for REST and for `$SYS`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _second_text(unix: int) -> str:
 
 
 def moment_text(moment: time.struct_time) -> str:
-    """Four digits for the year, whatever it is: these texts are ordered as the moments are up to the year 9999."""
+    """Local time with four digits for the year, so that the texts sort by time up to the year 9999."""
     year, month, day, hour, minute, second = moment[:6]
     return f"{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
 

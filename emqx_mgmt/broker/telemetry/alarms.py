@@ -1,4 +1,4 @@
-"""Alarms: what an operator has to know now (behaviour, section 9)."""
+"""Alarms (behaviour, section 9)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ class Cleared(Struct, frozen=True):
 
 
 class Alarms:
-    """Those that stand, newest first. Raising and clearing is told on `$SYS`.
+    """The alarms that are present, newest first. Each change is published below `$SYS`.
 
-    `publish(topic, payload)` sends a message below the node's own `$SYS` prefix; `remember(alarm, ts)` keeps one that
-    was cleared, and may switch greenlets; `changed(alarm, raised)` hears of both.
-    """
+    `publish(topic, payload)` sends a message below the node's own `$SYS` prefix; `remember(alarm, ts)` stores a cleared
+    alarm, and may switch greenlets; `changed(alarm, raised)` is called for both."""
 
     def __init__(self, publish: Callable[[str, bytes], object], remember: Callable[[Alarm, int], None],
                  changed: Callable[[Alarm, bool], None]) -> None:
@@ -48,14 +47,14 @@ class Alarms:
         return alarm_id in self._present
 
     def set(self, alarm: Alarm) -> None:
-        """Nothing happens when one of this id stands already."""
+        """Raises the alarm. Nothing happens while one of the same id is present."""
         if alarm.id not in self._present:
             self._present[alarm.id] = alarm
             self._publish(f"alarms/{alarm.id}/alert", msgspec.json.encode(alarm))
             self._changed(alarm, True)
 
     def clear(self, alarm_id: str, now: int) -> None:
-        """Nothing happens when it is not present; `now` in unix seconds. May switch greenlets."""
+        """Clears the alarm at `now`, unix seconds. Nothing happens when it is not present. May switch greenlets."""
         alarm = self._present.pop(alarm_id, None)
         if alarm is not None:
             self._publish(f"alarms/{alarm_id}/clear", msgspec.json.encode(Cleared(alarm_id, now)))

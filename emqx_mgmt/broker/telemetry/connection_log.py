@@ -1,6 +1,6 @@
-"""What the log says of a client's connection: CONNECT accepted or refused, and why it ended.
+"""Log lines about connections: CONNECT accepted or refused, and why a connection ended.
 
-Warnings where something is refused; what goes as it should is for `debug`.
+Refusals and faults of clients are warnings; all else is logged at `debug`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 
 
 class Level:
-    """`is_debug`: whether what goes as it should is logged too. Set by `look`, since asking the logger twice would cost
-    each connection some hundred instructions."""
+    """`is_debug`: whether connects and disconnects without fault are logged. `look` reads it from the logger with each
+    tick; asking the logger at each connection would cost more than the rest."""
 
     is_debug = False
 
@@ -28,7 +28,7 @@ class Level:
 
 level = Level()
 
-# Without such a line nobody would know why a client that comes back at once, as bridges do, never stays.
+# Logged as warnings: a client that reconnects at once, as bridges do, hides why its connections end.
 FAULTS = {
     "packet_too_large": "it sent a packet that is longer than max_packet_size allows",
     "parse_error": "it sent a packet that is malformed",

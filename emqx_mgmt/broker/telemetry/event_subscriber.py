@@ -1,4 +1,4 @@
-"""Somebody who hears pieces of text as they come: a queue with a bound between the loop and a slow reader."""
+"""A bounded queue of encoded events between the event loop and one HTTP client."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from gevent.event import Event
 
-# Who listens: what the name is of, and the name.
+# The kind of caller (application, user), and its name.
 Owner = tuple[str, str]
 
 MOST_WAITING = 4096
@@ -15,8 +15,8 @@ MOST_BYTES = 1 << 20
 
 
 class EventSubscriber:
-    """`left()` is called once when it is over. One that is told more than it takes is dropped at once, with what waits
-    for it: telling never waits for anybody."""
+    """`owner` is the application or user of the stream. `left(self)` is called once, when the stream is over. A reader
+    that lets more than the bound wait loses the stream with all that waits: `put` never blocks."""
 
     def __init__(self, owner: Owner, left: Callable[[EventSubscriber], None]) -> None:
         self.owner = owner
@@ -27,7 +27,7 @@ class EventSubscriber:
         self.is_over = False
 
     def put(self, piece: bytes) -> None:
-        """Never switches greenlets."""
+        """Adds a piece. Never switches greenlets."""
         if self.is_over:
             return
         self._waiting.append(piece)
@@ -39,7 +39,7 @@ class EventSubscriber:
             self._news.set()
 
     def take(self, within: float) -> bytes | None:
-        """All that has come meanwhile, after `within` seconds at the latest; None once it is over."""
+        """All pieces that wait, after at most `within` seconds; b"" when none came; None once the stream is over."""
         if not self._waiting and not self.is_over:
             self._news.wait(within)
         self._news.clear()
@@ -51,7 +51,7 @@ class EventSubscriber:
         return taken
 
     def end(self) -> None:
-        """What waits is still taken; nothing is told any more."""
+        """Ends the stream. Pieces that wait can still be taken."""
         if not self.is_over:
             self.is_over = True
             self._news.set()

@@ -1,6 +1,6 @@
-"""The feed of events: who comes and goes, subscriptions, alarms, rates; told to those who listen at this moment.
+"""The stream of events: connects, disconnects, subscriptions, denials, alarms, rates.
 
-While nobody listens no hook is set, and a client that comes costs nothing for this.
+While nobody reads events, no hook is set, and a connect costs nothing for them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Connected(Struct):
 
 
 class RefusedConnect(Struct):
-    """`code`: as in CONNACK of the client's version."""
+    """A CONNECT was refused; `code` is CONNACK's, in the client's version."""
 
     client_id: str
     username: str | None
@@ -80,7 +80,7 @@ class Unsubscribed(Struct):
 
 
 class DeniedPublish(Struct):
-    """ACL rules refused a message."""
+    """Access control denied a PUBLISH."""
 
     client_id: str
     topic: str
@@ -99,21 +99,22 @@ class AlarmChanged(Struct):
     ts: float
 
 
-# Whether a listener wants an event, by its kind and what it says.
+# Whether a subscriber wants an event, by kind and content.
 Wants = Callable[[str, Struct], bool]
 
 
 def piece_of(kind: str, news: Struct) -> bytes:
-    """As text/event-stream has it."""
+    """The event in the form of text/event-stream."""
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode(news))
 
 
 class TooMany(Exception):
-    """As many listen as may, or as may of one owner. The text is for the caller."""
+    """All streams are taken, or all that one owner may have. The text is what the API answers."""
 
 
 def demand_room(subscribers: Iterable[EventSubscriber], owner: Owner, most: int, most_of_one: int) -> None:
-    """For one more of this owner; one owner never takes all places. Raises TooMany."""
+    """Raises TooMany where there is no room for another stream of this owner: `most` for all owners, `most_of_one` for
+    each."""
     owners = [one.owner for one in subscribers]
     if len(owners) >= most:
         raise TooMany("too_many_listeners")
@@ -122,7 +123,7 @@ def demand_room(subscribers: Iterable[EventSubscriber], owner: Owner, most: int,
 
 
 class Events:
-    """`node` is this node's name. Nothing here switches greenlets."""
+    """`node` is this node's name. No method switches greenlets."""
 
     def __init__(self, broker: Broker, node: str) -> None:
         self.node = node
@@ -139,13 +140,13 @@ class Events:
         }
 
     def subscribe(self, kinds: frozenset[str], owner: Owner) -> EventSubscriber:
-        """Raises TooMany."""
+        """A stream of the events of these kinds. Raises TooMany."""
         subscriber = EventSubscriber(owner, self.left)
         self.add(subscriber, lambda kind, _news: kind in kinds)
         return subscriber
 
     def add(self, subscriber: EventSubscriber, wants: Wants) -> None:
-        """Until it calls `left`. Raises TooMany."""
+        """Sends the events that it `wants` to the subscriber until it leaves. Raises TooMany."""
         demand_room(self._subscribers, subscriber.owner, MOST_LISTENERS, MOST_OF_ONE)
         if not self._subscribers:
             for point, handler in self._points.items():
@@ -165,7 +166,7 @@ class Events:
                 self._hooks.remove(point, handler)
 
     def emit(self, kind: str, news: Struct) -> None:
-        """One event to those who want it."""
+        """Sends an event to the subscribers that want it."""
         wanting = [subscriber for subscriber, wants in self._subscribers.items() if wants(kind, news)]
         if wanting:
             self._number += 1

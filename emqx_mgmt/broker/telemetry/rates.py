@@ -1,4 +1,4 @@
-"""The main rates, second by second."""
+"""Rates of each second: messages, bytes, connects."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ GROWTH = {
 
 
 class Sample(Struct, frozen=True):
-    """What happened in a second, or in the mean second of a longer time, that ended at `ts` (unix seconds): messages of
-    clients received, sent, lost on the way, and without any subscriber; bytes; attempts to connect. `connections` and
-    `subscriptions` are those there were at its end."""
+    """The rates of the second that ended at `ts` (unix seconds), or the means of a longer time that ended then:
+    messages from clients, to clients, dropped, and without a subscriber; bytes; CONNECT packets. `connections` and
+    `subscriptions` are counts at `ts`."""
 
     ts: int
     received: float
@@ -41,7 +41,7 @@ class Sample(Struct, frozen=True):
 
 
 class Rates(Background):
-    """`counters()` and `gauges()` by name; `notify(sample)` is called each second, at the turn of the second."""
+    """`counters()` and `gauges()` give values by name; `notify(sample)` is called at the end of each second."""
 
     def __init__(self, counters: Callable[[], Mapping[str, int]], gauges: Callable[[], tuple[int, int]],
                  notify: Callable[[Sample], None]) -> None:

@@ -1,4 +1,4 @@
-"""Slow subscribers: clients that make a message wait, ranked by how long."""
+"""Slow subscribers: connected clients for which a message has waited too long, slowest first."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 # The most that are kept, and for how long after they were slow last.
 MOST, KEPT_S = 1000, 300.0
-# Connections looked at between two rounds of the loop: about half a millisecond of work.
+# Connections between two yields to the event loop.
 LOOKS = 5000
 
 
 class Slow(Struct):
-    """`waits_ms`: how long the oldest message for it had waited when it was looked at last, `highest_ms` the most ever;
-    `topic`: that message's, None where only bytes for its socket wait; `seen_at` in unix seconds."""
+    """`waits_ms`: how long the oldest message for the client had waited at the last look; `highest_ms`: the most ever;
+    `topic`: the topic of that message, None where only bytes for the socket wait; `seen_at` in unix seconds."""
 
     client_id: str
     username: str | None
@@ -36,7 +36,7 @@ class Slow(Struct):
 
 
 class SlowSubscribers:
-    """`threshold()`: seconds that a message may wait."""
+    """`threshold()` gives the seconds that a message may wait."""
 
     def __init__(self, broker: Broker, threshold: Callable[[], float]) -> None:
         self._broker = broker
@@ -45,7 +45,7 @@ class SlowSubscribers:
         self.present: list[Slow] = []
 
     def look(self) -> None:
-        """Once a second. Waits between chunks."""
+        """Looks at all connections. Called once a second; yields to the event loop between chunks."""
         now, found, channels = time.time(), [], list(self._broker.engine.channels)
         for start in range(0, len(channels), LOOKS):
             if start:

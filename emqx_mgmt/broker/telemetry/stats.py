@@ -1,4 +1,4 @@
-"""Gauges with their high-water marks: the 18 names of "Statistics of connected session"."""
+"""Gauges and their high-water marks: the 18 names of EMQ X's statistics."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ RETAINED = ("retained",)
 
 
 class Stats:
-    """Marks are raised where their gauges grow: at a connection, and for retained messages with each tick. Those of the
-    table it keeps itself."""
+    """A mark is raised when its gauge grows: those of clients at a connect, that of retained messages with each tick.
+    The table of subscriptions keeps its own."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._highest = dict.fromkeys(CLIENTS + RETAINED, 0)
 
     def clients_grew(self) -> None:
-        """Called with each connection: most of them raise nothing."""
+        """A client has connected. Most calls raise no mark."""
         broker, highest = self._broker, self._highest
         if (broker.online > highest["connections"] or len(broker.engine.sessions) > highest["sessions"]
                 or broker.session_manager.persistent > highest["sessions/persistent"]):

@@ -1,7 +1,7 @@
-"""The `$SYS` topics: what the node tells its subscribers about itself (EMQ X 3, "$SYS system topics").
+"""The `$SYS` topics (EMQ X 3, "$SYS system topics").
 
-Publishing them is what they cost, so those that are not retained are published only while somebody subscribes below
-`$SYS`, or a handler of `message.publish` wants to see every message.
+Topics that are not retained are published only while a client subscribes below `$SYS`, or a handler of
+`message.publish` gets every message.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ class SysTopics:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody would get a message below `$SYS`."""
+        """Whether a message below `$SYS` would reach a subscriber or a handler."""
         return self._hooked or self._broker.router.has_below(b"$SYS")
 
     def _hooks_changed(self, point: str) -> None:
-        """Asked at each change: `wanted` is asked at each connection."""
+        """Notes whether a handler gets every message, since `wanted` is read at each connect."""
         if point == "message.publish":
             self._hooked = self._broker.hooks.concerns(point, "$SYS/")
 
     def publish(self, topic: str, payload: str | bytes, qos: int = 0) -> None:
-        """An event below this node's part of `$SYS`: a client, an alarm. One whose client id makes no topic of it (a
-        wildcard, or too long) is not told [MQTT-3.3.2-2]."""
+        """Publishes below this node's part of `$SYS`. Nothing is published where a client id in the topic makes it
+        invalid (a wildcard, or too long) [MQTT-3.3.2-2]."""
         if self.wanted and valid_name(self._prefix + topic):
             text = payload.encode() if isinstance(payload, str) else payload
             self._broker.publish(self._prefix + topic, text, qos, client_id="$SYS")

@@ -1,4 +1,4 @@
-"""Topic metrics: counters for chosen topics and topic filters, kept by the engine from when they are chosen."""
+"""Topic metrics: counters for chosen topics and topic filters, which the engine keeps from then on."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ RATE_S = 10
 
 
 class Figures(Struct, frozen=True):
-    """Since it was chosen, or set back: messages published to its topics, by QoS; copies sent to subscribers, queued
-    for them, acknowledged by them (QoS 1 and 2) and dropped, one that nobody gets included; bytes of payloads.
-    `topic` may be a filter."""
+    """Counters since the topic was chosen or reset: messages published to it, by QoS; copies sent, queued, acknowledged
+    (QoS 1 and 2) and dropped (a message without a subscriber counts as one); bytes of payloads. `topic` may be a
+    filter."""
 
     topic: str
     received: int
@@ -57,14 +57,14 @@ class Metered:
         self._samples.append((time.monotonic(), self.figures()))
 
     def rate(self, of: str) -> float:
-        """A second, in the latest RATE_S seconds."""
+        """Rates by second, over the latest RATE_S seconds."""
         (began, before), (ended, after) = self._samples[0], self._samples[-1]
         grown = getattr(after, of) - getattr(before, of)
         return float(round(grown / (ended - began), 1)) if ended > began else 0.0
 
 
 class TopicMetrics:
-    """In the order in which they were chosen."""
+    """The chosen topics, in the order in which they were chosen."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -82,7 +82,7 @@ class TopicMetrics:
         return self._metered.get(topic)
 
     def put(self, topic: str, since: float) -> None:
-        """From zero, also where it was counted already."""
+        """Counts the topic from zero, also where it was counted already."""
         before, self._metered[topic] = self._metered.get(topic), Metered(topic, since)
         if before is not None:
             self._engine.unwatch(before.watch)
@@ -93,6 +93,6 @@ class TopicMetrics:
         self._engine.unwatch(self._metered.pop(topic).watch)
 
     def sample(self) -> None:
-        """Once a second."""
+        """Notes all counters. Called once a second."""
         for metered in self._metered.values():
             metered.sample()

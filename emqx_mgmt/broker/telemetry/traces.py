@@ -1,8 +1,7 @@
-"""Traces: what becomes of the messages of one topic, or of one client, told step by step to those who asked for it.
+"""Traces: each step of the messages of one topic or one client, as events for the operator who asked for the trace.
 
-The engine looks out for them (`router_ext.routing.watch`), and nothing else pays: without a trace there is none,
-and with one, messages that it is not for keep their way. What is told is bounded;
-beyond that messages are skipped and counted.
+The engine watches for these messages (`router_ext.routing.watch`). Without a trace there is no watch, and other
+messages keep their fast path. The number of events is bounded; messages beyond it are skipped and counted.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ if TYPE_CHECKING:
     from router_ext.session.session import Session
 
 MOST_TRACES, MOST_OF_ONE = 8, 4
-# Events told of messages in a period, of all traces together: a few percent of a core.
+# Events about messages in a period, for all traces together.
 ROOM, PERIOD_S = 100, 0.1
-# What a trace of a client tells besides its messages.
+# Events of a traced client besides those of its messages.
 OF_CLIENTS = frozenset({"connected", "refused", "disconnected", "subscribed", "unsubscribed", "denied"})
 
 
 class MessageSeen(Struct):
-    """`client_id`: whom it is for, None where it came in or nobody gets it; `qos`: of that copy; `reason`: why it was
-    dropped, or empty."""
+    """A step of a message. `client_id` is the recipient's, None where the message came in or has no subscriber; `qos`
+    is that of the copy; `reason` says why it was dropped, or is empty."""
 
     client_id: str | None
     publisher: str
@@ -49,7 +48,7 @@ class MessageSeen(Struct):
 
 
 class Skipped(Struct):
-    """Messages that all traces together were not told of, because more came than may be told."""
+    """How many messages were skipped, of all traces together, because more came than may be reported."""
 
     messages: int
     node: str
@@ -57,7 +56,7 @@ class Skipped(Struct):
 
 
 class Ended(Struct):
-    """`reason`: `time` or `bytes`, whichever was used up, or `stopped`."""
+    """The trace is over; `reason` is `time` or `bytes`, whichever was used up, or `stopped`."""
 
     reason: str
     node: str
@@ -65,7 +64,7 @@ class Ended(Struct):
 
 
 class Subject(Struct, frozen=True):
-    """A client, or where `client_id` is None, a topic or topic filter."""
+    """The client that is traced, or, where `client_id` is None, the topic or topic filter."""
 
     client_id: str | None
     topic: str
@@ -82,7 +81,7 @@ class Subject(Struct, frozen=True):
 
 
 class Trace(EventSubscriber):
-    """Ends after `most_bytes`, with an event that says so."""
+    """Ends after `most_bytes` of events, with an event that says so."""
 
     def __init__(
         self, trace_id: str, subject: Subject, owner: Owner, node: str, most_bytes: int,
@@ -122,7 +121,7 @@ class Traces:
         self._next_room: Timer | None = None
 
     def start(self, subject: Subject, owner: Owner, seconds: int, most_bytes: int) -> Trace:
-        """Raises TooMany."""
+        """Traces the subject for `seconds`. Raises TooMany."""
         demand_room(self._running, owner, MOST_TRACES, MOST_OF_ONE)
         trace = Trace(str(next(self._ids)), subject, owner, self._events.node, most_bytes, self._left)
         self._events.add(trace, subject.concerns)
@@ -165,7 +164,7 @@ class Traces:
         })
 
     def _make_room(self) -> None:
-        """Again and again while a trace runs."""
+        """Allows the next ROOM events, and reports skipped messages, every PERIOD_S while a trace runs."""
         watches = self._broker.engine.watches
         watches.room = ROOM
         if watches.skipped > self._skipped:
