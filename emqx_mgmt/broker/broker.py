@@ -54,7 +54,7 @@ UNSUBSCRIBE_POINTS = ("client.unsubscribe", "session.unsubscribed")
 
 
 class Broker:
-    """`banned` is None where there is no table of bans; `ban` adds to it without switching greenlets;
+    """`banned` is None where there is no table of bans; `ban` adds a ban without switching greenlets;
     `response_topic_prefix` may be empty; `zone_of` gives the record of a zone by its name."""
 
     def __init__(
@@ -115,7 +115,7 @@ class Broker:
         return self.engine.metrics.snapshot()
 
     def extended_metrics(self) -> dict[str, int]:
-        """Counters beyond the documented ones: why messages were dropped, how often a publisher was paused."""
+        """Counters beyond the documented ones: why messages were dropped, how often publishers were paused."""
         return self.engine.metrics.extended() | {"delayed/refused": self.delayed.refused}
 
     def v32_metrics(self) -> dict[str, int]:
@@ -128,14 +128,14 @@ class Broker:
         return {f"suboptions/{end}": stats[f"subscriptions/{end}"] for end in ("count", "max")}
 
     def extended_stats(self) -> dict[str, int]:
-        """Gauges beyond the documented ones: what waits for sockets at this moment, and for its time."""
+        """Gauges beyond the documented ones: bytes that wait for sockets, delayed messages."""
         usage = self.delayed.usage
         return self.engine.egress.figures() | {"delayed/count": usage.messages, "delayed/bytes": usage.bytes}
 
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False, client_id: str = "http",
                 properties: dict[str, Any] | None = None) -> int:
-        """Publishes past ACL, mountpoint and limits (behaviour, 5.9); returns how many subscribers it reached. Raises
-        PacketRefused where a handler of `message.publish` refuses it."""
+        """Publishes past ACL, mountpoint and limits (behaviour, 5.9). Returns how many subscribers the message reached.
+        Raises PacketRefused where a handler of `message.publish` refuses it."""
         properties = dict(properties or {})
         expiry = properties.pop("message_expiry_interval", None)
         encoded = encode_properties(properties, PUBLISH_PACKET) if properties else b""
@@ -154,7 +154,7 @@ class Broker:
         return self.engine.publish(message, publisher)
 
     def route_quietly(self, message: Message, publisher: Session | None = None) -> None:
-        """`route` of a message whose publisher cannot be told that it is refused: the log is."""
+        """`route` for a message whose publisher gets no answer: a refusal goes to the log."""
         try:
             self.route(message, publisher)
         except PacketRefused as refused:
@@ -162,7 +162,8 @@ class Broker:
                         refused.why or reasons.TEXTS[refused.code])
 
     def run_publish_hooks(self, message: Message) -> Message | PacketRefused | None:
-        """The message as the handlers of `message.publish` leave it; None when one stops it, or fails."""
+        """The message as the handlers of `message.publish` leave it, or a refusal; None where a handler stops it or
+        fails."""
         try:
             return self.hooks.fold_publish(message)
         except HandlerFailed:
@@ -205,8 +206,8 @@ class Broker:
     # -- what the engine asks and reports -------------------------------------------------------------
 
     def on_disconnect(self, channel: Channel, packet: Disconnect) -> None:
-        """MQTT 5.0, section 3.14: a normal end deletes the will; the session's expiry may be changed. A DISCONNECT that
-        says nothing of both the channel sees to itself."""
+        """MQTT 5.0, section 3.14: a normal end deletes the will; the packet may change the session's expiry. The
+        routing core handles a DISCONNECT with neither reason code nor properties."""
         session = channel.session
         expiry = packet.properties.get("session_expiry_interval")
         if expiry is not None:
@@ -220,7 +221,7 @@ class Broker:
             channel.close("disconnected_with_reason")
 
     def on_publish(self, channel: Channel, message: Message) -> Message | int | None:
-        """The message that goes on; None where none does, or the reason code that refuses it."""
+        """The message that continues; None where none does; or the reason code that refuses it."""
         message.publisher = channel.context
         hooked = self.run_publish_hooks(message)
         if isinstance(hooked, PacketRefused):
@@ -233,12 +234,13 @@ class Broker:
         return hooked
 
     def on_reports(self, reports: list[tuple[Any, ...]]) -> None:
-        """What became of messages, where a handler or a trace wants it."""
+        """Calls the handlers of `message.delivered`, `.dropped`, `.acked` and `.traced`."""
         for point, *args in reports:
             self.hooks.run(point, *args)
 
     def on_retained_sent(self, session: Session, topic_filter: bytes) -> None:
-        """The subscription may have been replaced by one with other options meanwhile."""
+        """Stores that no retained message is pending. The subscription may have been replaced meanwhile, with other
+        options."""
         topic, _, options, subid = self.router.lookup(topic_filter, session)
         self.durable.subscribed(session, topic, options, subid)
 
@@ -258,7 +260,7 @@ class Broker:
         self.hooks.run("client.denied", channel, name)
 
     def on_slow(self, channel: Channel) -> None:
-        """Said once per connection: from here on its QoS 0 messages are dropped while its socket stays full."""
+        """The socket stays full, so QoS 0 messages for the client are dropped. Logged once for each connection."""
         log.warning("Client %.100r does not read: QoS 0 messages for it are dropped", channel.client_id)
 
     def connected(self) -> None:
@@ -288,7 +290,7 @@ class Broker:
             self.flapping.disconnected(session.client_id, channel.zone, self.now)
 
     def on_error(self, channel: Channel, error: BaseException) -> None:
-        """Our own mistake: it costs this connection, and nobody else's."""
+        """A fault of the broker. It ends this connection only."""
         log.error("The connection of client %.100r is closed after an internal error", channel.client_id,
                   exc_info=error)
         channel.close("internal_error", reasons.UNSPECIFIED_ERROR)
@@ -297,7 +299,7 @@ class Broker:
 
     @property
     def now(self) -> int:
-        """Monotonic ms, of the latest turn."""
+        """Monotonic milliseconds of the latest turn."""
         return self.engine.now
 
     def after(self, seconds: float, call: Callable[[], None]) -> Timer:
@@ -305,7 +307,7 @@ class Broker:
         return self.timers.at(self.now + int(seconds * 1000), call)
 
     def tick(self, now: int, silent: list[Channel]) -> None:
-        """Ten times a second: what is due."""
+        """Called ten times a second. `silent` are channels that have sent nothing for too long."""
         for channel in silent:
             if channel.is_open:
                 channel.close("keepalive_timeout", reasons.KEEP_ALIVE_TIMEOUT)
@@ -321,7 +323,7 @@ class Broker:
     # -- inside -------------------------------------------------------------------------------------------
 
     def guard(self, question: Callable[[], T], otherwise: T) -> T:
-        """A decision made at once: `otherwise` when it raises."""
+        """The answer of a decision that is made at once; `otherwise` where it raises."""
         try:
             return question()
         except HandlerFailed:

@@ -1,4 +1,4 @@
-"""CONNECT: the checks in the order of the behaviour of EMQ X, then the session, then CONNACK."""
+"""CONNECT: the checks in EMQ X's order, then the session, then CONNACK."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ConnectHandler:
         self._waiting: dict[str, tuple[Channel, Connect, Client, Grant, Proven | None]] = {}
 
     def on_connect(self, channel: Channel, packet: Connect) -> None:
-        """Decides now if nothing has to be waited for, else in a greenlet while the channel is held."""
+        """Decides at once, or, where a decision may block, in a greenlet while the channel is held."""
         if packet.properties:
             channel.explain = packet.properties.get("request_problem_information") == 1
             channel.max_packet = packet.properties.get("maximum_packet_size", 0)
@@ -62,13 +62,14 @@ class ConnectHandler:
             self._decide(channel, packet, client, None)
 
     def _converse(self, channel: Channel, packet: Connect, client: Client) -> None:
-        """Not a part of `on_connect`: names that a lambda holds would cost every CONNECT there."""
+        """A function of its own: in `on_connect`, the variables of the lambda would cost every CONNECT."""
         channel.context = client
         self._broker.enhanced.begin(channel, client, packet.properties,
                                     lambda outcome: self._proven(channel, packet, client, outcome))
 
     def _proven(self, channel: Channel, packet: Connect, client: Client, outcome: Proven | PacketRefused) -> None:
-        """The end of an enhanced authentication. The user it names is the connection's; CONNECT may name no other."""
+        """The end of an enhanced authentication. The connection gets the user that it names; CONNECT may name no
+        other."""
         if isinstance(outcome, PacketRefused):
             self.refuse(channel, client, outcome)
             return
@@ -100,7 +101,7 @@ class ConnectHandler:
     # -- checks -------------------------------------------------------------------------------------
 
     def _identify(self, channel: Channel, zone: Zone, packet: Connect) -> Client:
-        """The client id: as sent, the user name where the zone says so, or one of the broker's own."""
+        """The client with its id: as sent, or the user name where the zone says so, or generated."""
         client_id = packet.client_id
         username = channel.listener.identify(channel) or packet.username
         if zone.use_username_as_clientid and username:
@@ -119,7 +120,7 @@ class ConnectHandler:
         return CertifiedClient.of(client, channel.peercert) if channel.peercert else client
 
     def _check_mountpoint(self, zone: Zone, client: Client, will: Will | None) -> None:
-        """What the client brings into the mountpoint must not lead out of it; the will's topic has to fit behind it."""
+        """Client id and user name must not lead out of the mountpoint, and the will's topic has to fit behind it."""
         mount = client.mountpoint(zone.mountpoint)
         if mount is None:
             code = reasons.CLIENT_IDENTIFIER_NOT_VALID
@@ -151,9 +152,8 @@ class ConnectHandler:
 
     def _authorise(self, channel: Channel, packet: Connect, client: Client,
                    proven: Proven | None) -> Grant | PacketRefused:
-        """The authentication chain, `allow_anonymous` at its end, then the ACL for the will's topic.
-
-        The chain is not asked about a client that has proven who it is."""
+        """The authentication chain, then `allow_anonymous`, then the ACL for the will's topic. The chain is skipped for
+        a client that enhanced authentication has identified."""
         answer = Grant(proven.is_super) if proven else self._broker.hooks.fold("client.authenticate", client)
         if answer is None:
             answer = self._anonymous(channel.zone)
@@ -177,7 +177,7 @@ class ConnectHandler:
         return answer
 
     def _anonymous(self, zone: Zone) -> Grant | PacketRefused:
-        """What is said of a client that nobody has decided about."""
+        """The answer where no handler has decided: `allow_anonymous` of the zone."""
         if not zone.allow_anonymous:
             return NOBODY_DECIDES
         self._broker.engine.metrics.count("auth/mqtt/anonymous")
@@ -186,7 +186,8 @@ class ConnectHandler:
     # -- outcome ------------------------------------------------------------------------------------
 
     def refuse(self, channel: Channel, who: Client | Connect, refused: PacketRefused) -> None:
-        """`who` is the CONNECT itself where the client could not be identified."""
+        """Sends the CONNACK that refuses, and closes the channel. `who` is the CONNECT where the client could not be
+        identified."""
         code = refused.code
         log_refused(who.client_id, who.username, channel.peer, refused.why or reasons.TEXTS[code])
         connack, word = reasons.refusal(code, channel.proto_ver, channel.explanation(code, 5))
@@ -210,9 +211,9 @@ class ConnectHandler:
             self._admit(channel, packet, client, answer, proven, before)
 
     def _wait(self, channel: Channel, packet: Connect, client: Client, grant: Grant, proven: Proven | None) -> None:
-        """The connection that has the session is accepted, but its CONNACK waits for the store. It goes out first:
-        where clients take a session from one another without a pause, none of them would ever be answered. Of those
-        that wait behind it only the last one goes on."""
+        """The connection that has the session is accepted, but its CONNACK waits for the store, and goes out first.
+        Else clients that keep taking a session from one another would never get a CONNACK. Of the connections that wait
+        behind it, only the last one continues."""
         client_id = client.client_id
         superseded = self._waiting.get(client_id)
         self._waiting[client_id] = (channel, packet, client, grant, proven)
@@ -228,8 +229,8 @@ class ConnectHandler:
 
     def _admit(self, channel: Channel, packet: Connect, client: Client, grant: Grant, proven: Proven | None,
                before: Session | None) -> None:
-        """The last step; `before` is the session that the client id has. Whatever raises in it, nothing of the
-        connection stays behind."""
+        """The last step; `before` is the session that the client id has. If it raises, nothing of the connection
+        stays."""
         try:
             self._accept(channel, packet, client, grant, proven, before)
         except Exception as error:
@@ -287,7 +288,7 @@ class ConnectHandler:
 
     def _properties(self, zone: Zone, packet: Connect, client: Client, expiry: int,
                     proven: Proven | None) -> dict[str, Any]:
-        """Of the CONNACK that accepts (section 3.2.2.3)."""
+        """The properties of the CONNACK that accepts (section 3.2.2.3)."""
         properties: dict[str, Any] = {
             "topic_alias_maximum": zone.max_topic_alias,
             "maximum_packet_size": zone.max_packet_size,
@@ -331,33 +332,34 @@ SPARED = ("maximum_packet_size", "response_information")
 
 
 def is_answered(session: Session) -> bool:
-    """Whether the connection that has the session, if there is one, was sent its CONNACK."""
+    """Whether the CONNACK was sent to the connection that has the session, if there is one."""
     return session.channel is None or session.channel.is_answered
 
 
 def fitting(properties: dict[str, Any], limit: int) -> dict[str, Any]:
-    """[MQTT-3.1.2-24] The properties of a CONNACK of at most `limit` bytes (0: any number): all of them, or only those
-    needed."""
+    """[MQTT-3.1.2-24] The properties for a CONNACK of at most `limit` bytes (0: no limit): all of them, or only those
+    that the client needs."""
     if limit == 0 or len(encode_connack(False, reasons.SUCCESS, properties, 5)) <= limit:
         return properties
     return {name: value for name, value in properties.items() if name not in SPARED and IMPLIED.get(name) != value}
 
 
 def expiry_interval(zone: Zone, packet: Connect) -> int:
-    """Seconds the session outlives its connection. MQTT 3: the zone's, or 0 with Clean Session."""
+    """The session expiry in seconds. Before MQTT 5 it is the zone's, or 0 with Clean Session."""
     if packet.proto_ver == 5:
         return min(int(packet.properties.get("session_expiry_interval", 0)), zone.max_session_expiry)
     return 0 if packet.clean_start else min(zone.session_expiry_interval, NEVER)
 
 
 def silence_limit(zone: Zone, packet: Connect) -> int:
-    """[MQTT-3.1.2-22] One and a half keepalives in ms: twice the period at which EMQ X looks."""
+    """[MQTT-3.1.2-22] One and a half keepalives, in milliseconds; the zone may set another factor."""
     keepalive = zone.server_keepalive if packet.proto_ver == 5 and zone.server_keepalive else packet.keepalive
     return int(keepalive * zone.keepalive_backoff * 2 * 1000)
 
 
 def signed(will: Will, mount: bytes | None, client: Client) -> Will:
-    """The will below its client's mountpoint, with the client that access rules are asked about when it is sent."""
+    """The will with its topic below the client's mountpoint, and with the client, for the access rules when it is
+    sent."""
     if mount is not None:
         will = Will(mount.decode() + will.topic, will.payload, will.qos, will.retain, will.properties)
     will.publisher = client

@@ -1,4 +1,4 @@
-"""Messages to be published later (behaviour, 22.12). The message store has them too, so they survive a restart."""
+"""Delayed messages (behaviour, 22.12), in memory and in the message store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ PLACE = 16
 
 
 class Pending(NamedTuple):
-    """`due` in monotonic milliseconds. A tuple of these: the garbage collector need not walk a million of them."""
+    """A delayed message; `due` in monotonic milliseconds. A tuple, so that the garbage collector need not walk all of
+    them."""
 
     due: int
     message: Message
@@ -35,7 +36,7 @@ class Pending(NamedTuple):
 
     @property
     def client(self) -> Client | None:
-        """None where no client published it, but an operator or a plugin."""
+        """The publisher; None where an operator or a plugin published."""
         return recall(self.message.client_id, self.publisher)
 
 
@@ -51,13 +52,13 @@ class Limits:
 
 @dataclass(slots=True)
 class Usage:
-    """What is kept."""
+    """Number and bytes of kept messages."""
 
     messages: int = 0
     bytes: int = 0
 
     def passes(self, size: int, messages: int, most: int) -> bool:
-        """Whether one more of `size` bytes would be more than `messages` and `most` bytes."""
+        """Whether one more message of `size` bytes exceeds `messages` or `most` bytes."""
         return bool((messages and self.messages >= messages) or (most and self.bytes + size > most))
 
     def add(self, count: int, size: int) -> None:
@@ -67,8 +68,8 @@ class Usage:
 
 
 class Delayed:
-    """By the time at which they are due, those of the same time as they came. Limits are for what comes: what the store
-    has at the start is kept."""
+    """Delayed messages by due time, and by arrival where that is equal. Limits apply to new messages; a store that has
+    more at the start keeps them."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -86,7 +87,7 @@ class Delayed:
         return len(self._kept)
 
     def __iter__(self) -> Iterator[bytes]:
-        """The places of all at this moment, as they came."""
+        """The keys of all messages at this moment, in the order of arrival."""
         return iter(list(self._kept))
 
     def get(self, place: bytes) -> Pending | None:
@@ -109,7 +110,7 @@ class Delayed:
         store_message(self._engine, DELAYED, place + publisher, message)
 
     def restore(self, rows: Iterable[tuple[bytes, Message]]) -> None:
-        """What the store has, in the order of its rows, which is that of time."""
+        """Takes over the rows of the store, which are ordered by due time."""
         wall, monotonic = clocks()
         for row, message in rows:
             place = row[:PLACE]
@@ -119,20 +120,20 @@ class Delayed:
         self.rewind()
 
     def rewind(self) -> None:
-        """All that is kept is to be taken, also what was taken before and not ended."""
+        """Makes all kept messages available to `take` again, also those that were taken and not ended."""
         self._heap = [(pending.due, place) for place, pending in self._kept.items()]
         heapify(self._heap)
         self.changed.set()
 
     @property
     def next_due(self) -> int | None:
-        """Monotonic milliseconds."""
+        """When the first message is due, in monotonic milliseconds; None where there is none."""
         while self._heap and self._heap[0][1] not in self._kept:
             heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def take(self, now: int, most: int) -> list[tuple[bytes, Pending]]:
-        """Up to `most` that are due at `now`, with their places. They stay in the store until `end`."""
+        """Up to `most` messages that are due at `now`, with their keys. They stay in the store until `end`."""
         taken: list[tuple[bytes, Pending]] = []
         while len(taken) < most and (due := self.next_due) is not None and due <= now:
             place = heappop(self._heap)[1]
@@ -140,11 +141,12 @@ class Delayed:
         return taken
 
     def put_off(self, place: bytes, due: int) -> None:
-        """One that was taken is to be taken again at `due`."""
+        """Makes a taken message available again at `due`."""
         heappush(self._heap, (due, place))
 
     def end(self, place: bytes) -> bool:
-        """Forgets one here and in the store; False when it is gone. What it leads to goes to disk with that."""
+        """Deletes a message from memory and store; False when it is gone. The deletion goes to disk together with the
+        records that its delivery makes."""
         pending = self._kept.pop(place, None)
         if pending is None:
             return False

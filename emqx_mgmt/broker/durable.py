@@ -34,7 +34,7 @@ JUMP = 1000     # ms; by so much the clock differs, not the moment of looking at
 
 
 class StoredSession(msgspec.Struct, array_like=True):
-    """`left_at` in unix seconds, None while connected."""
+    """The row of a session; `left_at` in unix seconds, None while connected."""
 
     client_id: str
     username: str | None
@@ -46,8 +46,8 @@ class StoredSession(msgspec.Struct, array_like=True):
 
 
 class StoredWill(msgspec.Struct, array_like=True):
-    """`due` in unix seconds once its delay runs, None before. `publisher`: `client.remember`; earlier versions wrote
-    none."""
+    """The row of a will. `due` in unix seconds while its delay runs, else None; `publisher` as `client.remember` gives
+    it (earlier versions wrote none)."""
 
     topic: str
     payload: bytes
@@ -59,7 +59,7 @@ class StoredWill(msgspec.Struct, array_like=True):
 
 
 class Stored(Protocol):
-    """What the store had at the start; rows are (session number, key, value)."""
+    """The content of the store at the start; rows are (session number, key, value)."""
 
     next_sid: int
     next_entry: int
@@ -77,7 +77,7 @@ decode_will = msgspec.msgpack.Decoder(StoredWill).decode
 
 
 class Durable:
-    """Does nothing while `journal` is None."""
+    """Has no effect while `journal` is None."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -91,21 +91,21 @@ class Durable:
 
     @property
     def full(self) -> bool:
-        """The store's disk takes nothing: what would have to be stored is refused."""
+        """Whether the disk of the store is full: nothing can be stored."""
         return self.journal is not None and self.journal.full
 
     @property
     def short(self) -> bool:
-        """What is left of the disk is for those who fetch what is stored."""
+        """Whether the disk has room left only for clients that fetch what is stored."""
         return self.journal is not None and self.journal.short
 
     @property
     def awaited(self) -> int:
-        """Rises with everything that somebody may be waiting for."""
+        """Rises with each record that an acknowledgement may wait for."""
         return 0 if self.journal is None else self.journal.awaited
 
     def opened(self, session: Session) -> None:
-        """A connection has the session now. It is stored from the moment on from which it outlives a connection."""
+        """A connection has the session. It is stored from the first connection on that it outlives."""
         if self.journal is None:
             return
         if not session.is_stored:
@@ -115,7 +115,7 @@ class Durable:
         self._put(session, None)
 
     def will_changed(self, session: Session) -> None:
-        """Of a connection's will: one whose session ends with it is sent after a crash as well."""
+        """Stores the connection's will, also where the session ends with the connection: it is sent after a crash."""
         if self.journal is None:
             return
         self._put_will(session, session.will, None)
@@ -123,25 +123,25 @@ class Durable:
             self.wills.add(session.client_id)
 
     def forget_will(self, session: Session) -> None:
-        """A connection is over whose will is in `wills`: it is sent now, or never."""
+        """The connection is over, and its will is sent now or never."""
         if session.client_id in self.wills and not session.is_stored:
             self.wills.remove(session.client_id)
             self.delete_will(session)
 
     def left(self, session: Session, will: Will | None, delay: float) -> None:
-        """Its connection is gone; `will` when one still waits."""
+        """The connection is gone. `will` is one that waits for `delay` seconds, or None."""
         if self.journal is not None and session.is_stored:
             self._put(session, time.time())
             self._put_will(session, will, time.time() + delay)
 
     def subscribed(self, session: Session, topic: str, options: int, subid: int) -> None:
-        """With it, whether retained messages are still on their way: a restart begins with them again."""
+        """Stores a subscription, and whether retained messages for it are pending: a restart sends them again."""
         if self.journal is not None and session.is_stored:
             key = topic.encode()
             store_subscription(self._engine, session, key, options, subid, has_pending_retained(session, key))
 
     def afterwards(self, session: Session, call: Callable[[], object]) -> None:
-        """Once everything told until now is on disk; at once for a session that is not stored."""
+        """Calls once everything stored until now is on disk; at once for a session that is not stored."""
         if session.is_stored:
             self.once_on_disk(call)
         else:
@@ -180,7 +180,8 @@ class Durable:
         self.journal.put(WILL, session.number, key, encode(row))
 
     def wait(self, within: float = 5.0) -> bool:
-        """Waits until everything up to now is on disk; not for socket callbacks. False when it takes too long."""
+        """Waits until everything until now is on disk, for `within` seconds at most; False when that was too short.
+        Switches greenlets."""
         if self.journal is None:
             return True
         done = Event()
@@ -189,7 +190,7 @@ class Durable:
         return bool(done.wait(within))
 
     def settle(self, within: float = 5.0) -> bool:
-        """As `wait`, until it is in the rows of the store, where others may look at it."""
+        """As `wait`, until everything is in the tables of the store, where other processes can read it."""
         if self.journal is None:
             return True
         done = Event()
@@ -198,7 +199,8 @@ class Durable:
         return bool(done.wait(within))
 
     def arrival(self, number: int, stored_at: int) -> int:
-        """When message `number` came, in monotonic ms, from the wall time in ms that it is stored with."""
+        """The monotonic milliseconds at which message `number` came, from the wall clock in milliseconds that is
+        stored."""
         assert self.journal is not None
         arrived: int = self.journal.arrival(number, stored_at)
         return arrived
@@ -222,7 +224,7 @@ class Durable:
     # -- the start --------------------------------------------------------------------------------------
 
     def attach(self, journal: Journal, stored: Stored) -> None:
-        """From now on what happens is stored."""
+        """Changes are stored in the journal from now on."""
         self.journal = self._engine.journal = journal
         policy: JournalPolicy = self
         journal.policy = policy
@@ -231,8 +233,8 @@ class Durable:
         self.keep_time()
 
     def keep_time(self) -> None:
-        """Messages are stored with wall time, which may jump. What differs by less than that is how late this looks: a
-        message would seem to be older than the one before."""
+        """Messages are stored with the wall clock, which may jump. Differences below JUMP are the delay of this call,
+        and are ignored: with them, a message could seem older than the one before."""
         if self.journal is not None:
             offset = int(time.time() * 1000) - self._engine.now
             if abs(offset - self.journal.wall_offset) > JUMP:

@@ -1,8 +1,8 @@
-"""The seam between the routing core and the broker: what the core asks, and what it reports.
+"""The interface between the routing core and the broker: what the core asks, and what it reports.
 
 The core (`router_ext`) handles ordinary messages by itself. It calls `Engine.policy` for everything else, in the middle
 of a turn of the event loop: none of these methods may wait. A decision that has to wait holds the channel, is made in a
-greenlet, and lets the channel go on afterwards (`Channel.resume`). What a method raises costs the connection, through
+greenlet, and resumes the channel afterwards (`Channel.resume`). An exception in a method ends the connection, through
 `on_error`.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Policy(Protocol):
-    """What `Engine.policy` has to have. `Broker` is one; tests have others."""
+    """The methods that `Engine.policy` has to have. `Broker` implements them; tests have others."""
 
     # -- decisions --------------------------------------------------------------------------------------
 
@@ -89,7 +89,7 @@ class Policy(Protocol):
 
 
 class JournalPolicy(Protocol):
-    """What `Journal.policy` has to have: news of the store process."""
+    """The methods that `Journal.policy` has to have: reports of the store process."""
 
     def store_full(self, text: str) -> None:
         """The store takes nothing; `text` says why."""

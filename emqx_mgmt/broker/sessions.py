@@ -1,4 +1,4 @@
-"""The life of sessions: opened or resumed at CONNECT, taken over, left behind, expired; and the will with them."""
+"""The life of sessions: opened or resumed at CONNECT, taken over, left, expired; and their wills."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ REMOVAL_REASONS = ("expired", "deleted")
 
 @dataclass(slots=True)
 class Left:
-    """What still has to happen for a session whose connection is gone."""
+    """The timers of a session without a connection."""
 
     will: Timer | None = None
     expiry: Timer | None = None
 
 
 class Sessions:
-    """Sessions by client id are in `engine.sessions`; here is what changes them."""
+    """Opens, leaves and ends sessions; `engine.sessions` has them by client id."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -54,9 +54,8 @@ class Sessions:
     # -- connecting ---------------------------------------------------------------------------------
 
     def open(self, channel: Channel, client_id: str, username: str | None, expiry: int) -> tuple[Session, bool]:
-        """The session for a connection, and whether it was there before (MQTT 5.0, section 3.1.2.4).
-
-        A connection that has it now is closed first [MQTT-3.1.4-3]."""
+        """The session for a connection, and Session Present (MQTT 5.0, section 3.1.2.4). A connection that has the
+        session is closed first [MQTT-3.1.4-3]."""
         session = self._engine.sessions.get(client_id)
         present = False
         if session is not None:
@@ -89,8 +88,8 @@ class Sessions:
             cancel(left.expiry)
 
     def give_up(self, client_id: str, before: Session | None) -> None:
-        """A CONNECT failed after `open` had begun: a session that it made ends; the one that was there `before` it is
-        left again, without a will."""
+        """A CONNECT failed after `open` had begun. A session that it made is ended; the session `before` it is left
+        again, without a will."""
         session = self._engine.sessions.get(client_id)
         if session is None or session.channel is not None or session in self._left:
             return
@@ -104,7 +103,7 @@ class Sessions:
     # -- disconnecting ------------------------------------------------------------------------------
 
     def leave(self, session: Session, send_will: bool) -> None:
-        """The session's connection is gone: its will is sent now or later, the session ends now or later."""
+        """The connection is gone: sends the will or sets its timer, ends the session or sets its timer."""
         will, session.will = session.will, None
         if will is not None:
             self._broker.durable.forget_will(session)
@@ -124,7 +123,7 @@ class Sessions:
         self.wait(session, will if delay else None, delay, session.expiry_interval)
 
     def wait(self, session: Session, will: Will | None, delay: float, expiry: float) -> None:
-        """A session without a connection, whose clocks run: seconds until its will is sent, and until it ends."""
+        """Sets the timers of a session without a connection: seconds until its will is sent, and until it ends."""
         left = Left()
         if will is not None:
             left.will = self._broker.after(delay, lambda: self._send_waiting_will(session, will))
@@ -140,14 +139,14 @@ class Sessions:
         self.publish_will(session, will)
 
     def _expire(self, session: Session, left: Left, will: Will | None) -> None:
-        """[MQTT-3.1.2-8] The will goes out at the latest when the session ends."""
+        """[MQTT-3.1.2-8] The will is sent when the session ends, at the latest."""
         if left.will is not None and left.will.call is not None and will is not None:
             left.will.cancel()
             self.publish_will(session, will)
         self.end(session, "expired")
 
     def end(self, session: Session, reason: str) -> None:
-        """The session is gone with everything in it; a will that still waits is sent."""
+        """Ends the session. A will that still waits is sent first."""
         left = self._left.pop(session, None)
         if left is not None:
             cancel(left.expiry)
@@ -161,17 +160,17 @@ class Sessions:
         self._broker.hooks.run("session.terminated", session, reason)
 
     def restored(self, session: Session) -> None:
-        """A session of the store is one of the broker's from now on."""
+        """Counts a session that the store had."""
         self.persistent += not session.clean_start
 
     def drop(self, session: Session) -> None:
-        """Takes a session away without a word to clients and handlers: it had ended before a restart."""
+        """Removes a session without calling handlers: it had ended before a restart."""
         end_session(self._engine, session)
         self.persistent -= not session.clean_start
 
     def publish_will(self, session: Session, will: Will) -> None:
-        """[MQTT-3.1.2-8] In the name of the client, through the hooks. Access rules may have changed since CONNECT,
-        so they are asked again."""
+        """[MQTT-3.1.2-8] Publishes the will in the client's name, through the hooks. Access is checked again, since
+        rules may have changed since CONNECT."""
         broker, zone = self._broker, session.zone
         if not valid_name(will.topic):  # of a store of an earlier version, which took any length
             return
@@ -206,6 +205,6 @@ class Sessions:
 
 
 def cancel(timer: Timer | None) -> None:
-    """Of a timer that may not be there."""
+    """Cancels a timer, if there is one."""
     if timer is not None:
         timer.cancel()
