@@ -1,8 +1,12 @@
-"""Files of the site that stand elsewhere in the repository, where readers of the source look for them."""
+"""Files of the site that stand elsewhere in the repository, where readers of the source look for them, or in no file:
+_reference.py makes them when the site is built."""
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
 
@@ -19,15 +23,27 @@ ELSEWHERE = {
     "changes.md": "CHANGES.md",
     "benchmarks.md": "benchmarks/README.md",
     "emqx.conf": "etc/emqx.conf",
+    **{path.name: f"deploy/{path.name}" for path in sorted((ROOT / "deploy").iterdir())},
     **{path.name: f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.svg")},
 }
-ON_THE_SITE = {source: page for page, source in ELSEWHERE.items()}
+# In the repository a link to a reference leads to what the reference is made from.
+REFERENCES = {
+    "etc/emqx.conf": "configuration-reference.md",
+    "emqx_mgmt/cli/__init__.py": "cli-reference.md",
+    "emqx_mgmt/api/openapi.py": "rest-reference.md",
+    **{f"etc/plugins/{path.name}": f"configuration-reference.md#{path.stem}"
+       for path in (ROOT / "etc" / "plugins").glob("*.conf")},
+}
+ON_THE_SITE = {source: page for page, source in ELSEWHERE.items()} | REFERENCES
 LINK = re.compile(r"(?<=\]\()(?!https?:)([^)#\s]+)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, source in ELSEWHERE.items():
         files.append(File.generated(config, page, content=(ROOT / source).read_bytes()))
+    made = subprocess.run([sys.executable, ROOT / "docs" / "_reference.py"], check=True, capture_output=True, text=True)
+    for page, text in json.loads(made.stdout).items():
+        files.append(File.generated(config, page, content=text))
     return files
 
 

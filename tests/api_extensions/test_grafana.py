@@ -1,10 +1,12 @@
-"""The Grafana board that is shipped: whatever it asks for is there."""
+"""The Grafana board and the alert rules that are shipped: whatever they ask for is there."""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.broker_process import CHECKOUT, BrokerProcess, wait_until
 
 BOARD = json.loads((CHECKOUT / "docs" / "grafana.json").read_text())
+RULES = CHECKOUT / "deploy" / "alerts.yml"
+# Of plugins that are not loaded by the broker of these tests; tests/auth_backends looks for it.
+OF_PLUGINS = {"emqx_auth_backend_up"}
 # What Prometheus adds to each sample by itself.
 ADDED = {"instance", "job"}
 
@@ -55,3 +60,28 @@ def test_variables_are_found(served: dict[str, set[str]]) -> None:
     for variable in BOARD["templating"]["list"]:
         if variable["type"] == "query":
             assert re.findall(r"emqx_\w+", variable["query"])[0] in served
+
+
+def test_each_rule_names_what_metrics_has(served: dict[str, set[str]]) -> None:
+    names = set(re.findall(r"\b(?:emqx|process)_\w+", " ".join(re.findall(r"expr: (.+)", RULES.read_text()))))
+    assert len(names) > 8
+    without_samples = {"emqx_certificate_expiry_timestamp_seconds"}  # as long as no listener has TLS
+    assert names - set(served) - OF_PLUGINS - without_samples == set()
+
+
+def test_each_rule_leads_to_what_to_do() -> None:
+    text = RULES.read_text()
+    page = (CHECKOUT / "docs" / "monitoring.md").read_text()
+    names, pages = re.findall(r"- alert: (\w+)", text), re.findall(r"page: monitoring\.html#(\w+)", text)
+    assert len(names) == len(pages) == text.count("summary: ") == text.count("description: ")
+    headings = {heading.lower() for heading in re.findall(r"^#+ (.+)$", page, re.MULTILINE)}
+    assert set(pages) <= headings
+    assert all(name in page for name in names)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_prometheus_takes_the_rules() -> None:
+    """Each fires for what it is for, and none on a quiet broker."""
+    for command in (("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml")):
+        done = subprocess.run(["promtool", *command], cwd=RULES.parent, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
