@@ -14,15 +14,16 @@ FORM = struct.Struct("<QI")     # and its CRC-32
 
 
 class Acknowledged:
-    """A database that ends too early looks like one whose last commit was never finished; this tells them apart. It is
-    written without a sync: after a power cut it may be an older number, which says less and nothing wrong."""
+    """A database that ends too early looks like one whose last commit was never finished; this number tells the two
+    apart. It is written without a sync, so after a power cut it may be an older number, which proves less and nothing
+    wrong."""
 
     def __init__(self, database: Path) -> None:
         self._path = database.with_name(database.name + SUFFIX)
         self._fd = -1
 
     def read(self) -> int:
-        """0: nothing is known."""
+        """The number; 0 where none is known."""
         try:
             number, checksum = FORM.unpack(self._path.read_bytes())
         except (FileNotFoundError, struct.error):
@@ -30,7 +31,7 @@ class Acknowledged:
         return int(number) if checksum == crc32(NUMBER.pack(number)) else 0
 
     def write(self, number: int) -> None:
-        """As far as the disk takes it."""
+        """Writes the number; errors of the disk are ignored."""
         with contextlib.suppress(OSError):
             if self._fd < 0:
                 self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

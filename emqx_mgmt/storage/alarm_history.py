@@ -1,4 +1,4 @@
-"""Alarms that were cleared, the latest of them."""
+"""The latest alarms that were cleared."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AlarmHistory:
         self._run = run
 
     def all(self) -> list[tuple[Alarm, int]]:
-        """With the unix time at which each was cleared; newest first."""
+        """The alarms, newest first, each with the unix time at which it was cleared."""
         return [
             (
                 Alarm(row["alarm_id"], row["severity"], row["title"], row["summary"], row["raised_at"]),
@@ -33,7 +33,7 @@ class AlarmHistory:
         ]
 
     def add(self, alarm: Alarm, cleared_at: int) -> None:
-        """As far as the disk takes it: a full one may be what the alarm was about."""
+        """Adds an alarm. Errors of the disk are logged: a full disk may be what the alarm was about."""
         try:
             self._run(insert, alarm, cleared_at)
         except sqlite3.Error as error:

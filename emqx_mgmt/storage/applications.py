@@ -1,4 +1,4 @@
-"""Applications: who may use the management API (behaviour, section 2.4)."""
+"""Applications: the credentials of programs that use the management API (behaviour, section 2.4)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,9 @@ ALPHABET = string.ascii_letters + string.digits
 
 
 class Application(msgspec.Struct, frozen=True):
-    """A record without its secret, of which only a keyed digest is kept.
-
-    `expired` is unix seconds, None for never. `style` and `names` choose how this caller is answered; None leaves
-    it to the listener. `scopes` are the resources it may use, None for all.
-    """
+    """An application without its secret, of which only a keyed digest is stored. `expired` in unix seconds, None for
+    never. `style` and `names` choose the form of answers, None: the listener's. `scopes` are the resources that it may
+    use, None for all."""
 
     app_id: str
     name: str
@@ -42,7 +40,7 @@ class Application(msgspec.Struct, frozen=True):
 
 
 class Digests(msgspec.Struct, frozen=True):
-    """Of the secret, and of the one before it, which counts until then (unix seconds) as well."""
+    """`digest` of the current secret; `former` of the previous one, accepted until `former_until` (unix seconds)."""
 
     digest: bytes = b""
     former: bytes = b""
@@ -50,7 +48,7 @@ class Digests(msgspec.Struct, frozen=True):
 
 
 class Applications:
-    """The table, and a copy of it in memory: credentials come with every request."""
+    """The table, and its copy in memory, since credentials come with every request."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -77,7 +75,8 @@ class Applications:
         return self._records.get(app_id)
 
     def verify(self, app_id: str, secret: str) -> Application | None:
-        """The application, when it may log in now with this secret. As long for an unknown id as for a known one."""
+        """The application, where the secret is right and it may log in now. Takes as long for an unknown id as for a
+        known one."""
         now = time.time()
         known, given = self._digests.get(app_id, Digests()), self._digest(secret)
         right = hmac.compare_digest(given, known.digest)
@@ -88,7 +87,7 @@ class Applications:
         return None if record.expired is not None and record.expired < now else record
 
     def add(self, application: Application, secret: str | None = None) -> str | None:
-        """Stores a new application; its secret, which cannot be read again, or None when the id is taken."""
+        """Stores a new application. Returns its secret, which cannot be read again, or None when the id is taken."""
         with self._writing:
             if application.app_id in self._records:
                 return None
@@ -103,7 +102,7 @@ class Applications:
             return True
 
     def rotate(self, app_id: str, overlap: int = 0) -> str | None:
-        """A new secret; the old one counts for `overlap` seconds more. None for an unknown id."""
+        """Makes a new secret, and accepts the old one for `overlap` seconds more. None for an unknown id."""
         with self._writing:
             record = self._records.get(app_id)
             return None if record is None else self._change_secret(record, new_secret(), overlap)
@@ -116,8 +115,9 @@ class Applications:
             self._digests.pop(app_id, None)
 
     def bootstrap(self, given: tuple[str, str] | None) -> None:
-        """Makes the application of `management.bootstrap_app` where there is none of its id, else a random one for an
-        empty table, shown once. An application that is there is not touched: its secret may have been rotated since."""
+        """Makes the application of `management.bootstrap_app` where its id is not taken; without that setting, a random
+        one for an empty table, whose secret is shown once. An existing application is left alone, since its secret may
+        have been rotated."""
         if given:
             app_id, secret = given
             added = self.add(Application(app_id, app_id, "Application user"), secret)

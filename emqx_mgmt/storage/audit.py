@@ -1,4 +1,4 @@
-"""The audit record: every change made over REST or on the command line, and log-ins that failed, the latest of them."""
+"""The audit record: the latest changes over REST and on the command line, and failed log-ins."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Author = tuple[str, str]
 
 
 class Change(msgspec.Struct, frozen=True):
-    """`at` is unix seconds, `kind` what `who` is a name of, `origin` an address or `local`, `params` JSON without
-    secrets; `status` the HTTP status and `result` "ok" or why not."""
+    """`at` in unix seconds; `kind` says what `who` is; `origin` is an address or `local`; `params` is JSON without
+    secrets; `status` is the HTTP status, `result` "ok" or the reason."""
 
     at: int
     who: str
@@ -44,7 +44,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Audit:
-    """Changes that come during a commit are written together with the next."""
+    """Changes that arrive during a commit are written together with the next one."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -53,8 +53,8 @@ class Audit:
         self._writing = BoundedSemaphore()
 
     def add(self, change: Change, kept: int) -> None:
-        """Returns when it is on disk. No more than `kept` stay: the oldest change of an author who has the most of them
-        goes, so that nobody's changes push the others' out of the record."""
+        """Adds a change; returns once it is on disk. At most `kept` changes stay. Beyond that, the oldest change of the
+        author with the most changes is deleted, so that no author can push out the changes of others."""
         self._waiting.append(change)
         with self._writing:
             changes, self._waiting = self._waiting, []
@@ -89,7 +89,7 @@ def select(connection: sqlite3.Connection) -> list[Change]:
 
 
 def merge(connection: sqlite3.Connection, others: list[Change]) -> None:
-    """With a record of elsewhere, newest first, in the order of time; what both have comes once."""
+    """Both records in the order of time, newest first; a change that both have comes once."""
     with transaction(connection):
         both = Counter(reversed(select(connection))) | Counter(reversed(others))
         changes = sorted(both.elements(), key=lambda change: change.at)
@@ -100,7 +100,8 @@ def merge(connection: sqlite3.Connection, others: list[Change]) -> None:
 def insert(
     connection: sqlite3.Connection, changes: list[Change], kept: int, counts: Counter[Author] | None
 ) -> Counter[Author]:
-    """How many changes of each author there are afterwards; `counts` has those before, None where nobody counted."""
+    """Writes changes. Returns how many each author has afterwards; `counts` has the numbers before, None where they are
+    unknown."""
     with transaction(connection):
         if counts is None:
             counts = Counter({(kind, who): number for kind, who, number in connection.execute(COUNTS)})
@@ -115,7 +116,7 @@ def insert(
 
 
 def surplus(counts: Counter[Author], kept: int) -> Counter[Author]:
-    """How many of each author's changes are too many, when always one of an author with the most of them leaves."""
+    """How many changes of each author are deleted, where each time an author with the most loses one."""
     largest = [(-number, author) for author, number in counts.items()]
     heapify(largest)
     leaving: Counter[Author] = Counter()

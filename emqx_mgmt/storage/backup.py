@@ -1,4 +1,4 @@
-"""Backups of everything durable: a zip file of consistent copies of the databases, and a note of their versions."""
+"""Backups: a zip file with consistent copies of all databases and their versions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ DATABASES: dict[str, int] = {
 
 
 class BackupError(Exception):
-    """The file is no backup, or one that this version cannot use."""
+    """The file is no backup, or none that this version can use."""
 
 
 class Manifest(msgspec.Struct):
@@ -56,7 +56,7 @@ class Manifest(msgspec.Struct):
 
 
 def export(data_dir: Path, target: Path) -> None:
-    """Writes a backup of a data directory, also while a broker uses it. Each copy is of one moment."""
+    """Writes a backup of a data directory, also while a broker uses it. Each database is copied as of one moment."""
     with tempfile.TemporaryDirectory(dir=target.parent) as work:
         whole = Path(work) / "backup"
         whole.touch(0o600)  # it has the digests of credentials in it
@@ -69,8 +69,8 @@ def export(data_dir: Path, target: Path) -> None:
 
 
 def pack(data_dir: Path, file: IO[bytes], work: Path) -> None:
-    """The backup into `file`; copies are made in `work`. What the journal has and the tables do not is in both, since
-    the tables are copied later."""
+    """Writes the backup into `file`, with copies made in `work`. The journal is copied first: commits that it forgets
+    meanwhile are in the tables then."""
     schemas = {name: copy(data_dir / name, work / name) for name in DATABASES if (data_dir / name).exists()}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr(MANIFEST, msgspec.json.encode(Manifest(FORMAT, int(time.time()), schemas)))
@@ -79,7 +79,7 @@ def pack(data_dir: Path, file: IO[bytes], work: Path) -> None:
 
 
 def copy(source: Path, target: Path) -> int:
-    """A consistent copy, and the version of its schema."""
+    """Makes a consistent copy; returns the version of its schema."""
     reading = sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
     writing = sqlite3.connect(target)
     try:
@@ -95,8 +95,8 @@ def copy(source: Path, target: Path) -> int:
 
 
 def stage(source: IO[bytes], data_dir: Path, by: audit.Change | None = None) -> None:
-    """Unpacks a backup beside the stores and opens it as a broker does; `put_in_place` takes it. `by` goes into its
-    audit record. Raises BackupError; DataDirError and OSError when it cannot be kept."""
+    """Unpacks a backup beside the stores and opens it as a broker does; `put_in_place` takes it over. `by` is the
+    author in its audit record. Raises BackupError, and DataDirError or OSError where the disk prevents it."""
     make_directory(data_dir)
     place = data_dir / STAGED
     try:
@@ -123,7 +123,7 @@ def remove(place: Path) -> None:
 
 
 def unpack(source: IO[bytes], place: Path) -> None:
-    """The databases that the manifest names, and nothing else of the archive."""
+    """Unpacks the databases that the manifest names, and nothing else."""
     place.mkdir(mode=0o700)
     try:
         with zipfile.ZipFile(source) as archive:
@@ -167,7 +167,7 @@ def private(path: Path) -> IO[bytes]:
 
 
 def copy_with_room(source: IO[bytes], target: IO[bytes], directory: Path) -> None:
-    """As long as the disk has room for more than that. Raises DataDirError."""
+    """Copies while the disk keeps its reserve free. Raises DataDirError."""
     while piece := source.read(PIECE):
         require_room(directory)
         target.write(piece)
@@ -183,7 +183,7 @@ def version_in(path: Path) -> int:
 
 
 def number_of(data_dir: Path) -> int:
-    """The number of the installation that the backup will belong to."""
+    """The number of the installation to which the backup will belong."""
     try:
         return installation.read(data_dir) or installation.new_number()
     except Damaged:
@@ -191,7 +191,7 @@ def number_of(data_dir: Path) -> int:
 
 
 def try_out(place: Path, number: int, by: audit.Change | None) -> None:
-    """Does with it what a broker does before it serves anybody. Raises BackupError."""
+    """Opens everything as the start of a broker does. Raises BackupError."""
     try:
         for name in DATABASES:
             if (place / name).exists():
@@ -236,7 +236,7 @@ def open_messages(place: Path) -> None:
 
 
 def settle(place: Path) -> None:
-    """Only what is to be put in place stays, on disk, and as the broker's user will find it."""
+    """Removes what is not to be put in place, syncs the rest, and gives it to the broker's user."""
     for file in place.iterdir():
         if file.name not in (*DATABASES, installation.FILE_NAME):
             file.unlink()
@@ -270,8 +270,8 @@ def try_to_put_in_place(data_dir: Path, log: Callable[[str], None]) -> bool:
 
 
 def put_in_place(data_dir: Path, log: Callable[[str], None]) -> None:
-    """Replaces the databases with those of a staged backup. To be called while nobody has them open. Where it is cut
-    short, the next call goes on."""
+    """Replaces the databases by those of a staged backup. No process may have them open. If it is interrupted, the next
+    call continues."""
     place = data_dir / STAGED_READY
     if all((directory / schema.FILE_NAME).exists() for directory in (data_dir, place)):
         keep_audit_record(data_dir, place, log)
@@ -286,7 +286,7 @@ def put_in_place(data_dir: Path, log: Callable[[str], None]) -> None:
 
 
 def keep_audit_record(data_dir: Path, place: Path, log: Callable[[str], None]) -> None:
-    """What was changed before the import, and who imported, is not forgotten with the rest. Twice does no harm."""
+    """Merges the audit record from before the import into that of the backup. Doing it twice does no harm."""
     try:
         with closing(schema.connect_to_read(data_dir)) as connection:
             before = audit.select(connection)

@@ -1,4 +1,4 @@
-"""The table of bans on disk, and the broker's table in memory that follows it."""
+"""The table of bans on disk, and its copy in memory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Bans:
             self.table.remove(key)
 
     def sweep(self, now: float) -> None:
-        """Removes what expired before `now`, unix seconds."""
+        """Deletes bans that expired before `now`, unix seconds."""
         with self._writing:
             if keys := self.table.expired(now):
                 self._run(delete_expired, now)

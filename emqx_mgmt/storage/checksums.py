@@ -1,9 +1,10 @@
-"""The checksums of the management records: one for each table, kept by triggers, so that no statement can pass them by.
+"""The checksums of the management records: one for each table, kept by triggers, so that every statement updates them.
 
-The sum of a table is that of the CRC-32s of its rows, each of the table's name and of all columns. A trigger subtracts
-the checksum of the row that was and adds that of the row that is, so a row that changes, disappears or returns in any
-other way is found. The triggers also count changes: a file that is too old has fewer than were acknowledged. Plugins'
-tables have checksums as well, which take no column of theirs.
+The checksum of a table is the sum of its rows' CRC-32s, each over the table's name and all columns. A trigger subtracts
+the CRC of the old row and adds that of the new one, so a row that is changed, lost or restored in any other way is
+found. The triggers also count changes: a file that is too old has fewer than were acknowledged.
+
+Tables of plugins have checksums as well, without columns of their own.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ HEAD = struct.Struct("<BQ")
 
 
 def install(connection: sqlite3.Connection) -> None:
-    """What a connection needs that changes rows. Without `recursive_triggers` REPLACE would delete unseen."""
+    """Prepares a connection that changes rows. Without `recursive_triggers`, REPLACE would delete rows without the
+    triggers."""
     connection.create_function("checksum_of", -1, checksum_of, deterministic=True)
     connection.execute("PRAGMA recursive_triggers = ON")
 
@@ -50,7 +52,7 @@ def as_bytes(value: Any) -> bytes:
 
 
 def run_script(connection: sqlite3.Connection, script: str) -> None:
-    """A script that may change tables, and their checksums with it, in one transaction."""
+    """Runs a script that may change tables, and makes their checksums anew, in one transaction."""
     try:
         connection.executescript("; ".join(["BEGIN IMMEDIATE", *drops(connection), script]))
         seal(connection)
@@ -62,13 +64,13 @@ def run_script(connection: sqlite3.Connection, script: str) -> None:
 
 
 def drops(connection: sqlite3.Connection) -> list[str]:
-    """Statements that take the triggers away: a column cannot be dropped while one names it."""
+    """Statements that drop the triggers: SQLite drops no column that a trigger names."""
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND name GLOB ?", (f"{PREFIX}*",))
     return [f"DROP TRIGGER {quoted(row[0])}" for row in names.fetchall()]
 
 
 def seal(connection: sqlite3.Connection) -> None:
-    """Makes the triggers and the checksums of the tables that there are now."""
+    """Makes the triggers and the checksums of all tables."""
     for statement in drops(connection):
         connection.execute(statement)
     connection.execute("DELETE FROM checksum")
@@ -84,7 +86,7 @@ def seal(connection: sqlite3.Connection) -> None:
 
 
 def verify(connection: sqlite3.Connection) -> None:
-    """Raises Damaged at the first table whose rows are not those that were written."""
+    """Raises Damaged at the first table whose rows do not fit its checksum."""
     there = tables(connection)
     for table, expected in connection.execute("SELECT name, sum FROM checksum ORDER BY name").fetchall():
         if table not in there:
@@ -104,7 +106,7 @@ def tables(connection: sqlite3.Connection) -> list[str]:
 
 
 def sum_of(connection: sqlite3.Connection, table: str) -> int:
-    """Read as bytes: a text that is none any more has a checksum too."""
+    """The checksum of a table. Texts are read as bytes, since a damaged one may not be UTF-8."""
     columns = ", ".join(columns_of(connection, table))
     before, connection.text_factory = connection.text_factory, bytes
     try:

@@ -1,4 +1,4 @@
-"""Settings changed over REST: text by key of the settings table."""
+"""Settings that were changed over REST."""
 
 from __future__ import annotations
 

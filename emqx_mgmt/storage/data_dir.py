@@ -13,7 +13,8 @@ ROOT = 0
 
 
 class DataDirError(Exception):
-    """The data directory cannot be used. `code` is the exit code: 69 in use, 71 the system refuses, 78 not ours."""
+    """The data directory cannot be used. `code` is the exit code: 69 in use, 71 an error of the system, 78 not this
+    broker's."""
 
     def __init__(self, sentence: str, code: int) -> None:
         super().__init__(sentence)
@@ -26,12 +27,12 @@ def cannot_use(data_dir: Path, error: OSError) -> DataDirError:
 
 
 def holder(data_dir: Path) -> int:
-    """The master whose broker has the directory; the one that had it last when none has."""
+    """The process id of the master that has the directory, or that had it last."""
     return int((data_dir / "lock").read_text())
 
 
 def sync_directory(directory: Path) -> None:
-    """Names that were given, changed or taken away there survive a power cut from here on."""
+    """Syncs the directory: names that were made, changed or removed in it survive a power cut."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -40,7 +41,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def make_directory(directory: Path) -> None:
-    """With its parents, all of which survive a power cut from here on."""
+    """Makes the directory and its parents, and syncs them."""
     missing = [place for place in (directory, *directory.parents) if not place.exists()]
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for place in missing:
@@ -48,8 +49,8 @@ def make_directory(directory: Path) -> None:
 
 
 def require_room(directory: Path) -> None:
-    """Raises DataDirError when a worker might not be able to open its stores there: the logs and indices that SQLite
-    makes, and a first commit."""
+    """Raises DataDirError when the disk has no room for opening the stores: SQLite's logs and indices, and a first
+    commit."""
     disk = os.statvfs(directory)
     if disk.f_bavail * disk.f_frsize < ROOM_TO_START:
         raise DataDirError(f"Less than {ROOM_TO_START >> 10} KiB are free in the data directory {directory}",
@@ -57,7 +58,8 @@ def require_room(directory: Path) -> None:
 
 
 def open_lock(path: Path) -> int:
-    """The descriptor of a file to lock; made by root, it belongs to the directory's owner: a service goes on there."""
+    """The descriptor of a lock file. Made by root, it is given to the directory's owner, as whom a service
+    continues."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     give_to_owner(fd, path.parent)
     return fd
@@ -72,7 +74,7 @@ def give_to_owner(made: int | Path, directory: Path) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Nobody else has the lock meanwhile. Raises BlockingIOError when somebody has it."""
+    """Holds the lock of a file. Raises BlockingIOError when another process has it."""
     fd = open_lock(path)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -22,7 +22,7 @@ def new_number() -> int:
 
 
 def read(data_dir: Path) -> int | None:
-    """None: nothing was installed there, or by a version that had no numbers. Raises Damaged."""
+    """The number; None where nothing was installed, or only by a version without numbers. Raises Damaged."""
     path = data_dir / FILE_NAME
     try:
         return int(path.read_bytes())
@@ -33,7 +33,7 @@ def read(data_dir: Path) -> int | None:
 
 
 def write(data_dir: Path, number: int) -> None:
-    """All of the file or none of it, also after a power cut."""
+    """Writes the file atomically, also over a power cut."""
     new = data_dir / f"{FILE_NAME}.new"
     new.unlink(missing_ok=True)
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -46,17 +46,17 @@ def write(data_dir: Path, number: int) -> None:
 
 
 def number_in(connection: sqlite3.Connection) -> int:
-    """0: the database is of nobody yet, or of an older version."""
+    """The number in a database; 0 where it has none yet."""
     return int(connection.execute("PRAGMA application_id").fetchone()[0])
 
 
 def check(connection: sqlite3.Connection, number: int | None) -> None:
-    """Raises Damaged when the database belongs to another installation than that of this number."""
+    """Raises Damaged where the database belongs to another installation."""
     if number is not None and number_in(connection) not in (0, number):
         raise Damaged("it belongs to another installation")
 
 
 def adopt(connection: sqlite3.Connection, number: int | None) -> None:
-    """The database belongs to that installation from here on."""
+    """Writes the number into a database."""
     if number is not None and number_in(connection) != number:
         connection.execute(f"PRAGMA application_id = {number}")

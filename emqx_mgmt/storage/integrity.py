@@ -1,4 +1,4 @@
-"""What is checked of every database before it is used: SQLite's own view of the file, and whose it is."""
+"""The checks of every database before it is used: SQLite's own, and the installation's number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OF_THE_SYSTEM = frozenset({
 
 
 class Damaged(Exception):
-    """The file is not what was written; the text says where."""
+    """The file differs from what was written; the text says where."""
 
 
 class Newer(Damaged):
@@ -28,8 +28,8 @@ class Newer(Damaged):
 
 @contextmanager
 def legible() -> Iterator[None]:
-    """What SQLite says of a damaged schema quotes it, and may be no text: Python raises UnicodeDecodeError instead of
-    the error then. Raises sqlite3.DatabaseError."""
+    """Turns UnicodeDecodeError into sqlite3.DatabaseError: SQLite quotes a damaged schema in its messages, which then
+    may not be UTF-8."""
     try:
         yield
     except UnicodeDecodeError as error:
@@ -42,13 +42,13 @@ def code_of(error: sqlite3.Error) -> int:
 
 
 def is_of_the_system(error: Exception) -> bool:
-    """Whether it says nothing about the file, which may be whole."""
+    """Whether the error is one of disk or locks, which says nothing about the file."""
     return isinstance(error, OSError) or (isinstance(error, sqlite3.Error) and code_of(error) in OF_THE_SYSTEM)
 
 
 def verify_header(path: Path) -> None:
-    """SQLite takes a file of a later format for one that may be read, and tells nobody before the first write.
-    An empty file has none. Raises Damaged."""
+    """Raises Damaged for a file of a later SQLite format, which SQLite would open without a word and refuse at the
+    first write. An empty file has no header."""
     with path.open("rb") as file:
         header = file.read(WRITE_FORMAT + 1)
     if header and header[WRITE_FORMAT:] not in (b"\1", b"\2"):
@@ -56,7 +56,7 @@ def verify_header(path: Path) -> None:
 
 
 def quick_check(connection: sqlite3.Connection) -> None:
-    """Raises sqlite3.DatabaseError at the first thing that is not as it should be."""
+    """Raises sqlite3.DatabaseError at the first fault that SQLite finds."""
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
         raise sqlite3.DatabaseError(found)

@@ -1,4 +1,4 @@
-"""The topics that metrics are kept for: they survive a restart, what was counted does not."""
+"""The topics that have metrics. They survive a restart; their counters do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is stored of plugins: those loaded or unloaded over REST, their changed settings, their tables' versions."""
+"""Records of plugins: loaded or unloaded over REST, changed settings, versions of their tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PluginRecords:
         self._run = run
 
     def changes(self) -> dict[str, bool]:
-        """Plugins that are to be loaded (True) or not, where that differs from the configuration."""
+        """Whether each plugin is to be loaded, where that differs from the configuration."""
         return self._run(select_changes)
 
     def set_loaded(self, name: str, loaded: bool | None) -> None:
@@ -28,7 +28,7 @@ class PluginRecords:
         self._run(write_loaded, name, loaded)
 
     def settings(self, name: str) -> tuple[dict[str, str], bool]:
-        """The stored texts by key, and whether they are a whole set that stands for the plugin's file."""
+        """The stored texts by key, and whether they replace the plugin's file."""
         return self._run(select_settings, name)
 
     def replace_settings(self, name: str, texts: Mapping[str, str], whole: bool) -> None:
@@ -44,7 +44,7 @@ class PluginRecords:
         self._run(delete_setting, name, key)
 
     def migrate(self, name: str, scripts: Sequence[str]) -> None:
-        """Brings a plugin's own tables to the version that its scripts describe, one version a script."""
+        """Runs the scripts of a plugin's tables that were not run yet; one version for each script."""
         if scripts:
             self._run(run_scripts, name, list(scripts))
 

@@ -15,7 +15,8 @@ def command(module: str, *arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Finds this package wherever it is. Without the settings: secrets may be among them."""
+    """Environment variables with which the process finds this package. Settings are left out, since secrets may be
+    among them."""
     package = str(Path(emqx_mgmt.__file__).parent.parent)
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     return {name: value for name, value in os.environ.items() if not name.startswith("EMQX_")} | {"PYTHONPATH": path}

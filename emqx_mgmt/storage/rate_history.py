@@ -1,7 +1,7 @@
-"""The main rates of the past: an hour of seconds and seven days of minutes.
+"""Rates of the last hour by second, and of the last seven days by minute.
 
-Seconds are collected and written once a minute, in one transaction with the minute they make and with what is too old:
-a disk sees one commit a minute, and a crash costs the history of one.
+Seconds are collected and written once a minute, in one transaction with their mean and with the deletion of old rows. A
+crash loses up to a minute.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class RateHistory:
         self._being_written: list[Sample] = []
 
     def add(self, sample: Sample) -> None:
-        """Does not wait for the disk. While that takes longer than a minute, seconds go on being collected, up to those
-        that would be kept."""
+        """Adds the sample of a second. Never waits for the disk; while a write takes longer than a minute, samples are
+        collected, as many as are kept."""
         if self._collected and sample.ts // MINUTE != self._collected[0].ts // MINUTE and not self._being_written:
             self._being_written, self._collected = self._collected, []
             gevent.spawn(self._write)

@@ -1,4 +1,4 @@
-"""The tables of the management records, and how a file of an older version is brought up to this one."""
+"""The tables of the management records, and their migration from older versions."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ OF_AN_INSTALLATION = ("messages.db", "journal.db")
 
 
 def connect(data_dir: Path) -> sqlite3.Connection:
-    """A connection in WAL mode that commits each statement unless told to BEGIN."""
+    """A connection in WAL mode that commits each statement, unless BEGIN was given."""
     connection = sqlite3.connect(data_dir / FILE_NAME, isolation_level=None, check_same_thread=False, timeout=10)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA journal_mode = WAL")
@@ -165,8 +165,7 @@ def connect_to_read(data_dir: Path) -> sqlite3.Connection:
 
 
 def migrate(data_dir: Path) -> None:
-    """Creates the file or brings it to this version, in one transaction, once it is known to be whole. Raises
-    DataDirError."""
+    """Verifies the file, then creates or migrates its tables in one transaction. Raises DataDirError."""
     path = data_dir / FILE_NAME
     try:
         number = installation.read(data_dir)
@@ -186,8 +185,8 @@ def migrate(data_dir: Path) -> None:
 
 
 def verify(data_dir: Path, number: int | None) -> None:
-    """Reads all of it and changes nothing. `number` is the installation's, None: it has none yet. Raises Damaged,
-    LogDamaged, sqlite3.Error, and DataDirError for a version that is newer than this one."""
+    """Reads the whole file, and changes nothing. `number` is the installation's, None: it has none yet. Raises Damaged,
+    LogDamaged, sqlite3.Error, and DataDirError for a newer version."""
     path = data_dir / FILE_NAME
     acknowledged = Acknowledged(path).read()    # first: a broker that runs meanwhile goes on
     if not path.exists() or path.stat().st_size == 0:
@@ -210,7 +209,7 @@ def verify(data_dir: Path, number: int | None) -> None:
 
 
 def refuse_when_lost(data_dir: Path, number: int | None, acknowledged: int) -> None:
-    """Raises Damaged unless nothing says that there were records: then this is the first start."""
+    """Raises Damaged where other files show that there were records."""
     log = data_dir / f"{FILE_NAME}-wal"
     others = [name for name in OF_AN_INSTALLATION if (data_dir / name).exists()]
     if number is not None or acknowledged or others or (log.exists() and log.stat().st_size):

@@ -1,4 +1,4 @@
-"""Users of the authentication method SCRAM-SHA-256 (MQTT 5.0, section 4.12). No password is kept, only verifiers."""
+"""Users of SCRAM-SHA-256 (MQTT 5.0, section 4.12). Verifiers are stored, no passwords."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ScramUser(msgspec.Struct, frozen=True):
 
 
 class ScramUsers:
-    """The table, and a copy of it in memory: the exchange is answered from there."""
+    """The table, and its copy in memory, from which the exchange is answered."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -50,7 +50,7 @@ class ScramUsers:
         return self._records.get(username)
 
     def verifier(self, username: str) -> Verifier:
-        """For a name that nobody has, always the same one, which no password fits."""
+        """For an unknown name: always the same verifier, which no password fits."""
         known = self._verifiers.get(username)
         if known is not None:
             return known

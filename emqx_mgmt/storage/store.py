@@ -1,4 +1,4 @@
-"""The record store: SQLite behind a thread of its own, so that a slow disk does not hold up the loop."""
+"""The record store: SQLite on a thread of its own, so that a slow disk does not block the event loop."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ UNUSABLE = OF_THE_SYSTEM | {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class StoreUnusable(sqlite3.DatabaseError):
-    """Nothing was changed, because of the disk or the file; the text is a sentence that says which file and why."""
+    """Disk or file prevented the change; nothing was changed. The text says which file and why."""
 
 
 class Store:
-    """Opened in the worker. Every method may switch greenlets; none may be called from a socket callback."""
+    """Opened in the worker. Every method may switch greenlets, so none may be called from a socket callback."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -102,8 +102,8 @@ class Store:
         self._lock = -1
 
     def run(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Calls `work(connection, ...)` on the store's thread and waits for it without holding up the loop. Raises what
-        it does, and StoreUnusable."""
+        """Calls `work(connection, ...)` on the store's thread, and switches greenlets until it returns. Raises what
+        `work` raises, and StoreUnusable."""
         assert self._pool is not None, "the store is not open"
         result, error = self._pool.apply(self._outcome, (work, self._connection, *args), kwargs)
         if error is None:
@@ -116,8 +116,8 @@ class Store:
     def _outcome(
         self, work: Callable[..., T], connection: sqlite3.Connection, *args: Any, **kwargs: Any
     ) -> tuple[T | None, Exception | None]:
-        """gevent prints whatever is raised on a thread of its pools, also what the caller expects. A transaction left
-        open is taken back: else what all others change from now on would be in it, confirmed and never stored."""
+        """Result and exception: gevent prints exceptions on threads of its pools, also those that the caller expects.
+        An open transaction is rolled back, since later changes would be confirmed in it and never stored."""
         try:
             result = work(connection, *args, **kwargs)
             if connection.in_transaction:
@@ -140,5 +140,5 @@ class Store:
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
-    """Another one after each change of the tables."""
+    """Changes with each change of the tables."""
     return int(connection.execute("PRAGMA schema_version").fetchone()[0])

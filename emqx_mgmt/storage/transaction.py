@@ -1,4 +1,4 @@
-"""Work on the record store: a function that is run on its thread, and several statements or none of them."""
+"""Work on the record store: the function that runs it, and transactions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Run(Protocol):
-    """`Store.run`, which is all that the records need of the store."""
+    """The type of `Store.run`."""
 
     def __call__(self, work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls `work(connection, ...)` on the store's thread. Raises what it raises, and StoreUnusable."""
@@ -20,7 +20,7 @@ class Run(Protocol):
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """COMMIT at the end, which may fail as well; ROLLBACK when anything is raised."""
+    """COMMIT at the end, ROLLBACK on an exception. COMMIT may raise as well."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -36,7 +36,7 @@ ADMINISTRATOR = "administrator"
 
 
 class User(msgspec.Struct, frozen=True):
-    """`tags` is a remark; `role` decides what the user may do."""
+    """`tags` is a remark; `role` says what the user may do."""
 
     username: str
     tags: str
@@ -44,22 +44,20 @@ class User(msgspec.Struct, frozen=True):
 
 
 class FirstPassword(msgspec.Struct, frozen=True):
-    """Somebody is still to choose the password of this user, and may do so once with the token."""
+    """The default user has no password of its own yet: one can be chosen, once, with the token."""
 
     username: str
     token: str
 
 
 class LastAdministrator(Exception):
-    """Nothing was changed: nobody would be left who may change it back."""
+    """Nothing was changed: no administrator would be left."""
 
 
 class Users:
-    """The table, and a copy of it in memory. Hashing takes tens of milliseconds, on threads of its own.
-
-    Basic credentials come with every poll, so those verified before are remembered: as a keyed digest beside the
-    stored hash that they were right for, which a changed password makes useless.
-    """
+    """The table, and its copy in memory. Passwords are hashed on threads of their own. Basic credentials come with
+    every request, so those that were verified are remembered by a keyed digest, beside the stored hash; a changed
+    password makes the digest useless."""
 
     def __init__(self, run: Run, logins: BrowserLogins) -> None:
         self._run = run
@@ -97,16 +95,17 @@ class Users:
         return self._records.get(username)
 
     def version(self, username: str) -> str | None:
-        """Another one after each change of the password; None for an unknown name."""
+        """Changes with the password; None for an unknown name."""
         return self._hashes.get(username)
 
     def remembered(self, username: str, password: str) -> User | None:
-        """The user, when these credentials were verified before and nothing changed since. Does not switch."""
+        """The user, where these credentials were verified before and the password is the same. Does not switch
+        greenlets."""
         stored = self._logins.get(self._login(username, password))
         return self._records[username] if stored and stored == self._hashes.get(username) else None
 
     def verify(self, username: str, password: str) -> User | None:
-        """The user, when this is the password. Switches greenlets while it is hashed."""
+        """The user, where the password is right. Switches greenlets while it is hashed."""
         stored = self._hashes.get(username, self._nobody)
         self.verifying += 1
         try:
@@ -132,8 +131,8 @@ class Users:
 
     def update(self, username: str, *, tags: str | None = None, role: str | None = None,
                password: str | None = None, spared: int | None = None) -> bool:
-        """Replaces what is given; False for an unknown name. With another role or password the user's log-ins end, but
-        for the one of the number `spared`. Raises LastAdministrator."""
+        """Replaces the given members; False for an unknown name. A new role or password ends the user's log-ins, but
+        for the one of number `spared`. Raises LastAdministrator."""
         hashed = None if password is None else self._hash(password)
         with self._writing:
             before = self._records.get(username)
@@ -158,7 +157,7 @@ class Users:
             return True
 
     def choose_first(self, first: FirstPassword, password: str) -> None:
-        """Instead of the public one, for whoever comes first."""
+        """Sets the first password of the default user, in place of the well-known one."""
         self.first_password = None  # before anything switches
         try:
             self.update(first.username, password=password)

@@ -1,9 +1,9 @@
-"""SQLite's log of a database, looked through for damage before SQLite opens it.
+"""Looks for damage in SQLite's log of a database, before SQLite opens it.
 
-SQLite takes the first frame whose checksum is wrong for the end of the log, and forgets those behind it: that is what a
-power cut leaves of a commit that nobody was told of. Damage further ahead would lose commits without a word. It can be
-told apart, since a commit begins when the one before it is synced: where frames of another one lie behind a commit,
-everything before that was on disk.
+SQLite takes the first frame with a wrong checksum for the end of the log, and ignores the frames behind it. That is
+right for a commit that a power cut has interrupted: it was never acknowledged. Damage further ahead would lose commits
+silently. The two can be told apart: a commit begins after the one before it is synced, so where frames of another
+commit follow, everything before them was on disk.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class LogDamaged(Exception):
 
 
 def verify_log(database: Path) -> None:
-    """Raises LogDamaged when SQLite would forget commits that were synced. A broker that runs may write meanwhile, and
-    seem to have damaged what is read just then."""
+    """Raises LogDamaged where SQLite would ignore commits that were synced. The log is read several times, since a
+    running broker may write to it meanwhile."""
     path = database.with_name(f"{database.name}-wal")
     if path.exists() and all(loses_commits(path) for _ in range(LOOKS)):
         raise LogDamaged(f"commits in {path.name} lie behind a part of it that is not as it was written")
@@ -64,8 +64,8 @@ def has_commits_behind_damage(file: IO[bytes]) -> bool:
 
 
 def read(frame: bytes, salts: list[int], before: Sums, swapped: bool) -> tuple[bool, bool, Sums]:
-    """Whether it is what was written behind a frame with those sums, whether it says that it ends a commit, and the
-    sums that it says it has."""
+    """For the frame behind one with the sums `before`: whether it is whole, whether it ends a commit, and its own
+    sums."""
     _, size, *of, first, second = FRAME.unpack_from(frame)
     whole = of == salts and checksum(frame[24:], *checksum(frame[:8], *before, swapped), swapped) == (first, second)
     return whole, size > 0, (first, second)
