@@ -1,4 +1,4 @@
-"""The broker node: builds every part, starts them in order and stops them in reverse."""
+"""The node: builds all parts of the broker, starts them in order, and stops them in reverse."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ANSWERS_S = 3.0  # for who was accepted and has no CONNACK yet, when the node dr
 
 
 class Node:
-    """One broker. Building it opens nothing; `start` takes listeners whose sockets are open."""
+    """Building it opens nothing; `start` takes listeners whose sockets are open."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -118,7 +118,7 @@ class Node:
         self._answers_until = 0.0
 
     def start(self, listeners: list[Listener], alive: Callable[[], None]) -> None:
-        """`alive` is called now and then while the loop stands still for long."""
+        """`alive` is called at intervals while the event loop is blocked."""
         while not self._open_records():
             gevent.sleep(RETRY_S)
         self._take_stored_changes()
@@ -151,7 +151,7 @@ class Node:
         self.started_at, self.started = time.time(), time.monotonic()
 
     def _open_records(self) -> bool:
-        """False when the disk does not let it happen."""
+        """False when the disk prevents it."""
         try:
             while not backup.try_to_put_in_place(Path(self.settings["node.data_dir"]), log.warning):
                 gevent.sleep(0.05)
@@ -180,7 +180,7 @@ class Node:
                 log.info("The start goes on.")
 
     def _open_store(self, turns: ReactorDriver, alive: Callable[[], None]) -> Recovered | None:
-        """Starts the message store; what it has is restored later. Raises StoreFailed."""
+        """Starts the message store. Its content is restored later. Raises StoreFailed."""
         durability = self.settings["durability"]
         if durability == "off":
             return None
@@ -200,7 +200,7 @@ class Node:
         return stored
 
     def _zone(self, name: str) -> Zone:
-        """The one record of a zone, shared by its listeners and sessions."""
+        """The record of a zone, which listeners and sessions share."""
         if name not in self.zones:
             self.zones[name] = core_zone(self.settings, name)
         return self.zones[name]
@@ -232,7 +232,7 @@ class Node:
     # -- what is watched ------------------------------------------------------------------------------
 
     def _watch_descriptors(self) -> None:
-        """An alarm while connections have to wait because no descriptor is left for them."""
+        """Raises an alarm while connections wait because no descriptor is left."""
         now, shortages = int(time.time()), sum(listener.shortages for listener in self.listeners)
         if shortages > self._shortages:
             summary = "connections wait until others close; raise the limit of open files"
@@ -248,7 +248,7 @@ class Node:
         return sum(self.broker.engine.metrics[name] for name in REMOVED_COUNTERS)
 
     def most_connections(self) -> int:
-        """What the listeners allow, or what the descriptor limit leaves, whichever is less."""
+        """The sum of the listeners' limits, or what the descriptor limit allows, whichever is less."""
         mqtt = [listener for listener in self.listeners if listener.is_mqtt]
         allowed = sum(listener.max_conns for listener in mqtt)
         return min([allowed, *(listener.budget.limit for listener in mqtt)])
@@ -268,7 +268,7 @@ class Node:
     # -- settings changed while it runs ---------------------------------------------------------------
 
     def change_setting(self, key: str, text: str) -> None:
-        """Sets a hot key at once and over restarts. ValueError when the text does not fit it."""
+        """Puts a key in effect at once, and stores it. Raises ValueError when the text does not fit the key."""
         self.settings.check(key, text)
         self.store.config_changes.put(key, text)
         self.settings.change(key, text)
@@ -286,7 +286,7 @@ class Node:
         self._apply_settings()
 
     def _take_stored_changes(self) -> None:
-        """They win over environment and file; one that this version does not take is left alone."""
+        """Stored values override file and environment. Values that this version does not take are ignored."""
         for key, text in self.store.config_changes.all().items():
             try:
                 before = self.settings.text(key)
@@ -297,15 +297,15 @@ class Node:
         self._apply_settings()
 
     def _apply_settings(self) -> None:
-        """Everything that is read from the settings once and may change."""
+        """Passes changed settings to the parts that have read them."""
         for zone in self.zones.values():
             refresh(zone, self.settings)
         self.broker.access.use(AclRules(self.settings["acl_file"].rules))
         log_levels.apply(self.settings)
 
     def drain(self) -> None:
-        """No new MQTT connections; those that are open are told to go elsewhere. Those that were just accepted have
-        time to send their CONNECT, and are served first: none is refused."""
+        """Ends accepting MQTT connections, and disconnects clients. Connections that were just accepted have time to
+        send their CONNECT and are answered first."""
         if not self.is_draining:
             self._answers_until = time.monotonic() + ANSWERS_S
         self.is_draining = True
@@ -317,7 +317,7 @@ class Node:
             gevent.sleep(0.01)
 
     def _say_goodbye(self, to_all: bool) -> int:
-        """Closes the connections that have their CONNACK, or all of them; how many are left."""
+        """Closes the connections that have their CONNACK, or all of them; returns how many are left."""
         for position, channel in enumerate(list(self.broker.engine.channels)):
             if to_all or channel.is_answered:
                 channel.close("shutdown", GOODBYE)
@@ -339,7 +339,7 @@ class Node:
         self.store.close()
 
     def _store_full(self, text: str) -> None:
-        """The store's disk takes nothing, or with an empty text takes messages again."""
+        """Raises the alarm of a full message store; clears it where `text` is empty."""
         now = int(time.time())
         if text:
             self.alarms.set(Alarm(STORE_FULL, "critical", "Message store full", f"Nothing can be stored: {text}", now))
@@ -355,6 +355,7 @@ class Node:
 
 
 def store_lost() -> NoReturn:
-    """Without it nothing can be acknowledged any more. The master starts a new worker, which reads what is stored."""
+    """Ends the worker, since nothing can be acknowledged without the store. The master starts a new one, which reads
+    what is stored."""
     log.critical("The store process has ended: the worker ends too, and the next one goes on from what is on disk.")
     os._exit(1)

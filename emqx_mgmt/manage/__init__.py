@@ -1,4 +1,4 @@
-"""What an operator may ask of a cluster: which node answers, and the rows it answers with."""
+"""The management functions behind the API: the nodes of a cluster, and the rows that they answer with."""
 
 from emqx_mgmt.manage.cluster import Cluster
 

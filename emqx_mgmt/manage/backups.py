@@ -1,4 +1,4 @@
-"""Backups made and taken over REST, by a process of their own: neither the loop nor its interpreter waits for them."""
+"""Backups over REST, made and read by a process of their own, so that the event loop does not wait."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from emqx_mgmt.storage.processes import command, environment
 
 
 class Backups:
-    """Of the data directory of this node, one at a time."""
+    """Backups of this node's data directory, one at a time."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -36,7 +36,7 @@ class Backups:
         return file
 
     def restore(self, upload: IO[bytes]) -> None:
-        """Checks a backup and has a new worker start with it; this one ends. Raises RequestRefused."""
+        """Checks a backup, and has the next worker start with it; this worker ends. Raises RequestRefused."""
         try:
             with tempfile.TemporaryFile(dir=self._data_dir) as file:
                 copy_with_room(upload, file, self._data_dir)

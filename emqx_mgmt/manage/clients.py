@@ -1,4 +1,4 @@
-"""Clients of one node: their connections, sessions and subscriptions, and what is done on their behalf."""
+"""Clients of one node: their connections, sessions and subscriptions, and actions on their behalf."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Clients:
-    """`name` is the node's."""
+    """`name` is the name of the node."""
 
     def __init__(self, name: str, broker: Broker) -> None:
         self._name = name
@@ -42,7 +42,7 @@ class Clients:
     # -- connections and sessions -----------------------------------------------------------------
 
     def connections(self, paging: Paging, extended: bool = False) -> Page:
-        """In the order in which their sessions began."""
+        """One page of connections, in the order in which their sessions began."""
         listed = self._sessions(paging)
         online: list[Session] = []
         for start in in_turns(range(0, len(listed), GLANCES), 1):
@@ -78,7 +78,7 @@ class Clients:
         return [row for row in found if row is not None]
 
     def kick_all_of(self, username: str) -> int:
-        """How many connections were closed."""
+        """Closes all connections with that user name; returns how many."""
         return sum(self.kick(session.client_id) for session in self._sessions_of(username))
 
     def delete_session(self, client_id: str) -> str:
@@ -100,7 +100,7 @@ class Clients:
         return self._broker.kick(client_id)
 
     def clean_acl_cache(self, client_id: str, topic: str) -> bool:
-        """False when the client is not connected here."""
+        """Forgets the client's cached verdicts. False when it is not connected."""
         session = self._broker.sessions.get(client_id)
         if session is None or session.channel is None:
             return False
@@ -110,7 +110,7 @@ class Clients:
     # -- subscriptions and routes -----------------------------------------------------------------
 
     def subscriptions(self, paging: Paging) -> Page:
-        """Client by client; those before the page are skipped by their counts, those behind it not looked at."""
+        """One page of subscriptions, client by client."""
         if paging.selects:
             sessions = in_turns(self._sessions(paging))
             return filtered((row for session in sessions for row in self._subscription_rows(session)), paging)
@@ -128,7 +128,7 @@ class Clients:
         return [row for session in self._session(client_id) for row in self._subscription_rows(session)]
 
     def routes(self, paging: Paging) -> Page:
-        """In an order of the table's own, which stays the same while the routes do."""
+        """One page of routes, in the order of the table, which stays the same while the routes do."""
         router = self._broker.router
         if paging.selects:
             return filtered((self._route(topic) for topic in in_turns(router.routes())), paging)
@@ -136,7 +136,7 @@ class Clients:
         return Page([self._route(topic) for topic in wanted], paging, router.counts.topics)
 
     def routes_to(self, topic: str) -> list[rows.Route]:
-        """One row for each route of exactly this filter; nothing is matched against wildcards."""
+        """One row for each route with exactly this filter; wildcards match nothing."""
         return [self._route(topic)] * self._broker.router.has_route(topic.encode())
 
     def explain(self, topic: str, client_id: str | None, qos: int, limit: int) -> Explanation:
@@ -148,7 +148,8 @@ class Clients:
 
     def publish(self, topics: list[str], payload: bytes, qos: int, retain: bool, client_id: str,
                 properties: dict[str, Any]) -> None:
-        """Raises MqttRefused when no topic is a valid topic name, MessageRefused when a handler refuses one."""
+        """Publishes to each topic. Raises MqttRefused when no topic is valid, MessageRefused when a handler refuses a
+        message."""
         names = [topic for topic in topics if valid_name(topic)]
         if not names:
             raise MqttRefused("bad_topic", BAD_TOPIC)
@@ -161,8 +162,8 @@ class Clients:
 
     @contextlib.contextmanager
     def stored(self) -> Iterator[None]:
-        """What is published or changed inside is on disk afterwards, if it is of the kind that has to be. Raises
-        MqttRefused when the disk does not take it in time; it may be delivered all the same."""
+        """At the end of the block, what it published or changed is on disk, as far as it is stored. Raises MqttRefused
+        when that takes too long; messages may be delivered all the same."""
         durable = self._broker.durable
         before = durable.awaited
         yield
@@ -170,7 +171,7 @@ class Clients:
             raise MqttRefused(NOT_ON_DISK)
 
     def subscribe(self, client_id: str, topics: list[str], qos: int) -> None:
-        """Raises MqttRefused when the client has no session here or no topic is a valid filter."""
+        """Raises MqttRefused when the client has no session on this node or no topic is a valid filter."""
         filters = [topic for topic in topics if _valid_subscription(topic)]
         if not filters:
             raise MqttRefused("bad_topic", BAD_TOPIC)
@@ -188,7 +189,7 @@ class Clients:
     # -- rows -------------------------------------------------------------------------------------
 
     def _sessions(self, paging: Paging | None = None) -> list[Session]:
-        """Those among which the rows of a page are, in the order in which they began."""
+        """The sessions among which the rows of a page are, in the order in which they began."""
         if paging is not None and paging.client_id is not None:
             return self._session(paging.client_id)
         return list(self._broker.sessions.values())

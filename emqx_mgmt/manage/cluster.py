@@ -1,4 +1,4 @@
-"""Picks the node that answers: this one, or one across the cluster."""
+"""The nodes of the cluster, and which of them answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be changed on one node while it runs: hot settings and plugins."""
+"""Changes to a running node: settings that take effect at once, log levels, plugins."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Configuration:
     # -- hot configuration ------------------------------------------------------------------------
 
     def configs(self) -> list[rows.ConfigItem]:
-        """Of the broker itself and of the plugins that run, by key."""
+        """One row for each setting that can be changed, of the broker and of running plugins, by key."""
         settings = self._node.settings
         own = [
             rows.ConfigItem(hot.name, settings.text(hot.key), settings.datatype(hot.key), CORE) for hot in HOT_KEYS
@@ -45,7 +45,7 @@ class Configuration:
         return in_effect(self._node.settings)
 
     def configure(self, app: str, name: str, value: str) -> None:
-        """Stores a change and puts it in effect. ValueError when the value does not fit the key."""
+        """Stores a value and puts it in effect. Raises ValueError when it does not fit the key."""
         if app == CORE:
             self._node.change_setting(_hot(name).key, value)
             return
@@ -61,7 +61,7 @@ class Configuration:
             self._node.plugins.take_back(app, name)
 
     def is_secret(self, app: str, name: str) -> bool:
-        """Whether a value is not to be shown; so is that of a setting nobody knows."""
+        """Whether a value may not be shown. True for unknown settings."""
         if app == CORE:
             return find_hot(name) is None
         try:
@@ -127,7 +127,7 @@ class Configuration:
             self._node.plugins.reload(name)
 
     def plugin_configs(self, name: str) -> list[rows.PluginSetting]:
-        """What is set, then the rest of what the plugin knows."""
+        """The settings that are set, then the others that the plugin knows."""
         with _plugin_errors():
             config = self._node.plugins.config(name)
         given = [rows.PluginSetting(name, text, key.doc, True) for key, name, text in config.given()]

@@ -1,4 +1,4 @@
-"""Delayed messages as an operator sees them: listed without their payloads, shown with, deleted one by one."""
+"""Delayed messages for the API: listed without payloads, shown with, deleted one by one."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ COMMIT_WITHIN = 10.0  # seconds
 
 
 class DelayedRow(Struct, gc=False):
-    """`topic` is what it will be published to, `delayed_remaining` how many seconds that are, `publish_at_ts` the unix
-    time. `expires_in`: seconds left, of a message that has an expiry interval."""
+    """`topic` is the topic to which it will be published, in `delayed_remaining` seconds, at `publish_at_ts` (unix
+    seconds). `expires_in`: seconds left of the expiry interval, if it has one."""
 
     id: str
     topic: str
@@ -49,14 +49,14 @@ class DelayedMessage(DelayedRow):
 
 
 class DelayedMessages:
-    """Of the broker; they are there also while emqx_delayed_publish is not loaded, and wait for it."""
+    """They are there also while emqx_delayed_publish is not loaded, and wait for it."""
 
     def __init__(self, broker: Broker) -> None:
         self._delayed = broker.delayed
         self._durable = broker.durable
 
     def page(self, paging: Paging) -> Page:
-        """In the order in which they came, after a restart in that of their times."""
+        """One page, in the order of arrival, after a restart in that of their times."""
         if paging.selects:
             return filtered(self._rows(self._delayed), paging)
         wanted = islice(self._delayed, paging.first, paging.first + paging.limit)
@@ -72,8 +72,8 @@ class DelayedMessages:
         return DelayedMessage(*_members(place, pending), *shown(message), decode_properties(message.properties))
 
     def delete(self, message_id: str) -> bool:
-        """False when there is none. Returns when it is on disk. Raises RequestRefused when the disk does not take it in
-        time."""
+        """False when there is none of that id. Returns once the deletion is on disk. Raises RequestRefused when that
+        takes too long."""
         if not self._delayed.end(place_of(message_id)):
             return False
         if not self._durable.wait(COMMIT_WITHIN):
@@ -88,7 +88,7 @@ class DelayedMessages:
 
 
 def place_of(message_id: str) -> bytes:
-    """What is no id is the place of no message."""
+    """The key of an id; for a malformed one, the key of no message."""
     try:
         return bytes.fromhex(message_id)
     except ValueError:

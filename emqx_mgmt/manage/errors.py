@@ -1,4 +1,4 @@
-"""Refusals of the management functions. Each knows its v3 return code and its word."""
+"""Refusals of the management functions, with the v3 return code and the word of the answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Unknown(LookupError):
 
 
 class RequestRefused(Exception):
-    """A request that is well formed and yet cannot be done; `message` is the word the API sends."""
+    """A well-formed request that cannot be done; `message` is the word that the API sends."""
 
     def __init__(self, message: str, code: int = UNKNOWN_ERROR) -> None:
         super().__init__(message)
@@ -39,8 +39,8 @@ class MqttRefused(RequestRefused):
 
 
 class MessageRefused(MqttRefused):
-    """A publish that a handler of `message.publish` refuses: the answer has the reason as well."""
+    """A handler of `message.publish` refused the message: the answer has the reason as well."""
 
 
 class ConfigRefused(RequestRefused):
-    """Settings of a plugin that it cannot have: in the bare style the answer has the code, too."""
+    """A plugin cannot have these settings: in the bare style, too, the answer has the code."""

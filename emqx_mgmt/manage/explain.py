@@ -1,4 +1,4 @@
-"""Why did my message not arrive? Whom a message would reach, and who would refuse it, without sending one."""
+"""`GET /explain/`: which subscribers a message would reach, and what would refuse it, without sending one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ DELIVERED, QUEUED, DROPPED, CANDIDATE = "delivered", "queued", "dropped", "candi
 
 
 class Publisher(Struct):
-    """`allowed` by the rule named in `by`; `cached`: the verdict that its connection goes by until it is forgotten."""
+    """Whether the publisher is `allowed`, and the rule `by` which; `cached`: the verdict in its connection's cache,
+    which counts until it expires."""
 
     client_id: str
     allowed: bool
@@ -31,8 +32,8 @@ class Publisher(Struct):
 
 
 class Recipient(Struct):
-    """`outcome`: delivered, queued, dropped, or candidate: one member of `group` gets the message. `allowed` is what
-    the access rules would say of these filters if they were subscribed to now."""
+    """`outcome`: delivered, queued, dropped, or candidate: one member of `group` gets the message. `allowed`: what the
+    access rules would answer if the client subscribed now."""
 
     client_id: str
     filters: list[str]
@@ -45,7 +46,7 @@ class Recipient(Struct):
 
 
 class Explanation(Struct):
-    """`topic` is what is routed: below the publisher's mountpoint. `count` is of all recipients, listed or not."""
+    """`topic` is the topic below the publisher's mountpoint. `count` counts all recipients, listed or not."""
 
     topic: str
     publisher: Publisher | None

@@ -1,6 +1,7 @@
 """The node's figures in the Prometheus text format, version 0.0.4.
 
-Names are in base units and counters end in `_total`; labels have few values: nothing here grows with clients or topics.
+Names are in base units, and counters end in `_total`. Labels have few values, so the text does not grow with clients or
+topics.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ _WAITING = {
 
 
 def counters(metrics: Mapping[str, int], extended: Mapping[str, int]) -> list[Family]:
-    """`extended` has the counters beyond the documented ones; why messages were dropped is among them."""
+    """`extended` are the counters beyond the documented ones, among them the reasons of dropped messages."""
     families = [
         Family(name, COUNTER, text, [(_labels(label, value), metrics[metric]) for value, metric in row.items()])
         for name, text, label, row in _COUNTERS
@@ -169,12 +170,12 @@ def gauges(stats: Mapping[str, int]) -> list[Family]:
 
 
 def waiting(figures: Mapping[str, int]) -> list[Family]:
-    """What waits at this moment, for sockets or for its time."""
+    """Gauges of messages and bytes that wait, for sockets or for their time."""
     return [gauge(name, text, figures[figure]) for figure, (name, text) in _WAITING.items()]
 
 
 def of_plugins(figures: Iterable[tuple[str, Figure]]) -> list[Family]:
-    """Figures with the name of the plugin that each is of; equal names are one family."""
+    """The figures of plugins with the label `plugin`; figures of the same name are one family."""
     by_name: dict[str, list[tuple[str, Figure]]] = {}
     for plugin, figure in figures:
         by_name.setdefault(figure.name, []).append((plugin, figure))

@@ -1,4 +1,4 @@
-"""Secrets of applications that were just made: EMQ X's dashboards show one only after they have asked for it again."""
+"""Secrets of new applications: EMQ X's dashboards ask for a secret once more before they show it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SHOWN_FOR_S = 600.0
 
 
 class FreshSecrets:
-    """In memory alone. `clock` gives seconds."""
+    """In memory only. `clock` gives seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

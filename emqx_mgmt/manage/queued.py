@@ -1,4 +1,5 @@
-"""What is queued for a session, as an operator sees it: of the message store, or of memory where nothing is stored."""
+"""The messages that are queued for a session, for the API: from the message store, or from memory where nothing is
+stored."""
 
 from __future__ import annotations
 
@@ -35,14 +36,14 @@ class QueuedMessage(Struct, gc=False):
 
 
 class QueuedMessages:
-    """Of the sessions of one broker, whose store is in `data_dir`."""
+    """`data_dir` has the message store."""
 
     def __init__(self, broker: Broker, data_dir: Path) -> None:
         self._broker = broker
         self._data_dir = data_dir
 
     def page(self, client_id: str, paging: Paging) -> Page:
-        """Oldest first; of a client without a session there are none."""
+        """One page, oldest first; empty for a client without a session."""
         session = self._broker.sessions.get(client_id)
         if session is None:
             return Page([], paging, 0)
@@ -56,7 +57,7 @@ class QueuedMessages:
         return (of_memory(*one) for one in in_turns(queued(session, first, limit)))
 
     def _from_store(self, session: Session, first: int, limit: int) -> Iterator[QueuedMessage]:
-        """On a thread, little by little: the queue may be much larger than what is asked for."""
+        """Reads on a thread, part by part: the queue may be much larger than the page."""
         pool, after, skip, durable = gevent.get_hub().threadpool, 0, first, self._broker.durable
         durable.settle()
         while limit > 0:

@@ -1,4 +1,4 @@
-"""Retained messages as an operator sees them: listed without their payloads, shown with, deleted by filter."""
+"""Retained messages for the API: listed without payloads, shown with, deleted by topic or filter."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class RetainedMessage(RetainedRow):
 
 
 class Retained:
-    """Of the engine's store; without one (no retainer is loaded) nothing is found, and deletions are refused."""
+    """While no retainer is loaded there is no store: nothing is found, and deletions are refused."""
 
     def __init__(self, broker: Broker) -> None:
         self._engine = broker.engine
         self._durable = broker.durable
 
     def page(self, paging: Paging) -> Page:
-        """In an order of the store's own, which stays the same while its topics do."""
+        """One page, in the order of the store, which stays the same while its topics do."""
         store: RetainedStore | None = self._engine.retained
         if store is None:
             return Page([], paging, 0)
@@ -72,10 +72,8 @@ class Retained:
         return None if store is None else _found(store, topic, whole)
 
     def delete(self, topic_filter: str) -> int:
-        """Removes what a valid filter matches, or one topic; how many there were. No subscriber is told.
-
-        Returns when it is on disk. Raises RequestRefused when the disk does not take it in time.
-        """
+        """Deletes the retained messages that the filter matches; returns how many. Subscribers are not informed.
+        Returns once it is on disk. Raises RequestRefused when that takes too long."""
         store: RetainedStore | None = self._engine.retained
         if store is None:
             raise RequestRefused("emqx_retainer is not loaded")

@@ -1,4 +1,4 @@
-"""Slow subscribers as an operator sees them."""
+"""Slow subscribers, for the API."""
 
 from __future__ import annotations
 

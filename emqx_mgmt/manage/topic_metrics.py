@@ -1,4 +1,4 @@
-"""Topic metrics as an operator sees and chooses them."""
+"""Topic metrics, for the API."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOT_FOUND = "not_found"
 
 
 class TopicMetricsRow(Figures, frozen=True):
-    """Counted since `created_at`, in unix seconds `created_at_ts`; rates are a second, in the last ten."""
+    """Counters since `created_at` (`created_at_ts` in unix seconds); rates by second, over the last ten."""
 
     received_rate: float
     sent_rate: float
@@ -76,7 +76,7 @@ class MeteredRows:
             raise RequestRefused(NOT_FOUND)
 
     def families(self) -> Iterator[Family]:
-        """The topics are few, and chosen by an operator: they may be labels."""
+        """Their counters for `/metrics`, with the label `topic`: topics are few, since an operator chooses them."""
         figures = [((("topic", one.topic),), one.figures()) for one in self._metrics.all()]
         for name, text, of in (
             ("topic_received_messages_total", "Messages published to a topic that has metrics.", "received"),

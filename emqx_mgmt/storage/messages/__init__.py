@@ -1,4 +1,5 @@
-"""The message store: what sessions and the retainer must not lose, in SQLite, written by a process of its own."""
+"""The message store: sessions, their queues, retained and delayed messages, in SQLite, written by a process of its
+own."""
 
 from emqx_mgmt.storage.integrity import Damaged
 from emqx_mgmt.storage.messages.link import StoreEnded, StoreLink

@@ -1,4 +1,4 @@
-"""The journal on disk: each commit as it came, until all of it is in the rows of the message store."""
+"""The journal on disk: one row for each commit, until the tables of the message store have all of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FORGET_TO = "DELETE FROM journal WHERE number <= ? AND number < (SELECT max(numb
 
 
 class Commits:
-    """One row a commit. The thread that commits has one of these to itself; `LogCopier` is for another."""
+    """The journal. The thread that commits is its only user; `LogCopier` is for the other thread."""
 
     def __init__(self, path: Path, durability: str) -> None:
         self._acknowledged = Acknowledged(path)
@@ -44,7 +44,7 @@ class Commits:
         self._forgotten = 0
 
     def rows(self, after: int) -> Iterator[tuple[int, bytes]]:
-        """Commits behind `after`, in order; the next one is to have the number behind the last. Raises Damaged."""
+        """The commits behind `after`, in order. Raises Damaged. The next commit gets the number behind the last."""
         self._next = after + 1
         self.forget(after)
         # Without syncs a power cut may have taken the last ones, though they are in the tables: no gap is to be left.
@@ -57,8 +57,8 @@ class Commits:
             yield number, JOURNAL.open(data, number)
 
     def append(self, data: bytes, done: int) -> int:
-        """On disk when it returns, as the number that it returns; some of the commits up to `done` are forgotten with
-        it. Raises sqlite3.Error; it can be tried again."""
+        """Writes a commit; returns its number once it is on disk. Some of the commits up to `done` are deleted with it.
+        Raises sqlite3.Error; it can be tried again."""
         forgotten = min(done, self._forgotten + FORGET)
         with transaction(self._connection):
             self._connection.execute("INSERT INTO journal VALUES (?, ?)", (self._next, JOURNAL.close(data, self._next)))
@@ -70,7 +70,7 @@ class Commits:
         return self._next - 1
 
     def forget(self, done: int) -> None:
-        """All of them up to `done`. Raises sqlite3.Error; it can be tried again."""
+        """Deletes all commits up to `done`. Raises sqlite3.Error; it can be tried again."""
         self._delete(done)
         self._forgotten = max(done, self._forgotten)
 
@@ -85,7 +85,7 @@ class Commits:
 
 
 class LogCopier:
-    """Copies SQLite's log into the file, beside the thread that commits: that one never does."""
+    """Copies SQLite's log into the file, beside the thread that commits, which never does."""
 
     def __init__(self, path: Path) -> None:
         self._connection = connect(path)
@@ -93,13 +93,13 @@ class LogCopier:
         self._length = 0
 
     def grew(self, n: int) -> None:
-        """By a commit of `n` bytes."""
+        """The log has grown by a commit of `n` bytes."""
         self._to_copy += n
         self._length += n + WHOLE_PAGES
 
     def look(self) -> None:
-        """Copies little by little, which is in nobody's way. For the log to begin anew a commit may have to wait while
-        the last of it is copied."""
+        """Copies a part of the log. A commit may have to wait only while the last part is copied, so that the log
+        begins anew."""
         if self._to_copy > COPY_AFTER:
             self._to_copy = 0
             self._copy("PASSIVE")
@@ -109,7 +109,7 @@ class LogCopier:
             self._copy("RESTART")
 
     def shrink(self) -> None:
-        """Gives back what the log has of the disk."""
+        """Truncates the log."""
         self._copy("TRUNCATE")
         self._to_copy = self._length = 0
 

@@ -1,4 +1,4 @@
-"""The worker's end of the store process: starts it, hears that it is ready, and lets it finish."""
+"""The worker's end of the store process: starts it, waits until it is ready, ends it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class StoreFailed(Exception):
 
 
 class StoreEnded(Exception):
-    """It was killed before it was ready: another one may have more luck."""
+    """The process was killed before it was ready; starting another one may succeed."""
 
 
 class StoreLink:
-    """One store process. `start` waits for it, which includes waiting for the one before it to end. `hindered` is
-    called with a sentence when the disk does not let it open the store, and with an empty one once it does."""
+    """One store process. `start` waits until it is ready, and before that until the one before it has ended. `hindered`
+    is called with a sentence while the disk prevents it from opening the store, and with "" once it does not."""
 
     def __init__(self, data_dir: Path, durability: str, hindered: Callable[[str], None]) -> None:
         self._data_dir = data_dir
@@ -78,7 +78,7 @@ class StoreLink:
         return data
 
     def close(self, journal: Journal, within: float = 10.0) -> bool:
-        """Hands over what the journal still has, and waits until all of it is on disk; False when it took too long."""
+        """Writes what the journal still has, and waits until it is on disk; False when that took too long."""
         if self._sock is None or self._process is None:
             return True
         with gevent.Timeout(within, False):

@@ -1,8 +1,8 @@
 """The store process: `python -m emqx_mgmt.storage.messages.process <socket> <data directory> <durability>`.
 
-It is fed by the worker over a socket pair and ends with it. Frames are those of router_ext/durable/journal.pxd.
-One thread commits and answers; what the commits amount to is worked out, written and read back by another, so
-that nobody waits for that.
+The worker sends it frames (router_ext/durable/journal.pxd) over a socket pair; the process ends with the worker. One
+thread commits and answers. The other one compacts commits, writes rows and reads pages, so that no acknowledgement
+waits for those.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def until_the_worker_is_gone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def whose_failure_ends_the_process() -> Iterator[None]:
-    """Around all that a thread does: the other one would go on, and nobody be told that nothing is stored any more. The
-    worker ends with the process, and the next one goes on from what is on disk."""
+    """Ends the process where a thread raises: the other thread would run on, and the worker would not learn that
+    nothing is stored any more. The worker ends with the process, and the next one starts from what is on disk."""
     try:
         yield
     except BaseException:
@@ -80,7 +80,7 @@ def whose_failure_ends_the_process() -> Iterator[None]:
 
 
 class Worker:
-    """The other end of the socket."""
+    """The worker's end of the socket."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -91,7 +91,7 @@ class Worker:
         self._reported = ROOM
 
     def receive(self, within: float) -> bytes:
-        """What is there, up to COMMIT_BYTES; empty when nothing came in time. Raises Gone."""
+        """The bytes that have arrived, up to COMMIT_BYTES; b"" when none came within that many seconds. Raises Gone."""
         if not select.select([self._sock], [], [], within)[0]:
             return b""
         data = self._sock.recv(COMMIT_BYTES)
@@ -105,14 +105,14 @@ class Worker:
             self._sock.sendall(ANSWER.pack(len(content), kind, number) + content)
 
     def is_gone(self) -> bool:
-        """Nobody is left to be answered, though what came before may not have been read yet."""
+        """Whether the worker has ended. Bytes that it sent before may not have been read yet."""
         poll = select.poll()
         poll.register(self._sock, 0)
         return any(event & select.POLLHUP for _, event in poll.poll(0))
 
     def insist(self, action: Callable[[], T], shrink: Callable[[], None]) -> T:
-        """The action's result, as soon as the disk lets it happen; the worker is told when it does not, and when it
-        does again. Raises Gone when nobody is left who waits for it."""
+        """Tries the action until the disk allows it, and returns its result. The worker is informed while the disk does
+        not. Raises Gone when the worker has ended."""
         name = threading.current_thread().name
         while True:
             try:
@@ -135,7 +135,7 @@ class Worker:
 
     @property
     def is_stuck(self) -> bool:
-        """Something insists."""
+        """Whether an action is being tried again."""
         return bool(self._stuck)
 
     @property
@@ -144,7 +144,7 @@ class Worker:
         return bool(self._short)
 
     def be_short(self, text: str) -> None:
-        """What is left of the disk is not for publishers; with an empty text it is."""
+        """`text` says why publishers may not use the rest of the disk; "": they may."""
         if text != self._short:
             with self._reporting:
                 self._short = text
@@ -158,7 +158,7 @@ class Worker:
 
 
 class Folding(threading.Thread):
-    """Takes commits and what is asked in their order. `done` is the last commit that is in the rows."""
+    """The second thread: takes commits and requests in their order. `done` is the last commit that is in the rows."""
 
     def __init__(self, worker: Worker, writer: Writer, log: LogCopier) -> None:
         super().__init__(name="folding")
@@ -185,15 +185,15 @@ class Folding(threading.Thread):
         self._work.put(self._settle_and_tell)
 
     def give_back(self) -> None:
-        """Has everything written that is pending, and what logs and unused pages have of the disk given back. Returns
-        when that is done, or cannot be."""
+        """Writes pending rows and returns unused pages and logs to the disk. Returns once that is done, or cannot
+        be."""
         done = threading.Event()
         self._work.put(partial(self._give_back, done))
         while not done.wait(PAUSE) and self.is_alive() and not self._worker.is_stuck:
             pass
 
     def finish(self) -> None:
-        """Everything given is in the rows then, if the disk lets it happen."""
+        """Writes all pending rows, if the disk allows it."""
         self._work.put(None)
         self.join()
 
@@ -204,7 +204,7 @@ class Folding(threading.Thread):
 
     @property
     def pending(self) -> int:
-        """Bytes that are not in the rows."""
+        """Bytes of commits that are not in the rows."""
         return self._given - self._settled
 
     def run(self) -> None:
@@ -248,7 +248,7 @@ class Folding(threading.Thread):
         self._note()
 
     def _note(self) -> None:
-        """What is in the rows now."""
+        """Notes what is in the rows."""
         self.done = self._writer.done
         if not self._writer.age:
             self._settled = self._taken
@@ -330,8 +330,8 @@ class StoreProcess:
         self._spare_the_disk()
 
     def _spare_the_disk(self) -> None:
-        """Publishers are told when the reserve is begun, unless giving back what is not needed is all that is wanted.
-        That is tried again now and then."""
+        """Informs publishers when the reserve is in use, unless returning unused space is enough. That is tried again
+        at intervals."""
         text = self._reserve.begun(self._folding.pending)
         if text and (not self._worker.is_short or time.monotonic() - self._gave_back > PAUSE):
             self._folding.give_back()
@@ -362,7 +362,7 @@ def frames(buffer: bytearray) -> Iterator[tuple[int, int, int, bytes]]:
 
 
 def lock(data_dir: Path) -> int:
-    """Waits until the store process before this one has ended; its worker may still be saying goodbye."""
+    """Waits until the store process before this one has ended; its worker may still be stopping."""
     fd = os.open(data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX)
     return fd

@@ -1,4 +1,4 @@
-"""A look at the messages that the store has queued for a session."""
+"""Reads the messages that the store has queued for a session, for the API."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ HAS_EXPIRY = 2      # of a body's, as in router_ext/message/message.pxd
 
 @dataclass(slots=True)
 class Queued:
-    """`entry`: its place; `number`: the message's own; `stored_at`: the wall time in ms that it is stored with;
-    `expiry` in seconds from its arrival, None: it has none."""
+    """`entry`: the place in the queue; `number`: the message's; `stored_at`: wall clock in ms; `expiry`: seconds from
+    arrival, None for none."""
 
     entry: int
     number: int
@@ -32,7 +32,8 @@ class Queued:
 
 
 def look(data_dir: Path, sid: int, after: int, skip: int, limit: int) -> list[Queued]:
-    """Those behind the place `after` but for the first `skip`, oldest first. Raises Damaged and sqlite3.Error."""
+    """The messages behind the place `after`, without the first `skip`, oldest first. Raises Damaged and
+    sqlite3.Error."""
     with closing(connect_to_read(data_dir / FILE_NAME)) as connection:
         rows = connection.execute(f"{QUEUED} LIMIT ? OFFSET ?", (sid, after, limit, skip))
         return [queued(row[1], row[2], row[4], row[5], body_of(row)) for row in rows]

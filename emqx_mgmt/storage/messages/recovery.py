@@ -1,4 +1,4 @@
-"""What the store has when the broker starts. Queued messages stay there; their sessions know how many they are."""
+"""The content of the store when the broker starts. Queued messages stay in the store; sessions know their number."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ PLACES = "SELECT sid, count(*), sum(pid != 0), max(entry), max(number) FROM plac
 
 @dataclass(slots=True)
 class Recovered:
-    """Rows are (session number, key, value). `messages`: for each session that has any, how many, and how many of them
-    are in flight. `alive` is called now and then: it may take long."""
+    """Rows are (session number, key, value). `messages` has for each session with messages how many there are, and how
+    many are in flight. `alive` is called at intervals, since reading may take long."""
 
     connection: sqlite3.Connection
     alive: Callable[[], None]
@@ -29,7 +29,7 @@ class Recovered:
     messages: dict[int, tuple[int, int]]
 
     def rows(self, table: str) -> Iterator[Row]:
-        """In the order of sessions and keys. Raises Damaged."""
+        """The rows of a table, by session and key. Raises Damaged."""
         rows = self.connection.execute(f"SELECT sid, key, value FROM {table} ORDER BY sid, key")
         for count, (sid, key, value) in enumerate(rows):
             if count % SOME == 0:
@@ -42,7 +42,7 @@ class Recovered:
 
 
 def read_back(data_dir: Path, alive: Callable[[], None]) -> Recovered:
-    """To be called while the store process is idle: after it is ready, before the first batch."""
+    """Called while the store process is idle: after it is ready, before the first batch."""
     connection = connect_to_read(data_dir / FILE_NAME)
 
     def highest(column: str, table: str) -> int:

@@ -1,7 +1,7 @@
-"""The part of a disk that publishers do not get.
+"""The part of a disk that publishers may not use.
 
-Who fetches what is stored needs some: acknowledgements are commits, and what they free is free only after some more was
-written. A disk that the broker has filled to the last byte itself would stay full.
+Clients that fetch stored messages need it: their acknowledgements are commits, and space is freed only after more was
+written. A disk that the broker has filled completely would stay full.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ ROWS = 3                # times the length of commits that have no rows yet: the
 
 
 class Reserve:
-    """Of the disk with the data directory."""
+    """The reserve on the disk of the data directory."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
         self._is_begun = False
 
     def begun(self, pending: int) -> str:
-        """What is to be said when it is begun, until half as much again is free; else nothing. `pending`: bytes of
-        commits that have no rows yet."""
+        """A sentence while the reserve is in use, until half as much again is free; else "". `pending`: bytes of
+        commits without rows."""
         disk = os.statvfs(self._data_dir)
         reserve = min(RESERVE, disk.f_blocks * disk.f_frsize // PART)
         free = disk.f_bavail * disk.f_frsize - ROWS * pending

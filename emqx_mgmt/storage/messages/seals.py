@@ -1,4 +1,4 @@
-"""The checksums of the message store: each covers all of a row, and says which table it is a row of."""
+"""The checksums of the message store: each covers all columns of a row and the name of its table."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from emqx_mgmt.storage.integrity import Damaged
 
 
 class Seal:
-    """Puts behind the data of a row the CRC-32 of it, of the row's other columns and of the table's name.
-
-    `columns` makes bytes of the others, and raises struct.error or TypeError when they are none of the kind."""
+    """Appends the CRC-32 of a row to its data. `columns` encodes the other columns, and raises struct.error or
+    TypeError for values of another kind."""
 
     def __init__(self, table: str, columns: Callable[..., bytes], seed: int | None = None) -> None:
         self.table = table
@@ -25,12 +24,12 @@ class Seal:
         return data + crc32(data, crc32(self._columns(*columns), self._seed)).to_bytes(4, "little")
 
     def open(self, sealed: bytes, *columns: Any) -> bytes:
-        """The data alone; raises Damaged when the checksum is not right."""
+        """The data without the checksum. Raises Damaged where it is wrong."""
         self.verify([(sealed, *columns)])
         return sealed[:-4]
 
     def verify(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Rows of sealed data and the other columns; raises Damaged at the first that is not right."""
+        """Checks rows of data and other columns. Raises Damaged at the first wrong one."""
         seed, bytes_of = self._seed, self._columns
         row: tuple[Any, ...] = ()
         try:

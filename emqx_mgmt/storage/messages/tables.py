@@ -76,7 +76,7 @@ FACTS = {table: Seal(table, fact) for table in TABLES}
 
 
 def by_itself(table: str) -> Seal:
-    """As it was before: of the data alone."""
+    """The checksum before version 3: of the data alone."""
     return Seal(table, nothing, seed=0)
 
 
@@ -94,13 +94,13 @@ JOURNALS = {1: by_itself("journal"), JOURNAL_VERSION: JOURNAL}
 
 
 def make_private(path: Path) -> None:
-    """What the store makes is for the broker's eyes only."""
+    """Files that are made from now on can be read by their owner only."""
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """For the store process, which is the only writer. What the journal forgets is on disk here, so that it is synced
-    whatever `durability` says."""
+    """The connection of the store process, which is the only writer. Syncs whatever `durability` says, since commits
+    are deleted once they are in these tables."""
     make_private(path)
     connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
     connection.executescript(
@@ -134,7 +134,7 @@ def migrate(connection: sqlite3.Connection, journal: Path) -> None:
 
 
 def to_journal(connection: sqlite3.Connection, journal: Path) -> None:
-    """Copies the commits of the first version to the file that has them now. Doing it twice does no harm."""
+    """Copies the commits of the first version into their own file. Doing it twice does no harm."""
     copy = sqlite3.connect(journal, isolation_level=None)
     try:
         with transaction(copy):
@@ -146,9 +146,9 @@ def to_journal(connection: sqlite3.Connection, journal: Path) -> None:
 
 
 def check(data_dir: Path, synced: bool) -> None:
-    """Before anything is served. Raises DataDirError when a file is damaged or not ours; absent ones are right.
-
-    `synced`: each commit of the journal was synced, so that no power cut can have taken one."""
+    """Verifies the files before the broker starts. Raises DataDirError when one is damaged or belongs to another
+    installation; missing files are right. `synced`: each commit of the journal was synced, so that a power cut cannot
+    have taken one."""
     path, journal = data_dir / FILE_NAME, data_dir / JOURNAL_NAME
     try:
         verify_log(path)
@@ -169,9 +169,8 @@ def check(data_dir: Path, synced: bool) -> None:
 
 
 def verify(path: Path, journal: Path, synced: bool = False, number: int | None = None) -> None:
-    """Raises Damaged or sqlite3.Error at the first thing that is not as it was written, or is not of the installation
-    with that number. The journal is read first: a broker that runs meanwhile (whose successor asks) forgets commits
-    after they are in the tables."""
+    """Raises Damaged or sqlite3.Error at the first fault, or where a file is not of the installation with that number.
+    The journal is read first, since a running broker deletes commits once they are in the tables."""
     acknowledged = Acknowledged(journal).read() if synced else 0
     for file in filter(Path.exists, (path, journal)):
         verify_header(file)
@@ -207,7 +206,7 @@ def is_empty(path: Path) -> bool:
 
 
 def verify_journal(connection: sqlite3.Connection, number: int | None) -> tuple[int | None, int]:
-    """The numbers of its first commit and of its last: None and 0 when there are none."""
+    """The numbers of the first and the last commit; None and 0 where there are none."""
     quick_check(connection)
     installation.check(connection, number)
     version = version_of(connection)
@@ -227,7 +226,7 @@ def verify_journal(connection: sqlite3.Connection, number: int | None) -> tuple[
 
 
 def verify_tables(connection: sqlite3.Connection, number: int | None) -> int:
-    """The version of the tables; 0: there are none yet."""
+    """The version of the tables; 0 where there are none."""
     version = version_of(connection)
     if version and version not in CHECKED:
         raise Newer(FILE_NAME, version)

@@ -1,4 +1,4 @@
-"""The rows of the message store: what commits of the journal amount to."""
+"""The rows of the message store, made from the commits of the journal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ QUEUED = f"{ROWS_OF} pid = 0 AND entry > ? ORDER BY entry"
 
 
 class Writer:
-    """Folds commits, and writes rows later: what was acknowledged meanwhile never becomes one."""
+    """Compacts commits, and writes rows later: a message that is acknowledged before that never becomes a row."""
 
     def __init__(self, path: Path, journal: Path) -> None:
         self.connection = connect(path)
@@ -47,7 +47,7 @@ class Writer:
         self._began = 0.0                   # when it saw the first of those behind `done`
 
     def recover(self, commits: Iterator[tuple[int, bytes]]) -> None:
-        """Takes in what was committed and had no rows when the last process ended."""
+        """Compacts the commits that had no rows when the last process ended."""
         for number, data in commits:
             self.take(number, data[self._at:])
             self._at = 0
@@ -58,7 +58,7 @@ class Writer:
     # -- commits ------------------------------------------------------------------------------------------------
 
     def take(self, number: int, data: bytes) -> None:
-        """Folds a commit."""
+        """Compacts a commit."""
         if self._folded == self.done:
             self._began = time.monotonic()
         at = 0
@@ -68,18 +68,18 @@ class Writer:
 
     @property
     def rows(self) -> int:
-        """How many wait to be written."""
+        """The number of rows that wait to be written."""
         return len(self._fold)
 
     @property
     def age(self) -> float:
-        """Seconds for which commits have been folded and are not in the rows; 0: there are none."""
+        """For how many seconds commits have waited to become rows; 0: none wait."""
         return time.monotonic() - self._began if self._folded > self.done else 0.0
 
     # -- rows ---------------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Writes what the fold has. Raises sqlite3.Error; it can be tried again."""
+        """Writes the rows. Raises sqlite3.Error; it can be tried again."""
         if self._folded > self.done:
             next_one = self._folded + 1
             with transaction(self.connection):
@@ -113,7 +113,8 @@ class Writer:
             self._end(sid)
 
     def _change(self, sid: int, entry: int, pid: int | None) -> None:
-        """A stored message was sent as `pid`; None: PUBREC came, and only the packet id is still in use."""
+        """A stored message was sent with the packet id `pid`; None: PUBREC came, and only the packet id is still in
+        use."""
         for *place, body in self.connection.execute(THE_PLACE, (sid, entry)).fetchall():
             data = PLACES.open(body, *place)
             _, _, number, subid, qos, flags, before, received = place
@@ -133,7 +134,7 @@ class Writer:
                                         [(sid, key) for sid, key, value in facts if value is None])
 
     def _refer(self, changes: Mapping[int, int]) -> None:
-        """Places won or lost by messages that are in `message`; those without any are deleted."""
+        """Counts the places of messages in `message`; messages without a place are deleted."""
         gone, changed = [], []
         for number, by in changes.items():
             for refs, body in self.connection.execute("SELECT refs, body FROM message WHERE number = ?", (number,)):
@@ -146,9 +147,9 @@ class Writer:
         self.connection.executemany("DELETE FROM message WHERE number = ?", gone)
 
     def _share(self, numbers: set[int]) -> None:
-        """Bodies that stand in the row of their only place move to `message`: they get another place. It happens when
-        the queue of a session that ends goes to others, or a retained message goes to one more; so it is looked for in
-        one pass over all places."""
+        """Moves bodies that stand in the row of their only place to `message`, since they get another place: when the
+        queue of an ended session goes to others, or a retained message to a subscriber. One pass over all places finds
+        them."""
         alone = {number for number in numbers if not self.connection.execute(
             "SELECT 1 FROM message WHERE number = ?", (number,)).fetchone()}
         if alone:
@@ -167,7 +168,7 @@ class Writer:
         self._refer({number: -count for number, count in lost.items()})
 
     def _end(self, sid: int) -> None:
-        """A session goes with everything in it. Its number is not used again."""
+        """Deletes a session with everything in it. Its number is not used again."""
         self._remove(sid, self.connection.execute(ALL_OF, (sid,)).fetchall())
         for table in TABLES:
             self.connection.execute(f"DELETE FROM {table} WHERE sid = ?", (sid,))
@@ -175,8 +176,8 @@ class Writer:
     # -- pages ----------------------------------------------------------------------------------------------------
 
     def page(self, sid: int, after: int, limit: int, in_flight: bool) -> bytes:
-        """The next messages of a session as the engine reads them: those in flight if asked for, in the order in which
-        they were first sent, then the queue. That is the order of their places in both."""
+        """The next messages of a session, as the engine reads them: first those in flight, if asked for, in the order
+        in which they were sent, then the queue."""
         if sid in self._fold.sids:
             self.settle()
         rows = [as_row(row) for row in self.connection.execute(IN_FLIGHT, (sid,))] if in_flight else []
@@ -189,12 +190,12 @@ class Writer:
         return b"".join([b"\1", *rows])
 
     def tidy_up(self) -> None:
-        """Gives back pages that are not used any more, some of them. As a script: a statement whose rows have no
-        columns is left after the first of them, which is one page."""
+        """Returns some unused pages to the disk. As a script: `execute` would stop a statement without columns after
+        its first row, which is one page."""
         self.connection.executescript("PRAGMA incremental_vacuum(256);")
 
     def shrink(self) -> None:
-        """Gives back what SQLite's log has of the disk."""
+        """Truncates SQLite's log."""
         self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
@@ -203,7 +204,7 @@ class Writer:
 
 
 def body_of(row: Row) -> bytes:
-    """Empty once only the packet id is in use. Raises Damaged."""
+    """The body of a message; b"" where only its packet id is in use. Raises Damaged."""
     *place, own, refs, shared = row
     body = PLACES.open(own, *place)
     return body if shared is None else MESSAGES.open(shared, place[2], refs)
