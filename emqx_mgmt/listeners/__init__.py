@@ -1,4 +1,4 @@
-"""Listeners: the addresses the node serves, their sockets and what they count."""
+"""Listeners: addresses, sockets, TLS, and counters."""
 
 from emqx_mgmt.listeners.descriptors import ConnectionBudget, raise_descriptor_limit
 from emqx_mgmt.listeners.listener import Listener

@@ -1,4 +1,4 @@
-"""The certificate that the first start makes, so that TLS can be tried before there is a real one."""
+"""The development certificate, which the first start makes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ def development_directory(data_dir: Path) -> Path:
 
 
 def make_certificate(directory: Path, node_host: str) -> bool:
-    """Writes `cert.pem` and `key.pem`, readable by their owner only, unless both are there; True when it did. Raises
-    OSError.
-
-    Signed by itself, for this machine's names: clients have to be told to trust it."""
+    """Writes `cert.pem` and `key.pem`, readable by their owner only, unless both exist; True when it did. The
+    certificate is self-signed, for this machine's names: clients have to be told to trust it. Raises OSError."""
     certificate, key = directory / "cert.pem", directory / "key.pem"
     if all(path.exists() and path.stat().st_size for path in (certificate, key)):
         return False
@@ -32,7 +30,7 @@ def make_certificate(directory: Path, node_host: str) -> bool:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """All of it or nothing: half a certificate that a full disk has left would be in the way of the next start."""
+    """Writes the file atomically, since half a certificate on a full disk would prevent the next start."""
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

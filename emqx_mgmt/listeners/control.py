@@ -1,6 +1,6 @@
-"""The control socket: the management API for the command line, on a socket in the data directory.
+"""The control socket in the data directory: the management API for the command line.
 
-Who may connect is what the kernel says of the peer: root, and the user that the broker runs as.
+The kernel says who the peer is: root and the broker's user may connect.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ PEER_CREDENTIALS = struct.Struct("3i")  # process, user, group
 
 
 def bind(sock: Any, data_dir: Path) -> None:
-    """In place of what an earlier worker left. By way of a descriptor, because a socket's path may have 107 bytes."""
+    """Replaces the socket of an earlier worker. The path goes through a descriptor, since the kernel limits a socket's
+    path to 107 bytes."""
     directory = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -29,7 +30,7 @@ def bind(sock: Any, data_dir: Path) -> None:
 
 
 def connect(data_dir: Path) -> socket.socket:
-    """A connection to the broker that runs in this directory. Raises OSError."""
+    """A connection to the broker of this directory. Raises OSError."""
     directory = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -1,7 +1,7 @@
-"""What an HTTP request says of the proxies that passed it on, over a management listener or before a WebSocket.
+"""The client's address in an HTTP request that proxies forwarded, to the API or to a WebSocket.
 
-A proxy's header counts only where it comes from a proxy that the settings name. Signs of a proxy that they do not name
-count against the client: it then gets nothing that is granted to this machine.
+A header counts only from a proxy that the settings name. Where a proxy that is not named has left traces, the client
+has none of the rights of this machine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ PREFIX = "x-forwarded-"
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """Those named in the settings, and the headers they put the client's address and port in; an empty one is none."""
+    """The proxies that the settings name, and the headers in which they write the client's address and port; "" for
+    none."""
 
     networks: Sequence[Network] = ()
     address_header: str = ""
@@ -40,9 +41,9 @@ class Proxies:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a request comes from. `address` and `port` are the client's, port 0 for an unknown one; those of the
-    connection where no named proxy says otherwise. `believed`: a named proxy passed the request on. `local`: the
-    client is a program on this machine."""
+    """The origin of a request. `address` and `port` (0: unknown) are the client's, or those of the connection where no
+    named proxy says otherwise. `believed`: a named proxy forwarded the request. `local`: the client is a program on
+    this machine."""
 
     address: Address
     port: int
@@ -51,8 +52,7 @@ class Source:
 
 
 def source_of(peer: Address, port: int, headers: Headers, proxies: Proxies) -> Source:
-    """`peer` and `port` are the other end of the connection. Nothing that comes from a named proxy is local, whatever
-    its header says or does not say."""
+    """`peer` and `port` are the other end of the connection. A request from a named proxy is never local."""
     peer = plain_address(peer)
     if not proxies.include(peer):
         return Source(peer, port, believed=False, local=peer.is_loopback and not is_passed_on(headers, proxies))
@@ -64,7 +64,7 @@ def source_of(peer: Address, port: int, headers: Headers, proxies: Proxies) -> S
 
 
 def is_passed_on(headers: Headers, proxies: Proxies) -> bool:
-    """Whether a request over a loopback address shows signs of a proxy, or of a page of another host in a browser.
+    """Whether a request over a loopback address shows traces of a proxy, or of a page of another host in a browser.
     Proxies that keep the Host name the site in it."""
     if any(name in SET_BY_PROXIES or name.startswith(PREFIX) for name in headers):
         return True
@@ -75,8 +75,8 @@ def is_passed_on(headers: Headers, proxies: Proxies) -> bool:
 
 
 def client_in(value: str, proxies: Proxies) -> tuple[Address, int] | None:
-    """The last of the list that is no named proxy itself: what stands before it, anybody may have written. None where
-    that is no address."""
+    """The last address of the list that is no named proxy; anybody may have written those before it. None where that is
+    no address."""
     entry = None
     for text in reversed(value.split(",")):
         entry = endpoint_in(text.strip())
@@ -100,7 +100,7 @@ def endpoint_in(text: str) -> tuple[Address, int] | None:
 
 
 def port_in(text: str) -> int:
-    """0 for what is no port."""
+    """The port; 0 where the text is none."""
     text = text.strip()
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 and int(text) < 65536 else 0
 

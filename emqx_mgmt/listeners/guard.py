@@ -1,4 +1,4 @@
-"""Who may connect to a listener: rules by address, a limit for each address, and the proxies that are believed."""
+"""Who may connect to a listener: rules by address, a limit for each address, and trusted proxies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAPPED = bytes(10) + b"\xff\xff"
 
 
 def host(address: bytes) -> bytes:
-    """The host part of a socket address, IPv4 in four bytes also where it came inside IPv6."""
+    """The host part of a socket address; IPv4 within IPv6 as four bytes."""
     if int.from_bytes(address[:2], "little") == socket.AF_INET:
         return address[4:8]
     return address[20:24] if address[8:20] == MAPPED else address[8:24]
@@ -33,9 +33,9 @@ def is_one_of(address: Address, networks: Sequence[Network]) -> bool:
 
 @dataclass(slots=True)
 class Guard:
-    """`trusted` are the only ones that may connect, for others in the PROXY protocol; None: clients connect directly.
-    `relays` may connect for others as well, whom they name in a header of HTTP. `per_address` says nothing about the
-    clients of either, and is not looked at for them."""
+    """`trusted`: the proxies that may connect with the PROXY protocol, and nobody else may; None: clients connect
+    directly. `relays`: proxies that name the client in an HTTP header. The limit `per_address` does not apply to
+    either."""
 
     rules: Sequence[AccessRule] = ()
     per_address: int = 0
@@ -50,7 +50,7 @@ class Guard:
         self.idle = not self.rules and not self.counts and self.trusted is None
 
     def refusal(self, address: bytes) -> str | None:
-        """Why the connection is refused, as a word to count it by; None when it is not."""
+        """The word under which the refusal is counted; None where the connection is accepted."""
         at = host(address)
         ip = ipaddress.ip_address(at)
         if self.trusted is not None:
@@ -62,7 +62,7 @@ class Guard:
         return None
 
     def allows(self, ip: Address) -> bool:
-        """The first rule that fits decides; nobody is refused for want of one."""
+        """By the first rule that matches; where none does, the connection is accepted."""
         fitting = (rule.allow for rule in self.rules if rule.network is None or within(ip, rule.network))
         return next(fitting, True)
 

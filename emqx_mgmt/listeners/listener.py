@@ -1,4 +1,4 @@
-"""One listener."""
+"""A listener, with its counters."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Listener:
 
     @property
     def identity(self) -> str:
-        """What stays the same over a restart that hands the sockets on."""
+        """Stays the same over a restart that passes the sockets on."""
         return f"{self.protocol}/{self.name}/{self.listen_on}"
 
     @property
@@ -79,7 +79,7 @@ class Listener:
 
     @contextlib.contextmanager
     def place(self, address: tuple[Any, ...]) -> Iterator[bool]:
-        """Around an HTTP connection from `address` (host, port, ...): False when it is refused."""
+        """A context around an HTTP connection from `address` (host, port, ...): False where it is refused."""
         packed = socket_address(ipaddress.ip_address(address[0]), address[1])
         admitted = self.admit(packed)
         try:
@@ -89,7 +89,7 @@ class Listener:
                 self.closed("normal", packed)
 
     def admit(self, address: bytes) -> bool:
-        """Called for each connection accepted: False closes it at once."""
+        """Whether a connection that was accepted may stay."""
         refusal = None if self.guard.idle else self.guard.refusal(address)
         if self.current_conns >= self.max_conns or self.budget.taken >= self.budget.limit:
             refusal = "max_connections"
@@ -102,11 +102,11 @@ class Listener:
         return True
 
     def identify(self, channel: Channel) -> str | None:
-        """The user name that the client's certificate gives, where the listener takes it from there."""
+        """The user name from the client's certificate; None where the listener does not take it from there."""
         return identify(channel) if self.tls is not None and self.tls.verify else None
 
     def closed(self, reason: str, address: bytes) -> None:
-        """Called for each admitted connection that ended; a normal end is not counted."""
+        """An admitted connection has ended. A normal end is not counted."""
         self.current_conns -= 1
         self.budget.taken -= 1
         self.guard.closed(address)
@@ -119,7 +119,7 @@ class Listener:
         self.count("emfile")
 
     def hurried(self) -> None:
-        """More connections wait than `max_conn_rate` allows: accepting pauses."""
+        """More connections arrive than `max_conn_rate` allows: accepting pauses."""
         self.count("max_conn_rate")
 
     def count(self, reason: str) -> None:

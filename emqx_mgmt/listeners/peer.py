@@ -1,4 +1,4 @@
-"""What a client's certificate says about it."""
+"""The client's certificate."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 
 def identify(channel: Channel) -> str | None:
-    """Notes the subject of the client's certificate on the channel; the user name that the listener takes from it,
-    or None where it takes none or there is no certificate."""
+    """Notes the subject of the client's certificate on the channel. Returns the user name that the listener takes from
+    it; None where it takes none or there is no certificate."""
     listener = channel.listener
     der = channel.peer_certificate()
     if der is None:
@@ -32,7 +32,7 @@ def identify(channel: Channel) -> str | None:
 
 
 def common_name(subject: str) -> str:
-    """Of a subject as `identify` notes it; empty for one without."""
+    """The common name of a subject; "" where it has none."""
     from cryptography import x509
 
     names = x509.Name.from_rfc4514_string(subject).get_attributes_for_oid(x509.NameOID.COMMON_NAME)

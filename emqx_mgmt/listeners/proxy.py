@@ -1,5 +1,5 @@
-"""What a proxy says of the client it connects for, as socket addresses: the header of the PROXY protocol, versions 1
-and 2, and the headers of the HTTP request that opens a WebSocket."""
+"""The client's socket address, from the header of the PROXY protocol (versions 1 and 2) or from the HTTP request that
+opens a WebSocket."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ TCP4, TCP6 = 0x11, 0x21
 
 
 def read_header(data: bytes) -> int | bytes | None:
-    """What the first bytes of a connection say: how many more are needed at least, or the client's socket address,
-    or None where the proxy speaks for itself. ValueError when it is no such header."""
+    """From the first bytes of a connection: how many more are needed at least; or the client's socket address; or None
+    where the proxy connects for itself. Raises ValueError for anything else."""
     if data.startswith(SIGNATURE):
         return read_v2(data)
     if len(data) < len(SIGNATURE) and SIGNATURE.startswith(data):
@@ -65,7 +65,7 @@ def read_v2(data: bytes) -> int | bytes | None:
 
 
 def socket_address(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> bytes:
-    """As the system writes it: struct sockaddr_in or sockaddr_in6."""
+    """As struct sockaddr_in or sockaddr_in6."""
     if not 0 <= port <= 65535:
         raise ValueError("bad port")
     if ip.version == 4:
@@ -74,7 +74,7 @@ def socket_address(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int)
 
 
 def socket_source(proxies: Proxies) -> Callable[[Headers, bytes], tuple[bytes, bool]]:
-    """For WebSocketLimits: the client's socket address, and whether it is no program on this machine."""
+    """For WebSocketLimits: the client's socket address, and whether the client is not on this machine."""
 
     def of(headers: Headers, peer: bytes) -> tuple[bytes, bool]:
         (port,) = struct.unpack_from("!H", peer, 2)  # in both kinds of address

@@ -1,4 +1,4 @@
-"""Certificates that change while the node runs: new connections get the new ones, open ones keep theirs."""
+"""Renewal of certificates while the node runs: new connections get the new one, open ones keep theirs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ PERIOD_S = 2.0
 
 
 class Renewal:
-    """`watch(listener, renew)` has `renew()` called when one of the listener's TLS files has changed.
-
-    A set of files that cannot be used (half written, say) is told once; the one from before stays."""
+    """Calls `renew()` of a listener when one of its TLS files has changed. Files that cannot be used (half written, for
+    example) are logged once, and the old ones stay."""
 
     def __init__(self) -> None:
         self._watched: list[tuple[Listener, Callable[[], None]]] = []
@@ -29,7 +28,7 @@ class Renewal:
         self._seen[listener.identity] = listener.tls.stamp()
 
     def look(self) -> None:
-        """Renews what has changed since the last look."""
+        """Renews listeners whose files have changed since the last look."""
         for listener, renew in self._watched:
             assert listener.tls is not None
             stamp = listener.tls.stamp()

@@ -1,4 +1,4 @@
-"""Opens the sockets, in the master process, before anything else is started."""
+"""Opens the sockets, in the master, before a worker exists."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def declared(settings: Settings) -> list[Listener]:
 
 
 def listener(settings: Settings, protocol: str, name: str, key: str) -> Listener | None:
-    """The one whose settings are below `key`; None when it is off."""
+    """The listener of the settings below `key`; None when it is off."""
     endpoint = settings[key]
     if endpoint is None:
         return None
@@ -105,11 +105,8 @@ def websocket(settings: Settings, key: str) -> WebSocketLimits:
 
 
 def open_listeners(listeners: list[Listener], inherited: dict[str, int]) -> None:
-    """Opens every socket or none: the first that fails closes those before it. Those for MQTT share one budget of
-    connections.
-
-    `inherited` has descriptors that the previous master handed over, by identity; those not wanted any more are closed.
-    """
+    """Opens every socket or none. MQTT listeners share one budget of connections. `inherited` has the descriptors of
+    the previous master by identity; those that are not needed any more are closed."""
     budget = connection_budget(held_back=sum(row.max_conns for row in listeners if not row.is_mqtt))
     try:
         for row in listeners:
@@ -145,8 +142,7 @@ def open_socket(row: Listener) -> socket.socket:
 
 
 def adopt_sockets(listeners: list[Listener], before: list[Listener]) -> None:
-    """Gives listeners that were declared again the open sockets of the same ones from before, and the keys of tickets
-    that their clients have."""
+    """Gives listeners the open sockets of the same listeners before HUP, and the keys of their TLS tickets."""
     for row, old in zip(listeners, before, strict=True):
         row.sock, row.budget = old.sock, old.budget
         if row.tls is not None and old.tls is not None:

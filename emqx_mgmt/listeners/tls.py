@@ -1,4 +1,4 @@
-"""The TLS side of a listener: which files and options, and when the files have changed."""
+"""TLS of a listener: its files and options, and whether the files have changed."""
 
 from __future__ import annotations
 
@@ -31,11 +31,9 @@ Stamp = tuple[tuple[int, int, int] | None, ...]
 
 @dataclass(slots=True)
 class TlsOptions:
-    """Everything but the files' contents. `certfile` None: no certificate, pre-shared keys only.
-
-    `ticket_keys` open the tickets of sessions from before a renewal or a HUP, but not where clients show certificates:
-    one that was taken back since would be let in by its ticket.
-    """
+    """All options. `certfile` None: no certificate, only pre-shared keys. `ticket_keys` accept the tickets of sessions
+    from before a renewal or HUP, but not where clients show certificates: one that was revoked since would be let in by
+    its ticket."""
 
     certfile: str | None
     keyfile: str | None
@@ -64,7 +62,7 @@ class TlsOptions:
         return tuple(map(stamp_of, self.files))
 
     def check_files(self) -> None:
-        """TlsError for the first that cannot be used: OpenSSL says "no start line" of whatever is wrong, or less."""
+        """Raises TlsError for the first file that cannot be used, with a better reason than OpenSSL's."""
         for path in self.files:
             content = read(path)
             if path == self.psk_file:
@@ -81,7 +79,7 @@ class TlsOptions:
             raise TlsError(f"{self.keyfile}: has no private key in it")
 
     def context(self) -> TlsContext:
-        """For MQTT. Reads the files; TlsError or OSError says what is wrong with which."""
+        """The context for MQTT. Raises TlsError and OSError."""
         self.check_files()
         context = self._context()
         self._note_validity()
@@ -110,8 +108,7 @@ class TlsOptions:
         )
 
     def http_context(self) -> ssl.SSLContext:
-        """For HTTP, which Python's own module serves. What it says of files says less than the other one: that is asked
-        first."""
+        """The context for HTTPS, of Python's ssl module. The MQTT one is made first, since its errors say more."""
         self.check_files()
         self._context()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -132,8 +129,8 @@ class TlsOptions:
 
 
 def hang_up_on_new_keys(conn: Any, direction: str, version: int, content: int, kind: int | None, data: bytes) -> None:
-    """TLS 1.3 lets a client change keys as often as it likes, and OpenSSL reads on as long as it does, while the loop
-    stands still. Requests are too short to need that once."""
+    """TLS 1.3 lets a client change keys without end, and OpenSSL reads on meanwhile, which blocks the event loop. HTTP
+    requests need no change of keys, so the connection is closed."""
     if direction == "read" and (content, kind) == (HANDSHAKE, KEY_UPDATE):
         with suppress(OSError):  # reset by the client already
             conn._sock.shutdown(socket.SHUT_RDWR)
@@ -158,7 +155,7 @@ def stamp_of(path: str) -> tuple[int, int, int] | None:
 
 
 def read_psk(path: str) -> dict[bytes, bytes]:
-    """Keys by identity. ValueError names the line, never what is in it."""
+    """Keys by identity. Raises ValueError with the number of the line, never its content."""
     keys = {}
     with open_regular(path) as file:
         lines = file.read().splitlines()
@@ -175,7 +172,7 @@ def read_psk(path: str) -> dict[bytes, bytes]:
 
 
 def tls_options(settings: Settings, prefix: str, development: Path) -> TlsOptions:
-    """As the settings below `prefix` say; `development` is the directory of the certificate made at first start."""
+    """The options of the settings below `prefix`; `development` is the directory of the development certificate."""
     certfile: str = settings[f"{prefix}.certfile"]
     password: str = settings[f"{prefix}.key_password"]
     options = TlsOptions(

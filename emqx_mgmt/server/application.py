@@ -15,7 +15,7 @@ _node: Node | None = None
 
 
 def application() -> Flask:
-    """Builds both; starts neither."""
+    """Builds the node and the WSGI application; starts neither."""
     global _node
     _node = Node(current().settings)
     return create_app(_node)

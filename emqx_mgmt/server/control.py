@@ -21,7 +21,7 @@ ROOT = 0
 
 
 class ControlServer:
-    """`handle(listening socket, connection, address)` is the worker's."""
+    """`handle(listening socket, connection, address)` serves a connection."""
 
     def __init__(self, data_dir: Path, handle: Callable[[Any, Any, Any], None]) -> None:
         self._handle = handle
@@ -35,7 +35,7 @@ class ControlServer:
         self._server.start()
 
     def stop(self) -> None:
-        """The name stays: by now it may be another worker's."""
+        """The name of the socket stays, since it may be another worker's by now."""
         self._server.stop(timeout=1)
 
     def _serve(self, client: Any, address: Any) -> None:

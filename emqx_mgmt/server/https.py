@@ -1,4 +1,4 @@
-"""HTTPS: servers of our own beside gunicorn's, which share one TLS context; requests go the same way from there."""
+"""HTTPS: servers beside gunicorn's. Requests are handled as those of gunicorn's are."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PAUSE_S = 0.1
 
 
 class PacedServer(StreamServer):
-    """Accepts no more connections than the listener's rate allows, as MQTT listeners do: a bucket that holds a tenth of
-    a second's. The others wait in the kernel."""
+    """Accepts connections at the listener's rate, by a bucket that holds those of a tenth of a second. Further
+    connections wait in the kernel."""
 
     max_accept = 1  # of those that the poller tells of
 
@@ -61,8 +61,8 @@ class PacedServer(StreamServer):
 
 
 class HttpsServer:
-    """Serves one listener. `serve(listener, listening socket, connection, address)` is the worker's; a TLS handshake
-    may take `handshake_s` seconds."""
+    """Serves one listener. `serve(listener, listening socket, connection, address)` is called after the TLS handshake,
+    which may take `handshake_s` seconds."""
 
     def __init__(self, listener: Listener, serve: Serve, handshake_s: float) -> None:
         assert listener.sock is not None
@@ -77,7 +77,7 @@ class HttpsServer:
         self._server = PacedServer(listener, sock, self._shake)
 
     def renew(self) -> None:
-        """Connections from now on get what is in the files."""
+        """New connections get the certificate that the files have now."""
         self._context = self._options.http_context()
 
     def start(self) -> None:
@@ -85,7 +85,7 @@ class HttpsServer:
         self._server.start()
 
     def close(self) -> None:
-        """No new connections."""
+        """Accepts no more connections."""
         self._server.close()
 
     def stop(self) -> None:

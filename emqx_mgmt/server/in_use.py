@@ -1,4 +1,4 @@
-"""What the start log says of the files, directories and addresses in use, so that none is looked for elsewhere."""
+"""The lines of the start log that name the files, directories and addresses in use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logging to stderr: one line an event, and of many events alike a few."""
+"""Logging to stderr: one line for each event, and a bounded number of lines from each place in the code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class LogLimit(logging.Filter):
-    """Of the lines from one place in the code `limit.count` get through in `limit.seconds`, then one says how many more
+    """Lets `limit.count` lines of one place in the code through in `limit.seconds`; then a line says how many more
     there were."""
 
     def __init__(self, limit: Rate) -> None:
@@ -35,7 +35,8 @@ class LogLimit(logging.Filter):
         return self._counts[place] <= self._limit.count
 
     def report(self) -> None:
-        """Begins a new period once the old one is over. To be called now and then: floods end."""
+        """Begins a new period once the old one is over. Called at intervals, so that the count of a flood that has
+        ended is logged too."""
         now = time.monotonic()
         if now - self._began < self._limit.seconds:
             return
@@ -47,9 +48,8 @@ class LogLimit(logging.Filter):
 
 
 def limit_log(limit: Rate) -> LogLimit:
-    """From now on, for every logger of this process: those of plugins and of libraries write to the same handlers.
-
-    Not for the master and for a start: their lines are as many as the settings have it, and no client causes one."""
+    """Limits every logger of this process, those of plugins and libraries included. Not used in the master or during
+    the start: no client causes their lines."""
     log_limit = LogLimit(limit)
     for handler in logging.getLogger().handlers:
         handler.addFilter(log_limit)
@@ -57,8 +57,8 @@ def limit_log(limit: Rate) -> LogLimit:
 
 
 def log_what_nobody_catches() -> None:
-    """Exceptions that end a greenlet or a thread, or are raised where they cannot be: else Python and gevent print them
-    past the log, as many lines as they have. Warnings of libraries likewise."""
+    """Logs exceptions that end a greenlet or a thread, or cannot be raised, and warnings of libraries. Python and
+    gevent would print them past the log, in many lines."""
     logging.captureWarnings(capture=True)
     gevent.get_hub().print_exception = _log_greenlet_error
     threading.excepthook = lambda args: _log_error("a thread", args.exc_value)
@@ -74,7 +74,7 @@ def _log_error(context: Any, error: BaseException | None) -> None:
 
 
 def logging_config(settings: Settings) -> dict[str, Any]:
-    """For `logging.config.dictConfig`, and for gunicorn, which calls that for us at start and after HUP."""
+    """For `logging.config.dictConfig`. gunicorn calls that at the start and after HUP."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

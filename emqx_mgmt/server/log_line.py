@@ -1,7 +1,7 @@
-"""A line of the log: an event as one line of printable text, whatever is in its values.
+"""One line of printable text for each event, whatever its values are.
 
-Clients choose client ids, topics and user names, and plugins write what they like: here, and nowhere else, it is made
-harmless. What would begin a new line or command a terminal is written as an escape, and what is long is cut.
+Clients choose client ids, topics and user names, and plugins write what they like. Only this module makes such values
+harmless: characters that would begin a new line or control a terminal are escaped, and long values are cut.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MEMBERS = ("event", "client_id", "peer", "request_id")
 
 
 def one_line(text: str) -> str:
-    """`text` with everything that is no printable character as Python escapes it: `\\n`, `\\x1b`, `\\u2028`."""
+    """Replaces characters that are not printable by Python's escapes: `\\n`, `\\x1b`, `\\u2028`."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
@@ -34,7 +34,7 @@ def cut(text: str, most: int) -> str:
 
 
 def message_of(record: logging.LogRecord) -> str:
-    """Its text, one line; a plugin's line whose values do not fit it is still a line."""
+    """The message in one line, also where a plugin's arguments do not fit its format."""
     try:
         text = str(record.msg) % shortened(record.args) if record.args else str(record.msg)
     except Exception:
@@ -57,7 +57,7 @@ def shortened_value(value: Any) -> Any:
 
 
 def traceback_of(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:
-    """The lines of its traceback: the beginning and the end of one that is long, since the end says what is wrong."""
+    """The lines of a traceback; of a long one the beginning and the end, which says what is wrong."""
     text = formatter.formatException(record.exc_info) if record.exc_info else ""
     told = [*text.split("\n"), *(record.stack_info or "").split("\n")]
     lines = [one_line(cut(line, LONGEST_VALUE)) for line in told if line]
@@ -66,7 +66,7 @@ def traceback_of(formatter: logging.Formatter, record: logging.LogRecord) -> lis
 
 
 class TextFormatter(logging.Formatter):
-    """A traceback follows its event on the same line, its own lines apart by `\\n`, two characters."""
+    """A traceback follows its event on the same line, with `\\n` (two characters) between its lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, tracebacks included."""

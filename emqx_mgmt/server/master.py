@@ -1,7 +1,7 @@
 """The master process: checks the settings, takes the data directory, opens every socket, and hands them to workers.
 
-The state lives here, in an imported module, because gunicorn runs its configuration file again on HUP and what the
-file's own globals held would be gone.
+Its state is in an imported module, because gunicorn runs its configuration file again on HUP, which would lose the
+globals of that file.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ MEMORY = "/dev/shm"
 
 
 class Master:
-    """What outlives a worker: settings, listeners and the lock on the data directory."""
+    """What outlives a worker: settings, listeners, the lock on the data directory."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -64,7 +64,7 @@ class Master:
 
     @property
     def http(self) -> list[Listener]:
-        """Those that gunicorn itself serves."""
+        """The listeners that gunicorn serves."""
         return [listener for listener in self.listeners if not listener.is_mqtt and not listener.is_https]
 
     @property
@@ -74,17 +74,17 @@ class Master:
 
     @property
     def http_addresses(self) -> list[str]:
-        """The HTTP listeners as gunicorn writes them."""
+        """The HTTP listeners in gunicorn's notation."""
         return [row.listen_on if row.endpoint.host else f"0.0.0.0:{row.listen_on}" for row in self.http]
 
     @property
     def heartbeat_dir(self) -> str:
-        """Of gunicorn's file by which it sees that a worker lives: in memory, where no slow disk makes one seem stuck.
-        The data directory can be written in any case."""
+        """The directory of the file by which gunicorn sees that a worker lives: in memory if possible, so that a slow
+        disk does not make a worker seem stuck."""
         return MEMORY if os.access(MEMORY, os.W_OK) else os.path.abspath(self.settings["node.data_dir"])
 
     def open(self) -> None:
-        """Everything that can fail, before a worker exists. Raises DataDirError or ListenError."""
+        """Does everything that can fail, before a worker exists. Raises DataDirError and ListenError."""
         inherited: dict[str, int] = json.loads(os.environ.pop(HANDOVER, "{}"))
         raise_descriptor_limit()
         data_dir = Path(self.settings["node.data_dir"])
@@ -98,13 +98,13 @@ class Master:
         log_in_use(self.settings, self.listeners)
 
     def handover(self) -> str:
-        """The value of HANDOVER for the master that takes over."""
+        """The value of HANDOVER for the new master."""
         assert self.lock is not None
         return json.dumps({**export(self.listeners), LOCK: self.lock.export()})
 
     def reload(self) -> bool:
-        """Reads the settings again for the next worker. False, with the reason in the log, when it could not start with
-        them, or not at all: then everything stays as it is."""
+        """Reads the settings again for the next worker. False, with the reason in the log, where it could not start
+        with them: nothing changes then."""
         try:
             settings = load()
             if settings["node.data_dir"] != self.settings["node.data_dir"]:
@@ -151,7 +151,7 @@ _current: Master | None = None
 
 
 def current() -> Master:
-    """The master of this process; the settings are read when it is first asked for. Bad ones raise SettingsError."""
+    """The master of this process. The first call reads the settings, and raises SettingsError where they are wrong."""
     global _current
     if _current is None:
         _current = Master(load())
@@ -159,7 +159,7 @@ def current() -> Master:
 
 
 def current_or_exit() -> Master:
-    """`current` for the start of the process: a sentence for each fault and exit code 78 instead of a traceback."""
+    """`current` at the start of the process: ends it with a sentence for each fault and exit code 78."""
     try:
         return current()
     except SettingsError as error:
@@ -217,7 +217,8 @@ def prepare_tls(listeners: list[Listener], data_dir: Path, node_name: str) -> No
 
 
 class ClosesAll:
-    """Mixed into gunicorn's sockets, which it closes first of all when it stops: the MQTT ones must go with them."""
+    """Mixed into gunicorn's sockets, which gunicorn closes first when it stops: the MQTT sockets have to be closed with
+    them."""
 
     def close(self) -> None:
         """Closes all listening sockets of the master, not only gunicorn's."""
@@ -234,7 +235,8 @@ class HandedSocket6(ClosesAll, TCP6Socket):
 
 
 def on_starting(arbiter: Arbiter) -> None:
-    """gunicorn: before the first worker. Opens everything, or ends the process with a sentence and a code."""
+    """Hook of gunicorn, before the first worker: opens everything, or ends the process with a sentence and an exit
+    code."""
     check_gunicorn(arbiter)
     master = current()
     try:
@@ -262,7 +264,7 @@ def on_starting(arbiter: Arbiter) -> None:
 
 
 def reload(arbiter: Arbiter) -> None:
-    """HUP, in place of gunicorn's own handler, which ends the worker whatever becomes of the next one."""
+    """Handles HUP in place of gunicorn, which would end the worker also where no other can start."""
     service_manager.notify(*service_manager.reloading())
     try:
         can_be_done = current().reload()
@@ -284,18 +286,19 @@ def stop(arbiter: Arbiter, of_gunicorn: Callable[..., None], *args: Any, **kwarg
 
 
 def post_fork(arbiter: Arbiter, worker: Any) -> None:
-    """gunicorn: in the new worker, which still has the master's handlers: a TERM now would be lost in a queue."""
+    """Hook of gunicorn, in the new worker: until it has its own handlers, a TERM would be lost in the queue of the
+    master's."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def pre_exec(arbiter: Arbiter) -> None:
-    """gunicorn: USR2, in the process that becomes the new master."""
+    """Hook of gunicorn on USR2, in the process that becomes the new master."""
     arbiter.cfg.env_orig[HANDOVER] = current().handover()
     service_manager.for_successor(arbiter.cfg.env_orig)
 
 
 def nworkers_changed(arbiter: Arbiter, new: int, old: int | None) -> None:
-    """gunicorn: TTIN and TTOU."""
+    """Hook of gunicorn on TTIN and TTOU."""
     if old is not None and new != 1:
         log.warning("One worker is one broker node: the number of workers stays 1.")
         arbiter._num_workers = 1

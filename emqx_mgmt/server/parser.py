@@ -1,7 +1,7 @@
-"""gunicorn's parser of HTTP requests, so that nobody's bytes keep the loop from everybody else.
+"""gunicorn's parser of HTTP requests, which yields to the event loop.
 
-A socket of gevent's gives up control only where it has to wait. A client that sends faster than it is read, whatever it
-sends, would be the only one served; so others have their turn before each read and each further request.
+A socket of gevent switches greenlets only where it has to wait. A client that sends faster than it is read would be the
+only one that is served; so the parser yields before each read and each further request.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _turn = Semaphore()
 
 
 def take_turn() -> None:
-    """One client a round of the loop, however many are ready."""
+    """Yields to the event loop; one client continues in each iteration of it."""
     with _turn:
         yield_to_loop()
 
@@ -44,14 +44,14 @@ class FairRequest(Request):
     max_buffer_headers: int
 
     def parse(self, unreader: Any) -> Any:
-        """All headers together may have as much as eight of the longest kind: memory is taken before anybody is asked
-        who he is."""
+        """Limits all headers together to eight of the longest kind, since their memory is taken before
+        authentication."""
         self.max_buffer_headers = min(self.max_buffer_headers, 8 * (self.limit_request_field_size + 2))
         return super().parse(unreader)
 
     def read_into(self, unreader: Any, buf: bytearray, stop: bool = False) -> None:
-        """gunicorn looks through all of an incomplete head again after each piece, which takes the square of its length
-        when it comes byte by byte. Here a piece is as long as all before it, 64 KiB at most, or ends the head."""
+        """gunicorn searches the whole incomplete head after each piece, which takes the square of its length when it
+        comes byte by byte. Here each piece is as long as all before it, 64 KiB at most, or ends the head."""
         enough = len(buf) + min(len(buf), 1 << 16)
         while True:
             searched = max(0, len(buf) - 3)
@@ -75,7 +75,7 @@ class FairParser(RequestParser):
         return super().__next__()
 
     def finish_body(self, deadline: float | None = None, max_bytes: int | None = None) -> bool:
-        """Reads what the application did not; False where the connection has to end."""
+        """Reads the rest of a body that the application did not read; False where the connection has to be closed."""
         if not self.mesg or self.mesg.body.failed:
             return not self.mesg
         return any(not self.mesg.body.read(STEP) for _ in range(DRAINED // STEP))

@@ -1,4 +1,4 @@
-"""What a request line may be: how long, and of which bytes; and how it is decoded."""
+"""The request line: its length, its bytes, and how it is decoded."""
 
 import re
 
@@ -17,7 +17,7 @@ message.RFC9112_TARGET_INVALID = re.compile(r"[^\x21-\x7e\x80-\xff]")
 
 
 def decoded_path(path: str) -> str:
-    """WSGI's PATH_INFO: a character for each byte."""
+    """WSGI's PATH_INFO: one character for each byte."""
     return percent_decoded(path.encode("latin-1")).decode("latin-1")
 
 

@@ -51,7 +51,7 @@ COLLECT_AFTER = (50_000, 20, 100)  # allocations, young collections, middle coll
 
 
 def log_open_defaults(master: Master) -> None:
-    """One line for what a stranger on the network may do."""
+    """Logs in which zones clients without credentials are accepted."""
     zones = dict.fromkeys(listener.zone for listener in master.listeners if listener.is_mqtt)
     anonymous = [zone for zone in zones if master.settings.zone(zone).allow_anonymous]
     if anonymous:
@@ -60,7 +60,8 @@ def log_open_defaults(master: Master) -> None:
 
 
 def log_styles(master: Master) -> None:
-    """One line for how the API answers: an exporter that needs the other style shows nothing, and no error either."""
+    """Logs how each port of the API answers: an exporter that needs the other style shows nothing and reports no
+    error."""
     settings = master.settings
     ports = [f"{row.name} on {row.listen_on} {settings[f'{row.name}.style']} with {settings[f'{row.name}.names']}"
              for row in (*master.http, *master.https)]
@@ -89,7 +90,7 @@ def log_ready(master: Master, node: Node) -> None:
 
 
 class HeadTimeout(gevent.Timeout):
-    """Ends the wait for a request's head without a word to the client, and counts it."""
+    """Closes the connection without an answer where the head of a request takes too long, and counts it."""
 
     def __init__(self, seconds: float, row: Listener | None) -> None:
         super().__init__(seconds, False)
@@ -126,7 +127,7 @@ class Worker(GeventWorker):
         super().handle(listener, client, addr)
 
     def take_limits(self) -> None:
-        """gunicorn's own are read from its file, and not again at HUP."""
+        """Sets gunicorn's limits from the settings, since HUP does not read gunicorn's own again."""
         settings = current().settings
         self.cfg.set("limit_request_fields", settings["management.max_headers"])
         self.cfg.set("limit_request_field_size", settings["management.max_header_size"])
@@ -203,7 +204,7 @@ class Worker(GeventWorker):
         return control
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> Any:
-        """A client that stops taking or giving bytes in the middle of a request is as good as gone."""
+        """A client that neither takes nor gives bytes in the middle of a request is disconnected."""
         self.idle.pop(gevent.getcurrent(), None)
         sock.settimeout(current().settings["management.send_timeout"])
         if isinstance(sock, ssl.SSLSocket):
@@ -226,14 +227,14 @@ class Worker(GeventWorker):
         super().handle_error(req, client, addr, exc)
 
     def count(self, reason: str | None) -> None:
-        """Of the connection that the current greenlet serves; None is no reason."""
+        """Counts the connection of the current greenlet under `reason`; None is not counted."""
         row = self.row_of.get(gevent.getcurrent())
         if reason is not None and row is not None:
             row.count(reason)
 
     def timeout_ctx(self) -> gevent.Timeout:
-        """Around the head of each request: a client that sends it byte by byte gains nothing. Before a second one, the
-        connection may also be idle, but not while the worker stops: it waits for all of them."""
+        """The timeout for the head of a request, so that sending it byte by byte gains nothing. Before a further
+        request the connection may be idle, but not while the worker stops, which waits for all connections."""
         greenlet = gevent.getcurrent()
         if greenlet in self.kept:
             idle_s = current().settings["management.keepalive_timeout"] if self.alive else 0
@@ -243,7 +244,7 @@ class Worker(GeventWorker):
         return HeadTimeout(current().settings["management.header_timeout"], self.row_of.get(greenlet))
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """TERM: MQTT clients are told at once; gunicorn first waits for HTTP requests that are still open."""
+        """TERM: disconnects MQTT clients at once; gunicorn waits for open HTTP requests first."""
         self.end_when_starting()
         super().handle_exit(sig, frame)
         self.ending.set()
@@ -257,8 +258,8 @@ class Worker(GeventWorker):
         super().handle_quit(sig, frame)
 
     def end_when_starting(self) -> None:
-        """It serves nobody then, and what a half-started node stored is as good as after a kill -9: whole. Stopping its
-        parts in the middle of their start would raise, which the master takes for a broker that cannot start."""
+        """Ends a worker that is still starting, as kill -9 would: it serves no client yet, and the stores survive that.
+        Stopping half-started parts could raise, and gunicorn would take that for a broker that cannot start."""
         if not self.started:
             os._exit(0)
 
@@ -275,8 +276,8 @@ class Worker(GeventWorker):
             gevent.spawn(running_node().renewal.read_again)
 
     def init_process(self) -> None:
-        """Where the first worker cannot start, gunicorn ends the broker, and its user sees why. A later one is tried
-        again: what is in the way may go away, and nobody may be there to start the broker."""
+        """Where the first worker cannot start, gunicorn ends the broker with the reason. A later worker is started
+        again and again, since the cause may go away."""
         self.ending = Event()
         try:
             super().init_process()
@@ -292,8 +293,8 @@ class Worker(GeventWorker):
         os._exit(1)
 
     def start_node(self) -> None:
-        """Returns once the node has started, or its start waits for something that may take long: HTTP is served then,
-        for probes that ask why."""
+        """Returns once the node has started, or its start waits for something that may take long: HTTP is served
+        meanwhile, for probes."""
         # What is loaded by now stays; and tens of thousands of live connections make each full collection a stall.
         gc.collect()
         gc.freeze()
@@ -308,7 +309,7 @@ class Worker(GeventWorker):
             raise starting.value
 
     def try_to_start(self) -> Exception | None:
-        """Not in the worker's own greenlet, which may have HTTP to serve before it is done."""
+        """Starts the node, in a greenlet of its own, since the worker may have to serve HTTP meanwhile."""
         try:
             log.debug("Worker starts: process %d", self.pid)
             running_node().start(current().listeners, self.notify)
@@ -335,8 +336,8 @@ class Worker(GeventWorker):
             log_ready(current(), running_node())
 
     def notify_while_starting(self) -> None:
-        """The master kills a worker of which it hears nothing. This one may have to wait for the one before it to end,
-        after USR2 for as long as an administrator likes."""
+        """Signals the master that the worker lives, which waits for the worker before it to end: after USR2, as long as
+        the administrator likes."""
         while True:
             self.notify()
             gevent.sleep(1)
