@@ -1,4 +1,5 @@
-"""The modules presence, subscription and rewrite (EMQ X 3, "Modules"), which the settings `module.…` turn on."""
+"""The modules presence, subscription and rewrite (EMQ X 3, "Modules"), which the settings `module.…` turn on, and the
+quota of users, which a setting of zones turns on."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from emqx_mgmt.modules.presence import Presence
 from emqx_mgmt.modules.rewrite import Rewrite
 from emqx_mgmt.modules.subscription import AutoSubscribe
+from emqx_mgmt.modules.user_quota import UserQuota
+from emqx_mgmt.settings.table import SHIPPED
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
@@ -33,6 +36,9 @@ def modules_of(settings: Settings, broker: Broker, sys_topics: SysTopics) -> lis
     if settings["module.rewrite"]:
         numbers = sorted(settings.words("module.rewrite.rule", ()), key=in_order)
         modules.append(Rewrite(broker, [settings[f"module.rewrite.rule.{number}"] for number in numbers]))
+    limits = {name: settings.zone(name).max_connections_per_user for name in settings.words("zone", SHIPPED)}
+    if any(limits.values()):
+        modules.append(UserQuota(broker, limits))
     return modules
 
 

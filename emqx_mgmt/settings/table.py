@@ -237,6 +237,8 @@ ZONE = [
     zone_key("server_keepalive", integer(0, 65535), "0", "MQTT 5 Server Keep Alive in seconds; 0 for the client's."),
     zone_key("keepalive_backoff", number(0.5), "0.75", "Closed after keepalive * backoff * 2 without a byte."),
     zone_key("max_subscriptions", integer(), "0", "The most subscriptions of a session; 0 for no limit."),
+    zone_key("max_connections_per_user", integer(), "0",
+             "The most connections of one user name; 0 for no limit. Clients without a user name are not counted."),
     zone_key("upgrade_qos", FLAG, "off", "Deliver at the higher QoS of message and subscription, not the lower."),
     zone_key("max_inflight", integer(0, 65535), "0", "The most QoS 1 and 2 messages in flight; 0 for no limit.",
              external="32", internal="32"),

@@ -42,6 +42,7 @@ class ZoneSettings:
     server_keepalive: int
     keepalive_backoff: float
     max_subscriptions: int
+    max_connections_per_user: int
     upgrade_qos: bool
     max_inflight: int
     retry_interval: float
