@@ -23,11 +23,13 @@ acl_file = {place}/acl.conf
 plugins.etc_dir = {place}
 plugins.loaded = emqx_recon,my_guard
 nonsense
+listener.foo.a.speed = 1
 """
 RULES = '{allow, all}.\n{allow, nobody}.\n{deny, {user, "x"}, eat, ["a"]}.\n{deny'
 PLUGIN = "retainer.max_payload_size = huge\nretainer.nope = 1\n"
 FAULTS = (
-    r"emqx\.conf:11: expected key = value", r"emqx\.conf:2: unknown key node\.nome",
+    r"emqx\.conf:11: expected key = value", r"emqx\.conf:12: unknown key listener\.foo\.a\.speed",
+    r"emqx\.conf:2: unknown key node\.nome",
     r"emqx\.conf:3: mqtt\.max_packet_size \('big'\) must be", r"emqx\.conf:5: mqtt:ssl a on .*/none\.pem: No such file",
     r"emqx\.conf:7: mqtt:tcp b on 127\.0\.0\.1:1883 has the port of mqtt:tcp a",
     r"emqx\.conf:8: acl_file .*line 2: .*line 3: .*line 4: ", r"emqx\.conf:10: plugins\.loaded names my_guard",
