@@ -1,4 +1,4 @@
-"""A bare MQTT client for the tests: it sends what it is told to and shows what comes."""
+"""A client that encodes and decodes with the codec of the broker, and can send and read any bytes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from router_ext.protocol.packets import (
 PATIENCE = 10.0  # seconds until an answer counts as none
 QUIET = 0.15  # seconds of silence that count as silence
 PINGREQ, PINGRESP = b"\xc0\x00", b"\xd0\x00"
+DISCONNECT = 0xE0
 PUBACK, PUBREC, PUBREL, PUBCOMP = 4, 5, 6, 7
 VERSIONS = (3, 4, 5)
 
@@ -139,6 +140,20 @@ class Client:
             self.sock.settimeout(PATIENCE)
         self.buffer += more
         return False
+
+    def read(self, count: int) -> bytes:
+        """The next `count` bytes; fewer when the broker closes."""
+        while len(self.buffer) < count and (more := self.sock.recv(65536)):
+            self.buffer += more
+        taken, self.buffer = self.buffer[:count], self.buffer[count:]
+        return taken
+
+    def assert_open(self) -> None:
+        """It answers a PINGREQ, after whatever it had to say before."""
+        self.raw(PINGREQ)
+        while (packet := self.raw_packet()) != PINGRESP:
+            assert packet, "closed"
+            assert packet[0] != DISCONNECT, packet.hex(" ")
 
     def assert_closed(self) -> None:
         packet = self.packet()

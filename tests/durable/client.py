@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from tests.clients.raw import Closed, text, varint
+
 CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, PINGRESP, DISCONNECT = (
     2, 3, 4, 5, 6, 7, 9, 11, 13, 14)
 
@@ -33,23 +35,6 @@ class Packet:
     @property
     def retain(self) -> bool:
         return bool(self.flags & 1)
-
-
-class Closed(Exception):
-    """The broker has closed the connection."""
-
-
-def text(value: str) -> bytes:
-    data = value.encode()
-    return struct.pack(">H", len(data)) + data
-
-
-def varint(value: int) -> bytes:
-    out = b""
-    while value > 127:
-        out += bytes([value & 127 | 128])
-        value >>= 7
-    return out + bytes([value])
 
 
 class Client:

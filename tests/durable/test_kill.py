@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.broker_process import BrokerProcess
-from tests.durable.client import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Client, Closed
+from tests.clients.raw import Closed
+from tests.durable.client import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Client
 
 ROUNDS = int(os.environ.get("DURABLE_ROUNDS", "3"))
 IN_FLIGHT = 10

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import psutil
 
 from tests.broker_process import BrokerProcess, wait_until
-from tests.durable.client import CONNACK, DISCONNECT, PUBLISH, Client, Closed, text
+from tests.clients.raw import Closed, text
+from tests.durable.client import CONNACK, DISCONNECT, PUBLISH, Client
 
 Start = Callable[..., BrokerProcess]
 

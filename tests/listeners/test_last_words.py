@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.broker_process import BrokerProcess, wait_until
-from tests.durable.client import Client, text, varint
+from tests.clients.raw import text, varint
+from tests.durable.client import Client
 from tests.listeners.secured import Secured, certificates, settings
 from tests.listeners.transports import TRANSPORTS, connection
 

@@ -8,32 +8,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tests.clients.raw import text, varint
+
 WITHIN = 20.0  # seconds; a busy machine is no finding
 
 
-def remaining_length(n: int) -> bytes:
-    out = bytearray()
-    while True:
-        n, byte = divmod(n, 128)
-        out.append(byte | (128 if n else 0))
-        if not n:
-            return bytes(out)
-
-
 def packet(first_byte: int, body: bytes) -> bytes:
-    return bytes([first_byte]) + remaining_length(len(body)) + body
-
-
-def text(value: str) -> bytes:
-    encoded = value.encode()
-    return struct.pack(">H", len(encoded)) + encoded
+    return bytes([first_byte]) + varint(len(body)) + body
 
 
 def connect_packet(client_id: str, *, version: int = 4, clean: bool = True, keepalive: int = 0,
                    properties: bytes = b"") -> bytes:
     body = text("MQTT") + bytes([version, 2 if clean else 0]) + struct.pack(">H", keepalive)
     if version == 5:
-        body += remaining_length(len(properties)) + properties
+        body += varint(len(properties)) + properties
     return packet(0x10, body + text(client_id))
 
 

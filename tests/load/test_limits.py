@@ -10,7 +10,8 @@ from contextlib import ExitStack
 import pytest
 
 from tests.broker_process import BrokerProcess, wait_until
-from tests.load.client import Client, packet, publish_packet, text
+from tests.clients.raw import text
+from tests.load.client import Client, packet, publish_packet
 from tests.load.rows import metrics, session, shutdown_count
 
 pytestmark = pytest.mark.timeout(90)

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from tests.broker_process import wait_until
-from tests.load.client import Client, packet, text
+from tests.clients.raw import text
+from tests.load.client import Client, packet
 from tests.load.crowd import WITHIN, Crowd, descriptors
 from tests.load.rows import MIB, shutdown_count
 

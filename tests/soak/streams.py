@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.durable.client import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Client, Closed, Packet
+from tests.clients.raw import Closed
+from tests.durable.client import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Client, Packet
 from tests.listeners.secured import Secured
 from tests.listeners.transports import connection
 
