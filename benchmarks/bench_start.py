@@ -23,7 +23,7 @@ sys.path.insert(0, str(CHECKOUT))
 
 from emqx_mgmt.broker.durable import StoredSession, encode
 from emqx_mgmt.storage.messages.commits import Commits
-from emqx_mgmt.storage.messages.tables import FACTS, FILE_NAME, JOURNAL_NAME, PLACE, PLACES, connect, migrate
+from emqx_mgmt.storage.messages.tables import FILE_NAME, JOURNAL_NAME, PLACE, PLACES, RECORDS, connect, migrate
 from emqx_mgmt.storage.transaction import transaction
 
 BODY = struct.Struct("<qIBBHHII")
@@ -39,12 +39,12 @@ def places(sessions: int, messages: int, now: float) -> Iterator[tuple[int | byt
     for number in range(1, messages + 1):
         sid = number % sessions + 1
         place = (sid, number, number, 0, 1, 0, 0, 0)
-        yield *place, PLACES.close(body(b"device/%d" % sid, now), *place)
+        yield *place, PLACES.append(body(b"device/%d" % sid, now), *place)
 
 
 def facts(table: str, rows: Iterator[tuple[int, bytes, bytes]]) -> Iterator[tuple[int, bytes, bytes]]:
     for sid, key, value in rows:
-        yield sid, key, FACTS[table].close(value, sid, key)
+        yield sid, key, RECORDS[table].append(value, sid, key)
 
 
 def fill(data_dir: Path, sessions: int, messages: int) -> None:

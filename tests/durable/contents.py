@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emqx_mgmt.storage.messages.commits import Commits
-from emqx_mgmt.storage.messages.tables import FACTS, FILE_NAME, JOURNAL_NAME, MESSAGES, PLACE, PLACES
+from emqx_mgmt.storage.messages.tables import FILE_NAME, JOURNAL_NAME, MESSAGES, PLACE, PLACES, RECORDS
 from emqx_mgmt.storage.messages.writer import Writer
 from tests.broker_process import BrokerProcess, wait_until
 from tests.durable.client import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Client
@@ -66,10 +66,11 @@ def amounts_to(data_dir: Path) -> dict[str, list[Any]]:
             writer.recover(commits.rows(writer.done))
             select = writer.connection.execute
             found: dict[str, list[Any]] = {
-                table: [(sid, key, seal.open(value, sid, key)) for sid, key, value in select(f"SELECT * FROM {table}")]
-                for table, seal in FACTS.items()}
-            bodies = {number: MESSAGES.open(body, number, refs)
+                table: [(sid, key, checksum.strip(value, sid, key))
+                        for sid, key, value in select(f"SELECT * FROM {table}")]
+                for table, checksum in RECORDS.items()}
+            bodies = {number: MESSAGES.strip(body, number, refs)
                       for number, refs, body in select("SELECT number, refs, body FROM message")}
-            found["place"] = [(*place, PLACES.open(body, *place) or bodies.get(place[2]))
+            found["place"] = [(*place, PLACES.strip(body, *place) or bodies.get(place[2]))
                               for *place, body in select(f"SELECT {PLACE}, body FROM place")]
     return found

@@ -17,7 +17,7 @@ from emqx_mgmt.broker.durable import decode_session, encode
 from emqx_mgmt.storage import DataDirError
 from emqx_mgmt.storage.backup import STAGED_READY, stage
 from emqx_mgmt.storage.messages import check
-from emqx_mgmt.storage.messages.tables import FACTS, MIGRATIONS
+from emqx_mgmt.storage.messages.tables import MIGRATIONS, RECORDS
 from router_ext.durable.journal import TABLES
 from tests.broker_process import BrokerProcess
 from tests.durable.client import PUBACK, PUBLISH, PUBREC, PUBREL, Client
@@ -135,14 +135,14 @@ def test_store_written_by_version_2(start_broker: Start, tmp_path: Path):
 
 def left_just_now(data_dir: Path) -> None:
     """Sessions of a store that was kept for long have not expired."""
-    seal = FACTS["session"]
+    checksum = RECORDS["session"]
     with closing(sqlite3.connect(data_dir / "messages.db", isolation_level=None)) as rows:
         for sid, key, value in rows.execute("SELECT sid, key, value FROM session").fetchall():
-            row = decode_session(seal.open(value, sid, key))
+            row = decode_session(checksum.strip(value, sid, key))
             if row.left_at is not None:
                 row.left_at = time.time()
             rows.execute("UPDATE session SET value = ? WHERE sid = ? AND key = ?",
-                         (seal.close(encode(row), sid, key), sid, key))
+                         (checksum.append(encode(row), sid, key), sid, key))
 
 
 def test_a_message_store_of_a_newer_version_is_left_alone(start_broker: Start):

@@ -54,14 +54,15 @@ class Commits:
             if number != self._next:
                 raise Damaged(f"commit {self._next} is missing")
             self._next += 1
-            yield number, JOURNAL.open(data, number)
+            yield number, JOURNAL.strip(data, number)
 
     def append(self, data: bytes, done: int) -> int:
         """Writes a commit; returns its number once it is on disk. Some of the commits up to `done` are deleted with it.
         Raises sqlite3.Error; it can be tried again."""
         forgotten = min(done, self._forgotten + FORGET)
         with transaction(self._connection):
-            self._connection.execute("INSERT INTO journal VALUES (?, ?)", (self._next, JOURNAL.close(data, self._next)))
+            row = self._next, JOURNAL.append(data, self._next)
+            self._connection.execute("INSERT INTO journal VALUES (?, ?)", row)
             self._delete(forgotten)
         self._forgotten = max(forgotten, self._forgotten)
         self._next += 1
@@ -133,6 +134,6 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Creates the table or brings it to this version, in one transaction."""
     version = version_of(connection)
     if version < JOURNAL_VERSION:
-        connection.create_function("seal_journal", 2, JOURNAL.close, deterministic=True)
+        connection.create_function("seal_journal", 2, JOURNAL.append, deterministic=True)
         scripts = "".join(MIGRATIONS[version:])
         connection.executescript(f"BEGIN; {scripts} PRAGMA user_version = {JOURNAL_VERSION}; COMMIT;")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from emqx_mgmt.storage.messages.tables import FACTS, FILE_NAME, connect_to_read
+from emqx_mgmt.storage.messages.tables import FILE_NAME, RECORDS, connect_to_read
 
 Row = tuple[int, bytes, bytes]
 
@@ -34,7 +34,7 @@ class Recovered:
         for count, (sid, key, value) in enumerate(rows):
             if count % SOME == 0:
                 self.alive()
-            yield sid, key, FACTS[table].open(value, sid, key)
+            yield sid, key, RECORDS[table].strip(value, sid, key)
 
     def close(self) -> None:
         """Closes the database."""

@@ -12,7 +12,7 @@ from emqx_mgmt.storage import installation
 from emqx_mgmt.storage.acknowledged import SUFFIX, Acknowledged
 from emqx_mgmt.storage.data_dir import DataDirError
 from emqx_mgmt.storage.integrity import Damaged, Newer, is_of_the_system, legible, quick_check, verify_header
-from emqx_mgmt.storage.messages.seals import Seal, fact, nothing
+from emqx_mgmt.storage.messages.row_checksums import RowChecksum, no_columns, record_key
 from emqx_mgmt.storage.transaction import transaction
 from emqx_mgmt.storage.wal import LogDamaged, verify_log
 from router_ext.durable.journal import TABLES
@@ -68,27 +68,27 @@ OWN_JOURNAL = 1     # the version that had it
 JOURNAL_VERSION = 2
 
 PLACE = "sid, entry, number, subid, qos, flags, pid, received"
-JOURNAL = Seal("journal", struct.Struct("<Q").pack)
-MESSAGES = Seal("message", struct.Struct("<Qi").pack)
-PLACES = Seal("place", struct.Struct("<QQQIBBHB").pack)
-FOLDED = Seal("folded", struct.Struct("<QQ").pack)
-FACTS = {table: Seal(table, fact) for table in TABLES}
+JOURNAL = RowChecksum("journal", struct.Struct("<Q").pack)
+MESSAGES = RowChecksum("message", struct.Struct("<Qi").pack)
+PLACES = RowChecksum("place", struct.Struct("<QQQIBBHB").pack)
+FOLDED = RowChecksum("folded", struct.Struct("<QQ").pack)
+RECORDS = {table: RowChecksum(table, record_key) for table in TABLES}
 
 
-def by_itself(table: str) -> Seal:
+def by_itself(table: str) -> RowChecksum:
     """The checksum before version 3: of the data alone."""
-    return Seal(table, nothing, seed=0)
+    return RowChecksum(table, no_columns, seed=0)
 
 
-# What has a checksum, by the version of the tables: the seal, and the select of the data with what it is bound to.
-OLD_FACTS = [(by_itself(table), f"value FROM {table}") for table in TABLES]
+# By the version of the tables: each kind of checksum, and a select of the data with its checksum and the other columns.
+OLD_RECORDS = [(by_itself(table), f"value FROM {table}") for table in TABLES]
 CHECKED = {
-    1: [(by_itself("journal"), "data FROM journal"), (by_itself("message"), "body FROM message"), *OLD_FACTS],
+    1: [(by_itself("journal"), "data FROM journal"), (by_itself("message"), "body FROM message"), *OLD_RECORDS],
     2: [(by_itself("message"), "body FROM message"),
-        (by_itself("place"), "body FROM place WHERE body IS NOT NULL"), *OLD_FACTS],
+        (by_itself("place"), "body FROM place WHERE body IS NOT NULL"), *OLD_RECORDS],
     3: [(FOLDED, "seal, number, at FROM folded"), (MESSAGES, "body, number, refs FROM message"),
         (PLACES, f"body, {PLACE} FROM place"),
-        *((seal, f"value, sid, key FROM {table}") for table, seal in FACTS.items())],
+        *((checksum, f"value, sid, key FROM {table}") for table, checksum in RECORDS.items())],
 }
 JOURNALS = {1: by_itself("journal"), JOURNAL_VERSION: JOURNAL}
 
@@ -127,8 +127,8 @@ def migrate(connection: sqlite3.Connection, journal: Path) -> None:
     if version == OWN_JOURNAL:
         to_journal(connection, journal)
     if version < len(MIGRATIONS):
-        for seal in (FOLDED, MESSAGES, PLACES, *FACTS.values()):
-            connection.create_function(f"seal_{seal.table}", -1, seal.close, deterministic=True)
+        for checksum in (FOLDED, MESSAGES, PLACES, *RECORDS.values()):
+            connection.create_function(f"seal_{checksum.table}", -1, checksum.append, deterministic=True)
         scripts = "".join(MIGRATIONS[version:])
         connection.executescript(f"BEGIN; {scripts} PRAGMA user_version = {len(MIGRATIONS)}; COMMIT;")
 
@@ -139,7 +139,7 @@ def to_journal(connection: sqlite3.Connection, journal: Path) -> None:
     try:
         with transaction(copy):
             copy.executemany("INSERT OR REPLACE INTO journal VALUES (?, ?)", (
-                (number, JOURNAL.close(data[:-4], number))
+                (number, JOURNAL.append(data[:-4], number))
                 for number, data in connection.execute("SELECT number, data FROM journal")))
     finally:
         copy.close()
@@ -216,7 +216,7 @@ def verify_journal(connection: sqlite3.Connection, number: int | None) -> tuple[
         raise Newer(JOURNAL_NAME, version)
     first, last = None, 0
     for commit, data in connection.execute("SELECT number, data FROM journal ORDER BY number"):
-        JOURNALS[version].open(data, commit)
+        JOURNALS[version].strip(data, commit)
         if first is None:
             first = commit
         elif commit != last + 1:
@@ -236,6 +236,6 @@ def verify_tables(connection: sqlite3.Connection, number: int | None) -> int:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise Damaged("it is not a message store")
         return 0
-    for seal, rows in CHECKED[version]:
-        seal.verify(connection.execute(f"SELECT {rows}"))
+    for checksum, rows in CHECKED[version]:
+        checksum.verify(connection.execute(f"SELECT {rows}"))
     return version

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emqx_mgmt.storage import installation
-from emqx_mgmt.storage.messages.tables import FACTS, FOLDED, MESSAGES, PLACE, PLACES, connect, migrate
+from emqx_mgmt.storage.messages.tables import FOLDED, MESSAGES, PLACE, PLACES, RECORDS, connect, migrate
 from emqx_mgmt.storage.transaction import transaction
 from router_ext.durable.compaction import Compactor
 from router_ext.durable.journal import TABLES
@@ -85,7 +85,7 @@ class Writer:
             with transaction(self.connection):
                 self._write(self._fold)
                 self.connection.execute("UPDATE folded SET number = ?, at = 0, seal = ?",
-                                        (next_one, FOLDED.close(b"", next_one, 0)))
+                                        (next_one, FOLDED.append(b"", next_one, 0)))
             self._fold.clear()
             self.done = self._folded
 
@@ -96,11 +96,11 @@ class Writer:
         alone = {number for number, refs in fold.references.items()
                  if refs == 1 and number in bodies and len(bodies[number]) <= SMALL}
         many("INSERT INTO message VALUES (?, ?, ?)",
-             [(number, refs, MESSAGES.close(bodies[number], number, refs)) for number, refs in fold.references.items()
+             [(number, refs, MESSAGES.append(bodies[number], number, refs)) for number, refs in fold.references.items()
               if number in bodies and number not in alone])
         self._refer({number: refs for number, refs in fold.references.items() if number not in bodies})
         many(f"INSERT INTO place ({PLACE}, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-             [(*place, PLACES.close(bodies[place[2]] if place[2] in alone else b"", *place)) for place in places])
+             [(*place, PLACES.append(bodies[place[2]] if place[2] in alone else b"", *place)) for place in places])
         for entry, (pid, sid) in fold.sent.items():
             self._change(sid, entry, pid)
         for entry, sid in fold.received.items():
@@ -108,7 +108,7 @@ class Writer:
         many("DELETE FROM place WHERE sid = ? AND entry = ?", fold.removed)
         for sid, count in fold.dropped.items():
             self._remove(sid, self.connection.execute(DROP_OLDEST, (sid, count)).fetchall())
-        self._write_facts(fold)
+        self._write_records(fold)
         for sid in fold.ended:
             self._end(sid)
 
@@ -116,31 +116,31 @@ class Writer:
         """A stored message was sent with the packet id `pid`; None: PUBREC came, and only the packet id is still in
         use."""
         for *place, body in self.connection.execute(THE_PLACE, (sid, entry)).fetchall():
-            data = PLACES.open(body, *place)
+            data = PLACES.strip(body, *place)
             _, _, number, subid, qos, flags, before, received = place
             changed = (number, subid, qos, flags, pid, received) if pid else (0, subid, qos, flags, before, 1)
             self.connection.execute(
                 "UPDATE place SET number = ?, pid = ?, received = ?, body = ? WHERE sid = ? AND entry = ?",
-                (changed[0], *changed[4:], PLACES.close(data if pid else b"", sid, entry, *changed), sid, entry))
+                (changed[0], *changed[4:], PLACES.append(data if pid else b"", sid, entry, *changed), sid, entry))
 
-    def _write_facts(self, fold: Compactor) -> None:
+    def _write_records(self, fold: Compactor) -> None:
         for index, table in enumerate(TABLES):
-            facts = [(key[1], key[2], value) for key, value in fold.facts.items() if key[0] == index]
-            seal = FACTS[table].close
+            records = [(key[1], key[2], value) for key, value in fold.facts.items() if key[0] == index]
+            with_checksum = RECORDS[table].append
             self.connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)",
-                                        [(sid, key, seal(value, sid, key))
-                                         for sid, key, value in facts if value is not None])
+                                        [(sid, key, with_checksum(value, sid, key))
+                                         for sid, key, value in records if value is not None])
             self.connection.executemany(f"DELETE FROM {table} WHERE sid = ? AND key = ?",
-                                        [(sid, key) for sid, key, value in facts if value is None])
+                                        [(sid, key) for sid, key, value in records if value is None])
 
     def _refer(self, changes: Mapping[int, int]) -> None:
         """Counts the places of messages in `message`; messages without a place are deleted."""
         gone, changed = [], []
         for number, by in changes.items():
             for refs, body in self.connection.execute("SELECT refs, body FROM message WHERE number = ?", (number,)):
-                data, now = MESSAGES.open(body, number, refs), refs + by
+                data, now = MESSAGES.strip(body, number, refs), refs + by
                 if now > 0:
-                    changed.append((now, MESSAGES.close(data, number, now), number))
+                    changed.append((now, MESSAGES.append(data, number, now), number))
                 else:
                     gone.append((number,))
         self.connection.executemany("UPDATE message SET refs = ?, body = ? WHERE number = ?", changed)
@@ -157,9 +157,9 @@ class Writer:
                 f"SELECT {PLACE}, body FROM place WHERE number BETWEEN ? AND ?", (min(alone), max(alone)))
                 if row[2] in alone]
             self.connection.executemany("INSERT INTO message VALUES (?, 1, ?)", [
-                (place[2], MESSAGES.close(PLACES.open(body, *place), place[2], 1)) for *place, body in found])
+                (place[2], MESSAGES.append(PLACES.strip(body, *place), place[2], 1)) for *place, body in found])
             self.connection.executemany("UPDATE place SET body = ? WHERE sid = ? AND entry = ?", [
-                (PLACES.close(b"", *place), *place[:2]) for *place, _ in found])
+                (PLACES.append(b"", *place), *place[:2]) for *place, _ in found])
 
     def _remove(self, sid: int, places: list[tuple[int, int]]) -> None:
         self.connection.executemany("DELETE FROM place WHERE sid = ? AND entry = ?",
@@ -206,8 +206,8 @@ class Writer:
 def body_of(row: Row) -> bytes:
     """The body of a message; b"" where only its packet id is in use. Raises Damaged."""
     *place, own, refs, shared = row
-    body = PLACES.open(own, *place)
-    return body if shared is None else MESSAGES.open(shared, place[2], refs)
+    body = PLACES.strip(own, *place)
+    return body if shared is None else MESSAGES.strip(shared, place[2], refs)
 
 
 def as_row(row: Row) -> bytes:

@@ -10,7 +10,7 @@ from zlib import crc32
 from emqx_mgmt.storage.integrity import Damaged
 
 
-class Seal:
+class RowChecksum:
     """Appends the CRC-32 of a row to its data. `columns` encodes the other columns, and raises struct.error or
     TypeError for values of another kind."""
 
@@ -19,14 +19,14 @@ class Seal:
         self._columns = columns
         self._seed = crc32(table.encode()) if seed is None else seed
 
-    def close(self, data: bytes, *columns: Any) -> bytes:
+    def append(self, data: bytes, *columns: Any) -> bytes:
         """The data with its checksum behind it."""
         return data + crc32(data, crc32(self._columns(*columns), self._seed)).to_bytes(4, "little")
 
-    def open(self, sealed: bytes, *columns: Any) -> bytes:
+    def strip(self, data: bytes, *columns: Any) -> bytes:
         """The data without the checksum. Raises Damaged where it is wrong."""
-        self.verify([(sealed, *columns)])
-        return sealed[:-4]
+        self.verify([(data, *columns)])
+        return data[:-4]
 
     def verify(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Checks rows of data and other columns. Raises Damaged at the first wrong one."""
@@ -43,15 +43,15 @@ class Seal:
         raise Damaged(f"the checksum of a row of {self.table} is wrong ({', '.join(map(repr, row[1:]))})")
 
 
-def fact(sid: int, key: bytes) -> bytes:
+def record_key(sid: int, key: bytes) -> bytes:
     """The beginning of a row's checksum: session number and key."""
-    return FACT.pack(sid, len(key)) + key
+    return RECORD_KEY.pack(sid, len(key)) + key
 
 
-def nothing(*columns: Any) -> bytes:
+def no_columns(*columns: Any) -> bytes:
     """For tables of which no column counts."""
     return b""
 
 
-FACT = struct.Struct("<QI")
+RECORD_KEY = struct.Struct("<QI")
 RESIDUE = 0x2144DF1C    # the CRC-32 of anything with its CRC-32 behind it
