@@ -9,6 +9,7 @@ from emqx_mgmt.api.paging import Paged
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
+from emqx_mgmt.manage.clients import Authority
 from emqx_mgmt.manage.errors import NOT_ONLINE, RequestRefused
 from emqx_mgmt.manage.listing import Page, Paging
 from emqx_mgmt.manage.rows import Connection, ExtendedConnection
@@ -76,6 +77,20 @@ def clean_acl_cache(cluster: Cluster, clientid: str, topic: str) -> Done:
     return Done()
 
 
+def clean_acl_caches(cluster: Cluster) -> Done:
+    for node in cluster.running():
+        node.clients.clean_all_acl_caches()
+    return Done()
+
+
+def reauthorize(cluster: Cluster, clientid: str) -> Authority:
+    for node in cluster.running():
+        authority = node.clients.reauthorize(clientid)
+        if authority is not None:
+            return authority
+    raise RequestRefused("not_found", NOT_ONLINE)
+
+
 ENDPOINTS = (
     Endpoint(
         "list_connections",
@@ -120,6 +135,22 @@ ENDPOINTS = (
         "/connections/:clientid/acl/:topic",
         "Clean ACL cache of a connection",
         clean_acl_cache,
+    ),
+    Endpoint(
+        "clean_acl_caches",
+        "DELETE",
+        "/acl_cache",
+        "Forget what is remembered of access rules, of all clients",
+        clean_acl_caches,
+        listed=False,
+    ),
+    Endpoint(
+        "reauthorize",
+        "PUT",
+        "/connections/:clientid/reauthorize",
+        "Ask again whether a client is a super user, and what it may do",
+        reauthorize,
+        listed=False,
     ),
     Endpoint(
         "lookup_conns_via_username",

@@ -154,7 +154,7 @@ class ConnectHandler:
                    proven: Proven | None) -> Grant | PacketRefused:
         """The authentication chain, then `allow_anonymous`, then the ACL for the will's topic. The chain is skipped for
         a client that enhanced authentication has identified."""
-        answer = Grant(proven.is_super) if proven else self._broker.hooks.fold("client.authenticate", client)
+        answer = proven.grant if proven else self._broker.hooks.fold("client.authenticate", client)
         if answer is None:
             answer = self._anonymous(channel.zone)
         elif answer is True:

@@ -20,3 +20,11 @@ def reload(broker: Control, out: Output) -> None:
     (acl_cache_ttl)."""
     read = broker.call("POST", "acl", "reload")
     out.done(f"Read {read['rules']} rules from {read['file'] or 'those that are shipped: there is no file'}", **read)
+
+
+@acl.command("clean")
+@asks
+def clean(broker: Control, out: Output) -> None:
+    """Forget what is remembered of access rules, also in the authentication plugins: clients are asked about anew."""
+    broker.call("DELETE", "acl_cache")
+    out.done("What was remembered of access rules is forgotten")

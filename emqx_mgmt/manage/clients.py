@@ -7,7 +7,11 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from emqx_mgmt.broker import reasons, refused
+from emqx_mgmt.broker.auth.client import Unavailable
+from emqx_mgmt.broker.hooks import HandlerFailed
 from emqx_mgmt.manage import rows
 from emqx_mgmt.manage.errors import (
     BAD_TOPIC,
@@ -27,15 +31,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emqx_mgmt.broker import Broker
+    from emqx_mgmt.broker.auth.client import Client
+    from emqx_mgmt.plugins import Plugins
+    from router_ext.engine.channel import Channel
     from router_ext.session.session import Session
+
+
+class Authority(Struct):
+    """What a client may do at present."""
+
+    client_id: str
+    is_superuser: bool
 
 
 class Clients:
     """`name` is the name of the node."""
 
-    def __init__(self, name: str, broker: Broker) -> None:
+    def __init__(self, name: str, broker: Broker, plugins: Plugins) -> None:
         self._name = name
         self._broker = broker
+        self._plugins = plugins
         self._connection = partial(rows.connection, name)
         self._session_row = partial(rows.session, name)
 
@@ -101,11 +116,42 @@ class Clients:
 
     def clean_acl_cache(self, client_id: str, topic: str) -> bool:
         """Forgets the client's cached verdicts. False when it is not connected."""
-        session = self._broker.sessions.get(client_id)
-        if session is None or session.channel is None:
+        channel = self._channel(client_id)
+        if channel is None:
             return False
-        session.channel.clean_acl_cache(topic.encode())
+        self._plugins.forget(channel.context)
+        channel.clean_acl_cache(topic.encode())
         return True
+
+    def clean_all_acl_caches(self) -> None:
+        """What the broker and its plugins remember of rules no longer counts, for any client."""
+        self._plugins.forget()
+        for session in in_turns(self._sessions(), GLANCES):
+            if session.channel is not None:
+                session.channel.clean_acl_cache()
+
+    def reauthorize(self, client_id: str) -> Authority | None:
+        """None when the client is not connected here. Raises RequestRefused where nobody can say at present."""
+        channel = self._channel(client_id)
+        if channel is None:
+            return None
+        client: Client = channel.context
+        try:
+            answer = self._plugins.reauthorize(client)
+        except HandlerFailed as failed:
+            raise RequestRefused(str(failed)) from None
+        if isinstance(answer, Unavailable):
+            raise RequestRefused(f"nobody can say at present: {answer.why}")
+        if channel.context is not client or not channel.is_open:
+            return None
+        if answer is not None:
+            client.is_super = answer
+        channel.grant(client.is_super)  # forgets the verdicts as well
+        return Authority(client_id, client.is_super)
+
+    def _channel(self, client_id: str) -> Channel | None:
+        session = self._broker.sessions.get(client_id)
+        return None if session is None else session.channel
 
     # -- subscriptions and routes -----------------------------------------------------------------
 

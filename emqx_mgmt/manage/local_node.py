@@ -51,7 +51,7 @@ class LocalNode:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._runtime = Runtime()
-        self.clients = Clients(node.name, node.broker)
+        self.clients = Clients(node.name, node.broker, node.plugins)
         self.configuration = Configuration(node)
         self.queued = QueuedMessages(node.broker, Path(node.settings["node.data_dir"]))
         self.retained = Retained(node.broker)

@@ -13,6 +13,7 @@ from gevent.pool import Group, Pool
 from gevent.server import DatagramServer, StreamServer
 from gevent.threadpool import ThreadPool
 
+from emqx_mgmt.broker.auth.enhanced import HOOK as ENHANCED
 from emqx_mgmt.broker.hooks import Renames
 from emqx_mgmt.listeners import Listener
 from emqx_mgmt.plugins.answers import ANSWERS
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PUBLISH_POINT = "message.publish"
+# The client waits for what handlers answer; every other point tells of what happened.
+AWAITED = (*DECISIONS, ENHANCED)
 DATAGRAMS = 1024  # answered at a time
 THREADS = 4
 STUBBORN_S = 5.0  # how long a greenlet may keep from ending
@@ -69,7 +72,7 @@ class Host:
         watched = self.watched(point, call, deadline)
         watched.answers = ANSWERS.get(point)
         handler: Callable[..., Any] = watched
-        if blocking and point not in DECISIONS:
+        if blocking and point not in AWAITED:
             handler = QueuedHandler(watched, self._greenlets.spawn)
             blocking = False
         if renames is not None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from emqx_mgmt.settings import Key
 
 if TYPE_CHECKING:
+    from emqx_mgmt.broker.auth.client import Client, Unavailable
     from emqx_mgmt.plugins.host import Host
 
 
@@ -113,6 +114,13 @@ class Plugin:
     def figures(self) -> Iterable[Figure]:
         """Asked each time that somebody reads `/metrics`."""
         return ()
+
+    def forget(self, client: Client | None = None) -> None:
+        """What it remembers of answers about a client, or about all of them, no longer counts."""
+
+    def reauthorize(self, client: Client) -> bool | Unavailable | None:
+        """Whether a client that is connected is a super user, asked anew without its password; None: it cannot say."""
+        return None
 
     def changed(self, key: str) -> None:
         """The hot setting `key` has a new value."""

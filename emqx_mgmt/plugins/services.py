@@ -29,7 +29,6 @@ class Services:
     etc_dir: Path
     place: Place
     hook_deadline: float
-    acl_cache_ttl: Callable[[], float]
     alarms: Alarms
     faults: Callable[[], dict[str, Faults]]
     changed_sources: Callable[[], list[str]]

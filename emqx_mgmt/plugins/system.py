@@ -28,6 +28,7 @@ from emqx_mgmt.plugins.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker
+    from emqx_mgmt.broker.auth.client import Client, Unavailable
     from emqx_mgmt.broker.telemetry.alarms import Alarms
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.settings import Key, Settings
@@ -84,7 +85,6 @@ class Plugins:
             etc_dir=Path(settings["plugins.etc_dir"]),
             place=settings.place,
             hook_deadline=settings["plugins.hook_deadline"],
-            acl_cache_ttl=lambda: settings["acl_cache_ttl"],
             alarms=alarms,
             faults=lambda: {name: loaded.host.faults for name, loaded in self._loaded.items()},
             changed_sources=self._catalogue.changed_sources,
@@ -289,6 +289,21 @@ class Plugins:
             self._adopt(loaded, after, changed)
             return
         self._restart(plugin, after)
+
+    def forget(self, client: Client | None = None) -> None:
+        """What plugins remember of answers about a client, or about all of them, no longer counts."""
+        for loaded in list(self._loaded.values()):
+            loaded.host.watched("forget", loaded.plugin.forget).quietly(client)
+
+    def reauthorize(self, client: Client) -> bool | Unavailable | None:
+        """Whether the client is a super user: what the first plugin says that can, the one loaded last being asked
+        first. Raises HandlerFailed."""
+        for loaded in reversed(list(self._loaded.values())):
+            asked = loaded.host.watched("reauthorize", loaded.plugin.reauthorize, self._services.hook_deadline)
+            answer: bool | Unavailable | None = asked(client)
+            if answer is not None:
+                return answer
+        return None
 
     def hot(self) -> Iterator[tuple[str, Key, Config]]:
         """Plugin, setting and where its value is, for each hot setting of the plugins that run, by key."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[BrokerPr
         "EMQX_ALLOW_ANONYMOUS": "false", "EMQX_ACL_NOMATCH": "deny", "EMQX_ACL_FILE": str(directory / "acl.conf"),
         "EMQX_AUTH__HTTP__AUTH_REQ": f"{service.url}/auth", "EMQX_AUTH__HTTP__SUPER_REQ": f"{service.url}/super",
         "EMQX_AUTH__HTTP__ACL_REQ": f"{service.url}/acl", "EMQX_AUTH__HTTP__QUERY_TIMEOUT": "1s",
-        "EMQX_AUTH__HTTP__HEADER__X_TOKEN": "t0ken",
+        "EMQX_AUTH__HTTP__HEADER__X_TOKEN": "t0ken", "EMQX_AUTH__HTTP__REJECT_CACHE": "0s",
     }).start()
     load(broker, PLUGIN)
     yield broker, service
@@ -61,6 +63,12 @@ def site(started: tuple[BrokerProcess, HttpService]) -> tuple[BrokerProcess, Htt
     ((200, b'{"result":"ignore"}', "application/json"), DENIED),
     ((200, b'{"result":"perhaps"}', "application/json"), UNAVAILABLE),
     ((200, b"{", "application/json"), UNAVAILABLE),
+    ((200, b'{"result":["allow"]}', "application/json"), UNAVAILABLE),
+    ((200, b'{"result":"allow","expire_at":4000000000}', "application/json"), ENTERS),
+    ((200, b'{"result":"allow","expire_at":1}', "application/json"), DENIED),
+    ((200, b'{"result":"allow","expire_at":"soon"}', "application/json"), UNAVAILABLE),
+    ((200, b'{"result":"allow","acl":[]}', "application/json"), ENTERS),
+    ((200, b'{"result":"allow","acl":[{"permission":"allow"}]}', "application/json"), UNAVAILABLE),
     ((500, b"", "text/plain"), UNAVAILABLE),
     ((429, b"", "text/plain"), UNAVAILABLE),
     ((302, b"", "text/plain"), UNAVAILABLE),
@@ -111,6 +119,56 @@ def test_a_service_that_is_slow(site: tuple[BrokerProcess, HttpService]):
     service.answers["/auth"] = lambda asked: YES if asked["username"] == "good" else (401, b"", "")
     assert connack(broker.mqtt_port, "bad", "secret") == DENIED
     assert connack(broker.mqtt_port, "good", "secret") == ENTERS
+
+
+def test_rules_and_an_end_in_the_answer(site: tuple[BrokerProcess, HttpService]):
+    """One request in place of three and one for each topic, and the connection ends when the service says."""
+    broker, service = site
+    ends = time.time() + 3
+    service.answers["/auth"] = (200, json.dumps({"result": "allow", "is_superuser": False, "expire_at": ends, "acl": [
+        {"permission": "deny", "action": "publish", "topic": "mine/no"},
+        {"permission": "allow", "action": "all", "topic": "mine/#"}]}).encode(), "application/json")
+    with Client(broker.mqtt_port, "ends", "joe", "secret", version=paho.MQTTv5) as client:
+        assert (client.publish("mine/no").value, client.publish("mine/yes").value) == (DENIED, 0x10)
+        assert client.subscribe("mine/+") == 0
+        assert [path for _, path, _, _ in service.requests] == ["/auth"]
+        assert client.publish("other").value == DENIED
+        assert [path for _, path, _, _ in service.requests] == ["/auth", "/acl"]
+        wait_until(lambda: not broker.api("GET", "connections/ends").json(), 10)
+        assert time.time() >= ends
+
+
+@pytest.mark.parametrize(("directives", "again"), [("max-age=1", True), ("no-store", True), ("max-age=3600", False)])
+def test_the_service_says_how_long_a_verdict_holds(site: tuple[BrokerProcess, HttpService], directives: str,
+                                                   again: bool):
+    """Not longer than `acl_cache_ttl`."""
+    broker, service = site
+    service.answers["/acl"] = (200, b"", "text/plain", directives)
+    with Client(broker.mqtt_port, "c", "joe", "secret", version=paho.MQTTv5) as client:
+        assert client.publish("a").value == 0x10
+        service.answers["/acl"] = (403, b"", "text/plain")
+        if again:
+            wait_until(lambda: client.publish("a").value == DENIED, 5)
+        else:
+            until = time.monotonic() + 2
+            while time.monotonic() < until:
+                assert client.publish("a").value == 0x10
+
+
+def test_who_was_just_refused_is_not_asked_about_again(site: tuple[BrokerProcess, HttpService]):
+    """`reject_cache`: the same question; another password is another question."""
+    broker, service = site
+    set_to = f"{NODE}/plugin_configs/{PLUGIN}"
+    assert broker.api("PUT", set_to, json={"auth.http.reject_cache": "60s"}).json() == "ok"
+    service.answers["/auth"] = (401, b"", "text/plain")
+    service.requests.clear()
+    for _ in range(5):
+        assert connack(broker.mqtt_port, "joe", "wrong") == DENIED
+    assert len([path for _, path, _, _ in service.requests if path == "/auth"]) == 1
+    service.answers["/auth"] = YES
+    assert connack(broker.mqtt_port, "joe", "wrong") == DENIED
+    assert connack(broker.mqtt_port, "joe", "right") == ENTERS
+    assert broker.api("PUT", set_to, json={}).json() == "ok"
 
 
 def test_certificates_are_verified(tmp_path: Path):

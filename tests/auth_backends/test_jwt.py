@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,12 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from router_ext.protocol.codec import encode
+from router_ext.protocol.packets import Auth
 from tests.auth_backends.conftest import connack
 from tests.backends.http_service import HttpService
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients import raw
 from tests.clients.paho import Client
 from tests.plugins.conftest import NODE, load
 
@@ -144,6 +148,40 @@ def test_a_connection_ends_with_its_token(broker: BrokerProcess):
     with Client(broker.mqtt_port, "c", "joe", hs(exp=time.time() + 2), version=paho.MQTTv5):
         assert broker.api("GET", "connections/c").json()
         wait_until(lambda: not broker.api("GET", "connections/c").json(), 10, "the end of the connection")
+
+
+def test_a_token_is_renewed_while_the_connection_lasts(broker: BrokerProcess):
+    """MQTT 5.0, section 4.12.1: the next token's end and rules take the place of the first one's."""
+    def auth(token: str) -> bytes:
+        return encode(Auth(0x19, {"authentication_method": "JWT", "authentication_data": token.encode()}), 5)
+
+    first, ends = hs(exp=time.time() + 3, acl={"pub": ["one"]}), time.time() + 3
+    client = raw.Raw(socket.create_connection(("127.0.0.1", broker.mqtt_port)))
+    client.connect("renewed", username="joe", auth_method="JWT", auth_data=first.encode())
+    assert published(client, "one") == 0
+    assert published(client, "two") == DENIED
+    client.send(auth(hs(exp=time.time() + 60, acl={"pub": ["two"]})))
+    client.expect(raw.AUTH, code=0)
+    assert published(client, "one") == DENIED
+    assert published(client, "two") == 0
+    wait_until(lambda: time.time() > ends + 1, 10)
+    assert published(client, "two") == 0, "the first token has ended, and the second one counts"
+    client.send(auth(hs(exp=1)))
+    client.expect(raw.DISCONNECT, code=DENIED)
+
+
+@pytest.mark.parametrize("token", ["", "a.b.c", hs(sub="jane"), hs(exp=1)])
+def test_a_token_that_is_not_good_proves_nothing(broker: BrokerProcess, token: str):
+    client = raw.Raw(socket.create_connection(("127.0.0.1", broker.mqtt_port)))
+    client.connect("c", DENIED, username="joe", auth_method="JWT", auth_data=token.encode())
+
+
+def published(client: raw.Raw, topic: str) -> int:
+    """The reason code of the PUBACK; 0 also where nobody subscribes."""
+    pid = client.next_pid()
+    client.send(client.publish_packet(topic, b"x", 1, pid=pid))
+    code = client.answer(raw.PUBACK, pid).code
+    return 0 if code == 0x10 else code
 
 
 def test_keys_that_change(broker: BrokerProcess, keys: HttpService):

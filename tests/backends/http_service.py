@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 
 class HttpService:
-    """`answers` has, by path, a status, a body and a content type, or a function of the request's parameters that gives
-    them; any other path is 404. `requests` are (method, path, parameters, headers by
+    """`answers` has, by path, a status, a body, a content type and perhaps a Cache-Control, or a function of the
+    request's parameters that gives them; any other path is 404. `requests` are (method, path, parameters, headers by
     their names in small letters)."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -52,8 +52,10 @@ class HttpService:
         self.requests.append((handler.command, path, params, headers))
         time.sleep(self.delay)
         found = self.answers.get(path, (404, b"", "text/plain"))
-        status, body, kind = found(params) if callable(found) else found
+        status, body, kind, *control = found(params) if callable(found) else found
         handler.send_response(status)
+        for directives in control:
+            handler.send_header("Cache-Control", directives)
         handler.send_header("Content-Type", kind)
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()

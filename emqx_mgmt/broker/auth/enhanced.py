@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from emqx_mgmt.broker import reasons
+from emqx_mgmt.broker.auth.client import Grant
 from emqx_mgmt.broker.auth.verdicts import Question
 from emqx_mgmt.broker.refused import BUSY, UNDECIDED, PacketRefused
 from router_ext.protocol.codec import encode
@@ -14,6 +15,7 @@ from router_ext.protocol.packets import Auth
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.auth.client import Client
+    from emqx_mgmt.broker.auth.topic_rules import TopicRule
     from emqx_mgmt.broker.broker import Broker
     from router_ext.engine.channel import Channel
 
@@ -33,11 +35,18 @@ class Challenge:
 
 @dataclass(slots=True, frozen=True)
 class Proven:
-    """The client is who `username` says; `data` is the server's last word to it."""
+    """The client is who `username` says (None: nobody in particular); `data` is the server's last word to it. The rest
+    is as in Grant."""
 
-    username: str
+    username: str | None
     is_super: bool = False
     data: bytes | None = None
+    expires_at: float | None = None
+    rules: tuple[TopicRule, ...] = ()
+
+    @property
+    def grant(self) -> Grant:
+        return Grant(self.is_super, self.expires_at, self.rules)
 
 
 class Conversation(Protocol):
@@ -131,6 +140,7 @@ class Enhanced:
             assert client.auth_method is not None
             client.is_super = outcome.is_super
             channel.grant(outcome.is_super)
+            self._broker.grants.begin(channel, client, outcome.grant)
             self._send(channel, reasons.SUCCESS, client.auth_method, outcome.data)
             channel.resume()
         else:

@@ -11,10 +11,17 @@ from emqx_mgmt.broker.auth.client import Client, Grant, Ruling
 from emqx_mgmt.broker.auth.topic_rules import TopicRule, deciding
 from emqx_mgmt.plugins.hash_forms import HASH_FORM, HashForm, octets
 from emqx_mgmt.plugins.lookup.memory import ExpiringMap, keyed_digest
-from emqx_mgmt.plugins.lookup.plugin import MOST_REMEMBERED, BackendFailed, LookupAuth, common_settings, identity
+from emqx_mgmt.plugins.lookup.plugin import (
+    MOST_REMEMBERED,
+    BackendFailed,
+    LookupAuth,
+    common_settings,
+    dollar_users,
+    identity,
+)
 from emqx_mgmt.plugins.placeholders import are_missing
 from emqx_mgmt.settings import Key
-from emqx_mgmt.settings.kinds import FLAG, integer
+from emqx_mgmt.settings.kinds import integer
 
 if TYPE_CHECKING:
     from emqx_mgmt.plugins.host import Host
@@ -38,8 +45,7 @@ def database_settings(prefix: str, password_hash: str, hash_key: str) -> tuple[K
     return (
         Key(f"{prefix}.pool", integer(1, 1000), "8", "Connections to the back-end at most."),
         Key(hash_key, HASH_FORM, password_hash, "How the stored passwords are hashed."),
-        Key(f"{prefix}.dollar_users", FLAG, "off",
-            "Let in users whose names begin with $; the ACL is not asked about them."),
+        dollar_users(prefix),
         *common_settings(prefix),
     )
 
@@ -68,7 +74,7 @@ class DatabaseAuth(LookupAuth):
         """None: the database does not know the client."""
 
     @abstractmethod
-    def find_is_super(self, client: Client) -> bool:
+    def ask_is_super(self, client: Client) -> bool:
         """Asked where the row of the user does not say it."""
 
     @abstractmethod
@@ -101,9 +107,18 @@ class DatabaseAuth(LookupAuth):
             return None
         if client.password is None or not user.password or not self._is_right(client.password, user):
             return False
+        return Grant(self._is_super(client, user))
+
+    def _is_super(self, client: Client, user: StoredUser) -> bool:
         if user.is_super is not None:
-            return Grant(user.is_super)
-        return Grant(self.ask(("super", *identity(client)), lambda: self.find_is_super(client)))
+            return user.is_super
+        return self.ask(("super", *identity(client)), lambda: self.ask_is_super(client))
+
+    def find_is_super(self, client: Client) -> bool | None:
+        if are_missing(self.auth_placeholders, client):
+            return None
+        user = self.ask(("user", *identity(client)), lambda: self.find_user(client))
+        return None if user is None else self._is_super(client, user)
 
     def _is_right(self, password: bytes, user: StoredUser) -> bool:
         form: HashForm = self.host.settings[self.hash_key]
@@ -130,19 +145,23 @@ class DatabaseAuth(LookupAuth):
         return Ruling(False, "no rule matches") if rules and self.denies_unlisted else None
 
     def _rules_of(self, client: Client) -> list[TopicRule]:
-        """Fetched once and kept for `acl_cache_ttl`: they do not depend on the topic."""
+        """Fetched once and kept as long as verdicts are: they do not depend on the topic."""
         key = identity(client)
         rules = self._rules.get(key)
         if rules is None:
             rules = self.ask(("rules", *key), lambda: self.find_rules(client))
-            self._rules.put(key, rules, self.host.services.acl_cache_ttl())
+            if seconds := self.keep_for(client):
+                self._rules.put(key, rules, seconds)
         return rules
 
     def _has_no_rules(self, client: Client) -> bool:
         """User names beginning with `$` skip the ACL, as in EMQ X."""
         return client.username is not None and client.username.startswith("$")
 
-    def forget(self) -> None:
-        super().forget()
-        self._matched.clear()
-        self._rules.clear()
+    def forget(self, client: Client | None = None) -> None:
+        super().forget(client)
+        if client is not None:
+            self._forget_rules(client)
+        else:
+            self._matched.clear()
+            self._rules.clear()

@@ -28,7 +28,7 @@ from emqx_mgmt.plugins.lookup.statistics import Shown, Statistics
 from emqx_mgmt.plugins.placeholders import values_of
 from emqx_mgmt.plugins.plugin import Figure, Plugin, Route
 from emqx_mgmt.settings import Key
-from emqx_mgmt.settings.kinds import DURATION_KIND, enum
+from emqx_mgmt.settings.kinds import DURATION_KIND, FLAG, enum
 
 if TYPE_CHECKING:
     from emqx_mgmt.plugins.host import Host
@@ -105,6 +105,11 @@ def common_settings(prefix: str, query_timeout: str = "2s") -> tuple[Key, ...]:
         Key(f"{prefix}.cache_ttl", DURATION_KIND, "0s",
             "How long a client that was let in is let in again without a question; 0s: not at all."),
     )
+
+
+def dollar_users(prefix: str) -> Key:
+    return Key(f"{prefix}.dollar_users", FLAG, "off",
+               "Let in users whose names begin with $; the ACL is not asked about them.")
 
 
 class LookupAuth(Plugin):
@@ -284,9 +289,25 @@ class LookupAuth(Plugin):
     def _count(self, answer: Answer) -> None:
         self.statistics.outcomes[word_of(answer)] += 1
 
-    def forget(self) -> None:
-        """What is remembered of earlier answers no longer counts."""
+    def forget(self, client: Client | None = None) -> None:
+        """Of one client only its rules are known by who it is: whoever was let in is known with the password."""
         self._let_in.clear()
+
+    def find_is_super(self, client: Client) -> bool | None:
+        """Asks the back-end, without a password; None: it cannot say, or does not know the client."""
+        return None
+
+    def reauthorize(self, client: Client) -> bool | Unavailable | None:
+        self.forget(client)
+        try:
+            return self.find_is_super(client)
+        except BackendFailed as failed:
+            return self._unavailable(failed)
+
+    def keep_for(self, client: Client) -> float:
+        """For how many seconds the client's rules are kept; 0 where its zone has `enable_acl_cache = off`."""
+        zone = self.host.broker.zone_of(client.zone)
+        return zone.acl_cache_ttl / 1000 if zone.enable_acl_cache else 0
 
     # -- what operators see -----------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Rows of an ACL table as rules (behaviour, 22.6)."""
+"""Rows of an ACL table, and what tokens and services say, as rules (behaviour, 22.6)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import ipaddress
 from typing import Any
 
 from emqx_mgmt.broker.auth.client import Client
-from emqx_mgmt.broker.auth.topic_rules import TopicRule
+from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
 from emqx_mgmt.settings.addresses import parse_address
 
+LAST_S = 253402300799   # 9999-12-31: later ends fit no clock
 EVERYBODY = "$all"  # as a user name of a row
+ACL_LISTS = {"pub": PUBLISH, "sub": SUBSCRIBE, "all": PUBLISH | SUBSCRIBE}
+ACTIONS = {"publish": PUBLISH, "subscribe": SUBSCRIBE, "all": PUBLISH | SUBSCRIBE, "pub": PUBLISH, "sub": SUBSCRIBE,
+           "pubsub": PUBLISH | SUBSCRIBE}
 
 
 def rule_of_row(row: dict[str, Any], number: int, client: Client) -> TopicRule | None:
@@ -50,3 +54,30 @@ def _is_in(peer: str, network: str, number: int) -> bool:
     except ValueError:
         raise ValueError(f"row {number}: ipaddr {network!r} is no address and no network") from None
     return parse_address(peer) in allowed
+
+
+def rules_of_claim(claim: Any, source: str) -> tuple[TopicRule, ...]:
+    """`{"pub": [...], "sub": [...], "all": [...]}`, or a list of `{"permission", "action", "topic"}`:
+    what a token says, or the answer of a service, as `source` has it.
+
+    Raises TypeError, ValueError, KeyError or AttributeError for anything else."""
+    if claim is None:
+        return ()
+    if isinstance(claim, dict):
+        return tuple(TopicRule(True, ACL_LISTS[name], _topic(topic), f"{source}'s {name}")
+                     for name, topics in claim.items() if name in ACL_LISTS for topic in topics)
+    rules = []
+    for number, rule in enumerate(claim, 1):
+        permission, action = rule["permission"], rule["action"]
+        if permission not in ("allow", "deny") or action not in ACTIONS:
+            raise ValueError(f"rule {number} says neither allow nor deny, or of no known action")
+        rules.append(TopicRule(permission == "allow", ACTIONS[action], _topic(rule["topic"]),
+                               f"{source}'s rule {number}"))
+    return tuple(rules)
+
+
+def _topic(topic: Any) -> str:
+    """With `${clientid}` and `${username}`, as later tokens name them."""
+    if not isinstance(topic, str):
+        raise ValueError("a topic is no text")
+    return topic.replace("${clientid}", "%c").replace("${username}", "%u")

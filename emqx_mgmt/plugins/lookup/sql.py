@@ -117,7 +117,7 @@ class SqlAuth(DatabaseAuth, Generic[Connection]):
         return StoredUser(text_of(row["password"]), text_of(row.get("salt")) or "",
                           truth_of(row["is_superuser"]) if "is_superuser" in row else None)
 
-    def find_is_super(self, client: Client) -> bool:
+    def ask_is_super(self, client: Client) -> bool:
         if self._super_query is None:
             return False
         rows = self._rows(self._super_query, client)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
 from emqx_mgmt.broker.auth.client import Client, Grant, Unavailable
-from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
+from emqx_mgmt.broker.auth.enhanced import AuthenticationFailed, Proven
+from emqx_mgmt.broker.hooks import HandlerFailed
 from emqx_mgmt.plugins.lookup.plugin import import_driver
+from emqx_mgmt.plugins.lookup.rules import LAST_S, rules_of_claim
 from emqx_mgmt.plugins.lookup.tls import NO_EFFECT, client_context, tls_settings
 from emqx_mgmt.plugins.lookup.web_keys import LONGEST_SET, WebKeys
 from emqx_mgmt.plugins.placeholders import OF_CLIENTS, Template, values_of
@@ -21,7 +23,6 @@ from emqx_mgmt.settings.kinds import DURATION_KIND, FLAG, PATH, STRING, WORDS, K
 PREFIX = "auth.jwt"
 SHIPPED_SECRET = "emqxsecret"
 SHORTEST_SECRET = 32    # bytes, of HS256 (RFC 7518, 3.2)
-LAST_S = 253402300799   # 9999-12-31: later ends fit no clock
 FETCH_S = 5.0
 HMACS = ["HS256", "HS384", "HS512"]
 # By the kind of key (RFC 7518, 3.1): never by what a token says of itself.
@@ -31,10 +32,10 @@ ALGORITHMS = {
     "okp": ["EdDSA"],
     "oct": HMACS,
 }
-ACL_LISTS = {"pub": PUBLISH, "sub": SUBSCRIBE, "all": PUBLISH | SUBSCRIBE}
-ACTIONS = {"publish": PUBLISH, "subscribe": SUBSCRIBE, "all": PUBLISH | SUBSCRIBE, "pub": PUBLISH, "sub": SUBSCRIBE,
-           "pubsub": PUBLISH | SUBSCRIBE}
 TIMES = ("exp", "nbf", "iat")
+METHOD = "JWT"  # of enhanced authentication
+Answer = bool | Grant | Unavailable | None
+Decide = Callable[[Client, bytes], Answer]
 
 
 def parse_claim(text: str) -> Template:
@@ -87,7 +88,9 @@ class AuthJwt(Plugin):
         if self._keys is not None:
             self._refresh()
             self.host.every(settings[f"{PREFIX}.jwks.refresh_interval"], self._refresh)
-        self.host.hook("client.authenticate", self.authenticate, blocking=self._keys is not None)
+        may_wait = self._keys is not None
+        self.host.hook("client.authenticate", self.authenticate, blocking=may_wait)
+        self.host.hook("client.enhanced_authenticate", self._converse, blocking=may_wait)
 
     def _read_public(self, file: str) -> tuple[Any, list[str]] | None:
         if not file:
@@ -146,11 +149,16 @@ class AuthJwt(Plugin):
 
     # -- the hook ---------------------------------------------------------------------------------------
 
-    def authenticate(self, client: Client) -> bool | Grant | Unavailable | None:
+    def authenticate(self, client: Client) -> Answer:
         from_password = self.host.settings[f"{PREFIX}.from"] == "password"
         shown = client.password if from_password else (client.username or "").encode()
-        if not shown:
-            return False
+        return self._decide(client, shown) if shown else False
+
+    def _converse(self, client: Client, method: str) -> Conversation | None:
+        """Tokens as Authentication Data: these can be renewed while the connection lasts (MQTT 5.0, section 4.12.1)."""
+        return Conversation(client, self._decide) if method == METHOD else None
+
+    def _decide(self, client: Client, shown: bytes) -> Answer:
         try:
             header = self._jwt.get_unverified_header(shown)
         except self._jwt.PyJWTError:
@@ -208,33 +216,23 @@ class AuthJwt(Plugin):
             if expires_at <= time.time():
                 return False
         try:
-            rules = rules_of(claims.get(settings[f"{PREFIX}.acl_claim_name"]))
-        except (TypeError, ValueError, AttributeError):
+            rules = rules_of_claim(claims.get(settings[f"{PREFIX}.acl_claim_name"]), "the token")
+        except (TypeError, ValueError, AttributeError, KeyError):
             return False  # rules that cannot be read might have denied
         return Grant(claims.get("is_superuser") is True, expires_at, rules)
 
 
-def rules_of(claim: Any) -> tuple[TopicRule, ...]:
-    """`{"pub": [...], "sub": [...], "all": [...]}`, or a list of `{"permission", "action", "topic"}`.
+class Conversation:
+    """`decide` says what a token is worth; a client sends one, and that is all."""
 
-    Raises TypeError, ValueError or AttributeError for anything else."""
-    if claim is None:
-        return ()
-    if isinstance(claim, dict):
-        return tuple(TopicRule(True, ACL_LISTS[name], _topic(topic), f"the token's {name}")
-                     for name, topics in claim.items() if name in ACL_LISTS for topic in topics)
-    rules = []
-    for number, rule in enumerate(claim, 1):
-        permission, action = rule["permission"], rule["action"]
-        if permission not in ("allow", "deny") or action not in ACTIONS:
-            raise ValueError(f"rule {number} says neither allow nor deny, or of no known action")
-        source = f"the token's rule {number}"
-        rules.append(TopicRule(permission == "allow", ACTIONS[action], _topic(rule["topic"]), source))
-    return tuple(rules)
+    def __init__(self, client: Client, decide: Decide) -> None:
+        self._client = client
+        self._decide = decide
 
-
-def _topic(topic: Any) -> str:
-    """With `${clientid}` and `${username}`, as later tokens name them."""
-    if not isinstance(topic, str):
-        raise ValueError("a topic is no text")
-    return topic.replace("${clientid}", "%c").replace("${username}", "%u")
+    def step(self, data: bytes | None) -> Proven:
+        answer = self._decide(self._client, data) if data else None
+        if isinstance(answer, Unavailable):
+            raise HandlerFailed(answer.why)
+        if not isinstance(answer, Grant):
+            raise AuthenticationFailed("no token that is good")
+        return Proven(self._client.username, answer.is_super, None, answer.expires_at, answer.rules)

@@ -16,7 +16,7 @@ from typing import Any
 from emqx_mgmt.broker.auth.client import Client, Grant, Ruling
 from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, TopicRule, deciding
 from emqx_mgmt.plugins.lookup.memory import ExpiringMap
-from emqx_mgmt.plugins.lookup.plugin import MOST_REMEMBERED, LookupAuth, common_settings
+from emqx_mgmt.plugins.lookup.plugin import MOST_REMEMBERED, LookupAuth, common_settings, dollar_users
 from emqx_mgmt.plugins.lookup.pool import Pool
 from emqx_mgmt.plugins.lookup.servers import SERVERS, Server, first_reachable
 from emqx_mgmt.plugins.lookup.tls import TlsFiles, tls_settings
@@ -55,6 +55,7 @@ class AuthLdap(LookupAuth):
             "directory compare it."),
         Key(f"{PREFIX}.accept_without_password", FLAG, "off", "Let in users who have no password attribute, as EMQ X "
             "does."),
+        dollar_users(PREFIX),
         Key(f"{PREFIX}.ssl", FLAG, "false", "Connect over TLS."),
         Key(f"{PREFIX}.starttls", FLAG, "off", "Change to TLS after connecting."),
         *tls_settings(f"{PREFIX}.ssl"),
@@ -146,7 +147,9 @@ class AuthLdap(LookupAuth):
     def identify(self, client: Client) -> bool | Grant | None:
         if not client.username:
             return None
-        entry = self._entry(client.username)
+        if client.username.startswith("$") and not self.host.settings[f"{PREFIX}.dollar_users"]:
+            return False
+        entry = self._entry(client, client.username)
         if entry is None:
             return None
         if [value.upper() for value in entry[1].get(ENABLED, ())] == [b"FALSE"]:
@@ -160,9 +163,9 @@ class AuthLdap(LookupAuth):
             return bool(self.host.settings[f"{PREFIX}.accept_without_password"])
         return any(matches(client.password, one) for one in stored)
 
-    def _entry(self, username: str) -> tuple[str, dict[str, list[bytes]]] | None:
-        """The name of the user's entry, and its attributes. Its rules are kept for `acl_cache_ttl`: they do not depend
-        on the topic, and a client that connects again has its new ones."""
+    def _entry(self, client: Client, username: str) -> tuple[str, dict[str, list[bytes]]] | None:
+        """The name of the user's entry, and its attributes. Its rules are kept as long as verdicts are: they do not
+        depend on the topic, and a client that connects again has its new ones."""
         settings = self.host.settings
         escape: Callable[[str], str] = self.imported.utils.conv.escape_filter_chars
         condition = (f"(&(objectClass={settings[f'{PREFIX}.match_objectclass']})"
@@ -171,11 +174,15 @@ class AuthLdap(LookupAuth):
         found = self.ask(("entry", username), lambda: self._searches.run(
             lambda connection: self._search(connection, settings[f"{PREFIX}.device_dn"], condition, attributes)))
         if len(found) != 1:
-            self._rules.put(username, [], self.host.services.acl_cache_ttl())
+            self._keep(client, username, [])
             return None  # none, or a name that is not one user's
         name, attributes_of = found[0]["dn"], {key: list(values) for key, values in found[0]["raw_attributes"].items()}
-        self._rules.put(username, rules_of(name, attributes_of), self.host.services.acl_cache_ttl())
+        self._keep(client, username, rules_of(name, attributes_of))
         return name, attributes_of
+
+    def _keep(self, client: Client, username: str, rules: list[TopicRule]) -> None:
+        if seconds := self.keep_for(client):
+            self._rules.put(username, rules, seconds)
 
     def _binds_as(self, name: str, password: bytes) -> bool:
         try:
@@ -190,14 +197,17 @@ class AuthLdap(LookupAuth):
             return None
         rules = self._rules.get(client.username)
         if rules is None:
-            entry = self._entry(client.username)
+            entry = self._entry(client, client.username)
             rules = [] if entry is None else rules_of(*entry)
         found = deciding(rules, client, access, topic)
         return Ruling(True, found.source) if found else None
 
-    def forget(self) -> None:
-        super().forget()
-        self._rules.clear()
+    def forget(self, client: Client | None = None) -> None:
+        super().forget(client)
+        if client is None:
+            self._rules.clear()
+        elif client.username:
+            self._rules.drop(client.username)
 
 
 def rules_of(name: str, attributes: dict[str, list[bytes]]) -> list[TopicRule]:

@@ -213,7 +213,7 @@ class AuthMongo(DatabaseAuth):
         password, salt = found[0].get(self._password_field), found[0].get(self._salt_field)
         return StoredUser(password if isinstance(password, str) else None, salt if isinstance(salt, str) else "")
 
-    def find_is_super(self, client: Client) -> bool:
+    def ask_is_super(self, client: Client) -> bool:
         if not self.host.settings[f"{PREFIX}.super_query"]:
             return False
         field = self.host.settings[f"{PREFIX}.super_query.super_field"]

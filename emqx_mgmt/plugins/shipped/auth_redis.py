@@ -173,7 +173,7 @@ class AuthRedis(DatabaseAuth):
             return None
         return StoredUser(values[0], (values[1] if len(values) > 1 else None) or "")
 
-    def find_is_super(self, client: Client) -> bool:
+    def ask_is_super(self, client: Client) -> bool:
         if self._super_command is None:
             return False
         return values_in(self._run(self._super_command.fill(self.values_of(client))))[:1] == ["1"]
