@@ -15,12 +15,16 @@ import pytest
 
 from emqx_mgmt.broker.auth.client import Client
 from emqx_mgmt.plugins.lookup.plugin import LOCAL
+from tests.backends.http_users import HttpUsers
+from tests.backends.ldap import OpenLdap
 from tests.backends.mariadb import MariaDb
 from tests.backends.postgres import Postgres
 from tests.backends.redis import RedisServer
+from tests.backends.secantus import Secantus
 from tests.backends.server import Server
 
-DATABASES: dict[str, type[Server]] = {"mysql": MariaDb, "pgsql": Postgres, "redis": RedisServer}
+BACKENDS: dict[str, type[Server]] = {"mysql": MariaDb, "pgsql": Postgres, "redis": RedisServer, "mongo": Secantus,
+                                     "ldap": OpenLdap, "http": HttpUsers}
 
 
 def connack(port: int, username: str | None, password: str | bytes | None, client_id: str = "c") -> int:
@@ -75,7 +79,7 @@ def servers_in(place: Path) -> Iterator[Callable[[str], Server]]:
 
     def server(kind: str) -> Server:
         if kind not in started:
-            started[kind] = one = DATABASES[kind](place / kind)
+            started[kind] = one = BACKENDS[kind](place / kind)
             one.start()
             one.set_up()
         if started[kind].process is None:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from statistics import quantiles
 from threading import Event
 
 import paho.mqtt.client as paho
 import pytest
 import trustme
 
-from tests.auth_backends.conftest import DATABASES, connack, sha256
+from tests.auth_backends.conftest import BACKENDS, connack, sha256
 from tests.backends.server import Server
 from tests.broker_process import BrokerProcess, wait_until
 from tests.clients.paho import Client
-from tests.plugins.conftest import NODE, load, unload
+from tests.plugins.conftest import INSTALLED, NODE, PLUGINS, install, load, unload
 
 ENTERS, DENIED, UNAVAILABLE = 0, 0x87, 0x88
 SLOW = {"emqx_auth_mysql": "select password, sleep(0.2) from mqtt_user where username = '%u'",
         "emqx_auth_pgsql": "select password, pg_sleep(0.2) from mqtt_user where username = '%u'"}
+
+
+ROUNDS = int(os.environ.get("PLUGIN_ROUNDS", "5"))  # `make test-plugins` does a hundred
 
 
 class Site:
@@ -47,14 +53,17 @@ class Site:
         return f"auth_backend_down/{self.server.plugin}" in {alarm["id"] for alarm in alarms}
 
 
-@pytest.fixture(scope="module", params=list(DATABASES))
+@pytest.fixture(scope="module", params=list(BACKENDS))
 def site(request: pytest.FixtureRequest, server_of: Callable[[str], Server],
          tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     server = server_of(request.param)
     for name in ("joe", "root"):
-        server.add_user(name, sha256("secret"), is_super=name == "root")
+        server.add_user(name, sha256("secret"), is_super=name == "root" and server.has_supers)
+    installed = tmp_path_factory.mktemp("installed") / "site"
+    shutil.copytree(INSTALLED, installed)
+    install(installed, "gauge", {"test_gauge": PLUGINS["test_gauge"]})
     broker = BrokerProcess(tmp_path_factory.mktemp("broker"), {
-        "EMQX_ALLOW_ANONYMOUS": "false", "EMQX_MANAGEMENT__AUDIT_RECORDS": "0"}).start()
+        "EMQX_ALLOW_ANONYMOUS": "false", "EMQX_MANAGEMENT__AUDIT_RECORDS": "0", "PYTHONPATH": str(installed)}).start()
     one = Site(broker, server)
     one.configure()
     load(broker, server.plugin)
@@ -77,27 +86,41 @@ def test_over_tls(site: Site, tmp_path: Path):
 
 
 def test_a_mute_server_holds_up_nobody_else(site: Site):
-    """Every question ends with its timeout; others are served meanwhile, and the rest when it answers again."""
+    """Every question ends with its timeout, and all are served when it answers again. Of another client's PUBLISH 99 %
+    are acknowledged within 10 ms meanwhile; on a machine that is busy, within twice what they take anyway."""
+    def log_in(number: int) -> int:
+        return site.code(client_id=f"m{number}")
+
+    def published_while(codes: list[Future[int]], at_least: int) -> float:
+        """The 99th percentile, in seconds."""
+        took: list[float] = []
+        while len(took) < at_least or not all(code.done() for code in codes):
+            asked = time.monotonic()
+            assert other.publish("somewhere").value in (0, 0x10)
+            took.append(time.monotonic() - asked)
+        return quantiles(took, n=100)[98]
+
     with Client(site.broker.mqtt_port, "other", "root", "secret", version=paho.MQTTv5) as other, \
             ThreadPoolExecutor(20) as pool:
+        if not site.server.has_supers:
+            other.publish("somewhere")  # its rules are known from now on
+        usual = published_while([pool.submit(log_in, number) for number in range(20)], 300)
         with site.server.paused():
             began = time.monotonic()
-            codes = [pool.submit(site.code, client_id=f"m{number}") for number in range(20)]
-            slowest = 0.0
-            while not all(code.done() for code in codes):
-                asked = time.monotonic()
-                other.publish("somewhere")
-                slowest = max(slowest, time.monotonic() - asked)
+            codes = [pool.submit(log_in, number) for number in range(20)]
+            mute = published_while(codes, 300)
             assert {code.result() for code in codes} == {UNAVAILABLE}
             assert time.monotonic() - began < 5
-            assert slowest < 0.5  # milliseconds on a machine that is idle
-            assert site.is_down
+            assert mute < max(0.010, 2 * usual)
+            wait_until(lambda: site.is_down and site.code() == UNAVAILABLE, 10)
         wait_until(lambda: not site.is_down, 10)
         assert site.code() == ENTERS
 
 
 def test_credentials_of_the_brokers_own_that_are_wrong(site: Site):
-    site.configure(password="not-it-at-all")
+    if not site.server.has_credentials:
+        pytest.skip("it asks for none")
+    site.configure(**{site.server.secret: "not-it-at-all"})
     assert site.code() == UNAVAILABLE
     assert site.is_down
     assert "not-it-at-all" not in str(site.status()) + site.broker.stderr
@@ -142,23 +165,28 @@ def test_settings_change_while_clients_connect(site: Site):
 
 
 def test_nothing_stays_of_a_plugin_that_is_loaded_and_unloaded(site: Site):
-    def left() -> tuple[int, int]:
-        worker = site.broker.worker
-        return worker.num_fds(), worker.num_threads()
-
-    def is_as_before() -> bool:
-        return all(now <= then for now, then in zip(left(), before, strict=True))
+    """No socket, thread, greenlet, handler, instance or memory."""
+    def left() -> tuple[object, ...]:
+        return site.broker.worker.num_fds(), site.broker.worker.num_threads(), site.broker.api("GET", "gauge").json()
 
     def cycle() -> None:
         unload(site.broker, site.server.plugin)
         load(site.broker, site.server.plugin)
         assert site.code() == ENTERS
 
-    cycle()
-    before = left()
-    for _ in range(10):
+    load(site.broker, "test_gauge")
+    for _ in range(2):
         cycle()
-    wait_until(is_as_before, 15, "the end of every connection")
+    unload(site.broker, site.server.plugin)
+    before, memory = left(), site.broker.rss()
+    load(site.broker, site.server.plugin)
+    for _ in range(ROUNDS):
+        cycle()
+    unload(site.broker, site.server.plugin)
+    wait_until(lambda: left() == before, 15, f"the end of everything: {before}")
+    assert site.broker.rss() - memory < 8 << 20
+    unload(site.broker, "test_gauge")
+    load(site.broker, site.server.plugin)
 
 
 def test_metrics(site: Site):

@@ -36,14 +36,14 @@ def directory() -> Iterator[OpenLdap]:
         server.start()
         server.set_up()
         for scheme in SCHEMES:
-            server.add_user(scheme.strip("{}"), userPassword=slappasswd(scheme, "secret"))
-        server.add_user("plain", userPassword="secret")
-        server.add_user("wrapped", userPassword=base64.b64encode(slappasswd("{SSHA}", "secret").encode()).decode())
-        server.add_user("crypt", userPassword="{CRYPT}xyz")
-        server.add_user("off", userPassword="secret", isEnabled="FALSE")
-        server.add_user("none")
-        server.add_user("*)(uid=*", userPassword="secret")
-        server.add_user("acl", userPassword="secret", mqttPublishTopic=["mine/%u", "out/#"],
+            server.add_entry(scheme.strip("{}"), userPassword=slappasswd(scheme, "secret"))
+        server.add_entry("plain", userPassword="secret")
+        server.add_entry("wrapped", userPassword=base64.b64encode(slappasswd("{SSHA}", "secret").encode()).decode())
+        server.add_entry("crypt", userPassword="{CRYPT}xyz")
+        server.add_entry("off", userPassword="secret", isEnabled="FALSE")
+        server.add_entry("none")
+        server.add_entry("*)(uid=*", userPassword="secret")
+        server.add_entry("acl", userPassword="secret", mqttPublishTopic=["mine/%u", "out/#"],
                         mqttSubscriptionTopic="in/%c", mqttPubSubTopic="both/+")
         yield server
         server.kill()
@@ -143,7 +143,7 @@ def test_a_directory_that_goes_and_comes_back(broker: BrokerProcess, directory: 
 
 
 def test_a_user_who_changes(broker: BrokerProcess, directory: OpenLdap):
-    directory.add_user("changing", userPassword="before")
+    directory.add_entry("changing", userPassword="before")
     assert enters(broker, "changing", "before") == ENTERS
     directory.change(f"dn: {name_of('changing')}\nchangetype: modify\nreplace: userPassword\nuserPassword: after\n",
                      "ldapmodify")

@@ -17,6 +17,8 @@ class RedisServer(Server):
     plugin = "emqx_auth_redis"
     prefix = "auth.redis"
     password = PASSWORD
+    denies = False
+    denies_unlisted = True
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)

@@ -26,6 +26,15 @@ class Server:
     plugin = ""     # the one that asks it
     prefix = ""     # of that plugin's settings
     user = "nobody"
+    # What the back-end, or its plugin, has.
+    has_rules = True            # about topics
+    has_supers = True
+    has_credentials = True      # of the broker's own
+    has_hashes = True           # in a column, as `password_hash` says
+    denies = True               # rules that deny, and conditions
+    denies_unlisted = False     # who has rules, and none of them about the topic
+    rules_come_with_user = False
+    secret = "password"         # the setting
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -81,10 +90,27 @@ class Server:
         if os.getuid() == 0:
             subprocess.run(["chown", "-R", f"{self.user}:{self.user_group}", str(self.directory)], check=True)
 
+    @property
+    def start_in(self) -> Path:
+        return self.directory
+
+    def set_up(self) -> None:
+        """Makes tables without rows."""
+        raise NotImplementedError
+
+    def add_user(self, username: str, password: str | None, salt: str | None = None, is_super: bool = False) -> None:
+        """In place of one of that name; `password` as it is stored."""
+        raise NotImplementedError
+
+    def end_connections(self) -> None:
+        """Those of the broker, as an administrator would where there is a way; else the server's end does."""
+        self.kill()
+        self.start()
+
     def start(self) -> None:
         self.own()
         with open(self.directory / "log", "ab") as log:
-            self.process = subprocess.Popen(self.as_user(*self.command()), cwd=self.directory, stdout=log, stderr=log,
+            self.process = subprocess.Popen(self.as_user(*self.command()), cwd=self.start_in, stdout=log, stderr=log,
                                             start_new_session=True)
         wait_until(self._answers, 30, f"{self.name} on port {self.port}")
 

@@ -85,11 +85,12 @@ class Gauge(Plugin):
         return (Route("gauge", "GET", "/gauge", "Counts", self.counts),)
 
     def counts(self):
+        """By `type`: `isinstance` asks a weak proxy for what it stands for, which may be gone."""
         gc.collect()
         hooks = self.host.broker.hooks
-        return {"greenlets": sum(isinstance(one, greenlet.greenlet) and not one.dead for one in gc.get_objects()),
+        return {"greenlets": sum(issubclass(type(one), greenlet.greenlet) and not one.dead for one in gc.get_objects()),
                 "handlers": sum(len(hooks.prefixes(point)) for point in hooks._points),
-                "plugins": sum(isinstance(one, Plugin) for one in gc.get_objects())}
+                "plugins": sum(issubclass(type(one), Plugin) for one in gc.get_objects())}
 
 
 class RogueService(Plugin):
