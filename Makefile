@@ -41,7 +41,7 @@ dashboard-dev: | $(VENV)/.made
 	$(MAKE) --no-print-directory dashboard
 
 wheel: $(VENV)/.installed-lint dashboard
-	$(BIN)/python -m build --wheel --no-isolation
+	$(BIN)/python -m build --sdist --wheel --no-isolation
 
 # kill -9 of the whole broker, 50 times under load; the ordinary tests do it three times.
 test-kill: $(VENV)/.installed-test

@@ -75,7 +75,7 @@ def test_the_container_runs_its_command_and_ends_in_time(start_broker: Callable[
     assert subprocess.run(asked, check=False, capture_output=True).returncode != 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root, to make the root read-only")
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="only root can mount")
 def test_the_container_needs_to_write_nothing_but_its_data(tmp_path: Path) -> None:
     """The broker's own command in a mount namespace whose only writable directory is the data directory."""
     broker = BrokerProcess(tmp_path, {"PYTHONDONTWRITEBYTECODE": "1"})
@@ -203,7 +203,7 @@ def ca() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.mark.skipif(not Path("/usr/lib/nginx/modules/ngx_stream_module.so").exists(), reason="nginx has no stream module")
+@pytest.mark.skipif(not Path("/usr/lib/nginx/modules/ngx_stream_module.so").exists(), reason="nginx has no streams")
 def test_nginx_before_the_broker(start_broker: Callable[..., BrokerProcess], ca: trustme.CA, tmp_path: Path) -> None:
     cert = ca.issue_cert("localhost")
     files = {"chain.pem": b"".join(blob.bytes() for blob in cert.cert_chain_pems),
