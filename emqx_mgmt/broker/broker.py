@@ -214,7 +214,7 @@ class Broker:
             if expiry and session.expiry_interval == 0:
                 channel.close("protocol_error", reasons.PROTOCOL_ERROR)  # section 3.14.2.2.2
                 return
-            session.expiry_interval = min(expiry, channel.zone.max_session_expiry)
+            session.expire_after(min(expiry, channel.zone.max_session_expiry))
         if packet.reason_code == reasons.SUCCESS:
             channel.close("normal")  # which deletes the will [MQTT-3.14.4-3]
         else:
@@ -241,8 +241,10 @@ class Broker:
     def on_retained_sent(self, session: Session, topic_filter: bytes) -> None:
         """Stores that no retained message is pending. The subscription may have been replaced meanwhile, with other
         options."""
-        topic, _, options, subid = self.router.lookup(topic_filter, session)
-        self.durable.subscribed(session, topic, options, subid)
+        row = self.router.lookup(topic_filter, session)
+        if row is not None:
+            topic, _, options, subid = row
+            self.durable.subscribed(session, topic, options, subid)
 
     def on_awaiting_rel(self, channel: Channel) -> None:
         """A client sent more QoS 2 messages without their PUBREL than its zone allows."""

@@ -260,7 +260,7 @@ class ConnectHandler:
         channel.context = client
         session, present = broker.session_manager.open(channel, client.client_id, client.username, expiry)
         mount = (client.mountpoint(zone.mountpoint) or "").encode() or None
-        session.will = signed(will, mount, client) if will else None
+        session.set_will(signed(will, mount, client) if will else None)
         if will or session.is_stored:
             broker.durable.will_changed(session)
         channel.accept(

@@ -114,7 +114,7 @@ class Restore:
         other. If the wall clock was set back meanwhile, neither waits longer than it had to at first."""
         left = None if will is None else will_of(session.client_id, will)
         if row.left_at is None:
-            session.will = left
+            session.set_will(left)
             self._manager.leave(session, send_will=True)
             return
         since = max(now, row.left_at)

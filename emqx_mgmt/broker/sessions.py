@@ -13,7 +13,6 @@ from emqx_mgmt.broker.auth.client import NOWHERE, Client
 from emqx_mgmt.broker.auth.verdicts import Question
 from emqx_mgmt.broker.loop.timers import Timer
 from router_ext.engine.session_end import end_session
-from router_ext.engine.stored_sessions import page_out
 from router_ext.message.message import Message
 from router_ext.protocol.codec import encode_properties
 from router_ext.protocol.topic import valid_name
@@ -70,7 +69,7 @@ class Sessions:
             self.persistent += not session.clean_start
         else:
             self._resume(session, username)
-        session.expiry_interval = expiry
+        session.expire_after(expiry)
         self._broker.durable.opened(session)
         return session, present
 
@@ -79,9 +78,8 @@ class Sessions:
             session.channel.close("discard" if clean_start else "conflict", reasons.SESSION_TAKEN_OVER)
 
     def _resume(self, session: Session, username: str | None) -> None:
-        session.username = username
         self.persistent += session.clean_start
-        session.clean_start = False
+        session.taken_over(username)
         left = self._left.pop(session, None)
         if left is not None:  # [MQTT-3.1.3-9] a will that waits is not sent when the client comes back
             cancel(left.will)
@@ -93,7 +91,7 @@ class Sessions:
         session = self._engine.sessions.get(client_id)
         if session is None or session.channel is not None or session in self._left:
             return
-        session.will = None
+        session.set_will(None)
         if session is before:
             self.leave(session, send_will=False)
         else:
@@ -104,7 +102,7 @@ class Sessions:
 
     def leave(self, session: Session, send_will: bool) -> None:
         """The connection is gone: sends the will or sets its timer, ends the session or sets its timer."""
-        will, session.will = session.will, None
+        will = session.take_will()
         if will is not None:
             self._broker.durable.forget_will(session)
         if will is None and session.expiry_interval == 0:
@@ -119,7 +117,7 @@ class Sessions:
             self.end(session, "closed")
             return
         self._broker.durable.left(session, will if delay else None, delay)
-        page_out(self._engine, session)
+        session.page_out()
         self.wait(session, will if delay else None, delay, session.expiry_interval)
 
     def wait(self, session: Session, will: Will | None, delay: float, expiry: float) -> None:

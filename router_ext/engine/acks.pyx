@@ -4,7 +4,6 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from router_ext.engine.channel cimport Channel
 from router_ext.protocol.codec cimport ack_reason_valid, encode, parse_ack
-from router_ext.message.message cimport msg_unref
 from router_ext.net.metrics cimport PUBACK_MISSED, PUBCOMP_MISSED, PUBREC_MISSED, PUBREL_MISSED
 from router_ext.protocol.packets cimport Ack
 from router_ext.protocol.reasons cimport (
@@ -57,12 +56,7 @@ cdef int defer_acks(Channel c, Session full_session) except -1:
 
 
 cdef int wait_for(Channel c, Session full_session) except -1:
-    if full_session.blocked_publishers is None:
-        full_session.blocked_publishers = []
-        full_session.blocked_since = c.engine.now
-    if c not in full_session.blocked_publishers:
-        full_session.blocked_publishers.append(c)
-    return 0
+    return full_session.block_publisher(c, c.engine.now)
 
 
 cdef int release_acks(Channel c) except -1:
@@ -117,8 +111,7 @@ cdef int release_uncommitted(Channel c) except -1:
         elif s.conn is c:
             slot = s.window_find(item.pid)
             if slot != NULL and slot.state == WAIT_STORE:
-                slot.state = WAIT_PUBACK if slot.qos == 1 else WAIT_PUBREC
-                slot.sent = c.engine.now
+                s.window_committed(slot, c.engine.now)
                 c.engine.send_msg(c.engine.observing, s, slot.msg, slot.qos, slot.retain, 0, slot.subid, item.pid)
     return 0
 
@@ -209,11 +202,7 @@ cdef int on_pubrec(Channel c, uint16_t pid, uint8_t reason) except -1:
         acked(c, slot)
         if slot.entry and c.session.sid and c.engine.journal is not None:
             c.engine.journal.received(c.session.sid, slot.entry, slot.msg)
-        msg_unref(slot.msg)
-        slot.msg = NULL
-        slot.state = WAIT_PUBCOMP
-    c.session.window.unsent -= slot.sent < 0
-    slot.sent = c.engine.now
+    c.session.window_received(slot, c.engine.now)
     if slot.entry and c.session.sid and c.engine.journal is not None:
         return put_after_commit(c, 0x62, pid, c.engine.journal.mark())
     return put_ack(c, 0x62, pid, RC_SUCCESS)
@@ -246,7 +235,7 @@ cdef int done(Channel c, Slot* slot) except -1:
     if slot.entry:
         c.engine.forget_place(s, slot.entry, slot.msg)
     s.window_done(slot)
-    s.progress = c.engine.now
+    s.note_progress(c.engine.now)
     if (s.queued or s.stored or s.window.unsent or s.blocked_publishers is not None
             or s.backlog is not None):
         c.engine.drain(s)

@@ -624,27 +624,16 @@ cdef class Channel(Connection):
         acl_clear(&self.acl_cache)
 
     def accept(self, Session session not None, bytes connack not None, *, double connected_at, int64_t silence_limit=0,
-               uint32_t receive_max=0, uint16_t alias_max=0, uint16_t peer_alias_max=0, bytes mount=None,
+               uint16_t receive_max=0, uint16_t alias_max=0, uint16_t peer_alias_max=0, bytes mount=None,
                will_topic=None, bint is_super=False, bint stored=False):
         """CONNECT succeeded: sends CONNACK, binds the session, reads on.
 
         `silence_limit` in ms (1.5 × keepalive, 0: none); `receive_max` and `peer_alias_max` as the client gave them
         (0: not given); `alias_max` as the server does. `stored`: nothing goes out before everything in the journal is
         on disk."""
-        cdef Zone zone = self.zone
         cdef Journal journal = self.engine.journal
         cdef AliasTable aliases = AliasTable(peer_alias_max) if peer_alias_max else None
-        session.take_zone(zone)
-        session.version = self.version
-        session.peer_max_packet = self.max_packet
-        session.aliases = aliases
-        session.mount = mount
-        session.trace(len(self.engine.watches.clients) != 0 and session.client_id.encode() in self.engine.watches.clients)
-        session.progress = self.engine.now
-        session.max_inflight = zone.max_inflight
-        if receive_max and (session.max_inflight == 0 or receive_max < session.max_inflight):
-            session.max_inflight = receive_max
-        session.stalled = False
+        cdef set traced = self.engine.watches.clients
         self.grant(is_super)
         self.connected_at = connected_at
         self.silence_limit = silence_limit
@@ -655,7 +644,8 @@ cdef class Channel(Connection):
         self.heard = self.engine.now
         # From here on the connection has the session, and its end leaves it.
         self.session = session
-        session.conn = self
+        session.bind(self, self.zone, self.version, self.max_packet, receive_max, aliases, mount,
+                     len(traced) != 0 and session.client_id.encode() in traced, self.engine.now)
         self.state = OPEN
         self.engine.policy.connected()
         if stored and journal is not None and not journal.is_committed(journal.mark()):
@@ -740,7 +730,7 @@ cdef class Channel(Connection):
             last.index = self.index
         self.wake_waiters()
         if self.session is not None and self.session.conn is self:
-            self.session.conn = None
+            self.session.unbind()
             self.engine.drain(self.session)
         self.engine.policy.on_closed(self, reason)
         return 0

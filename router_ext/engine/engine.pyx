@@ -337,7 +337,7 @@ cdef class Engine:
         cdef const uint8_t* bytes
         cdef size_t n
         if conn.slow:
-            s.mqueue_dropped += d.count
+            s.count_dropped(d.count)
             return self.dropped_all(call, s, d, DROPPED_SLOW)
         if d.payload_len >= call.each_from or (not s.direct and one_by_one(d, r, s)):
             return self.deliver_run_singly(call, d, r, s, 0, retain)
@@ -354,7 +354,7 @@ cdef class Engine:
             return self.drop_too_large(s, checked(delivery_msg(d)))
         conn.put(bytes, n)
         self.spent += n
-        s.deliver_msg += d.count
+        s.count_delivered(d.count)
         if call.observing and self.watched:
             self.watches.count(d.topic, d.topic_len, SEEN_SENT, d.count, payload_of(call, d))
         if not d.sys:
@@ -402,7 +402,7 @@ cdef class Engine:
             return self.store(call, s, msg, qos, retain, subid)
         if qos == 0:
             if conn.slow:
-                s.mqueue_dropped += 1
+                s.count_dropped(1)
                 return self.dropped(s, msg, DROPPED_SLOW)
             if s.queued_qos0:
                 return self.store(call, s, msg, qos, retain, subid)
@@ -462,7 +462,7 @@ cdef class Engine:
         cdef uint64_t entry = 0
         if qos == 0 and ((s.conn is None and not s.zone.mqueue_store_qos0)
                          or (full and (q.count == 0 or q.items[q.head].qos)) or (durable and self.journal.behind())):
-            s.mqueue_dropped += 1
+            s.count_dropped(1)
             return self.dropped(s, msg, DROPPED_QOS0_OFFLINE)
         if full and qos and self.keeps_up(s):
             call.full_session = <void*>s
@@ -474,11 +474,9 @@ cdef class Engine:
         if durable:
             entry = self.journal.enqueue(s.sid, msg, qos, retain | call.shared << 1, subid, 0)
             if s.stored or (s.conn is None and s.zone.mqueue_priorities is None):  # the store knows no priorities
-                s.count_stored(1)
-                s.stored_since += 1
-                s.enqueue_msg += 1
+                s.enqueue_in_store()
                 return 0
-            s.loaded = entry
+            s.loaded_up_to(entry)
         return s.enqueue(msg, qos, retain, subid, call.shared, entry)
 
     cdef bint keeps_up(self, Session s) noexcept:
@@ -493,7 +491,7 @@ cdef class Engine:
         """Called every few tens of milliseconds while publishers wait for the session: a client that acknowledges
         nothing for ACK_PATIENCE no longer keeps up, until its queue is half empty."""
         if self.now - max(s.blocked_since, s.progress) >= ACK_PATIENCE:
-            s.stalled = True
+            s.stall()
             self.drain(s)
         return 0
 
@@ -508,7 +506,7 @@ cdef class Engine:
         elif s.queued == 0 and not s.paging and s.stored > s.stored_in_flight:
             self.journal.drop_oldest(s.sid, 1)
             s.count_stored(-1)
-            s.mqueue_dropped += 1
+            s.count_dropped(1)
             self.dropped(s, NULL, DROPPED_QUEUE_FULL)
         return 0
 
@@ -573,7 +571,7 @@ cdef class Engine:
 
     cdef int drop_too_large(self, Session s, Msg* msg) except -1:
         """[MQTT-3.1.2-24] [MQTT-3.1.2-25] Dropped as if it had been sent."""
-        s.mqueue_dropped += 1
+        s.count_dropped(1)
         return self.dropped(s, msg, DROPPED_TOO_LARGE)
 
     cdef int send_msg(self, bint observing, Session s, Msg* msg, uint8_t qos, uint8_t retain, uint8_t dup,
@@ -604,7 +602,7 @@ cdef class Engine:
             if outbox_splice(&conn.outbox, msg) < 0:
                 raise MemoryError
             n += msg.payload_len
-        s.deliver_msg += 1
+        s.count_delivered(1)
         self.count_sent(msg, qos)
         self.spent += n
         if observing and not dup:
@@ -664,12 +662,10 @@ cdef class Engine:
             page_in(self, s)
         if s.backlog is not None:
             send_backlog(self, s)
-        if s.stalled and s.waiting() <= s.zone.max_mqueue_len // 2:
-            s.stalled = False
+        if s.stalled:
+            s.catch_up()
         if s.blocked_publishers is not None and not self.defers_publishers(s):
-            waiting = s.blocked_publishers
-            s.blocked_publishers = None
-            for publisher in waiting:
+            for publisher in s.release_publishers():
                 publisher.recheck()
 
     def resume(self, Session s not None):
@@ -691,7 +687,6 @@ cdef class Engine:
             slot = s.window_next_unsent()
             if slot == NULL:
                 return 0
-            w.unsent -= 1
             self.resend_slot(s, slot)
         return 0
 

@@ -90,9 +90,7 @@ def queue_retained(Session session not None, RetainedCursor cursor not None, int
     """Retained messages are to be sent for a subscription just made, RETAIN set (3.1.1: [MQTT-3.3.1-8])."""
     if not cursor.done:
         forget_pending_retained(session, cursor.topic_filter)
-        if session.backlog is None:
-            session.backlog = {}
-        session.backlog[cursor.topic_filter] = cursor, opts, subid
+        session.add_backlog(cursor.topic_filter, (cursor, opts, subid))
 
 
 def send_pending_retained(Engine e, Session session not None):
@@ -111,9 +109,7 @@ def has_pending_retained(Session session not None, bytes topic_filter=None) -> b
 def forget_pending_retained(Session session not None, bytes topic_filter not None):
     """What still waits of a subscription's retained messages is not sent: the subscription ends, or is replaced by
     one that gets them anew."""
-    if session.backlog is not None:
-        session.backlog.pop(topic_filter, None)
-        session.backlog = session.backlog or None
+    session.remove_backlog(topic_filter)
 
 
 cdef int send_backlog(Engine e, Session s) except -1:
@@ -121,7 +117,7 @@ cdef int send_backlog(Engine e, Session s) except -1:
     cdef int64_t most = e.most_looks(LOOK_UP), left = most
     if s.sending:
         return 0
-    s.sending = send_some(e, s, &left)
+    s.note_sending(send_some(e, s, &left))
     e.charge(most - left)
     if s.sending:
         e.chores.add(Sending(e, s))
@@ -138,11 +134,11 @@ cdef class Sending(Chore):
         self.session = session
 
     cdef bint go_on(self, int64_t* looks) except? True:
-        self.session.sending = self.session.backlog is not None and send_some(self.engine, self.session, looks)
+        self.session.note_sending(self.session.backlog is not None and send_some(self.engine, self.session, looks))
         return self.session.sending
 
     cdef int give_up(self, error) except -1:
-        self.session.sending = False
+        self.session.note_sending(False)
         raise error
 
 
@@ -165,10 +161,10 @@ cdef bint send_some(Engine e, Session s, int64_t* looks) except? True:
             if msg != NULL:
                 looks[0] -= A_MESSAGE
                 send_one(e, &call, s, msg, opts, subid)
-        del s.backlog[cursor.topic_filter]
+        s.remove_backlog(cursor.topic_filter)
         if s.sid:
             e.policy.on_retained_sent(s, cursor.topic_filter)
-    s.backlog = None
+    s.end_backlog()
     return False
 
 

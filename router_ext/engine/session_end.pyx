@@ -16,14 +16,13 @@ from router_ext.protocol.topic import topic_matches
 def end_session(Engine e, Session s not None):
     """The session ends: its subscriptions, queue and window are gone, and it is no longer listed. What it leaves
     of shared subscriptions goes to other members."""
-    s.shared_subscriptions = e.router.shared(s) if e.router.shared_count else []
+    s.end(e.router.shared(s) if e.router.shared_count else [])
     if s.subscription_count:
         e.router.leave(s)
     if e.router.leaving and e.wake is not None and not e.in_turn:
         e.wake()
     if e.sessions.get(s.client_id) is s:
         del e.sessions[s.client_id]
-    s.backlog = None
     redispatch_shared(e, s)
     if not (s.sid and e.journal is not None and s.shared_subscriptions and s.stored):
         end_in_store(e, s)

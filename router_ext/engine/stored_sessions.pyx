@@ -1,6 +1,6 @@
 """What the engine has in the message store, and what the store says to it. See journal.pxd for the store's other end."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from router_ext.engine.session_end cimport redispatch_shared
@@ -19,30 +19,18 @@ cdef enum:
 
 def begin_storing(Engine e, Session s not None):
     """A new session survives restarts from now on."""
-    s.sid = e.journal.new_sid()
+    s.store_as(e.journal.new_sid(), 0, 0)
 
 
 def restore_session(Engine e, Session s not None, uint64_t sid, uint32_t messages, uint32_t in_flight, list awaiting):
     """A session as the store has it: its messages stay there until its client comes back, but for priorities, which
     the store does not know."""
-    s.sid = sid
-    s.stored_in_flight = in_flight
-    s.count_stored(<int32_t>messages)
+    s.store_as(sid, messages, in_flight)
     for pid in awaiting:
         s.await_release(pid, <uint32_t>(e.now // 1000))
     e.sessions[s.client_id] = s
     if messages and s.zone.mqueue_priorities is not None:
         next_page(e, s)
-
-
-def page_out(Engine e, Session s not None):
-    """Its client is gone: what is queued for it is read from the store when it comes back."""
-    cdef uint32_t queued = s.queued
-    if s.sid == 0 or queued == 0 or s.paging or s.zone.mqueue_priorities is not None:
-        return
-    s.loaded = s.queues.items[s.queues.head].entry - 1
-    s.free_queues()
-    s.count_stored(<int32_t>queued)
 
 
 def restore_message(Engine e, bytes body not None):
@@ -125,8 +113,7 @@ cdef int page_in(Engine e, Session s) except -1:
 cdef int next_page(Engine e, Session s) except -1:
     """Asks the store for more of the session's messages."""
     cdef uint32_t most = PAGE if s.zone.mqueue_priorities is None else 0xFFFFFFFF
-    s.paging = True
-    s.stored_since = 0
+    s.begin_page()
     e.journal.loading[s.sid] = s
     return e.journal.load(s.sid, s.loaded, most, s.stored_in_flight != 0)
 
@@ -165,14 +152,12 @@ cdef int take_page(Engine e, Reply* reply) except -1:
     cdef uint32_t n = 0, rows = 0
     if s is None:
         return 0
-    s.paging = False
     while at < reply.n:
         memcpy(&n, reply.data + at + 25, 4)
         take_row(e, s, reply.data + at, reply.data + at + 29, n)
         at += 29 + n
         rows += 1
-    s.stored_in_flight = 0
-    s.count_stored(<int32_t>s.stored_since - <int32_t>s.stored if reply.data[0] else -<int32_t>rows)
+    s.end_page(rows, reply.data[0] != 0)
     if s.shared_subscriptions is not None:
         redispatch_shared(e, s)
         if s.stored:
@@ -211,7 +196,7 @@ cdef int take_row(Engine e, Session s, const uint8_t* p, const uint8_t* body, ui
         if msg == NULL and slot.state != WAIT_PUBCOMP:
             return 0
         return s.window_restore(slot)
-    s.loaded = slot.entry
+    s.loaded_up_to(slot.entry)
     if msg != NULL:
         s.enqueue(msg, slot.qos, slot.retain, slot.subid, slot.shared, slot.entry)
         msg_unref(msg)
@@ -219,12 +204,10 @@ cdef int take_row(Engine e, Session s, const uint8_t* p, const uint8_t* body, ui
 
 
 cdef int end_in_store(Engine e, Session s) except -1:
-    s.drop_queues()
-    s.shared_subscriptions = None
-    if s.sid and e.journal is not None:
-        e.journal.loading.pop(s.sid, None)
-        e.journal.end_session(s.sid)
-        s.sid = 0
+    cdef uint64_t sid = s.leave_store()
+    if sid and e.journal is not None:
+        e.journal.loading.pop(sid, None)
+        e.journal.end_session(sid)
     return 0
 
 

@@ -74,10 +74,10 @@ cdef struct Awaiting:
 cdef class Session(Subscriber):
     # Ordered so that no room is lost between fields.
     cdef readonly str client_id
-    cdef public str username
+    cdef readonly str username
     cdef readonly Zone zone          # of the listener of the current or last connection
     cdef Connection conn             # None while offline
-    cdef public flag clean_start
+    cdef readonly flag clean_start
     cdef uint8_t version             # of the current or last connection
     cdef flag direct                 # no limit, no mountpoint, no trace: packets may reach it as they came
     cdef flag traced                 # what becomes of messages for it is told
@@ -85,13 +85,13 @@ cdef class Session(Subscriber):
     cdef flag paging                 # a page is on its way from the message store
     cdef flag sending                # retained messages, piece by piece
     cdef uint16_t n_queues
-    cdef public uint32_t expiry_interval
+    cdef readonly uint32_t expiry_interval   # seconds
     cdef uint32_t peer_max_packet    # 0: no limit
     cdef readonly uint32_t max_inflight
     cdef uint32_t queued
-    cdef public double created_at    # unix seconds
-    cdef public object will          # what to publish if the connection ends badly; kept by the broker
-    cdef public uint64_t hash        # of the client id, for shared subscriptions
+    cdef readonly double created_at    # unix seconds
+    cdef readonly object will        # what to publish if the connection ends badly; kept by the broker
+    cdef readonly uint64_t hash      # of the client id, for shared subscriptions
     cdef bytes mount                 # prefix that its client does not see, or None
     cdef AliasTable aliases          # of this connection, None: its client takes none
     cdef int64_t progress            # ms, when an acknowledgement last came, or the window began to fill
@@ -113,7 +113,23 @@ cdef class Session(Subscriber):
     cdef list shared_subscriptions                  # it has ended: (filter, group) of its shared subscriptions; or None
     cdef dict backlog                # filter -> (RetainedCursor, options, identifier) of retained messages not sent yet; or None
 
-    cdef int trace(self, bint on) except -1
+    cdef int bind(self, Connection conn, Zone zone, uint8_t version, uint32_t max_packet, uint16_t receive_max,
+                  AliasTable aliases, bytes mount, bint traced, int64_t now) except -1
+    cdef void unbind(self) noexcept
+    cdef void end(self, list shared_subscriptions) noexcept
+    cdef uint64_t leave_store(self) noexcept
+    cdef void trace(self, bint on) noexcept
+    cdef void count_delivered(self, uint32_t messages) noexcept
+    cdef void count_dropped(self, uint32_t messages) noexcept
+    cdef void note_progress(self, int64_t now) noexcept
+    cdef int block_publisher(self, Connection publisher, int64_t now) except -1
+    cdef list release_publishers(self)
+    cdef void stall(self) noexcept
+    cdef void catch_up(self) noexcept
+    cdef int add_backlog(self, bytes topic_filter, tuple row) except -1
+    cdef int remove_backlog(self, bytes topic_filter) except -1
+    cdef void end_backlog(self) noexcept
+    cdef void note_sending(self, bint more) noexcept
     cdef bint window_open(self) noexcept
     cdef Slot* window_add(self, uint16_t pid, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
                           int64_t now) except NULL
@@ -124,6 +140,8 @@ cdef class Session(Subscriber):
     cdef int window_restore(self, Slot slot) except -1
     cdef Slot* window_find(self, uint16_t pid) noexcept
     cdef void window_done(self, Slot* slot) noexcept
+    cdef void window_committed(self, Slot* slot, int64_t now) noexcept
+    cdef void window_received(self, Slot* slot, int64_t now) noexcept
     cdef void window_unsent(self) noexcept
     cdef Slot* window_next_unsent(self) noexcept
     cdef uint16_t hidden(self, Msg* msg) noexcept
@@ -134,7 +152,12 @@ cdef class Session(Subscriber):
     cdef bint drop_oldest(self, Msg* like, Queued* out) except? True
     cdef uint32_t waiting(self) noexcept
     cdef uint32_t depth(self, Queue* q) noexcept
+    cdef void store_as(self, uint64_t sid, uint32_t messages, uint32_t in_flight) noexcept
     cdef void count_stored(self, int32_t by) noexcept
+    cdef void enqueue_in_store(self) noexcept
+    cdef void loaded_up_to(self, uint64_t entry) noexcept
+    cdef void begin_page(self) noexcept
+    cdef void end_page(self, uint32_t rows, bint last) noexcept
     cdef bint full(self) noexcept
     cdef bint dequeue(self, Queued* out) noexcept
     cdef void free_queues(self) noexcept

@@ -34,11 +34,125 @@ cdef class Session(Subscriber):
         self.drop_queues()
         free(self.awaiting.table)
 
-    cdef int trace(self, bint on) except -1:
-        """Called at each connect, too: what says how packets may reach the client is known by then."""
+    # -- its connection -----------------------------------------------------------------------------------------
+
+    cdef int bind(self, Connection conn, Zone zone, uint8_t version, uint32_t max_packet, uint16_t receive_max,
+                  AliasTable aliases, bytes mount, bint traced, int64_t now) except -1:
+        """The client is connected, by `conn`, until `unbind`. `max_packet` and `receive_max` as it gave them (0: not
+        given)."""
+        self.take_zone(zone)
+        self.version = version
+        self.peer_max_packet = max_packet
+        self.aliases = aliases
+        self.mount = mount
+        self.trace(traced)
+        self.progress = now
+        self.max_inflight = zone.max_inflight
+        if receive_max and (self.max_inflight == 0 or receive_max < self.max_inflight):
+            self.max_inflight = receive_max
+        self.stalled = False
+        self.conn = conn
+        return 0
+
+    cdef void unbind(self) noexcept:
+        self.conn = None
+
+    cdef void trace(self, bint on) noexcept:
+        """Whether what becomes of its messages is reported. Its version, its mount and its limits are known by now: they
+        say how packets may reach the client."""
         self.traced = on
         self.direct = self.peer_max_packet == 0 and self.mount is None and not on
+
+    cdef void count_delivered(self, uint32_t messages) noexcept:
+        self.deliver_msg += messages
+
+    cdef void count_dropped(self, uint32_t messages) noexcept:
+        """Messages that the client does not get."""
+        self.mqueue_dropped += messages
+
+    def taken_over(self, str username):
+        """Its client has come back, under this name, and keeps it."""
+        self.username = username
+        self.clean_start = False
+
+    def expire_after(self, uint32_t seconds):
+        """How long it lasts without a connection (Session Expiry Interval)."""
+        self.expiry_interval = seconds
+
+    def set_will(self, will):
+        """What the broker publishes should the connection end badly, or None."""
+        self.will = will
+
+    def take_will(self):
+        """The will, which the session has no longer, or None."""
+        will = self.will
+        self.will = None
+        return will
+
+    # -- its end ------------------------------------------------------------------------------------------------
+
+    cdef void end(self, list shared_subscriptions) noexcept:
+        """It has ended, but for the messages of its shared subscriptions, (filter, group), that go to other members."""
+        self.shared_subscriptions = shared_subscriptions
+        self.backlog = None
+
+    cdef uint64_t leave_store(self) noexcept:
+        """Nothing is left of it; returns the number under which the store has it, 0: none."""
+        cdef uint64_t sid = self.sid
+        self.drop_queues()
+        self.shared_subscriptions = None
+        self.sid = 0
+        return sid
+
+    # -- publishers that wait for it ----------------------------------------------------------------------------
+
+    cdef void note_progress(self, int64_t now) noexcept:
+        """The client acknowledges: it keeps up."""
+        self.progress = now
+
+    cdef int block_publisher(self, Connection publisher, int64_t now) except -1:
+        """Acknowledgements to that channel wait until there is room in the queue."""
+        if self.blocked_publishers is None:
+            self.blocked_publishers = []
+            self.blocked_since = now
+        if publisher not in self.blocked_publishers:
+            self.blocked_publishers.append(publisher)
         return 0
+
+    cdef list release_publishers(self):
+        """Those who waited; nobody does any more."""
+        cdef list publishers = self.blocked_publishers
+        self.blocked_publishers = None
+        return publishers
+
+    cdef void stall(self) noexcept:
+        """The client acknowledges nothing: publishers wait for it no longer, until its queue is half empty."""
+        self.stalled = True
+
+    cdef void catch_up(self) noexcept:
+        if self.waiting() <= self.zone.max_mqueue_len // 2:
+            self.stalled = False
+
+    # -- retained messages on their way -------------------------------------------------------------------------
+
+    cdef int add_backlog(self, bytes topic_filter, tuple row) except -1:
+        if self.backlog is None:
+            self.backlog = {}
+        self.backlog[topic_filter] = row
+        return 0
+
+    cdef int remove_backlog(self, bytes topic_filter) except -1:
+        if self.backlog is not None:
+            self.backlog.pop(topic_filter, None)
+            self.backlog = self.backlog or None
+        return 0
+
+    cdef void end_backlog(self) noexcept:
+        self.backlog = None
+
+    cdef void note_sending(self, bint more) noexcept:
+        """Whether a chore goes on with them."""
+        self.sending = more
 
     # -- the window of QoS 1 and 2 messages on their way to the client ------------------------------------------
 
@@ -111,6 +225,20 @@ cdef class Session(Subscriber):
             w.slots = NULL
             w.cap = 0
 
+    cdef void window_committed(self, Slot* slot, int64_t now) noexcept:
+        """The message is sent now: what it waited for is on disk."""
+        slot.state = WAIT_PUBACK if slot.qos == 1 else WAIT_PUBREC
+        slot.sent = now
+
+    cdef void window_received(self, Slot* slot, int64_t now) noexcept:
+        """PUBREC came, and PUBREL is sent now: only the packet id is still in use."""
+        if slot.msg != NULL:
+            msg_unref(slot.msg)
+            slot.msg = NULL
+        slot.state = WAIT_PUBCOMP
+        self.window.unsent -= slot.sent == UNSENT
+        slot.sent = now
+
     cdef void window_unsent(self) noexcept:
         """A new connection: everything in flight is to be sent again."""
         cdef Window* w = &self.window
@@ -121,12 +249,13 @@ cdef class Session(Subscriber):
         w.cursor = w.oldest
 
     cdef Slot* window_next_unsent(self) noexcept:
-        """Of the slots not sent on this connection the one sent first; NULL when there is none."""
+        """Of the slots not sent on this connection the one sent first, which is sent now; NULL when there is none."""
         cdef Window* w = &self.window
         cdef Slot* slot = find_slot(w, w.cursor)
         while slot != NULL and slot.sent != UNSENT:
             slot = find_slot(w, slot.after)
         w.cursor = slot.pid if slot != NULL else 0
+        w.unsent -= slot != NULL
         return slot
 
     def drop_window(self):
@@ -233,6 +362,43 @@ cdef class Session(Subscriber):
         """Messages that count for `max_mqueue_len` beside one in this queue. Of those that only the store has nobody
         knows the priority: they are read soon."""
         return q.count if self.zone.mqueue_priorities is not None else q.count + self.stored - self.stored_in_flight
+
+    cdef void store_as(self, uint64_t sid, uint32_t messages, uint32_t in_flight) noexcept:
+        """It survives restarts. The store has so many of its messages, `in_flight` of which have a packet id."""
+        self.sid = sid
+        self.stored_in_flight = in_flight
+        self.count_stored(<int32_t>messages)
+
+    cdef void enqueue_in_store(self) noexcept:
+        """A message that only the store has."""
+        self.count_stored(1)
+        self.stored_since += 1
+        self.enqueue_msg += 1
+
+    cdef void loaded_up_to(self, uint64_t entry) noexcept:
+        """The messages up to that place are here, or have been."""
+        self.loaded = entry
+
+    def page_out(self):
+        """Its client is gone: what is queued is left to the store, which is asked for it when the client is back. Not
+        where there are priorities, which the store does not know."""
+        cdef uint32_t queued = self.queued
+        if self.sid == 0 or queued == 0 or self.paging or self.zone.mqueue_priorities is not None:
+            return
+        self.loaded = self.queues.items[self.queues.head].entry - 1
+        self.free_queues()
+        self.count_stored(<int32_t>queued)
+
+    cdef void begin_page(self) noexcept:
+        """The store is asked for more messages."""
+        self.paging = True
+        self.stored_since = 0
+
+    cdef void end_page(self, uint32_t rows, bint last) noexcept:
+        """They have come; `last`: the store has no others but those that came since it was asked."""
+        self.paging = False
+        self.stored_in_flight = 0
+        self.count_stored(<int32_t>self.stored_since - <int32_t>self.stored if last else -<int32_t>rows)
 
     cdef void count_stored(self, int32_t by) noexcept:
         """As long as the store has messages, live QoS 0 goes behind them: they count as one that is queued."""
