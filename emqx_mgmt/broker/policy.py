@@ -99,3 +99,30 @@ class JournalPolicy(Protocol):
 
     def store_lost(self) -> None:
         """The store process has ended."""
+
+
+class Listener(Protocol):
+    """What the listener of an `Acceptor` and of its channels has to have."""
+
+    @property
+    def protocol(self) -> str:
+        """"mqtt:tcp", "mqtt:ssl", "mqtt:ws" or "mqtt:wss"."""
+
+    @property
+    def handshake_timeout(self) -> int:
+        """Milliseconds that a client has for the handshakes of TLS and WebSocket, each."""
+
+    def admit(self, address: bytes) -> bool:
+        """Whether one more client may connect from this socket address; it is counted then."""
+
+    def closed(self, reason: str, address: bytes) -> None:
+        """The connection of a client that was admitted is over."""
+
+    def identify(self, channel: Channel) -> str | None:
+        """The user name that the client's certificate gives, where the listener takes it from there."""
+
+    def exhausted(self) -> None:
+        """A connection could not be accepted: there are no descriptors left."""
+
+    def hurried(self) -> None:
+        """Clients connect faster than `Acceptor.max_rate`."""

@@ -178,7 +178,7 @@ class Subscribing:
         if not session.max_subscriptions or session.subscription_count < session.max_subscriptions:
             return True
         group, topic_filter = split_share(topic)
-        return self._router.lookup(topic_filter.encode(), session, group and group.encode()) is not None
+        return self._router.lookup(topic_filter.encode(), session, group.encode() if group else None) is not None
 
     def add(self, session: Session, topic: str, options: int, subid: int = 0) -> None:
         """Adds or replaces one subscription [MQTT-3.8.4-3]; `topic` may name a shared group. What is retained for it
@@ -237,11 +237,11 @@ def while_held(channel: Channel, work: Callable[[], None]) -> None:
     gevent.spawn(slowly)
 
 
-def is_long(rows: Sequence[Row]) -> bool:
+def is_long(rows: Sequence[str | tuple[str, int]]) -> bool:
     return len(rows) > AT_ONCE or sum(map(characters, rows)) > CHARACTERS_AT_ONCE
 
 
-def characters(row: Row) -> int:
+def characters(row: str | tuple[str, int]) -> int:
     """Of a filter, with its options or without."""
     return len(row if isinstance(row, str) else row[0])
 

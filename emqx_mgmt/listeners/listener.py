@@ -103,7 +103,7 @@ class Listener:
 
     def identify(self, channel: Channel) -> str | None:
         """The user name from the client's certificate; None where the listener does not take it from there."""
-        return identify(channel) if self.tls is not None and self.tls.verify else None
+        return identify(channel, self.tls.peer_cert_as_username) if self.tls is not None and self.tls.verify else None
 
     def closed(self, reason: str, address: bytes) -> None:
         """An admitted connection has ended. A normal end is not counted."""

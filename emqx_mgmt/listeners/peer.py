@@ -8,10 +8,9 @@ if TYPE_CHECKING:
     from router_ext.engine.channel import Channel
 
 
-def identify(channel: Channel) -> str | None:
+def identify(channel: Channel, username_from: str) -> str | None:
     """Notes the subject of the client's certificate on the channel. Returns the user name that the listener takes from
     it; None where it takes none or there is no certificate."""
-    listener = channel.listener
     der = channel.peer_certificate()
     if der is None:
         return None
@@ -21,12 +20,12 @@ def identify(channel: Channel) -> str | None:
 
     certificate = x509.load_der_x509_certificate(der)
     channel.peercert = certificate.subject.rfc4514_string()
-    if listener.tls.peer_cert_as_username == "cn":
+    if username_from == "cn":
         names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         return str(names[0].value) if names else None
-    if listener.tls.peer_cert_as_username == "dn":
+    if username_from == "dn":
         return str(channel.peercert)
-    if listener.tls.peer_cert_as_username == "crt":
+    if username_from == "crt":
         return certificate.public_bytes(Encoding.PEM).decode()
     return None
 

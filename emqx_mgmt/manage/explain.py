@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
 
@@ -13,6 +13,7 @@ from router_ext.protocol.topic import topic_matches, valid_name
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.broker import Broker
+    from router_ext.engine.channel import Channel
     from router_ext.session.session import Session
 
 # Session, shared group, option byte, subscription identifiers.
@@ -59,23 +60,23 @@ def explain(broker: Broker, topic: str, client_id: str | None, qos: int, limit: 
     """`client_id` is the publisher's, and matters only while it is connected."""
     session = broker.sessions.get(client_id) if client_id is not None else None
     publisher, routed = None, topic
-    if session is not None and session.channel is not None:
-        publisher, routed = _publisher(broker, session, topic), f"{session.channel.mountpoint or ''}{topic}"
+    channel = session.channel if session is not None else None
+    if channel is not None:
+        publisher, routed = _publisher(broker, channel, topic), f"{channel.mountpoint or ''}{topic}"
     if not valid_name(routed):
         return Explanation(routed, publisher, "nobody: with the mountpoint the topic is too long", 0, [])
     if publisher is not None and not (publisher.allowed if publisher.cached is None else publisher.cached):
         return Explanation(routed, publisher, "nobody: the publisher is refused", 0, [])
-    found = broker.router.recipients(routed.encode())
+    found = cast("list[Found]", broker.router.recipients(routed.encode()))
     rows = list(in_turns(_rows(broker, found[:limit], routed, session, qos)))
     reaches = "nobody: no subscription matches" if not found else f"{len(found)} subscriptions"
     return Explanation(routed, publisher, reaches, len(found), rows)
 
 
-def _publisher(broker: Broker, session: Session, topic: str) -> Publisher:
-    channel = session.channel
+def _publisher(broker: Broker, channel: Channel, topic: str) -> Publisher:
     allowed, by = broker.access.explain_publish(channel.context, topic, channel.zone, channel.mountpoint or "")
     cached = channel.cached_verdict(PUBLISH, topic.encode()) if channel.zone.enable_acl else None
-    return Publisher(session.client_id, allowed, by, cached)
+    return Publisher(channel.client_id, allowed, by, cached)
 
 
 def _rows(
@@ -96,7 +97,8 @@ def _rows(
 
 def _outcome(session: Session, options: int, group: str | None, qos: int, own: bool) -> tuple[str, str]:
     channel, zone = session.channel, session.zone
-    if own and group is None and (options & NO_LOCAL or (channel.proto_ver != 5 and zone.ignore_loop_deliver)):
+    if own and group is None and (
+            options & NO_LOCAL or (zone.ignore_loop_deliver and channel is not None and channel.proto_ver != 5)):
         return DROPPED, "its own message"
     if group is not None:
         return CANDIDATE, "one member of the group gets it" + ("" if channel else "; this one is not connected")

@@ -29,9 +29,11 @@ class AutoSubscribe:
 
     def created(self, session: Session) -> None:
         """Handler of `session.created`: subscribes the session to each topic of the settings."""
+        channel = session.channel
+        assert channel is not None
         for template, qos in self._rows:
             topic = filled(template, session.client_id, session.username)
-            below = None if topic is None else mounted(session.channel, topic)
+            below = None if topic is None else mounted(channel, topic)
             if below is None:
                 log.warning("Client %.100r is not subscribed to %s: its client id or user name does not fit there",
                             session.client_id, template)

@@ -77,6 +77,7 @@ class Plugins:
         self._loaded: dict[str, Loaded] = {}
         self._lock = RLock()
         self._guards = Guards(broker.hooks, alarms)
+        assert broker.engine.retained is not None
         self._services = Services(
             broker=broker,
             store=store,

@@ -41,7 +41,7 @@ class Client:
         peer: tuple[str, int] = peer_of(self.address)
         return peer
 
-    def mountpoint(self, template: str) -> str | None:
+    def mountpoint(self, template: str | None) -> str | None:
         """The zone's mountpoint with the client's values filled in; "" for none; None where a value may not be part of
         a mountpoint."""
         return filled(template, self.client_id, self.username or None) if template else ""

@@ -1,0 +1,9 @@
+from collections.abc import Callable
+
+from router_ext.message.message import Message
+from router_ext.session.session import Session
+
+def connected(sessions: list[Session]) -> list[Session]: ...
+def queued(session: Session, first: int, limit: int) -> list[tuple[Message, int, bool]]: ...
+def connection_members(session: Session, node: str, date_text: Callable[[float], str]) -> (
+    tuple[bool, str, str, str, bool, bool, int, str, str, str, int, str, int, str, str, str] | None): ...

@@ -1,0 +1,6 @@
+from typing import Any
+
+from router_ext.engine.reactor import Reactor
+
+def install(loop: Any, reactor: Reactor) -> bool: ...
+def remove(loop: Any) -> None: ...
