@@ -47,8 +47,10 @@ class ConnectHandler:
         client = None
         try:
             client = self._identify(channel, zone, packet)
-            self._check_mountpoint(zone, client, packet.will)
-            self._check_banned(zone, client)
+            if zone.mountpoint is not None or packet.will is not None:
+                self._check_mountpoint(zone, client, packet.will)
+            if self._broker.banned:
+                self._check_banned(zone, client)
             if packet.will is not None:
                 self._check_will(zone, packet.will)
         except PacketRefused as refused:
@@ -114,9 +116,10 @@ class ConnectHandler:
         elif len(client_id.encode()) > zone.max_clientid_len:
             raise PacketRefused(reasons.CLIENT_IDENTIFIER_NOT_VALID)
         kind = RelayedClient if channel.relayed else Client
-        client = kind(client_id, username, channel.address, zone.name, packet.proto_ver,
-                      password=packet.password, auth_method=packet.properties.get("authentication_method"),
-                      is_bridge=packet.is_bridge)
+        method = packet.properties.get("authentication_method") if packet.properties else None
+        # By position: keywords would cost each connection some hundred instructions.
+        client = kind(client_id, username, channel.address, zone.name, packet.proto_ver, False, packet.password, method,
+                      packet.is_bridge)
         return CertifiedClient.of(client, channel.peercert) if channel.peercert else client
 
     def _check_mountpoint(self, zone: Zone, client: Client, will: Will | None) -> None:
@@ -259,7 +262,7 @@ class ConnectHandler:
                 return
         channel.context = client
         session, present = broker.session_manager.open(channel, client.client_id, client.username, expiry)
-        mount = (client.mountpoint(zone.mountpoint) or "").encode() or None
+        mount = (client.mountpoint(zone.mountpoint) or "").encode() or None if zone.mountpoint is not None else None
         session.set_will(signed(will, mount, client) if will else None)
         if will or session.is_stored:
             broker.durable.will_changed(session)
