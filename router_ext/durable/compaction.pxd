@@ -1,4 +1,8 @@
-"""What a stretch of the journal amounts to: the rows it adds, changes and removes, once what came and went is gone."""
+"""What a stretch of the journal amounts to: the rows it adds, changes and removes, once what came and went is gone.
+
+It is fed records in their order and owns what it makes of them, which the store process writes and then clears.
+`references` counts the places that each message has won or lost: a body that has none left is not written.
+"""
 
 from libc.stdint cimport uint8_t, uint64_t
 

@@ -1,4 +1,10 @@
-"""The journal: what must survive a restart, as records in the order in which it happened, on their way to the store."""
+"""The journal: what must survive a restart, as records in the order in which it happened, on their way to the store.
+
+It owns the buffer of records and what the store has sent; the descriptor is its caller's. Records are collected in an
+open batch, one a turn; `mark` is the batch that has to be on disk before an answer to what was appended until now may
+go out, and `committed` the last that is. Batches reach the disk in their order, so one number says what is there. A
+connection that waits is on `waiting` exactly while `awaits_commit`.
+"""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 

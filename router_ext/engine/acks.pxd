@@ -1,4 +1,9 @@
-"""Acknowledgements, both ways."""
+"""Acknowledgements, both ways.
+
+To the client: PUBACK and PUBREC leave in the order in which the messages came. `Deferred` has those that wait for a
+commit or for room in a session's queue. From the client: each ends or advances a slot of the session's window. These
+functions own nothing; they change Deferred, which is the channel's, and the window by the session's methods.
+"""
 
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 

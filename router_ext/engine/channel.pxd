@@ -1,4 +1,11 @@
-"""A channel: one MQTT connection, from the bytes it sends to the state of its session."""
+"""A channel: one MQTT connection, from the bytes it sends to the state of its session.
+
+It owns its socket, its transport and its inbox, the bytes that are not parsed yet; `publish` may give the inbox to a
+message as its block. It has a session from `accept` on, and keeps it after the end: whether it still is the session's
+connection, `session.conn` says. Invariants: nothing is parsed while `holds` is not 0; for each hold something is
+under way that lifts it; a closed channel stays in the engine's graveyard until the next turn, since events for it may
+still be pending.
+"""
 
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t

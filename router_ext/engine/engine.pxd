@@ -1,4 +1,11 @@
-"""The engine: what all connections of a node share, and the way of a message from its publisher to its subscribers."""
+"""The engine: what all connections of a node share, and the way of a message from its publisher to its subscribers.
+
+The way is `route`, then for each recipient `deliver_to_session`, which ends in the outbox (`write_qos0`, `send_msg`),
+in the session's window (`send_in_window`) or in its queue (`store`). The engine owns sessions and channels; a Routing
+describes one call of `route`, on the stack of its caller. Invariants: the table of subscriptions does not change
+while a message is delivered, and no socket is closed then; what handlers are to hear is reported at the end of the
+turn.
+"""
 
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t

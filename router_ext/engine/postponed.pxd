@@ -1,4 +1,8 @@
-"""Messages that wait for their recipients to be found."""
+"""Messages that wait for their recipients to be found.
+
+A Postponed is a chore of the engine, which owns it until it has found them. With `msg` NULL the packet is still in
+the inbox of `channel`, which is held, and sees it again. Else the message waits here, with one reference.
+"""
 
 from router_ext.engine.channel cimport Channel
 from router_ext.engine.engine cimport Engine

@@ -1,4 +1,9 @@
-"""PUBLISH from a client."""
+"""PUBLISH from a client.
+
+`publish` takes as many packets as can be handled in one piece (a run) and returns their bytes; 0: nothing was done
+with the packet but counting it, and it is seen again once the hold is lifted. The Delivery that it makes points into
+the channel's buffer: a message that is kept copies what it needs, or takes over the inbox (`Delivery.block`).
+"""
 
 from libc.stdint cimport uint8_t
 

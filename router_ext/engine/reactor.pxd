@@ -1,4 +1,9 @@
-"""The reactor: readiness of all MQTT sockets of a node, collected by one epoll instance and worked off in turns."""
+"""The reactor: readiness of all MQTT sockets of a node, collected by one epoll instance and worked off in turns.
+
+It owns the epoll descriptor; the event of a socket has its channel's address, which is borrowed from
+`Engine.channels` or, for one that has just closed, from the graveyard. Invariant: turns do not nest; `Engine.now` and
+what a turn may spend are set at its beginning.
+"""
 
 from libc.stdint cimport int64_t, uint32_t
 

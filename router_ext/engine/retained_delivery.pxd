@@ -1,4 +1,9 @@
-"""Retained messages on their way."""
+"""Retained messages on their way.
+
+A session's `backlog` has a cursor for each subscription that still gets some; the cursor belongs to it. They go out
+after SUBACK, as the client's window and socket take them, within what the turn may look at; the rest is a chore.
+Invariant: what is published to a topic meanwhile goes out behind its retained message [MQTT-4.6.0-5].
+"""
 
 from libc.stdint cimport int64_t, uint8_t
 

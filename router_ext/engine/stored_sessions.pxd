@@ -1,4 +1,9 @@
-"""The engine's side of the message store."""
+"""The engine's side of the message store.
+
+It restores sessions, reads their queues page by page, and takes what the store process answers. `Journal.loading`
+holds a session while a page is on its way. Invariant: messages that only the store has come behind those that are
+queued here.
+"""
 
 from libc.stdint cimport uint8_t, uint32_t
 

@@ -1,5 +1,9 @@
 """An application message as the routing core keeps it: one allocation (a long payload may have the block that it was
-received into), counted references, no Python object."""
+received into), counted references, no Python object.
+
+Whoever keeps a Msg* has one reference and gives it back by `msg_unref`: windows, queues, outboxes, the retained store
+and Python's `Message` do. `number` and `holders` are the journal's.
+"""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy

@@ -1,4 +1,8 @@
-"""Bytes that wait for a socket: a buffer of small frames, and large payloads held by reference between them."""
+"""Bytes that wait for a socket: a buffer of small frames, and large payloads held by reference between them.
+
+Part of a Connection, which frees it. A splice holds one reference of its message. Invariant: `pending` counts all
+bytes that are not sent, in the order of `buf`, each payload where its splice says.
+"""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 

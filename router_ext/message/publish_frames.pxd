@@ -1,4 +1,8 @@
-"""What one PUBLISH, or a run of them, looks like to each kind of subscriber."""
+"""What one PUBLISH, or a run of them, looks like to each kind of subscriber.
+
+A Delivery lives on the stack of the function that routes it. It borrows all its bytes, and owns one reference of
+`msg` once that is made. `match` is valid until the table of subscriptions changes.
+"""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 

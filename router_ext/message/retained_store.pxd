@@ -1,4 +1,9 @@
-"""Retained messages by topic: one each, the last one published (MQTT 5.0, section 3.3.1.3)."""
+"""Retained messages by topic: one each, the last one published (MQTT 5.0, section 3.3.1.3).
+
+A trie of topics whose nodes have the number of a record, which has one reference of the message. `turn` numbers
+messages in the order in which they were kept: a cursor gives those that match in this order, and none that came after
+it was made. The store may change under a cursor: what has been replaced or removed is left out.
+"""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 

@@ -1,4 +1,10 @@
-"""The transport seam: a peer that bytes go to. Nothing above it knows whether they travel plain, in TLS or in frames."""
+"""The transport seam: a peer that bytes go to. Nothing above it knows whether they travel plain, in TLS or in frames.
+
+A connection owns its outbox. Its egress knows it while it is `dirty`, by a borrowed pointer: `Egress.forget` ends
+that before the connection goes. Invariants: nothing is written while it is corked or after it `failed`; `blocked`
+says that the socket was full, and `Egress.blocked` has exactly those connections, but for corked ones;
+`Egress.pending` is the sum of all outboxes.
+"""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 

@@ -1,4 +1,8 @@
-"""Work whose length a client chooses, done piece by piece."""
+"""Work whose length a client chooses, done piece by piece.
+
+A chore is owned by the queue while it goes on. In each turn the chores have a number of looks together, first come,
+first served; one that is not done goes to the end of the queue. What `go_on` raises ends it through `give_up`.
+"""
 
 from libc.stdint cimport int64_t
 

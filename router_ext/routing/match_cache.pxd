@@ -1,4 +1,8 @@
-"""The results of matching, remembered by topic until the table changes."""
+"""The results of matching, remembered by topic until the table changes.
+
+A hash table whose slots count only in the present `era`: to forget everything is to begin another one. Results lie in
+an arena, which is the cache's and is emptied as a whole.
+"""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 

@@ -1,4 +1,10 @@
-"""The subscription table: topic name in, recipients out."""
+"""The subscription table: topic name in, recipients out.
+
+A trie of filters, whose nodes have a list of rows (plain subscriptions) and a list of shared groups. Each row is also
+on the list of its subscriber, and found by (subscriber, filter) through a hash table. The table has a reference of
+each subscriber that has rows. A Match belongs to the cache and is valid until `generation` changes; it has each
+subscriber once, with the options of all its filters that match.
+"""
 
 cimport cython
 from cpython.ref cimport PyObject

@@ -1,4 +1,8 @@
-"""The recipients of a message whose topic takes many looks."""
+"""The recipients of a message whose topic takes many looks.
+
+A walk of the trie that is cut and continued: its place is the path, so that nodes may come and go meanwhile. What it
+has found is kept by subscriber, with a reference of each, and is put together only at the end.
+"""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 

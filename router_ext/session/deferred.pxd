@@ -1,4 +1,9 @@
-"""What a channel may not send yet. Only channels that had to wait once have one."""
+"""What a channel may not send yet. Only channels that had to wait once have one.
+
+`acks` waits for the queues of `full_sessions` and for commits, in the order in which the messages came; `uncommitted`
+waits for commits alone. It is its channel's, and ends with it: an acknowledgement is never sent on another
+connection.
+"""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 

@@ -4,6 +4,11 @@ The in-flight window is a hash table by packet id whose slots are linked in the 
 An acknowledgement finds its message by the packet id, in whatever order acknowledgements come; after a reconnect the
 links give the order in which messages are sent again [MQTT-4.6.0-1]. Links are packet ids, not pointers: a slot moves
 when the table grows and when another slot is removed, so that a `Slot*` is valid until the next of these only.
+
+It owns its messages: window and queues have one reference each. Its fields are changed by its own methods only, from
+`bind` (a connection has it) to `unbind`, `end` and `leave_store`. Invariants: while anything is queued or in the store,
+QoS 1 and 2 go behind it; what only the store has comes behind what is queued here; `window.unsent` counts the slots
+whose `sent` is -1.
 """
 
 cimport cython
