@@ -22,6 +22,7 @@ ELSEWHERE = {
     "contributing.md": "CONTRIBUTING.md",
     "changes.md": "CHANGES.md",
     "benchmarks.md": "benchmarks/README.md",
+    "dashboard.md": "dashboard/README.md",
     "emqx.conf": "etc/emqx.conf",
     **{path.name: f"deploy/{path.name}" for path in sorted((ROOT / "deploy").iterdir())},
     **{path.name: f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").glob("*.svg")},
