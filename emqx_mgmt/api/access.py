@@ -12,8 +12,10 @@ from emqx_mgmt.api.errors import Forbidden
 from emqx_mgmt.storage import Application, User
 
 Role = Literal["viewer", "operator", "administrator"]
-VIEWER, OPERATOR, ADMINISTRATOR = "viewer", "operator", "administrator"
-RANK = {VIEWER: 0, OPERATOR: 1, ADMINISTRATOR: 2}
+VIEWER: Role = "viewer"
+OPERATOR: Role = "operator"
+ADMINISTRATOR: Role = "administrator"
+RANK: dict[str, int] = {VIEWER: 0, OPERATOR: 1, ADMINISTRATOR: 2}
 # What an operator may change: clients and messages. Everything else, routes of plugins included, is for administrators.
 OPERATED = frozenset({"alarms", "banned", "connections", "delayed", "mqtt", "retained", "sessions", "slow_subscribers",
                       "subscriptions", "topic_metrics"})
@@ -23,32 +25,32 @@ GUARDED = frozenset({"audit"})
 PERSONAL = frozenset({"logins"})
 
 
-def demand(endpoint: Endpoint) -> None:
-    """Raises Forbidden for a caller that may not use the endpoint."""
-    reason = refusal(flask.g.get("caller"), endpoint)
+def demand(endpoint: Endpoint, least: Role = VIEWER) -> None:
+    """Raises Forbidden for a caller that may not use the endpoint, or whose role is below `least`."""
+    reason = refusal(flask.g.get("caller"), endpoint, least)
     if reason is not None:
         raise Forbidden(reason)
 
 
-def lasting() -> Callable[[], bool]:
+def lasting(least: Role = VIEWER) -> Callable[[], bool]:
     """Whether the caller of this request might still make it: for an answer that goes on, while credentials, roles and
-    scopes change."""
+    scopes change. `least`: the role that it needs at least."""
     endpoint, again = flask.g.endpoint, flask.g.again
 
     def may() -> bool:
         caller = again()
-        return caller is not None and refusal(caller, endpoint) is None
+        return caller is not None and refusal(caller, endpoint, least) is None
 
     return may
 
 
-def refusal(caller: object, endpoint: Endpoint) -> str | None:
+def refusal(caller: object, endpoint: Endpoint, least: Role = VIEWER) -> str | None:
     """Why the caller may not use the endpoint; None when it may. Who is on the command line may use all."""
     if not isinstance(caller, Application | User) or endpoint.public or is_about_himself(caller, endpoint):
         return None
     if isinstance(caller, Application) and caller.scopes is not None and endpoint.scope not in caller.scopes:
         return f"the application is not for {endpoint.scope}"
-    needed = role_for(endpoint)
+    needed = max(role_for(endpoint), least, key=RANK.__getitem__)
     return None if RANK[caller.role] >= RANK[needed] else f"needs the role {needed}"
 
 

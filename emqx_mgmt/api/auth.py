@@ -24,6 +24,7 @@ from emqx_mgmt.listeners.control import user_of
 from emqx_mgmt.storage import PUBLIC_PASSWORD, Application, Login, User
 
 if TYPE_CHECKING:
+    from emqx_mgmt.broker.telemetry.event_subscriber import Owner
     from emqx_mgmt.listeners import Listener
     from emqx_mgmt.node import Node
 
@@ -187,6 +188,10 @@ def login_number() -> int | None:
     """Of the log-in that the request comes with, if it comes with one."""
     login: Login | None = flask.g.get("login")
     return None if login is None else login.number
+
+
+def stream_owner() -> Owner:
+    return (*whose(), login_number() or 0)
 
 
 def _local() -> Local | None:

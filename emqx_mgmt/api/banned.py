@@ -9,13 +9,13 @@ from msgspec import Meta, Struct
 
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import ParameterError
-from emqx_mgmt.api.paging import Paged
+from emqx_mgmt.api.paging import Chosen, Paged, filters_shown
 from emqx_mgmt.api.parameters import converted
 from emqx_mgmt.api.render import Created, Done
 from emqx_mgmt.broker.auth.banned import IP_ADDRESS, KINDS, Ban, BanKey, address_text
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import MISSING_PARAMETER
-from emqx_mgmt.manage.listing import Page, Paging, page_of
+from emqx_mgmt.manage.listing import Page, Paging, Test, in_turns, page_of
 
 UNDEFINED = "undefined"
 
@@ -115,6 +115,19 @@ def delete_banned(cluster: Cluster, who: str, params: str) -> Done:
     return Done()
 
 
+class Lifted(Struct, rename={"kind": "as"}):
+    kind: str
+    who: str
+    code: int
+
+
+def delete_many_banned(cluster: Cluster, params: tuple[Test, ...]) -> list[Lifted]:
+    bans = cluster.local.bans
+    keys = [BanKey(ban.kind, ban.who) for ban in in_turns(list(bans.table)) if all(test(_row(ban)) for test in params)]
+    bans.remove_all(keys)
+    return [Lifted(key.kind, key.who, 0) for key in keys]
+
+
 def _row(ban: Ban) -> Row:
     return Row(
         ban.kind,
@@ -131,6 +144,8 @@ def _shown(text: str | None) -> str:
 
 
 ENDPOINTS = (
+    Endpoint("delete_many_banned", "DELETE", "/banned/", "Delete the bans that filters choose", delete_many_banned,
+             takes=Chosen(Row), conceals=filters_shown, listed=False),
     Endpoint("create_banned", "POST", "/banned/", "Create banned", create_banned, takes=NewBan.of,
              described=BanRequest),
     Endpoint("delete_banned", "DELETE", "/banned/:who", "Delete banned", delete_banned, takes=kind_of,

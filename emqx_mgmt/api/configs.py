@@ -9,6 +9,7 @@ from msgspec import Struct
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import BadParameter
 from emqx_mgmt.api.render import Done
+from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.local_node import LocalNode
 from emqx_mgmt.manage.rows import ConfigItem
@@ -30,11 +31,15 @@ class Reset(Struct):
 
 
 def get_cluster_configs(cluster: Cluster) -> list[NodeConfig]:
-    return [NodeConfig(node.configuration.configs(), node.name) for node in cluster.running()]
+    return [NodeConfig(items_of(node), node.name) for node in cluster.running()]
 
 
 def get_node_configs(cluster: Cluster, node: str) -> list[ConfigItem]:
-    return cluster.named(node).configuration.configs()
+    return items_of(cluster.named(node))
+
+
+def items_of(node: LocalNode) -> list[ConfigItem]:
+    return node.configuration.extended_configs() if extended() else node.configuration.configs()
 
 
 def update_config(cluster: Cluster, app: str, params: Change) -> Done:

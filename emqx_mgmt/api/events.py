@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from emqx_mgmt.api import access
-from emqx_mgmt.api.auth import whose
+from emqx_mgmt.api.auth import stream_owner
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import BadParameter
 from emqx_mgmt.api.render import EventStream
@@ -15,9 +15,10 @@ from emqx_mgmt.manage.errors import RequestRefused
 
 
 class Wanted(Struct):
-    """`types`: with commas between them."""
+    """`types`: with commas between them; `client_id`: of clients only this one's events."""
 
     types: str = ",".join(KINDS)
+    client_id: str | None = None
 
 
 def listen(cluster: Cluster, params: Wanted) -> EventStream:
@@ -25,7 +26,7 @@ def listen(cluster: Cluster, params: Wanted) -> EventStream:
     if not kinds <= set(KINDS):
         raise BadParameter("types", f"must be some of {', '.join(KINDS)}")
     try:
-        return EventStream(cluster.local.subscribe_events(kinds, whose()), access.lasting())
+        return EventStream(cluster.local.subscribe_events(kinds, stream_owner(), params.client_id), access.lasting())
     except TooMany as error:
         raise RequestRefused(str(error)) from None
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from emqx_mgmt.api.endpoint import PREFIX, Endpoint
 from emqx_mgmt.api.filters import fields_in_order
-from emqx_mgmt.api.paging import COUNT, COUNTS, SORT, Paged
+from emqx_mgmt.api.paging import COUNT, COUNTS, SORT, Chosen, Paged
 from emqx_mgmt.api.render import Code, Counters, Created, Done, Download, EventStream, plain
 from emqx_mgmt.manage.listing import Page
 
@@ -109,6 +109,8 @@ def _types(endpoint: Endpoint) -> Iterable[Any]:
     if isinstance(endpoint.takes, Paged):
         yield endpoint.takes.row
         yield endpoint.takes.widest
+    elif isinstance(endpoint.takes, Chosen):
+        yield endpoint.takes.row
     elif endpoint.shape is not None:
         yield endpoint.shape
     result = _result(endpoint)
@@ -135,6 +137,8 @@ def _operation(endpoint: Endpoint, described: Described, envelope: bool) -> Sche
     operation: Schema = {"summary": endpoint.descr, "tags": [endpoint.resource], "parameters": parameters}
     if isinstance(endpoint.takes, Paged):
         parameters += _list_parameters(endpoint.takes.widest, described)
+    elif isinstance(endpoint.takes, Chosen):
+        parameters += _filters(endpoint.takes.row, described)
     elif takes is not None and reads:
         parameters += _query_parameters(takes, described)
     elif takes is not None:
@@ -167,10 +171,14 @@ def _list_parameters(row: type[Struct], described: Described) -> list[Schema]:
     orders = [f"{sign}{name}" for name in fields_in_order(row) for sign in ("", "-")]
     pages += [_parameter(name, "query", {"type": "string", "enum": words}, False)
               for name, words in ((SORT, orders), (COUNT, list(COUNTS)))]
+    return pages + _filters(row, described)
+
+
+def _filters(row: type[Struct], described: Described) -> list[Schema]:
     filters = {name: schema for name, schema in described.members(row).items() if "type" in schema}
     if "topic" in filters:
         filters["_match_topic"] = {"type": "string"}
-    return pages + [_parameter(name, "query", schema, False) for name, schema in filters.items()]
+    return [_parameter(name, "query", schema, False) for name, schema in filters.items()]
 
 
 def _responses(endpoint: Endpoint, described: Described, envelope: bool) -> Schema:

@@ -10,10 +10,11 @@ import msgspec
 from flask import current_app, request
 from msgspec import Struct
 
-from emqx_mgmt.api.errors import BadParameter
+from emqx_mgmt.api.errors import BadParameter, MissingParameter
 from emqx_mgmt.api.filters import conditions, field_of, fields_in_order
 from emqx_mgmt.api.style import extended
-from emqx_mgmt.manage.listing import Paging, Sort
+from emqx_mgmt.manage import Cluster
+from emqx_mgmt.manage.listing import Paging, Sort, Test
 
 # Longer numbers mean nothing here and cost to read.
 LONGEST = 15
@@ -40,6 +41,24 @@ class Paged:
         return msgspec.structs.replace(
             paging(given), where=conditions(given, row), sort=_sort(given, row), counted=_counted(given),
             client_id=_client_id(given, row))
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The tests of filters, of which there must be one: nobody deletes everything by leaving a parameter out."""
+
+    row: type[Struct]
+
+    def __call__(self, given: dict[str, Any]) -> tuple[Test, ...]:
+        where = conditions(given, self.row)
+        if not where:
+            raise MissingParameter(f"that chooses rows, one of {', '.join(fields_in_order(self.row))}")
+        return where
+
+
+def filters_shown(_cluster: Cluster, given: dict[str, Any], **_path: str) -> dict[str, Any]:
+    """For the audit record: which rows were chosen."""
+    return given
 
 
 def paging(given: dict[str, Any]) -> Paging:

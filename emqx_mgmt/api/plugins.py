@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.render import Done
+from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.rows import PluginSetting
 from emqx_mgmt.plugins import PluginRow
@@ -55,7 +56,8 @@ def reload_everywhere(cluster: Cluster, plugin: str) -> Done:
 
 
 def get_plugin_configs(cluster: Cluster, node: str, plugin: str) -> list[PluginSetting]:
-    return cluster.named(node).configuration.plugin_configs(plugin)
+    configuration = cluster.named(node).configuration
+    return configuration.extended_plugin_configs(plugin) if extended() else configuration.plugin_configs(plugin)
 
 
 def update_plugin_configs(cluster: Cluster, node: str, plugin: str, params: dict[str, Any]) -> Done:

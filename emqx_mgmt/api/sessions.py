@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from emqx_mgmt.api.endpoint import Endpoint
-from emqx_mgmt.api.paging import Paged
+from emqx_mgmt.api.paging import Chosen, Paged, filters_shown
 from emqx_mgmt.api.render import Done
 from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.errors import NOT_ONLINE, RequestRefused
-from emqx_mgmt.manage.listing import Page, Paging
+from emqx_mgmt.manage.listing import Page, Paging, Test
 from emqx_mgmt.manage.queued import QueuedMessage
 from emqx_mgmt.manage.rows import ExtendedSession, SessionRow
 
@@ -46,6 +48,16 @@ def clean_node_session(cluster: Cluster, node: str, clientid: str) -> Done:
     return deleted({cluster.named(node).clients.delete_session(clientid)})
 
 
+class Ended(Struct):
+    client_id: str
+    code: int
+
+
+def clean_sessions(cluster: Cluster, params: tuple[Test, ...]) -> list[Ended]:
+    """Those of connected clients stay."""
+    return [Ended(client_id, 0) for node in cluster.running() for client_id in node.clients.delete_sessions(params)]
+
+
 def deleted(outcomes: set[str]) -> Done:
     """Each node says `deleted`, `not_found` or `running_session`."""
     if "running_session" in outcomes:
@@ -56,6 +68,16 @@ def deleted(outcomes: set[str]) -> Done:
 
 
 ENDPOINTS = (
+    Endpoint(
+        "clean_sessions",
+        "DELETE",
+        "/sessions/persistent",
+        "Delete the sessions that filters choose, of clients that are not connected, with their queues",
+        clean_sessions,
+        takes=Chosen(ExtendedSession),
+        conceals=filters_shown,
+        listed=False,
+    ),
     Endpoint(
         "clean_session",
         "DELETE",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import flask
 from msgspec import Meta, Struct
 
 from emqx_mgmt.api import access
-from emqx_mgmt.api.auth import whose
+from emqx_mgmt.api.auth import stream_owner
 from emqx_mgmt.api.endpoint import Endpoint
 from emqx_mgmt.api.errors import BadParameter
 from emqx_mgmt.api.render import EventStream
@@ -18,12 +19,14 @@ from router_ext.protocol.topic import valid_filter
 
 
 class Wanted(Struct):
-    """Either `client_id` or `topic`, a topic or topic filter. It ends after `seconds`, or after `max_bytes`."""
+    """Either `client_id` or `topic`, a topic or topic filter. It ends after `seconds`, or after `max_bytes`.
+    `payload_bytes`: how much of payloads it shows, to operators."""
 
     client_id: str | None = None
     topic: str | None = None
     seconds: Annotated[int, Meta(ge=1, le=3600)] = 60
     max_bytes: Annotated[int, Meta(ge=1024, le=1 << 30)] = 1 << 20
+    payload_bytes: Annotated[int, Meta(ge=0, le=1 << 16)] = 0
 
 
 def trace(cluster: Cluster, params: Wanted) -> EventStream:
@@ -31,10 +34,12 @@ def trace(cluster: Cluster, params: Wanted) -> EventStream:
         raise BadParameter("client_id or topic", "one of them must be given, and not both")
     if params.topic is not None and not valid_filter(params.topic):
         raise BadParameter("topic", "must be a valid topic or topic filter")
+    least = access.OPERATOR if params.payload_bytes else access.VIEWER
+    access.demand(flask.g.endpoint, least)
     try:
-        running = cluster.local.trace(
-            params.client_id, params.topic or "", whose(), params.seconds, params.max_bytes)
-        return EventStream(running, access.lasting())
+        running = cluster.local.trace(params.client_id, params.topic or "", stream_owner(), params.seconds,
+                                      params.max_bytes, params.payload_bytes)
+        return EventStream(running, access.lasting(least))
     except TooMany as error:
         raise RequestRefused(str(error)) from None
 

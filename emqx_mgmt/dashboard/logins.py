@@ -192,4 +192,4 @@ def blueprint(node: Node) -> flask.Blueprint:
         ("POST", "/session/first", sessions.choose_first_password),
     ):
         session.add_url_rule(path, call.__name__, call, methods=[method], provide_automatic_options=False)
-    return port.guard(session)
+    return port.guard(session, node)

@@ -61,7 +61,7 @@ def blueprint(node: Node) -> flask.Blueprint:
         answer.headers["Cache-Control"] = FOR_EVER if HASHED.search(name) else "no-cache"
         return answer
 
-    return port.guard(pages)
+    return port.guard(pages, node)
 
 
 def reached(node: Node) -> list[str]:

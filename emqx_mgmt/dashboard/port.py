@@ -1,19 +1,24 @@
-"""What is served on the dashboard's port, and nowhere else."""
+"""What is served on the dashboard's port, while the plugin for it is loaded, and nowhere else."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import flask
 from werkzeug.exceptions import NotFound
 
 from emqx_mgmt.api.auth import DASHBOARD
 
+if TYPE_CHECKING:
+    from emqx_mgmt.node import Node
 
-def guard(blueprint: flask.Blueprint) -> flask.Blueprint:
-    """Elsewhere the paths of the blueprint are as unknown as any."""
+
+def guard(blueprint: flask.Blueprint, node: Node) -> flask.Blueprint:
+    """Else the paths of the blueprint are as unknown as any."""
 
     @blueprint.before_request
     def look() -> None:
-        if flask.g.listener != DASHBOARD:
+        if flask.g.listener != DASHBOARD or not node.store.logins.are_offered:
             raise NotFound
 
     return blueprint

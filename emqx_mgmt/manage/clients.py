@@ -23,7 +23,7 @@ from emqx_mgmt.manage.errors import (
     RequestRefused,
 )
 from emqx_mgmt.manage.explain import Explanation, explain
-from emqx_mgmt.manage.listing import GLANCES, Page, Paging, filtered, in_turns, page_of
+from emqx_mgmt.manage.listing import GLANCES, Page, Paging, Test, filtered, in_turns, page_of
 from router_ext.engine.inspect import connected
 from router_ext.protocol.topic import split_share, valid_filter, valid_name
 
@@ -109,6 +109,21 @@ class Clients:
         if not broker.durable.wait():
             raise RequestRefused(NOT_ON_DISK)
         return "deleted"
+
+    def delete_sessions(self, where: tuple[Test, ...]) -> list[str]:
+        """Of clients that are not connected, those whose extended rows pass; the client ids. Raises RequestRefused when
+        the disk does not take it in time."""
+        chosen = [session for session in in_turns(self._sessions()) if session.channel is None
+                  and all(test(self._extended_session(session)) for test in where)]
+        ended: list[str] = []
+        for session in in_turns(chosen):
+            client_id: str = session.client_id
+            if session.channel is None and self._session(client_id) == [session]:
+                self._broker.session_manager.end(session, "deleted")
+                ended.append(client_id)
+        if ended and not self._broker.durable.wait():
+            raise RequestRefused(NOT_ON_DISK)
+        return ended
 
     def kick(self, client_id: str) -> bool:
         """Closes the client's connection; its will is sent. False when it is not connected."""

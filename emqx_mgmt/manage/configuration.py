@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from emqx_mgmt.manage import rows
 from emqx_mgmt.manage.errors import ALREADY_LOADED, NOT_LOADED, UNKNOWN_ERROR, ConfigRefused, RequestRefused, Unknown
 from emqx_mgmt.plugins import PluginRefused, PluginRow, UnknownPlugin
-from emqx_mgmt.settings import log_levels
+from emqx_mgmt.plugins.config import MASK
+from emqx_mgmt.settings import Key, log_levels
 from emqx_mgmt.settings.hot import CORE, HOT_KEYS, HotKey, find_hot
-from emqx_mgmt.settings.in_effect import Setting, in_effect
+from emqx_mgmt.settings.in_effect import Setting, in_effect, names
+from emqx_mgmt.settings.table import TABLE
 
 if TYPE_CHECKING:
     from emqx_mgmt.node import Node
@@ -43,6 +45,22 @@ class Configuration:
 
     def settings(self) -> list[Setting]:
         return in_effect(self._node.settings)
+
+    def extended_configs(self) -> list[rows.ConfigItem]:
+        """All settings of the broker itself, by the names that `configs` has for hot ones; of plugins that run the hot
+        ones, as all of theirs are in `plugin_configs`."""
+        settings, hot = self._node.settings, {one.key: one.name for one in HOT_KEYS}
+        found: list[rows.ConfigItem] = []
+        for key, name in [(one, name) for one in TABLE for name in names(settings, one)]:
+            value = settings.text(name) if not key.secret else MASK if settings[name] else ""
+            found.append(rows.ExtendedConfigItem(
+                hot.get(name, name), value, settings.datatype(name), CORE, setting=name, desc=key.doc,
+                **rows.form(key, name in hot, settings.default(name), settings.source(name))))
+        for plugin, key, config in self._node.plugins.hot():
+            found.append(rows.ExtendedConfigItem(
+                key.name, config.shown(key.name), key.kind.label, plugin, setting=key.name, desc=key.doc,
+                **rows.form(key, True, default_of(key), config.source(key.name))))
+        return sorted(found, key=lambda item: item.key)
 
     def configure(self, app: str, name: str, value: str) -> None:
         """Stores a value and puts it in effect. Raises ValueError when it does not fit the key."""
@@ -133,10 +151,26 @@ class Configuration:
         given = [rows.PluginSetting(name, text, key.doc, True) for key, name, text in config.given()]
         return given + [rows.PluginSetting(key.name, "", key.doc, False) for key in config.others()]
 
+    def extended_plugin_configs(self, name: str) -> list[rows.PluginSetting]:
+        with _plugin_errors():
+            config = self._node.plugins.config(name)
+        given = [(key, name, text, True) for key, name, text in config.given()]
+        others = [(key, key.name, "", False) for key in config.others()]
+        return [
+            rows.ExtendedPluginSetting(name, text, key.doc, is_set, shown=config.shown(name),
+                                       **rows.form(key, key.hot, default_of(key), config.source(name)))
+            for key, name, text, is_set in given + others
+        ]
+
     def configure_plugin(self, name: str, texts: dict[str, Any]) -> None:
         """Replaces the plugin's settings by `texts`, key to text. Raises Unknown and ConfigRefused."""
         with _plugin_errors(ConfigRefused):
             self._node.plugins.configure(name, texts)
+
+
+def default_of(key: Key) -> str:
+    """As values are shown; a key with a user-chosen word may have none."""
+    return "" if key.default is None else key.kind.show(key.kind.parse(key.default))
 
 
 @contextmanager

@@ -251,19 +251,20 @@ class LocalNode:
 
     # -- what happens, and what happened ----------------------------------------------------------
 
-    def subscribe_events(self, kinds: frozenset[str], owner: Owner) -> EventSubscriber:
-        """Raises TooMany."""
-        return self._node.events.subscribe(kinds, owner)
+    def subscribe_events(self, kinds: frozenset[str], owner: Owner, client_id: str | None = None) -> EventSubscriber:
+        """`client_id`: of clients only this one's. Raises TooMany."""
+        return self._node.events.subscribe(kinds, owner, client_id)
 
-    def trace(self, client_id: str | None, topic: str, owner: Owner, seconds: int, most_bytes: int) -> EventSubscriber:
+    def trace(self, client_id: str | None, topic: str, owner: Owner, seconds: int, most_bytes: int,
+              payload_bytes: int = 0) -> EventSubscriber:
         """Of a client, or without one of a topic or topic filter. Raises TooMany."""
-        return self._node.traces.start(Subject(client_id, topic), owner, seconds, most_bytes)
+        return self._node.traces.start(Subject(client_id, topic), owner, seconds, most_bytes, payload_bytes)
 
     def traces(self) -> list[rows.TraceRow]:
         """Those that run, oldest first."""
         return [
             rows.TraceRow(one.id, rows.UNDEFINED if one.subject.client_id is None else one.subject.client_id,
-                          one.subject.topic or rows.UNDEFINED, " ".join(one.owner), datetime_text(one.started_at),
+                          one.subject.topic or rows.UNDEFINED, " ".join(one.owner[:2]), datetime_text(one.started_at),
                           self.name)
             for one in self._node.traces.running()
         ]

@@ -12,9 +12,12 @@ from emqx_mgmt.broker.telemetry.about import datetime_text
 from router_ext.engine.inspect import connection_members
 
 if TYPE_CHECKING:
+    from emqx_mgmt.settings import Key
     from router_ext.session.session import Session
 
 UNDEFINED = "undefined"
+# Of kinds of settings, where v3 has an odd name.
+KIND_NAMES = {"float": "number", "integer, duration": "duration"}
 WORD_BYTES = 8
 
 
@@ -215,6 +218,51 @@ class PluginSetting(Struct, gc=False):
     value: str
     desc: str
     required: bool
+
+
+class ExtendedConfigItem(ConfigItem, kw_only=True, gc=False):
+    """With what a form needs. `setting`: the key in the configuration file. `kind`: flag, enum, integer, number,
+    duration, bytesize, percent, ip, string or secret; `low` and `high` in `unit`s, which are meant where a value is a
+    bare number; `default`: as values are shown; `hot`: a change takes effect at once; `source`: default, file,
+    environment, or stored (changed over REST)."""
+
+    setting: str
+    desc: str
+    kind: str
+    choices: list[str]
+    low: float | None
+    high: float | None
+    unit: str
+    default: str
+    hot: bool
+    secret: bool
+    source: str
+
+
+class ExtendedPluginSetting(PluginSetting, kw_only=True, gc=False):
+    """The same of a plugin's; `shown`: the value in effect, a number in `unit`s. A key with `$n` stands for any number
+    of keys with a word in its place."""
+
+    shown: str
+    kind: str
+    choices: list[str]
+    low: float | None
+    high: float | None
+    unit: str
+    default: str
+    hot: bool
+    secret: bool
+    source: str
+
+
+def form(key: Key, hot: bool, default: str, source: str) -> dict[str, Any]:
+    """Those members, by name."""
+    kind = key.kind
+    return {
+        "kind": "secret" if key.secret else KIND_NAMES.get(kind.label, kind.label), "choices": list(kind.choices),
+        "low": kind.low, "high": kind.high, "unit": kind.unit, "default": "" if key.secret else default, "hot": hot,
+        "secret": key.secret, "source": source,
+    }
 
 
 class Broker(Struct, gc=False):

@@ -34,6 +34,7 @@ SHIPPED = [
         ("emqx_auth_pgsql", "auth_pgsql:AuthPgsql"),
         ("emqx_auth_redis", "auth_redis:AuthRedis"),
         ("emqx_auth_username", "auth_username:AuthUsername"),
+        ("emqx_dashboard", "dashboard:Dashboard"),
         ("emqx_delayed_publish", "delayed_publish:DelayedPublish"),
         ("emqx_management", "management:Management"),
         ("emqx_plugin_template", "plugin_template:PluginTemplate"),
@@ -46,7 +47,7 @@ SHIPPED = [
 # The rest of what the reference lists: names that every node knows, of plugins that are not here. They decide about no
 # client.
 ELSEWHERE = frozenset({
-    "emqx_coap", "emqx_dashboard", "emqx_lwm2m", "emqx_sn", "emqx_statsd", "emqx_stomp", "emqx_web_hook",
+    "emqx_coap", "emqx_lwm2m", "emqx_sn", "emqx_statsd", "emqx_stomp", "emqx_web_hook",
 })
 
 

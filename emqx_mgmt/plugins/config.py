@@ -9,7 +9,7 @@ from typing import Any
 
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.environment import FILE_SUFFIX, PREFIX, key_of, read_secret
-from emqx_mgmt.settings.file import read_file
+from emqx_mgmt.settings.file import DEFAULT, ENVIRONMENT, FILE, STORED, read_file
 from emqx_mgmt.settings.place import Place
 
 # Shown in place of a secret; sent back, it leaves the secret as it is.
@@ -38,12 +38,17 @@ class Config:
         self._table = tuple(table)
         self._exact = {key.name: key for key in self._table if "$" not in key.name}
         self._texts: dict[str, str] = {}
+        self._sources: dict[str, str] = {}  # of the texts
         if not replaced:
-            self._texts.update((key.name, key.default) for key in self._exact.values() if key.default)
+            self._take(DEFAULT, {key.name: key.default for key in self._exact.values() if key.default})
             self._read(file)
-        self._texts.update(self._from(environ))
-        self._texts.update(stored)
+        self._take(ENVIRONMENT, dict(self._from(environ)))
+        self._take(STORED, stored)
         self._values = {name: self.parse(name, text) for name, text in self._texts.items()}
+
+    def _take(self, source: str, texts: Mapping[str, str]) -> None:
+        self._texts.update(texts)
+        self._sources.update(dict.fromkeys(texts, source))
 
     def _read(self, file: Path) -> None:
         if not file.exists():
@@ -57,7 +62,7 @@ class Config:
                 self.parse(entry.key, entry.text)
             except ConfigError as error:
                 complaints.append(f"{entry.place}: {error}")
-            self._texts[entry.key] = entry.text
+            self._take(FILE, {entry.key: entry.text})
         if complaints:
             raise ConfigError(*complaints)
 
@@ -118,12 +123,12 @@ class Config:
         """A copy in which one value is another. Raises ConfigError."""
         changed = self.copy()
         changed._values[name] = self.parse(name, text)
-        changed._texts[name] = text
+        changed._take(STORED, {name: text})
         return changed
 
     def adopt(self, other: Config) -> None:
         """Goes on with the values of another."""
-        self._texts, self._values = dict(other._texts), dict(other._values)
+        self._texts, self._sources, self._values = dict(other._texts), dict(other._sources), dict(other._values)
 
     def names(self) -> list[str]:
         return list(self._texts)
@@ -159,5 +164,12 @@ class Config:
         return key is not None and key.secret
 
     def shown(self, name: str) -> str:
-        """The value in effect as `GET /configs` has it."""
-        return self._exact[name].kind.show(self[name])
+        """The value in effect as `GET /configs` has it; empty where a key with a user-chosen word has none."""
+        key = self.find(name)
+        if key is None or (name not in self._values and "$" in key.name):
+            return ""
+        return MASK if key.secret and self.text(name) else key.kind.show(self[name])
+
+    def source(self, name: str) -> str:
+        """Where the value comes from."""
+        return self._sources.get(name, DEFAULT)

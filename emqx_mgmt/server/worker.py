@@ -74,7 +74,7 @@ def log_first_password(master: Master) -> None:
     first = running_node().store.users.first_password
     served = [*master.http, *master.https]
     dashboard = next((row for row in served if row.name == "dashboard"), None)
-    if first is None or dashboard is None:
+    if first is None or dashboard is None or not running_node().store.logins.are_offered:
         return
     host = dashboard.endpoint.host
     at = dashboard.listen_on if host not in ("", "0.0.0.0", "::") else f"localhost:{dashboard.endpoint.port}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from emqx_mgmt.settings.file import Entry
+from emqx_mgmt.settings.file import ENVIRONMENT, Entry
 from emqx_mgmt.settings.regular_file import read_text
 from emqx_mgmt.settings.table import find
 
@@ -25,12 +25,12 @@ def read_environment(environ: Mapping[str, str], unknown: list[str]) -> Iterator
         bare = name.removesuffix(FILE_SUFFIX.lower())
         secret = find(bare)
         if find(name):
-            yield Entry(name, environ[variable].strip(), variable)
+            yield Entry(name, environ[variable].strip(), variable, ENVIRONMENT)
         elif secret and secret.secret:
             if variable.removesuffix(FILE_SUFFIX) in environ:
                 continue  # the exact variable wins
             try:
-                yield Entry(bare, read_secret(variable, environ[variable]), variable)
+                yield Entry(bare, read_secret(variable, environ[variable]), variable, ENVIRONMENT)
             except ValueError as error:
                 yield str(error)
         else:
@@ -57,4 +57,4 @@ def node_name(environ: Mapping[str, str]) -> Iterator[Entry]:
     name, host = environ.get("EMQX_NAME"), environ.get("EMQX_HOST")
     if (name or host) and "EMQX_NODE__NAME" not in environ:
         text = name if name and "@" in name else f"{name or 'emqx'}@{host or '127.0.0.1'}"
-        yield Entry("node.name", text, "EMQX_NAME" if name else "EMQX_HOST")
+        yield Entry("node.name", text, "EMQX_NAME" if name else "EMQX_HOST", ENVIRONMENT)

@@ -13,13 +13,18 @@ from emqx_mgmt.settings.regular_file import read_text
 COMMENT = re.compile(r"(^|\s)#.*")
 
 
+# Where the value of a setting comes from; STORED: it was changed over REST.
+DEFAULT, FILE, ENVIRONMENT, STORED = "default", "file", "environment", "stored"
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A key with the text given for it, and where it was given."""
+    """A key with the text given for it, and where it was given: the place, and what kind of place that is."""
 
     key: str
     text: str
     place: str
+    source: str = FILE
 
 
 def read_file(path: Path) -> Iterator[Entry | str]:

@@ -32,13 +32,18 @@ class Kind:
     """How a value is written. `label` is the name of the type in `GET /configs`, `show` the text of a value there.
 
     `is_path`: `parse` gets the path that is meant, of a file or a directory. `shipped` gives the value in place of a
-    default file that is not there."""
+    default file that is not there. For forms: `choices` are all values there are; `low` and `high` are in `unit`s, as
+    the values are."""
 
     label: str
     parse: Callable[[str], Any]
     show: Callable[[Any], str] = str
     is_path: bool = False
     shipped: Callable[[str], Any] | None = None
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ def integer(low: int = 0, high: int = MOST) -> Kind:
             raise ValueError(f"must be {limits}")
         return int(text)
 
-    return Kind("integer", parse)
+    return Kind("integer", parse, low=low, high=high)
 
 
 def number(low: float) -> Kind:
@@ -108,7 +113,7 @@ def number(low: float) -> Kind:
             raise ValueError(f"must be a number, {low} or more")
         return float(text)
 
-    return Kind("float", parse, "{:.4f}".format)
+    return Kind("float", parse, "{:.4f}".format, low=low)
 
 
 def enum(*words: str) -> Kind:
@@ -118,7 +123,7 @@ def enum(*words: str) -> Kind:
             raise ValueError(f"must be one of {', '.join(words)}")
         return text
 
-    return Kind("enum", parse)
+    return Kind("enum", parse, choices=words)
 
 
 def parse_flag(text: str) -> bool:
@@ -149,7 +154,7 @@ def duration(low: float) -> Kind:
             raise ValueError(f"must be {low:g} s or more")
         return seconds
 
-    return Kind("duration", parse, show_duration)
+    return Kind("duration", parse, show_duration, low=low, unit="s")
 
 
 def parse_expiry(text: str) -> float:
@@ -196,7 +201,7 @@ def bytesize(low: int) -> Kind:
             raise ValueError(f"must be {low} bytes or more")
         return size
 
-    return Kind("bytesize", parse)
+    return Kind("bytesize", parse, low=low, high=MOST_BYTES, unit="bytes")
 
 
 def parse_endpoint(text: str) -> Endpoint | None:
@@ -345,29 +350,41 @@ def parse_rewrite(text: str) -> RewriteRule | None:
     return rule
 
 
+def show_priorities(table: dict[str, int]) -> str:
+    return ",".join(f"{topic}={priority}" for topic, priority in table.items()) or "none"
+
+
+def show_access(rule: AccessRule | None) -> str:
+    return "" if rule is None else f"{'allow' if rule.allow else 'deny'} {rule.network or 'all'}"
+
+
+def show_rewrite(rule: RewriteRule | None) -> str:
+    return "" if rule is None else f"{rule.topic_filter} {rule.expression} {rule.destination}"
+
+
 def show_list(values: tuple[Any, ...]) -> str:
     """With commas between."""
     return ",".join(map(str, values))
 
 
-FLAG = Kind("flag", parse_flag, show_flag)
+FLAG = Kind("flag", parse_flag, show_flag, choices=("true", "false"))
 DURATION_KIND = duration(0)
-EXPIRY = Kind("integer, duration", parse_expiry, show_milliseconds)
-BYTESIZE = Kind("bytesize", parse_bytesize)
+EXPIRY = Kind("integer, duration", parse_expiry, show_milliseconds, low=0, unit="ms")
+BYTESIZE = bytesize(0)
 STRING = Kind("string", str)
 PATH = Kind("string", str, is_path=True)
-ENDPOINT = Kind("ip", parse_endpoint)
+ENDPOINT = Kind("ip", parse_endpoint, lambda endpoint: "off" if endpoint is None else endpoint.listen_on)
 RATE = Kind("string", parse_rate, show_rate)
-THRESHOLD = Kind("string", parse_threshold)
-PRIORITIES = Kind("string", parse_priorities)
+THRESHOLD = Kind("string", parse_threshold, lambda threshold: f"{threshold.count}|{threshold.size}")
+PRIORITIES = Kind("string", parse_priorities, show_priorities)
 MOUNTPOINT = Kind("string", parse_mountpoint)
 APPLICATION = Kind("string", parse_application)
 ACL_FILE = Kind("string", read_acl_file, lambda acl: acl.path, is_path=True, shipped=shipped_rules)
-PERCENT = Kind("percent", parse_percent, "{:g}%".format)
+PERCENT = Kind("percent", parse_percent, "{:g}%".format, low=0, high=100, unit="%")
 NODE_NAME = Kind("string", parse_node_name)
 ZONE_NAME = Kind("string", parse_zone_name)
-ACCESS = Kind("string", parse_access)
-REWRITE = Kind("string", parse_rewrite)
+ACCESS = Kind("string", parse_access, show_access)
+REWRITE = Kind("string", parse_rewrite, show_rewrite)
 NETWORKS = Kind("string", parse_networks, show_list)
 TLS_VERSIONS = Kind("string", parse_tls_versions, show_list)
 WORDS = Kind("string", parse_words, show_list)

@@ -10,7 +10,7 @@ from typing import Any
 
 from emqx_mgmt.settings.emqx_keys import has_no_meaning
 from emqx_mgmt.settings.environment import CONFIG_VARIABLE, read_environment
-from emqx_mgmt.settings.file import Entry, read_file
+from emqx_mgmt.settings.file import DEFAULT, STORED, Entry, read_file
 from emqx_mgmt.settings.key import Key
 from emqx_mgmt.settings.place import Place
 from emqx_mgmt.settings.table import SHIPPED, find
@@ -120,6 +120,20 @@ class Settings:
         if key.default_for(name) is None and key.twin:
             return f"{key.twin}: {self.origin(key.twin)}"
         return "default"
+
+    def source(self, name: str) -> str:
+        """Where the value comes from."""
+        if name in self._changed:
+            return STORED
+        if name in self._entries:
+            return self._entries[name].source
+        key = row(name)
+        return self.source(key.twin) if key.default_for(name) is None and key.twin else DEFAULT
+
+    def default(self, name: str) -> str:
+        """What holds where nothing is set, as `GET /configs/` shows values."""
+        key = row(name)
+        return key.kind.show(self._default(key, name))
 
     def is_set(self, name: str) -> bool:
         """In the file, in the environment, or by a change; else a default holds."""

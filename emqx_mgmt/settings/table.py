@@ -130,7 +130,7 @@ GLOBAL = [
         "Which member of a shared subscription gets a message."),
     Key("broker.shared_dispatch_ack_enabled", FLAG, "false",
         "Try another member when the chosen one of a shared subscription does not take a QoS 1 or 2 message."),
-    Key("plugins.loaded", WORDS, "emqx_delayed_publish,emqx_management,emqx_recon,emqx_retainer",
+    Key("plugins.loaded", WORDS, "emqx_dashboard,emqx_delayed_publish,emqx_management,emqx_recon,emqx_retainer",
         "The plugins to load at the start, but for those loaded or unloaded over REST since."),
     Key("plugins.etc_dir", PATH, "etc/plugins", "Where the plugins' own files are, each <plugin>.conf."),
     Key("plugins.hook_deadline", DURATION_KIND, "5s",

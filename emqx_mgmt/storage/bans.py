@@ -9,6 +9,7 @@ import msgspec
 from gevent.lock import BoundedSemaphore
 
 from emqx_mgmt.broker.auth.banned import Ban, BanKey, Banned
+from emqx_mgmt.storage.transaction import transaction
 
 if TYPE_CHECKING:
     from emqx_mgmt.storage.transaction import Run
@@ -40,6 +41,13 @@ class Bans:
             self._run(delete, key)
             self.table.remove(key)
 
+    def remove_all(self, keys: list[BanKey]) -> None:
+        """All of them or, where the store cannot be used, none."""
+        with self._writing:
+            self._run(delete_all, keys)
+            for key in keys:
+                self.table.remove(key)
+
     def sweep(self, now: float) -> None:
         """Deletes bans that expired before `now`, unix seconds."""
         with self._writing:
@@ -67,6 +75,11 @@ def replace(connection: sqlite3.Connection, ban: Ban) -> None:
 def delete(connection: sqlite3.Connection, key: BanKey) -> None:
     """Removes the row, if there is one."""
     connection.execute("DELETE FROM ban WHERE kind = ? AND who = ?", key)
+
+
+def delete_all(connection: sqlite3.Connection, keys: list[BanKey]) -> None:
+    with transaction(connection):
+        connection.executemany("DELETE FROM ban WHERE kind = ? AND who = ?", keys)
 
 
 def delete_expired(connection: sqlite3.Connection, now: float) -> None:

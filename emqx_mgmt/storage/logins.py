@@ -41,6 +41,7 @@ class BrowserLogins:
         self._by_digest: dict[bytes, Login] = {}
         self._written: dict[int, int] = {}  # by number: `seen` as it is on disk
         self.idle_timeout = self.lifetime = 0.0
+        self.are_offered = False    # while the dashboard is there
 
     def load(self) -> None:
         """Reads all into memory; called once the store is open."""
@@ -71,7 +72,7 @@ class BrowserLogins:
 
     def find(self, cookie: str, now: float) -> Login | None:
         """The login of a cookie, and marks it as used. Does not switch greenlets."""
-        login = self._by_digest.get(digest_of(cookie))
+        login = self._by_digest.get(digest_of(cookie)) if self.are_offered else None
         if login is None or self.left(login, now) <= 0:
             return None
         login.seen = max(login.seen, int(now))

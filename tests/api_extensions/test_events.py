@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import requests
 
+from emqx_mgmt.broker.telemetry.event_subscriber import EventSubscriber
+from emqx_mgmt.broker.telemetry.events import MOST_LISTENERS, MOST_OF_ONE, MOST_OF_USER, TooMany, demand_room
 from tests.broker_process import APP, BrokerProcess, wait_until
 from tests.clients.paho import Client
 
@@ -99,18 +101,15 @@ def application(broker: BrokerProcess, app_id: str, **members: Any) -> tuple[str
     return app_id, broker.api("POST", "apps", json={"app_id": app_id, "name": app_id, **members}).json()["secret"]
 
 
-def test_listeners_are_few_and_one_caller_cannot_take_all_places(broker: BrokerProcess) -> None:
-    callers = [application(broker, f"viewer{number}", role="viewer") for number in range(4)]
+def test_one_caller_cannot_take_all_places(broker: BrokerProcess) -> None:
+    caller = application(broker, "viewer0", role="viewer")
     listeners: list[Listener] = []
     try:
-        for caller in callers:
-            listeners += [Listener(broker, "events?types=alarm_raised", caller) for _ in range(16)]
-            if len(listeners) == 16:
-                refused = broker.api("GET", "events", auth=caller)
-                assert (refused.status_code, refused.json()) == (500, {
-                    "message": "one application or user may have no more than 16 of these streams at a time"})
-        refused = broker.api("GET", "events")
-        assert (refused.status_code, refused.json()) == (500, {"message": "too_many_listeners"})
+        listeners += [Listener(broker, "events?types=alarm_raised", caller) for _ in range(16)]
+        refused = broker.api("GET", "events", auth=caller)
+        assert (refused.status_code, refused.json()) == (500, {
+            "message": "one application, user or log-in may have no more than 16 of these streams at a time"})
+        assert broker.api("HEAD", "events").status_code == 200
     finally:
         for listener in listeners:
             listener.close()
@@ -221,3 +220,34 @@ def ended(sock: socket.socket) -> bool:
     except ConnectionResetError:
         pass
     return True
+
+
+def test_listeners_are_few() -> None:
+    """512 in all, 16 of a log-in, 128 of all log-ins of a user."""
+    def taken(owners: list[tuple[str, str, int]], owner: tuple[str, str, int]) -> str:
+        subscribers = [EventSubscriber(one, lambda _one: None) for one in owners]
+        try:
+            demand_room(subscribers, owner, MOST_LISTENERS, MOST_OF_ONE, MOST_OF_USER)
+        except TooMany as error:
+            return str(error)
+        return ""
+
+    others = [("application", f"a{number}", 0) for number in range(512)]
+    assert taken(others[:511], ("user", "joe", 1)) == ""
+    assert taken(others, ("user", "joe", 1)) == "too_many_listeners"
+    of_joe = [("user", "joe", number // 16) for number in range(128)]
+    assert taken(of_joe[:16], ("user", "joe", 1)) == ""
+    assert "or log-in may have no more than 16" in taken(of_joe[:16], ("user", "joe", 0))
+    assert "the log-ins of one user may have no more than 128" in taken(of_joe, ("user", "joe", 9))
+
+
+def test_events_of_one_client(broker: BrokerProcess) -> None:
+    listener = Listener(broker, "events?types=connected,disconnected&client_id=only")
+    try:
+        for client_id in ("other", "only", "other"):
+            Client(broker.mqtt_port, client_id).close()
+        first, second = listener.next(), listener.next()
+        assert [(kind, news["client_id"]) for kind, news in (first, second)] == [
+            ("connected", "only"), ("disconnected", "only")]
+    finally:
+        listener.close()

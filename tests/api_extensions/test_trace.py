@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -143,7 +144,7 @@ def test_traces_are_few_and_one_caller_cannot_take_all(broker: BrokerProcess) ->
             if len(traces) == 4:
                 refused = broker.api("GET", "trace?topic=few", auth=caller)
                 assert (refused.status_code, refused.json()) == (500, {
-                    "message": "one application or user may have no more than 4 of these streams at a time"})
+                    "message": "one application, user or log-in may have no more than 4 of these streams at a time"})
         refused = broker.api("GET", "trace?topic=few")
         assert (refused.status_code, refused.json()) == (500, {"message": "too_many_listeners"})
     finally:
@@ -151,9 +152,9 @@ def test_traces_are_few_and_one_caller_cannot_take_all(broker: BrokerProcess) ->
             trace.close()
 
 
-def granted(broker: BrokerProcess, auth: tuple[str, str]) -> Trace | None:
+def granted(broker: BrokerProcess, auth: tuple[str, str], topic: str = "few", payload_bytes: int = 0) -> Trace | None:
     try:
-        return Trace(broker, auth, topic="few")
+        return Trace(broker, auth, topic=topic, payload_bytes=payload_bytes)
     except AssertionError:
         return None
 
@@ -168,3 +169,28 @@ def granted(broker: BrokerProcess, auth: tuple[str, str]) -> Trace | None:
 def test_mistakes_are_named(broker: BrokerProcess, query: str, message: str) -> None:
     answer = broker.api("GET", f"trace?{query}")
     assert (answer.status_code, answer.json()["message"]) == (422, message)
+
+
+def test_payloads_are_shown_to_operators(broker: BrokerProcess) -> None:
+    """The beginning of each, as bytes; beside a trace that asked for none."""
+    viewer, caller = [
+        (app_id, broker.api("POST", "apps", json={"app_id": app_id, "name": app_id, "role": role}).json()["secret"])
+        for app_id, role in (("peeper", "viewer"), ("reader", "operator"))]
+    refused = broker.api("GET", "trace?topic=p/1&payload_bytes=1", auth=viewer)
+    assert (refused.status_code, refused.json()) == (403, {"message": "needs the role operator"})
+    assert broker.api("GET", "trace?topic=p/1&payload_bytes=65537").status_code == 422
+    client = Client(broker.mqtt_port, "payloads")
+    with closing(wait_until(lambda: granted(broker, caller, "p/#", 4), 10, "an earlier trace ending")) as some, \
+            closing(Trace(broker, caller, topic="p/#")) as none:
+        client.paho.publish("p/1", b"\xff\x00abc").wait_for_publish(10)
+        assert some.next()[1]["payload"] == base64.b64encode(b"\xff\x00ab").decode()
+        event = none.next()[1]
+        assert (event["payload_bytes"], "payload" in event) == (5, False)
+    with closing(Trace(broker, caller, topic="p/#", payload_bytes=65536, max_bytes=1 << 24)) as bounded:
+        for _ in range(20):
+            client.paho.publish("p/2", bytes(600), qos=1)
+        events = [bounded.next() for _ in range(20)]
+        shown = [event for _, event in events if "payload" in event]
+        assert {len(base64.b64decode(event["payload"])) for event in shown} == {600}
+        assert {event["payload_bytes"] for _, event in events} == {600}
+    client.close()

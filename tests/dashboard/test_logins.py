@@ -322,6 +322,47 @@ def test_a_hup_keeps_it_and_two_brokers_do_not_share_it(broker: BrokerProcess, b
     wait_until(lambda: browser.who == "admin", 15, "the log-in at the new worker")
 
 
+def test_without_the_plugin_there_are_no_log_ins(broker: BrokerProcess) -> None:
+    """The API stays on the port; loading it brings them back, and nobody is logged in."""
+    browser = Browser(broker).log_in(*ADMIN)
+    path = "nodes/emqx@127.0.0.1/plugins/emqx_dashboard"
+    assert browser.api("PUT", f"{path}/unload", headers={"Origin": browser.base}).json() == "ok"
+    for method, url in (("GET", "session"), ("POST", "session"), ("GET", ""), ("GET", "assets/x.js")):
+        assert browser.ask(method, url).status_code == 404
+    assert browser.api("GET", "brokers").status_code == 401
+    assert broker.api("GET", "brokers", auth=ADMIN, port=broker.dash_port).status_code == 200
+    change(broker, "PUT", f"{path}/load")
+    assert browser.who is None
+    assert browser.log_in(*ADMIN).who == "admin"
+
+
+def test_a_page_or_a_sentence(broker: BrokerProcess) -> None:
+    """The page where it was built; it has nothing of other hosts, no script inside, and may be kept only if checked."""
+    answer = requests.get(f"http://127.0.0.1:{broker.dash_port}/", timeout=5)
+    if answer.status_code == 503:
+        assert "were not built" in answer.text
+        assert "were not built" in broker.stderr
+        return
+    policy = answer.headers["Content-Security-Policy"]
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-cache")
+    assert "default-src 'self'; connect-src 'self';" in policy
+    assert "unsafe" not in policy
+    assert "require-trusted-types-for 'script'; trusted-types live" in policy
+    [script] = re.findall(r'src="(assets/[\w.-]+\.js)"', answer.text)
+    packed = requests.get(f"http://127.0.0.1:{broker.dash_port}/{script}", timeout=5)
+    assert (packed.headers["Content-Encoding"], packed.headers["Cache-Control"]) == (
+        "gzip", "public, max-age=31536000, immutable")
+    plain = requests.get(f"http://127.0.0.1:{broker.dash_port}/{script}", headers={"Accept-Encoding": ""}, timeout=5)
+    assert plain.content == packed.content
+    assert "Content-Encoding" not in plain.headers
+    assert "javascript" in plain.headers["Content-Type"]
+
+
+@pytest.mark.parametrize("name", ["../index.html", "..%2Findex.html", "nothing.js", "%00.js", "x/y.js", ".js", "x.gz"])
+def test_only_what_was_built_is_served(broker: BrokerProcess, name: str) -> None:
+    assert requests.get(f"http://127.0.0.1:{broker.dash_port}/assets/{name}", timeout=5).status_code == 404
+
+
 # -- the first start ------------------------------------------------------------------------------------
 
 

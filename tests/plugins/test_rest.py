@@ -7,7 +7,7 @@ import pytest
 from tests.broker_process import BrokerProcess, wait_until
 from tests.plugins.conftest import NODE, active, load, unload
 
-DEFAULT = {"emqx_delayed_publish", "emqx_management", "emqx_recon", "emqx_retainer"}
+DEFAULT = {"emqx_dashboard", "emqx_delayed_publish", "emqx_management", "emqx_recon", "emqx_retainer"}
 WORDS = ("clientid", "http", "jwt", "ldap", "mongo", "mysql", "pgsql", "redis", "username")
 AUTH = {f"emqx_auth_{word}" for word in WORDS}
 SHIPPED = DEFAULT | AUTH | {"emqx_plugin_template", "emqx_reloader"}

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from gevent.event import Event
 
-# The kind of caller (application, user), and its name.
-Owner = tuple[str, str]
+# The kind of caller (application, user), its name, and the number of its log-in, 0 for none.
+Owner = tuple[str, str, int]
 
 MOST_WAITING = 4096
 MOST_BYTES = 1 << 20

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KINDS = ("connected", "refused", "disconnected", "subscribed", "unsubscribed", "denied", "alarm_raised",
          "alarm_cleared", "rates")
-MOST_LISTENERS, MOST_OF_ONE = 64, 16
+MOST_LISTENERS, MOST_OF_ONE, MOST_OF_USER = 512, 16, 128
 
 
 class Connected(Struct):
@@ -112,14 +112,17 @@ class TooMany(Exception):
     """All streams are taken, or all that one owner may have. The text is what the API answers."""
 
 
-def demand_room(subscribers: Iterable[EventSubscriber], owner: Owner, most: int, most_of_one: int) -> None:
+def demand_room(subscribers: Iterable[EventSubscriber], owner: Owner, most: int, most_of_one: int,
+                most_of_user: int) -> None:
     """Raises TooMany where there is no room for another stream of this owner: `most` for all owners, `most_of_one` for
-    each."""
+    each, `most_of_user` for all log-ins of a user."""
     owners = [one.owner for one in subscribers]
     if len(owners) >= most:
         raise TooMany("too_many_listeners")
     if owners.count(owner) >= most_of_one:
-        raise TooMany(f"one application or user may have no more than {most_of_one} of these streams at a time")
+        raise TooMany(f"one application, user or log-in may have no more than {most_of_one} of these streams at a time")
+    if sum(one[:2] == owner[:2] for one in owners) >= most_of_user:
+        raise TooMany(f"the log-ins of one user may have no more than {most_of_user} of these streams at a time")
 
 
 class Events:
@@ -139,15 +142,19 @@ class Events:
             "session.unsubscribed": self._unsubscribed,
         }
 
-    def subscribe(self, kinds: frozenset[str], owner: Owner) -> EventSubscriber:
-        """A stream of the events of these kinds. Raises TooMany."""
+    def subscribe(self, kinds: frozenset[str], owner: Owner, client_id: str | None = None) -> EventSubscriber:
+        """A stream of the events of these kinds; `client_id`: of clients only this one's. Raises TooMany."""
         subscriber = EventSubscriber(owner, self.left)
-        self.add(subscriber, lambda kind, _news: kind in kinds)
+
+        def wants(kind: str, news: Struct) -> bool:
+            return kind in kinds and (client_id is None or getattr(news, "client_id", client_id) == client_id)
+
+        self.add(subscriber, wants)
         return subscriber
 
     def add(self, subscriber: EventSubscriber, wants: Wants) -> None:
         """Sends the events that it `wants` to the subscriber until it leaves. Raises TooMany."""
-        demand_room(self._subscribers, subscriber.owner, MOST_LISTENERS, MOST_OF_ONE)
+        demand_room(self._subscribers, subscriber.owner, MOST_LISTENERS, MOST_OF_ONE, MOST_OF_USER)
         if not self._subscribers:
             for point, handler in self._points.items():
                 self._hooks.add(point, handler)
@@ -165,9 +172,10 @@ class Events:
             for point, handler in self._points.items():
                 self._hooks.remove(point, handler)
 
-    def emit(self, kind: str, news: Struct) -> None:
-        """Sends an event to the subscribers that want it."""
-        wanting = [subscriber for subscriber, wants in self._subscribers.items() if wants(kind, news)]
+    def emit(self, kind: str, news: Struct, to: Callable[[EventSubscriber], bool] | None = None) -> None:
+        """Sends an event to the subscribers that want it, of those that pass `to`."""
+        wanting = [subscriber for subscriber, wants in self._subscribers.items()
+                   if wants(kind, news) and (to is None or to(subscriber))]
         if wanting:
             self._number += 1
             piece = b"id: %d\n" % self._number + piece_of(kind, news)

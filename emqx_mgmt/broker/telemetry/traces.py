@@ -7,10 +7,11 @@ messages keep their fast path. The number of events is bounded; messages beyond 
 from __future__ import annotations
 
 import time
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from emqx_mgmt.broker.telemetry.event_subscriber import EventSubscriber, Owner
 from emqx_mgmt.broker.telemetry.events import Events, demand_room, piece_of
@@ -25,16 +26,19 @@ if TYPE_CHECKING:
     from router_ext.message.message import Message
     from router_ext.session.session import Session
 
-MOST_TRACES, MOST_OF_ONE = 8, 4
+MOST_TRACES, MOST_OF_ONE, MOST_OF_USER = 8, 4, 4
 # Events about messages in a period, for all traces together.
 ROOM, PERIOD_S = 100, 0.1
+# Bytes of payloads in a period, for all traces together: encoding them takes time.
+PAYLOAD_ROOM = 1 << 18
 # Events of a traced client besides those of its messages.
 OF_CLIENTS = frozenset({"connected", "refused", "disconnected", "subscribed", "unsubscribed", "denied"})
 
 
 class MessageSeen(Struct):
     """A step of a message. `client_id` is the recipient's, None where the message came in or has no subscriber; `qos`
-    is that of the copy; `reason` says why it was dropped, or is empty."""
+    is that of the copy; `reason` says why it was dropped, or is empty. `payload` is its beginning in base64, absent
+    where it was not asked for and where more payloads came than are shown."""
 
     client_id: str | None
     publisher: str
@@ -45,6 +49,7 @@ class MessageSeen(Struct):
     reason: str
     node: str
     ts: float
+    payload: bytes | UnsetType = UNSET
 
 
 class Skipped(Struct):
@@ -81,15 +86,16 @@ class Subject(Struct, frozen=True):
 
 
 class Trace(EventSubscriber):
-    """Ends after `most_bytes` of events, with an event that says so."""
+    """Ends after `most_bytes` of events, with an event that says so. `payload_bytes`: how much of payloads it shows."""
 
     def __init__(
-        self, trace_id: str, subject: Subject, owner: Owner, node: str, most_bytes: int,
+        self, trace_id: str, subject: Subject, owner: Owner, node: str, most_bytes: int, payload_bytes: int,
         left: Callable[[EventSubscriber], None]
     ) -> None:
         super().__init__(owner, left)
         self.id = trace_id
         self.started_at = time.time()
+        self.payload_bytes = payload_bytes
         self.subject = subject
         self.watch = Watch(subject.topic, traced=True) if subject.client_id is None else None
         self._node = node
@@ -117,13 +123,13 @@ class Traces:
         self._events = events
         self._running: dict[Trace, None] = {}  # in the order in which they began
         self._ids = count(1)
-        self._skipped = 0
+        self._skipped = self._payload_room = 0
         self._next_room: Timer | None = None
 
-    def start(self, subject: Subject, owner: Owner, seconds: int, most_bytes: int) -> Trace:
+    def start(self, subject: Subject, owner: Owner, seconds: int, most_bytes: int, payload_bytes: int = 0) -> Trace:
         """Traces the subject for `seconds`. Raises TooMany."""
-        demand_room(self._running, owner, MOST_TRACES, MOST_OF_ONE)
-        trace = Trace(str(next(self._ids)), subject, owner, self._events.node, most_bytes, self._left)
+        demand_room(self._running, owner, MOST_TRACES, MOST_OF_ONE, MOST_OF_USER)
+        trace = Trace(str(next(self._ids)), subject, owner, self._events.node, most_bytes, payload_bytes, self._left)
         self._events.add(trace, subject.concerns)
         if not self._running:
             self._broker.hooks.add("message.traced", self._seen)
@@ -167,12 +173,26 @@ class Traces:
         """Allows the next ROOM events, and reports skipped messages, every PERIOD_S while a trace runs."""
         watches = self._broker.engine.watches
         watches.room = ROOM
+        self._payload_room = PAYLOAD_ROOM
         if watches.skipped > self._skipped:
             self._events.emit("skipped", Skipped(watches.skipped - self._skipped, self._events.node, time.time()))
             self._skipped = watches.skipped
         self._next_room = self._broker.after(PERIOD_S, self._make_room)
 
     def _seen(self, event: str, session: Session | None, message: Message, qos: int, reason: str) -> None:
-        self._events.emit(event, MessageSeen(
+        payload = message.payload
+        seen = MessageSeen(
             None if session is None else session.client_id, message.client_id, message.topic, qos, message.retain,
-            len(message.payload), reason, self._events.node, time.time()))
+            len(payload), reason, self._events.node, time.time())
+        for size in {trace.payload_bytes for trace in self._running}:
+            shown = payload[:size]
+            if size and len(shown) <= self._payload_room:
+                self._payload_room -= len(shown)
+                seen.payload = shown
+            else:
+                seen.payload = UNSET
+            self._events.emit(event, seen, partial(shows, size))
+
+
+def shows(payload_bytes: int, subscriber: EventSubscriber) -> bool:
+    return isinstance(subscriber, Trace) and subscriber.payload_bytes == payload_bytes
