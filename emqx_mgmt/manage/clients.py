@@ -170,23 +170,24 @@ class Clients:
 
     # -- subscriptions and routes -----------------------------------------------------------------
 
-    def subscriptions(self, paging: Paging) -> Page:
+    def subscriptions(self, paging: Paging, extended: bool = False) -> Page:
         """One page of subscriptions, client by client."""
         if paging.selects:
             sessions = in_turns(self._sessions(paging))
-            return filtered((row for session in sessions for row in self._subscription_rows(session)), paging)
+            return filtered(
+                (row for session in sessions for row in self._subscription_rows(session, extended)), paging)
         listed = self._sessions()
         begin, skip = _beginning(listed, paging.first)
         items: list[rows.Subscription] = []
         for session in in_turns(listed[begin:]):
             if len(items) >= skip + paging.limit:
                 break
-            items += self._subscription_rows(session)
+            items += self._subscription_rows(session, extended)
         return Page(items[skip : skip + paging.limit], paging, self._broker.router.counts.subscriptions)
 
-    def subscriptions_of(self, client_id: str) -> list[rows.Subscription]:
+    def subscriptions_of(self, client_id: str, extended: bool = False) -> list[rows.Subscription]:
         """One row for each subscription of the client; none when it has no session."""
-        return [row for session in self._session(client_id) for row in self._subscription_rows(session)]
+        return [row for session in self._session(client_id) for row in self._subscription_rows(session, extended)]
 
     def routes(self, paging: Paging) -> Page:
         """One page of routes, in the order of the table, which stays the same while the routes do."""
@@ -268,7 +269,15 @@ class Clients:
     def _extended_session(self, session: Session) -> rows.ExtendedSession:
         return rows.extended_session(self._name, session)
 
-    def _subscription_rows(self, session: Session) -> list[rows.Subscription]:
+    def _subscription_rows(self, session: Session, extended: bool) -> list[rows.Subscription]:
+        if extended:
+            return [
+                rows.ExtendedSubscription(
+                    session.client_id, self._name, options & 3, topic_filter,
+                    rows.UNDEFINED if group is None else group,
+                    bool(options & 4), bool(options & 8), options >> 4 & 3, identifier)
+                for topic_filter, group, options, identifier in self._broker.router.subscriptions(session)
+            ]
         return [
             rows.Subscription(session.client_id, self._name, options & 3, topic_filter)
             for topic_filter, _group, options, _id in self._broker.router.subscriptions(session)

@@ -113,6 +113,17 @@ class Subscription(Struct, gc=False):
     topic: str
 
 
+class ExtendedSubscription(Subscription, gc=False):
+    """With the group of a shared subscription, or `undefined`, the options of MQTT 5 (section 3.8.3.1), and the
+    subscription identifier, 0 for none."""
+
+    group: str
+    no_local: bool
+    retain_as_published: bool
+    retain_handling: int
+    subscription_id: int
+
+
 class Route(Struct, gc=False):
     """A row of `GET /routes/`: a topic or filter, and a node with subscribers to it."""
 

@@ -140,6 +140,22 @@ def test_what_is_no_field_is_refused(broker: BrokerProcess, query: str, reason: 
 
 
 @pytest.mark.usefixtures("clients")
+def test_subscriptions_with_their_options(broker: BrokerProcess) -> None:
+    broker.api("POST", "mqtt/subscribe", json={"client_id": "o1", "topic": "$share/g/shared", "qos": 2})
+    shared = {"client_id": "o1", "node": "emqx@127.0.0.1", "qos": 2, "topic": "shared"}
+    options = {"group": "g", "no_local": False, "retain_as_published": False, "retain_handling": 0,
+               "subscription_id": 0}
+    for query in ("subscriptions/o1?", "nodes/emqx@127.0.0.1/subscriptions?client_id=o1&"):
+        plain, extended = (broker.api("GET", query + fields).json() for fields in ("", "_fields=extended"))
+        plain, extended = (one if isinstance(one, list) else one["items"] for one in (plain, extended))
+        assert plain[-1] == shared
+        assert extended[-1] == shared | options
+        assert extended[0]["group"] == "undefined"
+    assert page(broker, "subscriptions?group=g&_fields=extended", "topic")[0] == ["shared"]
+    broker.api("POST", "mqtt/unsubscribe", json={"client_id": "o1", "topic": "$share/g/shared"})
+
+
+@pytest.mark.usefixtures("clients")
 def test_times_have_a_number_beside_the_text(broker: BrokerProcess) -> None:
     """The texts are in the zone of the node, which they do not name."""
     for query, names in (("connections/o1", ["connected_at_ts"]), ("sessions/away", ["created_at_ts"]),
