@@ -331,7 +331,7 @@ def test_log_levels_by_component(secured: BrokerProcess):
 
 
 def test_a_refused_connect_is_one_line_with_its_reason(start_broker):
-    broker = start_broker({"EMQX_ALLOW_ANONYMOUS": "false"})
+    broker = start_broker({"EMQX_ALLOW_ANONYMOUS": "false", "EMQX_LOG__BURST_LIMIT": "20,2s"})
     broker.api("POST", "banned", json={"who": "bad\nboy", "as": "client_id"})
     with Client(broker.mqtt_port, "bad\nboy") as client:
         assert client.code == 0x87
