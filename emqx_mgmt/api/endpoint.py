@@ -30,6 +30,8 @@ class Endpoint:
     Calls are in the audit record unless the method is GET or the endpoint is not `audited`; secrets among the
     parameters are known by their names, or masked by `conceals(cluster, parameters, **path)`.
 
+    `row`: of a list that does not take pages.
+
     `own` is the path's parameter that names a user of the dashboard, who may make the call for himself in any role.
     """
 
@@ -48,6 +50,7 @@ class Endpoint:
     upload: bool = False
     conceals: Callable[..., dict[str, Any]] | None = None
     own: str | None = None
+    row: type[Struct] | None = None
 
     @property
     def shape(self) -> type[Struct] | None:

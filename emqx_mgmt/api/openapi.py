@@ -113,6 +113,8 @@ def _types(endpoint: Endpoint) -> Iterable[Any]:
         yield endpoint.takes.row
     elif endpoint.shape is not None:
         yield endpoint.shape
+    if endpoint.row is not None:
+        yield endpoint.row
     result = _result(endpoint)
     if result not in (Any, Done, Code, Created, Download, EventStream, Page, Counters, list[Counters]):
         yield result
@@ -226,9 +228,8 @@ def _enveloped(result: Any, endpoint: Endpoint, described: Described) -> Schema:
 
 
 def _rows(endpoint: Endpoint, described: Described) -> Schema:
-    if not isinstance(endpoint.takes, Paged):
-        return {"type": "array", "items": {}}
-    return {"type": "array", "items": described.of(endpoint.takes.row)}
+    row = endpoint.takes.row if isinstance(endpoint.takes, Paged) else endpoint.row
+    return {"type": "array", "items": described.of(row)}
 
 
 def _object(**properties: Schema) -> Schema:

@@ -27,6 +27,7 @@ from emqx_mgmt.manage.retained import Retained
 from emqx_mgmt.manage.runtime import RELEASE, Runtime, open_descriptors
 from emqx_mgmt.manage.slow_subscribers import SlowSubscriberRows
 from emqx_mgmt.manage.topic_metrics import MeteredRows
+from emqx_mgmt.manage.topic_tree import TopicTree
 from emqx_mgmt.storage.rate_history import MINUTE, SECOND
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class LocalNode:
         self.queued = QueuedMessages(node.broker, Path(node.settings["node.data_dir"]))
         self.retained = Retained(node.broker)
         self.delayed = DelayedMessages(node.broker)
+        self.topic_tree = TopicTree(node.broker)
         self.topic_metrics = MeteredRows(node.name, node.topic_metrics, node.store.metered_topics)
         self.listeners = Listeners(node)
         self.slow_subscribers = SlowSubscriberRows(node.name, node.slow_subscribers)

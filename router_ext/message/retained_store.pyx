@@ -16,6 +16,7 @@ from router_ext.memory.pool cimport (
     pool_at, pool_bytes, pool_end, pool_give, pool_holds, pool_set_up, pool_take, pool_tear_down,
 )
 from router_ext.protocol.topic cimport matches
+from router_ext.routing.level cimport Level, children_of, level_of
 from router_ext.routing.trie cimport (
     trie_bytes, trie_find, trie_node, trie_path, trie_place, trie_prune, trie_select, trie_set_up, trie_tear_down,
     walk_tear_down,
@@ -153,6 +154,14 @@ cdef class RetainedStore:
     def search(self, bytes topic_filter not None, int64_t looks=LOOKS):
         """A RetainedCursor over what a valid filter matches now."""
         return RetainedCursor(self, topic_filter, looks)
+
+    def level(self, bytes path) -> Level:
+        """The names below a path of levels; below None those of the first level."""
+        return level_of(self, &self.trie, path)
+
+    def children(self, bytes path not None, uint32_t most) -> int:
+        """How many names there are below a path, no more than `most` of them counted."""
+        return children_of(&self.trie, path, most)
 
     def topics(self):
         """The topic of each message, in no order.

@@ -14,6 +14,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from router_ext.memory.arena cimport Arena, arena_take
+from router_ext.routing.level cimport Level, children_of, level_of
 from router_ext.routing.match_cache cimport cache_forget, cache_get, cache_new, cache_set_up, cache_tear_down
 from router_ext.memory.pool cimport pool_bytes, pool_end, pool_give, pool_holds, pool_set_up, pool_take, pool_tear_down
 from router_ext.routing.shared_groups cimport (
@@ -575,6 +576,27 @@ cdef class Router:
     def has_below(self, bytes level not None) -> bool:
         """Whether any filter begins with this level, or is it; a wildcard in its place does not count."""
         return trie_has_below(&self.trie, level, len(level))
+
+    def level(self, bytes path) -> Level:
+        """The names below a path of levels; below None those of the first level."""
+        return level_of(self, &self.trie, path)
+
+    def children(self, bytes path not None, uint32_t most) -> int:
+        """How many names there are below a path, no more than `most` of them counted."""
+        return children_of(&self.trie, path, most)
+
+    def subscriptions_to(self, bytes topic_filter not None) -> int:
+        """How many subscriptions there are to a filter, those of shared groups included."""
+        cdef uint32_t node = trie_find(&self.trie, topic_filter, len(topic_filter))
+        cdef uint32_t count, group
+        if node == 0:
+            return 0
+        count = trie_node(&self.trie, node).count
+        group = trie_node(&self.trie, node).groups
+        while group:
+            count += share_group(&self.shares, group).n_members
+            group = share_group(&self.shares, group).next
+        return count
 
     cdef uint32_t routes_at(self, uint32_t number) noexcept:
         cdef Node* node = trie_node(&self.trie, number)

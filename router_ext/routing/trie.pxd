@@ -78,6 +78,7 @@ cdef void trie_tear_down(Trie* trie) noexcept nogil
 cdef size_t trie_bytes(const Trie* trie) noexcept nogil
 cdef bint trie_holds(const Trie* trie, uint32_t number) noexcept nogil
 cdef uint32_t trie_find(const Trie* trie, const uint8_t* topic_filter, size_t n) noexcept nogil
+cdef uint32_t trie_reach(const Trie* trie, const uint8_t* path, size_t n, size_t* into) noexcept nogil
 cdef bint trie_has_below(const Trie* trie, const uint8_t* level, size_t n) noexcept nogil
 cdef uint32_t trie_place(Trie* trie, const uint8_t* topic_filter, size_t n) noexcept nogil
 cdef void trie_prune(Trie* trie, uint32_t number) noexcept nogil

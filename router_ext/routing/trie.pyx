@@ -254,6 +254,31 @@ cdef uint32_t trie_find(const Trie* trie, const uint8_t* topic_filter, size_t n)
         begin = end + 1
 
 
+cdef uint32_t trie_reach(const Trie* trie, const uint8_t* path, size_t n, size_t* into) noexcept nogil:
+    """The node in whose text a path of levels ends, and how much of the text belongs to the path: all of it, or a part
+    that a slash follows. 0 when no filter begins with these levels."""
+    cdef uint32_t at = ROOT
+    cdef size_t begin = 0, end
+    cdef Node* node
+    cdef const uint8_t* text
+    while True:
+        end = level_end(path, begin, n)
+        at = child(trie, at, path + begin, end - begin)
+        if at == 0:
+            return 0
+        node = trie_node(trie, at)
+        if node.text_len > node.name_len:
+            text = trie_text(trie, node)
+            into[0] = n - begin
+            if n - begin > node.text_len or memcmp(text, path + begin, n - begin) != 0:
+                return 0
+            return at if into[0] == node.text_len or text[into[0]] == b"/" else 0
+        if end == n:
+            into[0] = node.text_len
+            return at
+        begin = end + 1
+
+
 cdef bint trie_has_below(const Trie* trie, const uint8_t* level, size_t n) noexcept nogil:
     """Whether any filter begins with that level."""
     return child(trie, ROOT, level, n) != 0
