@@ -99,7 +99,8 @@ class Watched:
     def check(self) -> None:
         violations = [] if self.page.is_closed() else self.page.evaluate("window.violations ?? []")
         refused = [f"{status} {url}" for status, url in self.answers if status not in self.allowed]
-        assert [*self.problems, *violations, *refused] == []
+        found = [*self.problems, *violations, *refused]
+        assert found == [], found
 
 
 class Browsing:

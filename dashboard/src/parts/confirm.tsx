@@ -85,7 +85,7 @@ export function Confirmations() {
     {open.value && <Ask {...open.value} />}
     {shown && <Dialog title={shown.title} close={() => (results.value = null)}>
       <p>{t("confirm.results", { done: shown.rows.filter((row) => !row.failure).length, all: number(shown.rows.length) })}</p>
-      <div class="table"><table><tbody>
+      <div class="table" tabIndex={0} role="region" aria-label={shown.title}><table><tbody>
         {shown.rows.filter((row) => row.failure).map((row) =>
           <tr key={row.name}><td><code>{row.name}</code></td><td class="bad">{row.failure}</td></tr>)}
       </tbody></table></div>

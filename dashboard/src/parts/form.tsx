@@ -68,7 +68,7 @@ export function SettingsForm({ fields, readOnly, effect, save, takeBack }: Props
 }
 
 function Changes({ fields, changes, effect }: { fields: Field[]; changes: Record<string, string>; effect: (field: Field) => string }) {
-  return <div class="table"><table>
+  return <div class="table" tabIndex={0} role="region" aria-label={t("form.changes")}><table>
     <thead><tr>{(["form.key", "form.old", "form.new", "form.effect"] as const).map((key) => <th scope="col" key={key}>{t(key)}</th>)}</tr></thead>
     <tbody>{fields.map((field) => <tr key={field.key}>
       <td><code>{field.key}</code></td><td><code>{field.secret ? "******" : field.value}</code></td>
