@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable
@@ -15,16 +16,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from emqx_mgmt.broker import Broker
 from emqx_mgmt.broker.loop import rounds
-from emqx_mgmt.manage import listing
+from emqx_mgmt.manage import listing, topic_tree
 from emqx_mgmt.manage.clients import Clients
 from emqx_mgmt.manage.listing import Paging, Sort
 from emqx_mgmt.manage.retained import Retained
+from emqx_mgmt.manage.topic_tree import RETAINED, ROUTES, TopicTree
 from router_ext.message.message import Message
 from router_ext.message.retained_store import RetainedStore
 from router_ext.session.session import Session
 from router_ext.session.zone import Zone
 
 NODE = "emqx@127.0.0.1"
+COLLECT_AFTER = (50_000, 20, 100)
 
 
 class Pieces:
@@ -61,9 +64,12 @@ def filled(rows: int) -> Broker:
 
 def main(rows: int) -> None:
     broker, pieces = filled(rows), Pieces()
-    for module in (rounds, listing):
+    gc.freeze()     # as the broker's worker does
+    gc.set_threshold(*COLLECT_AFTER)
+    for module in (rounds, listing, topic_tree):
         module.yield_to_loop = pieces.round  # type: ignore[attr-defined]
-    clients, retained = Clients(NODE, broker), Retained(broker)
+    clients, retained, tree = Clients(NODE, broker, None), Retained(broker), TopicTree(broker)  # type: ignore[arg-type]
+    both = frozenset((RETAINED, ROUTES))
     works: dict[str, Callable[[], Any]] = {
         "sessions, _sort=client_id": lambda: clients.sessions(Paging(1, 100, sort=Sort("client_id", False))),
         "sessions, _sort=-created_at, page 50": lambda: clients.sessions(
@@ -77,6 +83,8 @@ def main(rows: int) -> None:
         "subscriptions, _sort=-topic": lambda: clients.subscriptions(Paging(1, 100, sort=Sort("topic", True))),
         "retained, _sort=-payload_size, limit 10,000": lambda: retained.page(
             Paging(1, 10_000, sort=Sort("payload_size", True))),
+        "topic_tree, first level": lambda: tree.branches(None, both, None, 200),
+        "topic_tree, one level of all": lambda: tree.branches("many", both, None, 200),
     }
     print(f"{rows:,} rows; ms of CPU       longest piece   99 % below     in all   pieces")
     for name, work in works.items():
