@@ -59,20 +59,26 @@ export function forget(ids: readonly string[]): Promise<boolean> {
   });
 }
 
-export interface Subscription { client_id: string; topic: string; qos: number; node: string }
+/** `group`: of a shared subscription, else `undefined`. */
+export interface Subscription { client_id: string; topic: string; qos: number; node: string; group: string }
 
-/** Undo subscribes again, with the QoS that stood. */
+/** As a client writes it. */
+export function filterOf({ topic, group }: Subscription): string {
+  return group === "undefined" ? topic : group === "$queue" ? `$queue/${topic}` : `$share/${group}/${topic}`;
+}
+
+/** Undo subscribes again, with the QoS that stood; the API takes a comma for the beginning of another filter. */
 export function unsubscribe(rows: readonly Subscription[]): Promise<boolean> {
   return batch(rows, {
     title: t("act.unsubscribe-title", { n: rows.length }), verb: t("act.unsubscribe"), danger: true,
-    name: (row) => `${row.client_id} ${row.topic}`,
-    run: (row) => post("mqtt/unsubscribe", { client_id: row.client_id, topic: row.topic }),
-    body: <><ul class="targets">{rows.slice(0, SHOWN).map((row) => <li key={`${row.client_id} ${row.topic}`}>
-      <Id>{row.client_id}</Id> <Topic>{row.topic}</Topic></li>)}
+    name: (row) => `${row.client_id} ${filterOf(row)}`,
+    run: (row) => post("mqtt/unsubscribe", { client_id: row.client_id, topic: filterOf(row) }),
+    body: <><ul class="targets">{rows.slice(0, SHOWN).map((row) => <li key={`${row.client_id} ${filterOf(row)}`}>
+      <Id>{row.client_id}</Id> <Topic>{filterOf(row)}</Topic></li>)}
     {rows.length > SHOWN && <li class="quiet">{t("act.more", { n: rows.length - SHOWN })}</li>}</ul>
     <p>{t("act.unsubscribe-follows")}</p></>,
     done: t("act.unsubscribed", { n: rows.length }),
-    undo: rows.length > MANY ? undefined : () => Promise.all(rows.map(({ client_id, topic, qos }) =>
-      post("mqtt/subscribe", { client_id, topic, qos }))),
+    undo: rows.length > MANY || rows.some((row) => row.topic.includes(",")) ? undefined
+      : () => Promise.all(rows.map((row) => post("mqtt/subscribe", { client_id: row.client_id, topic: filterOf(row), qos: row.qos }))),
   });
 }

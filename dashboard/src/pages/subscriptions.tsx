@@ -1,12 +1,12 @@
 /** Subscriptions of all clients, connected or not. */
-import { unsubscribe, type Subscription } from "../client-actions";
-import { listOf } from "../client-rows";
+import { filterOf, unsubscribe, type Subscription } from "../client-actions";
+import { given, listOf } from "../client-rows";
 import { Filters } from "../parts/filters";
 import { Heading } from "../parts/heading";
 import { ListOf, useList } from "../parts/list";
 import { Count } from "../parts/states";
 import type { Column } from "../parts/table";
-import { ClientLink, Topic } from "../parts/topic";
+import { ClientLink, Id, Topic } from "../parts/topic";
 import { may } from "../session";
 import { t } from "../text";
 import { go, href, param } from "../url";
@@ -15,15 +15,16 @@ const FILTERS = ["_like_client_id", "client_id", "_match_topic", "_like_topic", 
 
 const columns = (): Column<Subscription>[] => [
   { id: "topic", title: t("subscriptions.filter"), sort: "topic", cell: (row) => <Topic linked>{row.topic}</Topic>, hint: (row) => row.topic.slice(0, 2000) },
+  { id: "group", title: t("subscriptions.group"), sort: "group", cell: (row) => <Id>{given(row.group)}</Id> },
   { id: "client", title: t("clients.id"), sort: "client_id", cell: (row) => <ClientLink id={row.client_id} />, hint: (row) => row.client_id.slice(0, 2000) },
   { id: "qos", title: "QoS", sort: "qos", number: true, cell: (row) => row.qos },
   { id: "node", title: t("subscriptions.node"), sort: "node", cell: (row) => <code>{row.node}</code> },
-  { id: "explain", title: t("subscriptions.explain"), cell: (row) => (/[#+]|^\$(share|queue)\//.test(row.topic) ? <span class="quiet">–</span>
+  { id: "explain", title: t("subscriptions.explain"), cell: (row) => (/[#+]/.test(row.topic) ? <span class="quiet">–</span>
     : <a href={href("explain", { topic: row.topic })}>{t("place.explain")}</a>) },
 ];
 
 /** An id may hold spaces, too: its length tells where it ends. */
-const rowKey = (row: Subscription): string => `${row.client_id} ${row.topic} ${row.client_id.length}`;
+const rowKey = (row: Subscription): string => `${row.client_id} ${filterOf(row)} ${row.client_id.length}`;
 
 export default function Subscriptions() {
   const list = useList<Subscription>(listOf("subscriptions", param("node")), { filters: FILTERS, every: 30 });
