@@ -20,6 +20,8 @@ export type Params = Record<string, string | number | boolean | undefined | null
 interface Options {
   params?: Params;
   body?: unknown;
+  /** Instead of a body: sent as it is. */
+  file?: Blob;
   signal?: AbortSignal;
 }
 
@@ -43,7 +45,7 @@ export async function send(method: string, path: string, options: Options = {}):
         method,
         signal: options.signal,
         headers: options.body === undefined ? HEADERS : { ...HEADERS, "Content-Type": "application/json" },
-        body: options.body === undefined ? undefined : JSON.stringify(options.body),
+        body: options.body === undefined ? options.file : JSON.stringify(options.body),
       });
     } catch (error) {
       if (options.signal?.aborted) throw error;
