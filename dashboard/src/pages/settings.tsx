@@ -55,7 +55,7 @@ export default function Settings() {
     <div class="stack">
       <section class="sheet"><header><h2>{t("settings.hot")}</h2><a href={href("plugins")}>{t("settings.of-plugins")}</a></header><div class="body">
         <States asked={hot}>{(rows) => <SettingsForm readOnly={!may("administrator")} effect={() => t("settings.now")} save={save} takeBack={takeBack}
-          fields={rows.filter((row) => row.app === BROKER && row.key.toLowerCase().includes(wanted)).map(fieldOf)} />}</States></div></section>
+          fields={rows.filter((row) => row.app === BROKER && row.hot !== false && row.key.toLowerCase().includes(wanted)).map(fieldOf)} />}</States></div></section>
       <section class="stack tight"><h2>{t("settings.all")}</h2><p class="label">{t("settings.all-hint")}</p>
         <States asked={all}>{(rows) => {
           const shown = rows.filter((row) => row.key.toLowerCase().includes(wanted) && (!origin || (origin === "set" ? row.origin !== "default" : row.origin === origin)));
