@@ -21,5 +21,6 @@ export function fieldOf(row: SettingRow): Field {
   const kind = KINDS.includes(told) && (told !== "enum" || row.choices?.length) ? (told as Kind) : "string";
   const value = row.shown ?? row.value;
   return { ...row, kind, value: kind === "flag" ? (isOn(value) ? "on" : "off") : value, low: row.low ?? undefined, high: row.high ?? undefined,
-    unit: row.unit || (kind === "duration" ? "s" : kind === "bytesize" ? "B" : undefined) };
+    // The broker's "bytes" are B in a value.
+    unit: kind === "bytesize" ? "B" : row.unit || (kind === "duration" ? "s" : undefined) };
 }
