@@ -22,9 +22,9 @@ export function absolute(ts: number): string {
   return format({ dateStyle: "medium", timeStyle: "long" }).format(ts * 1000);
 }
 
-/** The clock for times of the last day, else the date with it. */
+/** The clock for times less than a day away, else the date with it. */
 export function when(ts: number): string {
-  return now.value - ts < 86_400 ? clock(ts)
+  return Math.abs(now.value - ts) < 86_400 ? clock(ts)
     : format({ dateStyle: "short", timeStyle: "short" }).format(ts * 1000);
 }
 

@@ -111,7 +111,7 @@ function Nobody({ topic, reaches }: { topic: string; reaches: string }) {
         .then((page) => (near.value = page), complain)}>{t("explain.near")}</button>
       : near.value.items.length === 0 ? <p>{t("explain.none-near")}</p>
         : <ul>{[...new Set(near.value.items.map((row) => row.topic))].map((one) => <li key={one}>
-          <a href={href("subscriptions", { topic: one })}><Topic>{one}</Topic></a></li>)}</ul>}
+          <a href={href("subscriptions", { _match_topic: one })}><Topic>{one}</Topic></a></li>)}</ul>}
   </div>;
 }
 

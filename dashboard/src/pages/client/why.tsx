@@ -78,7 +78,7 @@ function Answer({ id, topic, client }: { id: string; topic: string; client: Clie
     const mine = received.recipients.filter((row) => row.client_id === id);
     return <ul class="findings">
       {mine.map((row) => <li key={row.filters.join(" ")} class={row.outcome === "dropped" ? "bad" : row.outcome === "delivered" ? "good" : "warn"}>
-        {t("client.gets", { outcome: known("outcome", row.outcome), qos: row.qos })} {row.reason}{" "}
+        {t("client.gets", { outcome: known("outcome", row.outcome), qos: row.qos })} {row.reason && `(${row.reason})`}{", "}
         {t("client.by-filter")} {row.filters.map((one) => <Topic key={one}>{one}</Topic>)}
         {row.allowed === false && <> <span class="bad">{t("client.not-allowed", { by: row.by })}</span></>}</li>)}
       {mine.length === 0 && <li class={received.count > MOST ? "warn" : "bad"}>{received.count > MOST ? t("client.too-many", { n: received.count })
