@@ -8,7 +8,7 @@ SOURCES := setup.py pyproject.toml $(wildcard router_ext/*/*.pyx router_ext/*/*.
 # Hundreds of brokers start in the tests: without the bytecode of the modules each start takes a second longer.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test wheel dashboard dashboard-dev test-kill test-upgrade test-churn test-plugins soak sanitize fuzz lint docs bench clean build/sanitized
+.PHONY: run test test-dashboard test-backends wheel dashboard dashboard-dev test-kill test-upgrade test-churn test-plugins soak sanitize fuzz lint docs bench clean build/sanitized
 
 # The dashboard is built beside the extension; where it cannot be, the broker starts all the same.
 BESIDE = +$(MAKE) --no-print-directory --jobs=2 DASHBOARD_FLAGS=--optional
@@ -22,9 +22,19 @@ run:
 test:
 	$(BESIDE) $(VENV)/.installed-test dashboard-dev $(VENV)/.made-secantusdb
 	status=0; \
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --ignore=tests/load --ignore=tests/soak || status=1; \
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile \
+		--ignore=tests/load --ignore=tests/soak --ignore=tests/dashboard || status=1; \
 	$(BIN)/python -m pytest tests/load tests/soak || status=1; \
 	exit $$status
+
+# The dashboard in a real browser, with real brokers.
+test-dashboard:
+	$(BESIDE) $(VENV)/.installed-test dashboard-dev
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile tests/dashboard
+
+# Faults of each back-end of the authentication plugins; the ordinary tests have those of MySQL and Redis.
+test-backends: $(VENV)/.installed-test $(VENV)/.made-secantusdb
+	BACKEND_FAULTS=all $(BIN)/python -m pytest tests/auth_backends/test_faults.py
 
 # The pages in emqx_mgmt/dashboard/dist, built anew only when a source has changed; dashboard-dev also has what tests need.
 PAGES := emqx_mgmt/dashboard/dist/index.html

@@ -53,7 +53,11 @@ class Site:
         return f"auth_backend_down/{self.server.plugin}" in {alarm["id"] for alarm in alarms}
 
 
-@pytest.fixture(scope="module", params=list(BACKENDS))
+# `make test-backends` has all of them.
+FAULTY = list(BACKENDS) if os.environ.get("BACKEND_FAULTS") == "all" else ["mysql", "redis"]
+
+
+@pytest.fixture(scope="module", params=FAULTY)
 def site(request: pytest.FixtureRequest, server_of: Callable[[str], Server],
          tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     server = server_of(request.param)
@@ -112,7 +116,7 @@ def test_a_mute_server_holds_up_nobody_else(site: Site):
             assert {code.result() for code in codes} == {UNAVAILABLE}
             assert time.monotonic() - began < 5
             assert mute < max(0.010, 2 * usual)
-            wait_until(lambda: site.is_down and site.code() == UNAVAILABLE, 10)
+            wait_until(lambda: site.is_down and site.code() == UNAVAILABLE, 30)
         wait_until(lambda: not site.is_down, 10)
         assert site.code() == ENTERS
 
@@ -169,6 +173,18 @@ def test_nothing_stays_of_a_plugin_that_is_loaded_and_unloaded(site: Site):
     def left() -> tuple[object, ...]:
         return site.broker.worker.num_fds(), site.broker.worker.num_threads(), site.broker.api("GET", "gauge").json()
 
+    def settled() -> tuple[object, ...]:
+        """Once nothing has changed for a second: what the last connections had is closed by then."""
+        seen = [left()] * 2
+
+        def is_settled() -> bool:
+            time.sleep(1)
+            seen[:] = seen[1], left()
+            return seen[0] == seen[1]
+
+        wait_until(is_settled, 15, "a second without a change")
+        return seen[1]
+
     def cycle() -> None:
         unload(site.broker, site.server.plugin)
         load(site.broker, site.server.plugin)
@@ -178,7 +194,7 @@ def test_nothing_stays_of_a_plugin_that_is_loaded_and_unloaded(site: Site):
     for _ in range(2):
         cycle()
     unload(site.broker, site.server.plugin)
-    before, memory = left(), site.broker.rss()
+    before, memory = settled(), site.broker.rss()
     load(site.broker, site.server.plugin)
     for _ in range(ROUNDS):
         cycle()
