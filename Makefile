@@ -18,11 +18,11 @@ run:
 	@echo "Starting the broker: $(BIN)/gunicorn wsgi:app"
 	@exec $(BIN)/gunicorn wsgi:app
 
-# Two files of tests at a time; those that weigh memory and bandwidth have the machine for themselves afterwards.
+# Three files of tests at a time, since half of their time is waiting; those that weigh memory and bandwidth have the machine for themselves afterwards.
 test:
 	$(BESIDE) $(VENV)/.installed-test dashboard-dev $(VENV)/.made-secantusdb
 	status=0; \
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile \
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile \
 		--ignore=tests/load --ignore=tests/soak --ignore=tests/dashboard || status=1; \
 	$(BIN)/python -m pytest tests/load tests/soak || status=1; \
 	exit $$status
