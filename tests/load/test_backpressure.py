@@ -117,7 +117,7 @@ def test_a_subscriber_that_stops_reading_costs_the_others_nothing_and_its_losses
         shown = gauges(busy)
         assert (shown["emqx_slow_connections"], shown["emqx_blocked_connections"]) == (0, 0)
         assert shown["emqx_outbox_bytes"] == 0
-    assert peak.grown < 48 * MIB
+    assert peak.grown < 52 * MIB  # of 57 that were sent
     assert busy.stderr.count("Client 'stalled' does not read") == 1
 
 
