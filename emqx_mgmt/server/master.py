@@ -253,6 +253,7 @@ def on_starting(arbiter: Arbiter) -> None:
         service_manager.notify(service_manager.main_process(os.getpid()))
     arbiter.handle_hup = partial(reload, arbiter)
     arbiter.stop = partial(stop, arbiter, arbiter.stop)
+    arbiter.reap_workers = partial(reap, arbiter, arbiter.reap_workers)
     # gunicorn would retry a busy port five times and exit 1; it takes sockets that are there already.
     arbiter.LISTENERS = [
         (HandedSocket6 if listener.sock.family == socket.AF_INET6 else HandedSocket)(
@@ -279,10 +280,21 @@ def reload(arbiter: Arbiter) -> None:
 
 
 def stop(arbiter: Arbiter, of_gunicorn: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-    """In place of gunicorn's own. Of two masters, the one that ends is not the service."""
-    if not arbiter.master_pid and not arbiter.reexec_pid:
+    """In place of gunicorn's own. Of two masters, the one that ends is not the service. gunicorn sees only within a
+    second that the master before has ended."""
+    has_predecessor = arbiter.master_pid == os.getppid()
+    if not has_predecessor and not arbiter.reexec_pid:
         service_manager.notify(service_manager.STOPPING, service_manager.status("Stopping"))
     of_gunicorn(*args, **kwargs)
+
+
+def reap(arbiter: Arbiter, of_gunicorn: Callable[[], None]) -> None:
+    """In place of gunicorn's own. A successor that ends without having taken over may have been killed: the master that
+    goes on reports that."""
+    successor = arbiter.reexec_pid
+    of_gunicorn()
+    if successor and not arbiter.reexec_pid:
+        service_manager.notify(service_manager.main_process(os.getpid()))
 
 
 def post_fork(arbiter: Arbiter, worker: Any) -> None:
@@ -307,5 +319,3 @@ def nworkers_changed(arbiter: Arbiter, new: int, old: int | None) -> None:
 def on_exit(arbiter: Arbiter) -> None:
     """Hook of gunicorn: the master ends."""
     current().close()
-    if arbiter.master_pid:  # it did not take over
-        service_manager.notify(service_manager.main_process(arbiter.master_pid))
