@@ -14,6 +14,7 @@ from gevent.server import StreamServer
 from gevent.socket import socket as gevent_socket
 
 from emqx_mgmt.listeners.control import bind, user_of
+from emqx_mgmt.server.listening import Listening
 
 CONNECTIONS = 16
 BACKLOG = 16
@@ -21,13 +22,14 @@ ROOT = 0
 
 
 class ControlServer:
-    """`handle(listening socket, connection, address)` serves a connection."""
+    """`handle(listening, connection, address)` serves a connection."""
 
-    def __init__(self, data_dir: Path, handle: Callable[[Any, Any, Any], None]) -> None:
+    def __init__(self, data_dir: Path, handle: Callable[[Listening, Any, Any], None]) -> None:
         self._handle = handle
         self._sock = gevent_socket(socket.AF_UNIX, socket.SOCK_STREAM)
         bind(self._sock, data_dir)
         self._sock.listen(BACKLOG)
+        self._listening = Listening(self._sock)
         self._server = StreamServer(self._sock, handle=self._serve, spawn=Pool(CONNECTIONS))
 
     def start(self) -> None:
@@ -41,4 +43,4 @@ class ControlServer:
     def _serve(self, client: Any, address: Any) -> None:
         with contextlib.closing(client):
             if user_of(client) in (ROOT, os.geteuid()):
-                self._handle(self._sock, client, address)
+                self._handle(self._listening, client, address)

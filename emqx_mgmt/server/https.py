@@ -14,10 +14,11 @@ from gevent.server import StreamServer
 from gevent.socket import socket as gevent_socket
 
 from emqx_mgmt.listeners import Listener
+from emqx_mgmt.server.listening import Listening
 
 log = logging.getLogger(__name__)
 
-Serve = Callable[[Listener, Any, Any, Any], None]
+Serve = Callable[[Listener, Listening, Any, Any], None]
 PAUSE_S = 0.1
 
 
@@ -61,7 +62,7 @@ class PacedServer(StreamServer):
 
 
 class HttpsServer:
-    """Serves one listener. `serve(listener, listening socket, connection, address)` is called after the TLS handshake,
+    """Serves one listener. `serve(listener, listening, connection, address)` is called after the TLS handshake,
     which may take `handshake_s` seconds."""
 
     def __init__(self, listener: Listener, serve: Serve, handshake_s: float) -> None:
@@ -73,7 +74,8 @@ class HttpsServer:
         self._options = listener.tls
         self._context = listener.tls.http_context()
         sock = gevent_socket(listener.sock.family, listener.sock.type, fileno=listener.sock.detach())
-        self.sock = listener.sock = sock
+        listener.sock = sock
+        self._listening = Listening(sock)
         self._server = PacedServer(listener, sock, self._shake)
 
     def renew(self) -> None:
@@ -106,4 +108,4 @@ class HttpsServer:
                 self.listener.count("handshake_failed")
                 log.debug("TLS handshake at %s, of %s, failed: %s", self.listener, address[0], error)
             else:
-                self._serve(self.listener, self.sock, secured, address)
+                self._serve(self.listener, self._listening, secured, address)

@@ -30,6 +30,7 @@ from emqx_mgmt.server import service_manager
 from emqx_mgmt.server.application import running_node
 from emqx_mgmt.server.control import ControlServer
 from emqx_mgmt.server.https import HttpsServer
+from emqx_mgmt.server.listening import Listening
 from emqx_mgmt.server.log import limit_log, log_what_nobody_catches
 from emqx_mgmt.server.master import Master, current
 from emqx_mgmt.server.parser import FairParser
@@ -171,7 +172,7 @@ class Worker(GeventWorker):
     def serve_http(self) -> None:
         """In place of gunicorn's loop, which looks once a second whether the worker is to end, and whether the last
         request has been answered: that made each stop and reload a second longer."""
-        servers = [StreamServer(sock, partial(self.handle, sock), spawn=Pool(self.worker_connections))
+        servers = [StreamServer(sock, partial(self.handle, Listening(sock)), spawn=Pool(self.worker_connections))
                    for sock in self.sockets]
         for server in servers:
             server.start()

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -45,6 +46,18 @@ class Connector(threading.Thread):
         self.join()
 
 
+class Requester(Connector):
+    """Sends HTTP requests, each over a connection of its own."""
+
+    def run(self) -> None:
+        while not self.done.wait(0.005):
+            try:
+                assert requests.get(f"http://127.0.0.1:{self.port}/status", timeout=20).ok
+                self.connected += 1
+            except OSError as error:
+                self.failures.append(error)
+
+
 @pytest.fixture
 def configured(start_broker, tmp_path: Path) -> tuple[BrokerProcess, Path]:
     path = tmp_path / "emqx.conf"
@@ -57,16 +70,35 @@ def new_worker(broker: BrokerProcess, old: psutil.Process) -> None:
     wait_until(broker.is_ready, 10, "the new worker")
 
 
+def test_a_request_whose_connection_was_accepted_before_hup_is_answered(start_broker):
+    """Its TLS handshake comes after the worker has closed its listening sockets."""
+    (port,) = free_ports(1)
+    broker = start_broker({"EMQX_MANAGEMENT__LISTENER__HTTPS": f"127.0.0.1:{port}"})
+    worker = broker.worker
+    with (socket.create_connection(("127.0.0.1", port), 20) as accepted,
+          socket.create_connection(("127.0.0.1", broker.mqtt_port), 20) as client):
+        client.sendall(bytes.fromhex("100c 0004 4d515454 04 02 0000 0000"))
+        assert client.recv(4) == b"\x20\2\0\0"
+        wait_until(lambda: listener(broker, "https:management", port)["current_conns"] == 1, 10)
+        broker.signal(signal.SIGHUP)
+        assert client.recv(1) == b""    # the worker has got TERM
+        secured = ssl._create_unverified_context().wrap_socket(accepted)
+        secured.sendall(b"GET /status HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        assert secured.recv(12) == b"HTTP/1.1 200"
+        secured.close()
+    new_worker(broker, worker)
+
+
 def test_hup_replaces_the_worker_and_refuses_no_connection(start_broker):
     broker = start_broker()
     old = broker.worker
-    with Connector(broker.mqtt_port) as connector:
+    with Connector(broker.mqtt_port) as connector, Requester(broker.api_port) as requester:
         wait_until(lambda: connector.connected > 20)
         broker.signal(signal.SIGHUP)
         new_worker(broker, old)
         before = connector.connected
         wait_until(lambda: connector.connected > before + 20)
-    assert connector.failures == []
+    assert (connector.failures, requester.failures) == ([], [])
     assert broker.worker.pid != old.pid
     assert broker.stop() == 0
     assert "Traceback" not in broker.stderr, broker.stderr
