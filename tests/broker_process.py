@@ -22,8 +22,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 APP = ("tester", "tester-secret")
 READY_WITHIN = 60.0
 # Below those that the system gives to outgoing connections, one of which could take a port before the broker does, and
-# not those of the other processes of this run.
-OWN = range(10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 32_768, 8)
+# not those of the other processes of this run, nor, most likely, of another run.
+OWN = range(10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", f"gw{os.getpid() % 8}")[2:]), 32_768, 8)
 PORTS = cycle(random.SystemRandom().sample(OWN, len(OWN)))
 
 
@@ -141,7 +141,7 @@ class BrokerProcess:
 
     def status(self) -> requests.Response:
         """`GET /status` over a connection of its own, so that it is answered by the newest worker."""
-        return requests.get(f"{self.base_url}/status", timeout=5, headers={"Connection": "close"})
+        return requests.get(f"{self.base_url}/status", timeout=30, headers={"Connection": "close"})
 
     def api(self, method: str, path: str, *, auth: Any = APP, port: int | None = None, **kw: Any) -> requests.Response:
         """A request below /api/v3 with the test application's credentials; `auth=None` sends none."""
