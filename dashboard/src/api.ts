@@ -27,13 +27,22 @@ interface Options {
 
 export const HEADERS = { "X-API-Style": "bare, slashes", "X-Requested-With": "dashboard" };
 
+/** Browsers resolve `.` and `..` even where they are escaped, and proxies decode `%2F`: other than plain segments go into
+ * the query, under a name that the path has. */
+const PLAIN = /^(?!\.\.?$)(?:[\w.~-]|%40|%3A)*$/;
+
 export function apiUrl(path: string, params: Params = {}): string {
   const query = new URLSearchParams({ _fields: "extended" });
+  const sent = path.split("/").map((segment, index) => {
+    if (PLAIN.test(segment)) return segment;
+    query.set(`:${index}`, decodeURIComponent(segment));
+    return `:${index}`;
+  }).join("/");
   for (const [name, value] of Object.entries(params)) {
     if (Array.isArray(value)) value.forEach((one) => query.append(name, one));
     else if (value !== undefined && value !== null && value !== "") query.set(name, String(value));
   }
-  return `api/v3/${path}?${query}`;
+  return `api/v3/${sent}?${query}`;
 }
 
 /** The answer as it came, whatever its status; for what is not JSON. */

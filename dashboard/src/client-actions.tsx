@@ -67,7 +67,7 @@ export function filterOf({ topic, group }: Subscription): string {
   return group === "undefined" ? topic : group === "$queue" ? `$queue/${topic}` : `$share/${group}/${topic}`;
 }
 
-/** Undo subscribes again, with the QoS that stood; the API takes a comma for the beginning of another filter. */
+/** Undo subscribes again, with the QoS that stood. */
 export function unsubscribe(rows: readonly Subscription[]): Promise<boolean> {
   return batch(rows, {
     title: t("act.unsubscribe-title", { n: rows.length }), verb: t("act.unsubscribe"), danger: true,
@@ -78,7 +78,7 @@ export function unsubscribe(rows: readonly Subscription[]): Promise<boolean> {
     {rows.length > SHOWN && <li class="quiet">{t("act.more", { n: rows.length - SHOWN })}</li>}</ul>
     <p>{t("act.unsubscribe-follows")}</p></>,
     done: t("act.unsubscribed", { n: rows.length }),
-    undo: rows.length > MANY || rows.some((row) => row.topic.includes(",")) ? undefined
-      : () => Promise.all(rows.map((row) => post("mqtt/subscribe", { client_id: row.client_id, topic: filterOf(row), qos: row.qos }))),
+    undo: rows.length > MANY ? undefined
+      : () => Promise.all(rows.map((row) => post("mqtt/subscribe", { client_id: row.client_id, topics: [filterOf(row)], qos: row.qos }))),
   });
 }

@@ -24,13 +24,16 @@ T = TypeVar("T", bound=Struct)
 
 class Topics(Struct):
     topic: str | UnsetType = UNSET
-    topics: str | UnsetType = UNSET
+    topics: str | list[str] | UnsetType = UNSET
 
     def split(self) -> list[str]:
-        """One request may name several, with commas between them; `topics` counts only without `topic`."""
+        """One request may name several, with commas between them, or in an array, where a comma is part of a topic;
+        `topics` counts only without `topic`."""
         given = self.topics if self.topic is UNSET else self.topic
         if given is UNSET:
             raise MissingParameter("topic")
+        if isinstance(given, list):
+            return given
         return [topic for topic in given.split(",") if topic]
 
 

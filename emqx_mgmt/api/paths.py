@@ -4,6 +4,10 @@ The path is split at `/`, empty segments are dropped, and each segment is percen
 segment, `a/b` are two, `//` counts as `/` and a trailing slash as nothing. WSGI's decoded PATH_INFO cannot
 tell the first two apart, so the path is taken from the server's RAW_URI. What should have been escaped and was not
 means itself, in the query too.
+
+Some names do not survive a path: clients resolve `.` and `..` even when they are escaped, and proxies decode `%2F`. A
+segment that begins with `:` and is the name of a query parameter stands for that parameter's value:
+`/sessions/:id/messages/?:id=..`.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ TOO_MANY = "emqx_mgmt.too_many_parameters"
 # More than any route has, and than any caller needs: each is a step of Python before anybody is known.
 MOST_SEGMENTS = 32
 MOST_PARAMETERS = 1000
+# What a segment begins with whose text is in the query.
+NAMED = b":"
 
 _SLASHES = re.compile(rb"//+")
 
@@ -40,15 +46,18 @@ class PathSegments:
         self._app = app
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ.get("QUERY_STRING", "").count("&") >= MOST_PARAMETERS:
+            environ["QUERY_STRING"] = ""
+            environ[TOO_MANY] = True
         segments = [percent_decoded(segment) for segment in _segments(_raw_path(environ))]
+        if any(segment.startswith(NAMED) for segment in segments):
+            query = dict(reversed(_members(environ.get("QUERY_STRING", "").encode("latin-1"))))
+            segments = [query.get(segment) or segment for segment in segments]
         texts = [segment.decode(errors="replace") for segment in segments]
         if any(text.encode() != segment for text, segment in zip(texts, segments, strict=True)):
             environ[MALFORMED] = True
         escaped = [_escape(text) for text in texts]
         environ["PATH_INFO"] = ("/" + "/".join(escaped)).encode().decode("latin-1")
-        if environ.get("QUERY_STRING", "").count("&") >= MOST_PARAMETERS:
-            environ["QUERY_STRING"] = ""
-            environ[TOO_MANY] = True
         return self._app(environ, start_response)
 
 
@@ -57,8 +66,9 @@ class ApiRequest(Request):
 
     @cached_property
     def args(self) -> ImmutableMultiDict[str, str]:
-        members = (member.partition(b"=") for member in self.query_string.split(b"&") if member)
-        return ImmutableMultiDict([(_text(name), _text(value)) for name, _, value in members])
+        """Without those that stand for segments of the path."""
+        return ImmutableMultiDict([(name.decode(errors="replace"), value.decode(errors="replace"))
+                                   for name, value in _members(self.query_string) if not name.startswith(NAMED)])
 
 
 class Segment(BaseConverter):
@@ -71,8 +81,9 @@ class Segment(BaseConverter):
         return quote(value, safe="")
 
 
-def _text(encoded: bytes) -> str:
-    return percent_decoded(encoded.replace(b"+", b" ")).decode(errors="replace")
+def _members(query: bytes) -> list[tuple[bytes, bytes]]:
+    members = (member.replace(b"+", b" ").partition(b"=") for member in query.split(b"&") if member)
+    return [(percent_decoded(name), percent_decoded(value)) for name, _, value in members]
 
 
 def _segments(path: str) -> list[bytes]:

@@ -6,6 +6,7 @@ import base64
 import json
 import socket
 from http.client import HTTPResponse
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -152,6 +153,19 @@ def test_what_was_not_escaped_means_itself(broker: BrokerProcess) -> None:
     assert (status, json.loads(body)[0]["topic"]) == (200, "中/é")
     status, body = on_the_wire(broker, "GET", "/api/v3/banned?who=中&_limit=3&_style=envelope")
     assert (status, json.loads(body)["meta"]["limit"]) == (200, 3)
+
+
+@pytest.mark.parametrize("topic", ["..", ".", "a/../b%2F?", ":t", "é"])
+def test_a_segment_may_stand_in_the_query(broker: BrokerProcess, topic: str) -> None:
+    """What no path holds (behaviour, 1.4): browsers resolve `..` even where it is escaped."""
+    assert broker.api("POST", "mqtt/publish", json={"topics": [topic], "payload": "x", "retain": True}).ok
+    named = quote(topic, safe="")
+    status, body = on_the_wire(broker, "GET", f"/api/v3/retained/:t?%3At={named}&:t=second")
+    assert [row["topic"] for row in json.loads(body)] == [topic]
+    status, body = on_the_wire(broker, "DELETE", f"/api/v3/retained/%3At?:t={named}")
+    assert (status, json.loads(body)) == (200, {"deleted": 1})
+    status, body = on_the_wire(broker, "GET", "/api/v3/:what?:what=%ff")
+    assert status in (400, 404)
 
 
 @pytest.mark.parametrize(

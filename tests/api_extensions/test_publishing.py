@@ -50,14 +50,15 @@ def test_every_row_of_a_batch_has_its_own_result(broker: BrokerProcess, listener
         "no object",
         {"payload": "nowhere"},
         {"topics": "in/3,in/4", "payload": "two"},
+        {"topics": ["in/5,6"], "payload": "with a comma"},
     ]
     results = broker.api("POST", "mqtt/publish_batch", json=rows).json()
-    assert [result["code"] for result in results] == [0, 115, 108, 109, 107, 0]
+    assert [result["code"] for result in results] == [0, 115, 108, 109, 107, 0, 0]
     assert [result.get("topic") or result.get("topics") for result in results] == [
-        "in/1", "in/#", "in/2", None, None, "in/3,in/4"]
+        "in/1", "in/#", "in/2", None, None, "in/3,in/4", ["in/5,6"]]
     assert all(result["message"] for result in results if result["code"])
-    assert [(one.topic, one.payload) for one in (listener.next(), listener.next(), listener.next())] == [
-        ("in/1", b"one"), ("in/3", b"two"), ("in/4", b"two")]
+    assert [(one.topic, one.payload) for one in (listener.next() for _ in range(4))] == [
+        ("in/1", b"one"), ("in/3", b"two"), ("in/4", b"two"), ("in/5,6", b"with a comma")]
 
 
 def test_envelope_style_wraps_the_results(broker: BrokerProcess) -> None:

@@ -121,7 +121,7 @@ function Publish({ topic, from, qos, close }: { topic: string; from: string; qos
   return <Dialog title={t("explain.publish-title")} close={close}>
     <form onSubmit={(event) => {
       event.preventDefault();
-      post("mqtt/publish", { topic, payload: payload.value, qos, retain: retain.value, client_id: from || undefined })
+      post("mqtt/publish", { topics: [topic], payload: payload.value, qos, retain: retain.value, client_id: from || undefined })
         .then(() => {
           toast(t("explain.published"));
           close();

@@ -39,7 +39,7 @@ function Subscribe({ id, done }: { id: string; done: () => void }) {
   const [qos, setQos] = useState(0);
   return <form class="row lead" onSubmit={(event) => {
     event.preventDefault();
-    post("mqtt/subscribe", { client_id: id, topic, qos }).then(() => {
+    post("mqtt/subscribe", { client_id: id, topics: [topic], qos }).then(() => {
       toast(t("client.subscribed"));
       setTopic("");
       done();

@@ -7,7 +7,7 @@ import { Payload } from "../../parts/payload";
 import { fromBase64 } from "../../parts/payload-views";
 import { States } from "../../parts/states";
 import { complain, toast } from "../../parts/toast";
-import { ClientLink, Topic } from "../../parts/topic";
+import { ClientLink, Id, Topic } from "../../parts/topic";
 import { useAsk } from "../../refresh";
 import { may } from "../../session";
 import { t } from "../../text";
@@ -29,8 +29,7 @@ export function Chosen({ topic, changes, changed }: Props) {
   const remove = async (message: Retained): Promise<void> => {
     try {
       await del(`retained/${seg(topic)}`);
-      // The API takes a comma in a topic for the beginning of another one.
-      toast(t("topics.deleted", { topic }), { undo: topic.includes(",") ? undefined : () => publishAgain(message).then(changed) });
+      toast(t("topics.deleted", { topic }), { undo: () => publishAgain(message).then(changed) });
       changed();
     } catch (error) {
       complain(error);
@@ -74,7 +73,7 @@ function Message({ message }: { message: Retained }) {
     : new TextEncoder().encode(message.payload)), [message.payload, message.payload_encoding]);
   const properties = Object.entries(message.properties);
   return <>
-    <div class="quiet">{bytes(message.payload_size)} · QoS {message.qos} · {message.client_id && <>{t("topics.by")} <ClientLink id={message.client_id} /> · </>}
+    <div class="quiet">{bytes(message.payload_size)} · QoS {message.qos} · {t("topics.by")} {message.client_id ? <ClientLink id={message.client_id} /> : <Id>{message.client_id}</Id>} ·{" "}
       <time title={absolute(message.published_at_ts)}>{t("age.ago", { span: span(now.value - message.published_at_ts) })}</time> ·{" "}
       {message.expires_in === "undefined" ? t("topics.never-expires") : t("topics.expires", { span: span(message.expires_in) })}</div>
     <Payload bytes={content} topic={message.topic} />

@@ -13,7 +13,7 @@ export interface Retained {
 /** With what is left of its time, and its other properties. */
 export function publishAgain({ topic, qos, client_id, payload, payload_encoding, expires_in, properties }: Retained): Promise<unknown> {
   const { user_property, ...others } = properties;
-  return post("mqtt/publish", { topic, qos, client_id: client_id || undefined, payload, payload_encoding, retain: true, properties: {
+  return post("mqtt/publish", { topics: [topic], qos, client_id, payload, payload_encoding, retain: true, properties: {
     ...others, ...(user_property ? { user_properties: user_property } : {}),
     ...(expires_in === "undefined" ? {} : { message_expiry_interval: expires_in }) } });
 }
@@ -33,7 +33,8 @@ function Publish({ topic, close, done }: { topic: string; close: () => void; don
   return <Dialog title={t("topics.publish")} close={close}>
     <form onSubmit={(event) => {
       event.preventDefault();
-      post("mqtt/publish", message).then(() => {
+      const { topic: one, ...others } = message;
+      post("mqtt/publish", { ...others, topics: [one] }).then(() => {
         toast(t("topics.published"));
         close();
         done();
