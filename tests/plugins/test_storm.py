@@ -22,8 +22,10 @@ def test_who_has_hung_up_is_not_asked_about_over_any_transport(start_with_plugin
     made = certificates(tmp_path)
     env, ports = settings(made)
     gate = tmp_path / "gate"
+    # A machine that stands still for seconds makes nobody wait too long here.
     broker = start_with_plugins(env | {"EMQX_PLUGINS__CONCURRENT_DECISIONS": "1", "EMQX_SLOW__LATE": str(gate),
-                                       "EMQX_PLUGINS__HOOK_DEADLINE": "30s"})
+                                       "EMQX_PLUGINS__HOOK_DEADLINE": "60s", "EMQX_PLUGINS__DECISION_PATIENCE": "60s",
+                                       "EMQX_PLUGINS__PROCESSOR_LIMIT": "20s"})
     load(broker, "slow_guard")
     secured = Secured(broker, made, **ports)
     pool = ThreadPoolExecutor(2)
@@ -57,7 +59,7 @@ def test_who_has_hung_up_is_not_asked_about_over_any_transport(start_with_plugin
             sock.close()
     last = pool.submit(enter, "last")
     gate.touch()
-    assert (late.result(30), last.result(30)) == (0, 0)
+    assert (late.result(30), last.result(30)) == (0, 0), broker.stderr[-3000:]
     assert "asked about last" in broker.stderr
     assert "asked about gone" not in broker.stderr
 
