@@ -233,6 +233,24 @@ def test_a_client_that_has_hung_up_is_not_asked_about():
     assert bench.door.ended == ["closed", "normal"]
 
 
+def test_clients_that_hang_up_together_are_closed_in_pieces():
+    """Thousands do when their patience ends; others are served in between."""
+    bench, slow, _first = one_at_a_time()
+    waiting = [over_tcp(bench) for _ in range(100)]
+    for number, client in enumerate(waiting):
+        client.send(client.connect_packet(f"waits{number}"))
+    bench.turn()
+    for client in waiting:
+        client.drop()
+    bench.broker.verdicts.shed()
+    gevent.sleep(0)  # one round of the loop
+    assert 0 < len(bench.door.ended) < 50
+    with gevent.Timeout(10):
+        while len(bench.door.ended) < 100:
+            gevent.sleep(0.001)
+    assert slow.asked == ["first"]
+
+
 @pytest.mark.parametrize(("version", "code"), [(3, 3), (4, 3), (5, 0x89)])
 def test_where_too_many_wait_connect_is_refused_at_once(version: int, code: int):
     bench, slow, first = one_at_a_time()

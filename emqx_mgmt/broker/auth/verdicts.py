@@ -17,12 +17,16 @@ import gevent
 from gevent.pool import Pool
 
 from emqx_mgmt.broker.hooks import HandlerFailed
+from emqx_mgmt.broker.loop.rounds import yield_to_loop
 
 if TYPE_CHECKING:
     from router_ext.engine.channel import Channel
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+# Questions that are dropped in a row, for about a millisecond; then the loop serves sockets: clients hang up by the
+# thousand.
+DISMISSALS = 20
 
 
 @dataclass(slots=True)
@@ -59,6 +63,7 @@ class Verdicts:
         self._pool = Pool()
         self._connected: deque[Question[Any]] = deque()  # in their order, before CONNECTs
         self._connecting: deque[Question[Any]] = deque()
+        self._shedding: gevent.Greenlet | None = None
 
     def ask(self, question: Question[Any]) -> None:
         """Calls `question.then` later; at once, with `busy`, where no room is left."""
@@ -66,25 +71,41 @@ class Verdicts:
             self._pool.spawn(self._decide, question)
         elif question.busy is None:
             self._connected.append(question)
+        elif len(self._connecting) < self.room or self._shed_oldest():
+            self._connecting.append(question)
         else:
-            self.shed()
-            if len(self._connecting) < self.room:
-                self._connecting.append(question)
-            else:
-                question.then(question.busy)
+            question.then(question.busy)
 
     def shed(self) -> None:
-        """Answers the oldest CONNECTs whose clients have hung up or waited too long. Called with each tick, since no
-        decision may end for a while."""
-        while self._connecting and self._is_over(self._connecting[0]):
-            self._dismiss(self._connecting.popleft())
+        """Answers the oldest CONNECTs whose clients have hung up or waited too long, in a greenlet of its own. Called
+        with each tick, since no decision may end for a while."""
+        if not self._shedding and self._connecting:
+            self._shedding = gevent.spawn(self._shed)
+
+    def _shed(self) -> None:
+        dismissed = 0
+        while self._shed_oldest():
+            dismissed += 1
+            if dismissed % DISMISSALS == 0:
+                yield_to_loop()
+
+    def _shed_oldest(self) -> bool:
+        """Whether there was one to be answered."""
+        if not self._connecting or not self._is_over(self._connecting[0]):
+            return False
+        self._dismiss(self._connecting.popleft())
+        return True
 
     def _next(self) -> Question[Any] | None:
+        dismissed = 0
         while self._connected or self._connecting:
             question = self._connected.popleft() if self._connected else self._connecting.pop()
             if not self._is_over(question):
                 return question
             self._dismiss(question)
+            dismissed += 1
+            if dismissed % DISMISSALS == 0:
+                yield_to_loop()
         return None
 
     def _is_over(self, question: Question[Any]) -> bool:
@@ -118,4 +139,6 @@ class Verdicts:
         """Nothing is decided any more; questions that wait get no answer."""
         self._connected.clear()
         self._connecting.clear()
+        if self._shedding:
+            self._shedding.kill()
         self._pool.kill()
