@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import time
@@ -21,7 +20,7 @@ from tests.auth_backends.conftest import BACKENDS, connack, sha256
 from tests.backends.server import Server
 from tests.broker_process import BrokerProcess, wait_until
 from tests.clients.paho import Client
-from tests.plugins.conftest import INSTALLED, NODE, PLUGINS, install, load, unload
+from tests.plugins.conftest import INSTALLED, NODE, PLUGINS, install, load, unload, wait_until_given_back
 
 ENTERS, DENIED, UNAVAILABLE = 0, 0x87, 0x88
 SLOW = {"emqx_auth_mysql": "select password, sleep(0.2) from mqtt_user where username = '%u'",
@@ -195,20 +194,11 @@ def test_nothing_stays_of_a_plugin_that_is_loaded_and_unloaded(site: Site):
         cycle()
     unload(site.broker, site.server.plugin)
     before, memory = settled(), site.broker.rss()
-    last: list[Counter[str]] = []
-
-    def is_back() -> bool:
-        """The threads of the loop's own pool end by themselves, five seconds after their last work."""
-        last[:] = [left()]
-        return last[0] <= before
-
     load(site.broker, site.server.plugin)
     for _ in range(ROUNDS):
         cycle()
     unload(site.broker, site.server.plugin)
-    with contextlib.suppress(AssertionError):
-        wait_until(is_back, 30)
-    assert last[0] <= before
+    wait_until_given_back(left, before)
     assert site.broker.rss() - memory < 8 << 20
     unload(site.broker, "test_gauge")
     load(site.broker, site.server.plugin)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.broker_process import BrokerProcess
+from tests.broker_process import BrokerProcess, wait_until
 
 INSTALLED = Path(__file__).parent / "installed"
 PLUGINS = {
@@ -60,3 +62,17 @@ def unload(broker: BrokerProcess, plugin: str) -> None:
 
 def active(broker: BrokerProcess) -> set[str]:
     return {row["name"] for row in broker.api("GET", f"{NODE}/plugins").json() if row["active"]}
+
+
+def wait_until_given_back(left: Callable[[], Counter[str]], before: Counter[str]) -> None:
+    """Until there is no more of anything than `before`. Less may be left: threads of the loop's own pool end by
+    themselves, five seconds after their last work."""
+    last: list[Counter[str]] = []
+
+    def is_back() -> bool:
+        last[:] = [left()]
+        return last[0] <= before
+
+    with contextlib.suppress(AssertionError):
+        wait_until(is_back, 30)
+    assert last[0] <= before

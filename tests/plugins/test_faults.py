@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from base64 import b64encode
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +18,7 @@ import requests
 
 from tests.broker_process import APP, BrokerProcess, wait_until
 from tests.clients.paho import Client
-from tests.plugins.conftest import NODE, active, load, unload
+from tests.plugins.conftest import NODE, active, load, unload, wait_until_given_back
 
 REFUSED = 0x87  # not authorised, as paho names CONNACK code 5
 UNAVAILABLE = 0x88  # server unavailable, CONNACK code 3
@@ -219,10 +220,10 @@ def test_everything_is_usable_and_given_back(start_with_plugins):
         connection.request(method, f"/api/v3/{path}", headers=credentials)
         return json.loads(connection.getresponse().read())
 
-    def left() -> tuple[object, ...]:
-        plugins = sorted(row["name"] for row in ask(f"{NODE}/plugins") if row["active"])
-        return (broker.worker.num_fds(), broker.worker.num_threads(), ask("gauge"), ask(f"{NODE}/listeners"),
-                len(ask("")), plugins)
+    def left() -> Counter[str]:
+        worker = broker.worker
+        return Counter(ask("gauge"), files=worker.num_fds(), threads=worker.num_threads(), routes=len(ask("")),
+                       listeners=len(ask(f"{NODE}/listeners")))
 
     def tell(name: str, what: str) -> None:
         assert ask(f"{NODE}/plugins/{name}/{what}", "PUT") == "ok", (name, what)
@@ -241,8 +242,9 @@ def test_everything_is_usable_and_given_back(start_with_plugins):
     cycle(1)  # what is made once and kept: threads, caches
     before, memory = left(), broker.rss()
     cycle(ROUNDS)
-    wait_until(lambda: left() == before, 30, "all that was taken coming back")
+    wait_until_given_back(left, before)
     connection.close()
+    assert active(broker) == running
     assert broker.rss() - memory < 8 << 20
     assert connack(broker, "raise") == 0  # no handler of rogue_auth is left
 
