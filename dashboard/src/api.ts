@@ -1,5 +1,6 @@
 /** Requests to the broker. What fails is a `Failure` with the server's sentence; a 401 opens the log-in dialog, and the
  * request is made again after it. */
+import { signal } from "@preact/signals";
 import { t } from "./text";
 import { sessionOver } from "./session";
 
@@ -65,6 +66,9 @@ export async function send(method: string, path: string, options: Options = {}):
   }
 }
 
+/** In EMQ X's words. */
+const NODE_DOWN = "nodedown";
+
 function kindOf(status: number): FailureKind {
   if (status === 403) return "refused";
   if (status === 404) return "missing";
@@ -80,8 +84,23 @@ export async function failureOf(answer: Response): Promise<Failure> {
     const said = JSON.parse(text) as { message?: unknown };
     if (typeof said.message === "string") sentence = said.message;
   } catch { /* plain text */ }
+  if (sentence === NODE_DOWN) return new Failure("lost", answer.status, t("failure.node-down"));
   if (!sentence || sentence.startsWith("<")) sentence = t("failure.status", { status: String(answer.status) });
   return new Failure(kindOf(answer.status), answer.status, sentence);
+}
+
+/** Nodes that do not answer the one that is asked. */
+export const silent = signal<ReadonlySet<string>>(new Set());
+
+const isSilent = (row: unknown): row is { node: string } =>
+  typeof row === "object" && row !== null && "error" in row && "node" in row && Object.keys(row).length === 2;
+
+/** The rows of the nodes that answered; `{"node": …, "error": …}` stands for one that did not. */
+function answered<T>(rows: T): T {
+  if (!Array.isArray(rows) || !rows.some(isSilent)) return rows;
+  const missing = rows.filter(isSilent).map((row) => row.node);
+  if (missing.some((node) => !silent.value.has(node))) silent.value = new Set([...silent.value, ...missing]);
+  return rows.filter((row) => !isSilent(row)) as T;
 }
 
 async function request<T>(method: string, path: string, options: Options): Promise<T> {
@@ -93,7 +112,7 @@ async function request<T>(method: string, path: string, options: Options): Promi
   if (value && typeof value === "object" && typeof value.code === "number" && value.code !== 0)
     throw new Failure("invalid", answer.status, typeof value.message === "string" ? value.message
       : t("failure.code", { code: String(value.code) }));
-  return value;
+  return answered(value);
 }
 
 export const get = <T>(path: string, params?: Params, signal?: AbortSignal): Promise<T> =>

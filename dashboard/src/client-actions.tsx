@@ -1,5 +1,6 @@
 /** What is done to clients: disconnected, banned, forgotten, unsubscribed. Each asks first. */
 import { del, Failure, post, seg } from "./api";
+import { onNode, type SessionRow } from "./client-rows";
 import { batch, MANY } from "./parts/confirm";
 import { Id, Topic } from "./parts/topic";
 import { session } from "./session";
@@ -51,11 +52,11 @@ export function ban(ids: readonly string[], connected: ReadonlySet<string>): Pro
 }
 
 /** Sessions of clients that are not connected. */
-export function forget(ids: readonly string[]): Promise<boolean> {
-  return batch(ids, {
-    title: t("act.forget-title", { n: ids.length }), verb: t("act.forget"), danger: true, name: (id) => id,
-    run: (id) => del(`sessions/persistent/${seg(id)}`),
-    body: <><Targets ids={ids} /><p>{t("act.forget-follows")}</p></>, done: t("act.forgotten", { n: ids.length }),
+export function forget(rows: readonly SessionRow[]): Promise<boolean> {
+  return batch(rows, {
+    title: t("act.forget-title", { n: rows.length }), verb: t("act.forget"), danger: true, name: (row) => row.client_id,
+    run: (row) => del(onNode(row.node, `sessions/persistent/${seg(row.client_id)}`)),
+    body: <><Targets ids={rows.map((row) => row.client_id)} /><p>{t("act.forget-follows")}</p></>, done: t("act.forgotten", { n: rows.length }),
   });
 }
 

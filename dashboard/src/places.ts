@@ -11,28 +11,30 @@ export interface Place {
   role?: Role;
   /** A page outside the frame. */
   link?: string;
+  /** It has rows of all nodes, or of the one that is chosen. */
+  ofNodes?: boolean;
 }
 
 export const GROUPS = ["watch", "find-out", "run", "allow"] as const;
 export type Group = (typeof GROUPS)[number];
 
 export const PLACES: readonly Place[] = [
-  { name: "overview", title: "place.overview", group: "watch" },
-  { name: "clients", title: "place.clients", group: "watch" },
-  { name: "client", title: "place.client" },
-  { name: "sessions", title: "place.sessions", group: "watch" },
-  { name: "subscriptions", title: "place.subscriptions", group: "watch" },
-  { name: "topics", title: "place.topics", group: "watch" },
+  { name: "overview", title: "place.overview", group: "watch", ofNodes: true },
+  { name: "clients", title: "place.clients", group: "watch", ofNodes: true },
+  { name: "client", title: "place.client", ofNodes: true },
+  { name: "sessions", title: "place.sessions", group: "watch", ofNodes: true },
+  { name: "subscriptions", title: "place.subscriptions", group: "watch", ofNodes: true },
+  { name: "topics", title: "place.topics", group: "watch", ofNodes: true },
   { name: "explain", title: "place.explain", group: "find-out" },
   { name: "trace", title: "place.trace", group: "find-out" },
-  { name: "events", title: "place.events", group: "find-out" },
-  { name: "slow", title: "place.slow", group: "find-out" },
+  { name: "events", title: "place.events", group: "find-out", ofNodes: true },
+  { name: "slow", title: "place.slow", group: "find-out", ofNodes: true },
   { name: "topic-metrics", title: "place.topic-metrics", group: "find-out" },
-  { name: "alarms", title: "place.alarms", group: "find-out" },
+  { name: "alarms", title: "place.alarms", group: "find-out", ofNodes: true },
   { name: "mqtt", title: "place.mqtt", group: "find-out" },
-  { name: "nodes", title: "place.nodes", group: "run" },
-  { name: "plugins", title: "place.plugins", group: "run" },
-  { name: "plugin", title: "place.plugin" },
+  { name: "nodes", title: "place.nodes", group: "run", ofNodes: true },
+  { name: "plugins", title: "place.plugins", group: "run", ofNodes: true },
+  { name: "plugin", title: "place.plugin", ofNodes: true },
   { name: "settings", title: "place.settings", group: "run" },
   { name: "bans", title: "place.bans", group: "run" },
   { name: "logs", title: "place.logs", group: "run" },

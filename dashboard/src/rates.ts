@@ -3,14 +3,14 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { get } from "./api";
+import { isCluster } from "./cluster";
 import { useLive, type Rates } from "./live";
 import { useAsk, type Asked } from "./refresh";
-import { session } from "./session";
 
 export type Measure = Exclude<keyof Rates, "ts">;
 /** By time, rising; null: nobody knows. */
 export type History = readonly { ts: number; rates: Rates | null }[];
-interface NodeRates { node: string; rates: readonly Rates[] }
+export interface NodeRates { node: string; rates: readonly Rates[] }
 
 export const SPANS = { "10m": 600, "1h": 3600, "24h": 86_400, "7d": 604_800 } as const;
 export type Span = keyof typeof SPANS;
@@ -52,7 +52,7 @@ export function valuesOf(history: History, measure: Measure): (number | null)[] 
 
 /** Of one node, or of all where `node` is "". */
 export function useRates(span: Span, node: string): Asked<readonly NodeRates[]> & { history: History } {
-  const isByStream = bySecond(span) && (session.value?.nodes?.length ?? 1) === 1;
+  const isByStream = bySecond(span) && !isCluster.value;
   const every = isByStream ? "hand" : bySecond(span) ? 5 : 60;
   const asked = useAsk(`rates ${span} ${node}`, async (signal) => {
     const found = await get<NodeRates[]>(`rates/${bySecond(span) ? "seconds" : "minutes"}`,

@@ -74,8 +74,8 @@ def test_a_slow_subscriber_is_kicked(at: Browsing):
         row.filter(has_text="acknowledgement").filter(has_text="lazy").wait_for()
         watched.accessible()
         row.get_by_role("checkbox").check()
-        page.get_by_role("button", name="Kick", exact=True).click()
-        page.get_by_role("dialog").get_by_role("button", name="Kick", exact=True).click()
+        page.get_by_role("button", name="Disconnect…").click()
+        page.get_by_role("dialog").get_by_role("button", name="Disconnect", exact=True).click()
         client.settimeout(10)
         while client.recv(4096):
             pass

@@ -1,17 +1,22 @@
 /** Side list, top strip, and the page of the place. */
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { silent } from "../api";
+import { apart, APART_S, isCluster, watchNodes } from "../cluster";
 import { useKey } from "../keys";
 import { liveState, paused } from "../live";
 import { Confirmations } from "../parts/confirm";
 import { Dialog } from "../parts/dialog";
 import { isPaletteOpen, Palette } from "../parts/palette";
+import { Partly } from "../parts/states";
 import { Toasts } from "../parts/toast";
+import { placeNamed } from "../places";
 import { nextTheme } from "../preferences";
 import { refreshAll } from "../refresh";
 import { isOver, session } from "../session";
 import { t } from "../text";
 import { zoneName } from "../time";
+import { param, place } from "../url";
 import { LogIn } from "./log-in";
 import { Page } from "./page";
 import { Side } from "./side";
@@ -25,6 +30,7 @@ export function Frame() {
   useKey("p", () => (paused.value = !paused.value));
   useKey("t", nextTheme);
   useKey("?", () => (help.value = true));
+  useEffect(watchNodes, []);
   useEffect(() => () => (isPaletteOpen.value = false), []);
   return <>
     <a class="skip" href="#main" onClick={(event) => {
@@ -34,7 +40,7 @@ export function Frame() {
     <div class="frame">
       <Side />
       <Strip />
-      <main class="page" id="main"><Page /><Foot /></main>
+      <main class="page" id="main"><Across /><Page /><Foot /></main>
     </div>
     <Confirmations />
     {isPaletteOpen.value && <Palette close={() => (isPaletteOpen.value = false)} />}
@@ -42,6 +48,15 @@ export function Frame() {
     {isOver.value && <Dialog title={t("log-in.over")}><LogIn /></Dialog>}
     <Toasts />
   </>;
+}
+
+/** What is not whole in a cluster. */
+function Across() {
+  const node = param("node");
+  if (!isCluster.value || !placeNamed(place.value)?.ofNodes) return null;
+  const missing = [...silent.value].filter((one) => !node || one === node);
+  return <><Partly nodes={missing} />
+    {apart.value > APART_S && <div class="state-line" role="status">{t("frame.apart", { s: apart.value })}</div>}</>;
 }
 
 function Foot() {

@@ -1,10 +1,11 @@
 import { useEffect } from "preact/hooks";
+import { silent } from "../api";
+import { isCluster, nodes } from "../cluster";
 import { liveState, paused, retryAt } from "../live";
 import { Icon } from "../parts/icon";
 import { isPaletteOpen } from "../parts/palette";
 import { Spark } from "../parts/spark";
 import { nextTheme, theme } from "../preferences";
-import { session } from "../session";
 import { t } from "../text";
 import { figure, now } from "../time";
 import { traffic, watchTraffic } from "../traffic";
@@ -16,7 +17,6 @@ export function Strip() {
   const last = traffic.value.at(-1);
   const isFresh = last !== undefined && liveState.value === "live" && !paused.value;
   const shown = (value: number | undefined): string => (isFresh && value !== undefined ? figure(value) : "–");
-  const nodes = session.value!.nodes ?? [];
   return <header class="strip">
     <span class="state"><State /></span>
     <Spark values={traffic.value.map((one) => one.sent)} />
@@ -24,10 +24,10 @@ export function Strip() {
       <span>{t("strip.lost")} <b class={isFresh && last.dropped > 0 ? "bad" : undefined}>{shown(last?.dropped)}</b></span>
       <span class="quiet">{t("strip.per-second")}</span></span>
     <span class="spread" />
-    {nodes.length > 1 && <label>{t("strip.node")} <select value={param("node")} onChange={(event) =>
+    {isCluster.value && <label>{t("strip.node")} <select value={param("node")} onChange={(event) =>
       setParams({ node: event.currentTarget.value, page: "" }, { step: true })}>
-      <option value="">{t("strip.all", { n: nodes.length })}</option>
-      {nodes.map((node) => <option key={node} value={node}>{node}</option>)}</select></label>}
+      <option value="">{t("strip.all", { n: nodes.value.length })}</option>
+      {nodes.value.map((node) => <option key={node} value={node}>{silent.value.has(node) ? t("strip.silent", { node }) : node}</option>)}</select></label>}
     <button class="plain" aria-pressed={paused.value} title={t("strip.pause")} aria-label={t("strip.pause")}
       onClick={() => (paused.value = !paused.value)}><Icon name={paused.value ? "play" : "pause"} /></button>
     <button class="plain" title={t("strip.theme", { theme: t(`theme.${theme.value}`) })} aria-label={t("strip.theme", { theme: t(`theme.${theme.value}`) })}

@@ -1,7 +1,7 @@
 /** One client: its connection, session, subscriptions, queue, a trace of it, and why something does not arrive. */
 import { get, type Page } from "../api";
 import { ban, forget, kick } from "../client-actions";
-import { given, VERSIONS, type Connection, type SessionRow } from "../client-rows";
+import { given, listOf, VERSIONS, type Connection, type SessionRow } from "../client-rows";
 import { Age } from "../parts/age";
 import { Copy } from "../parts/copy";
 import { Heading } from "../parts/heading";
@@ -25,14 +25,20 @@ export interface Known { connection: Connection | undefined; session: SessionRow
 
 export default function Client() {
   const id = param("id");
+  return id ? <One key={id} id={id} /> : <><Heading title={t("place.client")} />
+    <p>{t("client.no-id")} <a href={href("clients")}>{t("place.clients")}</a></p></>;
+}
+
+function One({ id }: { id: string }) {
   const tab = TABS.find((one) => one === param("tab")) ?? "facts";
-  const asked = useAsk(`client ${id}`, async (signal): Promise<Known> => {
+  const node = param("node");
+  const asked = useAsk(`client ${id} ${node}`, async (signal): Promise<Known> => {
     // As a filter: in a path, a lone dot and a proxy's slash would be lost.
     const one = { client_id: id, _limit: 1 };
     const [connections, sessions] = await Promise.all([
-      get<Page<Connection>>("connections/", one, signal), get<Page<SessionRow>>("sessions/", one, signal)]);
+      get<Page<Connection>>(listOf("connections", node), one, signal), get<Page<SessionRow>>(listOf("sessions", node), one, signal)]);
     return { connection: connections.items[0], session: sessions.items[0] };
-  }, { every: id ? 5 : "hand" });
+  }, { every: 5 });
   const known = asked.data;
   const shows = tab === "why" || known?.session !== undefined;
   return <>
@@ -63,7 +69,7 @@ function Part({ tab, id, known, again }: { tab: Tab; id: string; known: Known; a
   switch (tab) {
     case "facts": return <Facts {...known} />;
     case "subscriptions": return <Subscriptions id={id} again={again} />;
-    case "queue": return <Queue id={id} />;
+    case "queue": return <Queue id={id} node={known.session?.node ?? ""} />;
     case "trace": return <Trace key={id} id={id} />;
     case "why": return <Why key={id} id={id} client={known} />;
   }
@@ -85,7 +91,7 @@ function Actions({ id, known, again }: { id: string; known: Known; again: () => 
     {known.connection && <button class="danger" onClick={() => void after(kick([id]))}>{t("act.kick-ask")}</button>}
     <button class="danger" onClick={() => void after(ban([id], new Set(known.connection ? [id] : [])))}>{t("act.ban-ask")}</button>
     {known.session && !known.connection &&
-      <button class="danger" onClick={() => void after(forget([id]))}>{t("act.forget-ask")}</button>}
+      <button class="danger" onClick={() => void after(forget([known.session!]))}>{t("act.forget-ask")}</button>}
   </>;
 }
 
@@ -93,8 +99,11 @@ const LIKE = 10;
 
 /** Nothing has this id: ids that contain it. */
 function Unknown({ id }: { id: string }) {
-  const asked = useAsk(`like ${id}`, (signal) => get<Page<SessionRow>>("sessions/", { _like_client_id: id, _limit: LIKE }, signal));
+  const node = param("node");
+  const asked = useAsk(`like ${id} ${node}`, (signal) =>
+    get<Page<SessionRow>>(listOf("sessions", node), { _like_client_id: id, _limit: LIKE }, signal));
   return <div class="sheet state-box">
+    {node && <p>{t("client.only-node", { node })} <button class="link" onClick={() => setParams({ node: "" }, { step: true })}>{t("client.all-nodes")}</button></p>}
     <p>{t("client.unknown")} <a href={href("client", { id, tab: "why" })}>{t("client.unknown-why")}</a></p>
     <States asked={asked} lines={2} isEmpty={(found) => found.items.length === 0} empty={t("client.none-like")}>{(found) => <>
       <p>{t("client.like", { n: found.meta.count ?? found.items.length })}</p>

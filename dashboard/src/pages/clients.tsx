@@ -1,6 +1,7 @@
 /** Clients that are connected. */
 import { ban, kick } from "../client-actions";
-import { given, listOf, VERSIONS, type Connection } from "../client-rows";
+import { given, keyOf, listOf, VERSIONS, type Connection } from "../client-rows";
+import { isCluster } from "../cluster";
 import { Filters } from "../parts/filters";
 import { Heading } from "../parts/heading";
 import { ListOf, useList } from "../parts/list";
@@ -26,6 +27,7 @@ const columns = (): Column<Connection>[] => [
   { id: "slow", title: t("clients.slow"), sort: "is_slow", cell: (row) => (row.is_slow ? <span class="bad">▲ {t("clients.yes")}</span> : "–") },
   { id: "since", title: t("clients.since"), sort: "connected_at_ts", cell: (row) => <time title={absolute(row.connected_at_ts)}>
     {span(now.value - row.connected_at_ts)}</time> },
+  ...(isCluster.value ? [{ id: "node", title: t("subscriptions.node"), sort: "node", cell: (row: Connection) => <code>{row.node}</code> }] : []),
 ];
 
 export default function Clients() {
@@ -41,7 +43,7 @@ export default function Clients() {
         { name: "is_slow", label: t("clients.slow"), choices: [["true", t("clients.yes")], ["false", t("clients.no")]] },
       ]} />
     </Heading>
-    <ListOf list={list} caption={t("place.clients")} columns={columns()} rowKey={(row) => row.client_id}
+    <ListOf list={list} caption={t("place.clients")} columns={columns()} rowKey={keyOf}
       onOpen={(row) => go("client", { id: row.client_id })}
       empty={<>{t("clients.empty")} <a href={href("mqtt")}>{t("place.mqtt")}</a></>}
       actions={may("operator") ? (rows, clear) => {

@@ -43,7 +43,8 @@ export default function Events() {
     if (!without.delete(kind)) without.add(kind);
     setParams({ without: KINDS.filter((one) => without.has(one)).join() }, { step: true });
   };
-  const rows = chosenOf(tail);
+  const node = param("node");
+  const rows = chosenOf(tail).filter(({ value }) => !node || value.node === node);
   const columns: Column<Kept<News>>[] = [
     { id: "ts", title: t("events.at"), cell: ({ value }) => clock(value.ts) },
     { id: "event", title: t("events.what"), cell: ({ value }) => <span class={BAD.includes(value.event) ? "bad" : undefined}>{known("event", value.event)}</span> },

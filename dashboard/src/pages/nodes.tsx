@@ -1,6 +1,7 @@
 /** The nodes: process and machine, memory and loop, listeners, counters. */
 import { useSignal } from "@preact/signals";
 import { get, post, put, seg } from "../api";
+import { isCluster } from "../cluster";
 import { confirm } from "../parts/confirm";
 import { Filters } from "../parts/filters";
 import { Heading } from "../parts/heading";
@@ -9,7 +10,7 @@ import { Table, type Column } from "../parts/table";
 import { complain, toast } from "../parts/toast";
 import { Id } from "../parts/topic";
 import { useAsk } from "../refresh";
-import { may } from "../session";
+import { may, session } from "../session";
 import { known, number, t } from "../text";
 import { bytes, span, when } from "../time";
 import { href, param } from "../url";
@@ -50,17 +51,18 @@ export default function Nodes() {
 function Processes() {
   const asked = useAsk(`nodes ${param("node")}`, async (signal) =>
     (await get<NodeRow[]>("nodes/", {}, signal)).filter((row) => isShown(row.name)), { every: 10, keep: true });
+  const ofRunning = (cell: (row: NodeRow) => string) => (row: NodeRow): string => (row.node_status === "Running" ? cell(row) : "–");
   const columns: Column<NodeRow>[] = [
     { id: "name", title: t("nodes.node"), cell: (row) => <Id>{row.name}</Id> },
     { id: "state", title: t("nodes.state"), cell: (row) => <span class={row.node_status === "Running" ? "good" : "bad"}>● {known("node", row.node_status)}</span> },
-    { id: "version", title: t("nodes.version"), cell: (row) => row.version },
-    { id: "uptime", title: t("nodes.uptime"), cell: (row) => span(row.uptime_s) },
-    { id: "connections", title: t("nodes.connections"), number: true, cell: (row) => t("nodes.of", { n: row.connections, most: row.max_connections }) },
-    { id: "load", title: t("nodes.load"), number: true, cell: (row) => `${row.load1} ${row.load5} ${row.load15}` },
-    { id: "memory", title: t("nodes.memory"), number: true, cell: (row) => `${bytes(row.memory_used)} / ${bytes(row.memory_total)}` },
-    { id: "threads", title: t("nodes.threads"), number: true, cell: (row) => t("nodes.of", { n: row.process_used, most: row.process_available }) },
-    { id: "files", title: t("nodes.files"), number: true, cell: (row) => number(row.max_fds) },
-    { id: "lag", title: t("nodes.lag"), number: true, cell: (row) => `${number(row.hub_lag_ms, 1)} ms` },
+    { id: "version", title: t("nodes.version"), cell: ofRunning((row) => row.version) },
+    { id: "uptime", title: t("nodes.uptime"), cell: ofRunning((row) => span(row.uptime_s)) },
+    { id: "connections", title: t("nodes.connections"), number: true, cell: ofRunning((row) => t("nodes.of", { n: row.connections, most: row.max_connections })) },
+    { id: "load", title: t("nodes.load"), number: true, cell: ofRunning((row) => `${row.load1} ${row.load5} ${row.load15}`) },
+    { id: "memory", title: t("nodes.memory"), number: true, cell: ofRunning((row) => `${bytes(row.memory_used)} / ${bytes(row.memory_total)}`) },
+    { id: "threads", title: t("nodes.threads"), number: true, cell: ofRunning((row) => t("nodes.of", { n: row.process_used, most: row.process_available })) },
+    { id: "files", title: t("nodes.files"), number: true, cell: ofRunning((row) => number(row.max_fds)) },
+    { id: "lag", title: t("nodes.lag"), number: true, cell: ofRunning((row) => `${number(row.hub_lag_ms, 1)} ms`) },
   ];
   return <States asked={asked} lines={2}>{(rows) => <Table caption={t("place.nodes")} rows={rows} columns={columns} rowKey={(row) => row.name} />}</States>;
 }
@@ -77,7 +79,7 @@ function Inside() {
     toast(t("nodes.collected", { n: done.found, ms: number(done.pause_ms, 1) }));
     asked.again();
   }, complain);
-  return <section class="sheet"><header><h2>{t("nodes.inside")}</h2><span class="spread" />
+  return <section class="sheet"><header><h2>{t("nodes.inside")}</h2>{isCluster.value && <Id>{session.value?.node}</Id>}<span class="spread" />
     {may("administrator") && asked.data && <button onClick={collect}>{t("nodes.collect")}</button>}</header>
   <div class="body"><States asked={asked} lines={2} isEmpty={(data) => data === null}
     empty={<>{t("nodes.no-recon")} <a href={href("plugin", { name: "emqx_recon" })}>emqx_recon</a></>}>{(data) => {
@@ -112,7 +114,7 @@ function Listeners() {
     { id: "running", title: t("nodes.state"), cell: (row) => row.running ? <span class="good">● {t("nodes.accepts")}</span> : <span class="bad">○ {t("nodes.stopped")}</span> },
     { id: "connections", title: t("nodes.connections"), number: true, cell: (row) => t("nodes.of", { n: row.current_conns, most: row.max_conns }) },
     { id: "node", title: t("nodes.node"), cell: (row) => <Id>{row.node}</Id> },
-    ...(may("administrator") ? [{ id: "acts", title: t("nodes.acts"), cell: (row: Listener) => row.protocol.startsWith("mqtt:") && <span class="row">
+    ...(may("administrator") ? [{ id: "acts", title: t("nodes.acts"), cell: (row: Listener) => row.node === session.value?.node && row.protocol.startsWith("mqtt:") && <span class="row">
       {(row.running ? ["restart", "stop"] as const : ["start"] as const).map((verb) => <button key={verb}
         aria-label={`${t(`nodes.${verb}`)} ${row.identifier}`} onClick={() => void act(verb, row)}>{t(`nodes.${verb}`)}</button>)}</span> }] : []),
   ];

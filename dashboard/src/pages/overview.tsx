@@ -46,7 +46,7 @@ export default function Overview() {
       <Traffic node={node} shown={shown} />
       {alarms > 0 && <Alarms />}
       <Nodes node={node} />
-      <Refusals />
+      <Refusals node={node} />
     </div>
   </>;
 }
@@ -117,6 +117,7 @@ function Alarms() {
 }
 
 function Nodes({ node }: { node: string }) {
+  const ofRunning = (cell: (row: NodeRow) => string) => (row: NodeRow): string => (row.node_status === "Running" ? cell(row) : "–");
   const asked = useAsk(`nodes ${node}`, async (signal) => {
     const rows = await get<NodeRow[]>("nodes/", {}, signal);
     return node ? rows.filter((row) => row.name === node) : rows;
@@ -124,24 +125,24 @@ function Nodes({ node }: { node: string }) {
   const columns: Column<NodeRow>[] = [
     { id: "name", title: t("overview.node"), cell: (row) => <a href={href("nodes", { node: row.name })}><Id>{row.name}</Id></a> },
     { id: "state", title: t("overview.state"), cell: (row) => <span class={row.node_status === "Running" ? "good" : "bad"}>● {known("node", row.node_status)}</span> },
-    { id: "uptime", title: t("overview.uptime"), cell: (row) => span(row.uptime_s) },
-    { id: "connections", title: t("overview.connections"), number: true, cell: (row) => t("overview.of", { n: row.connections, most: row.max_connections }) },
-    { id: "load", title: t("overview.load"), number: true, cell: (row) => row.load1 },
-    { id: "memory", title: t("overview.memory"), number: true, cell: (row) => `${bytes(row.memory_used)} / ${bytes(row.memory_total)}` },
-    { id: "lag", title: t("overview.lag"), number: true, cell: (row) => `${number(row.hub_lag_ms, 1)} ms` },
+    { id: "uptime", title: t("overview.uptime"), cell: ofRunning((row) => span(row.uptime_s)) },
+    { id: "connections", title: t("overview.connections"), number: true, cell: ofRunning((row) => t("overview.of", { n: row.connections, most: row.max_connections })) },
+    { id: "load", title: t("overview.load"), number: true, cell: ofRunning((row) => row.load1) },
+    { id: "memory", title: t("overview.memory"), number: true, cell: ofRunning((row) => `${bytes(row.memory_used)} / ${bytes(row.memory_total)}`) },
+    { id: "lag", title: t("overview.lag"), number: true, cell: ofRunning((row) => `${number(row.hub_lag_ms, 1)} ms`) },
   ];
   return <section class="stack" style={{ gap: "4px" }}><h2>{t("overview.nodes")}</h2>
     <States asked={asked} lines={2}>{(rows) => <Table caption={t("overview.nodes")} rows={rows} columns={columns} rowKey={(row) => row.name} />}</States>
   </section>;
 }
 
-interface Refused { client_id: string; username: string | null; code: number; ts: number }
+interface Refused { node: string; client_id: string; username: string | null; code: number; ts: number }
 const SHOWN = 5;
 
-function Refusals() {
+function Refusals({ node }: { node: string }) {
   const refused = useSignal<ReadonlyMap<string, Refused & { times: number }>>(new Map());
   useEffect(() => listen<Refused>("refused", (news) => {
-    const key = `${news.code} ${news.client_id}`;
+    const key = `${news.node} ${news.code} ${news.client_id}`;
     const next = new Map(refused.value);
     const times = (next.get(key)?.times ?? 0) + 1;
     next.delete(key);
@@ -149,11 +150,11 @@ function Refusals() {
     if (next.size > 100) next.delete(next.keys().next().value!);
     refused.value = next;
   }), []);
-  const rows = [...refused.value.values()].reverse().slice(0, SHOWN);
+  const rows = [...refused.value.values()].filter((row) => !node || row.node === node).reverse().slice(0, SHOWN);
   return <section class="sheet"><header><h2>{t("overview.refused")}</h2><a href={href("events")}>{t("overview.events")}</a></header>
     <div class="body">{rows.length === 0
       ? <span class="quiet">{t(liveState.value === "live" ? "overview.none-refused" : "overview.not-listening")}</span>
-      : rows.map((row) => <div class="row" key={`${row.code} ${row.client_id}`}>
+      : rows.map((row) => <div class="row" key={`${row.node} ${row.code} ${row.client_id}`}>
         {rich("overview.refusal", { client: <a href={href("client", { id: row.client_id })}><Id>{row.client_id}</Id></a>,
           reason: known("connack", String(row.code)), times: number(row.times), at: clock(row.ts) })}</div>)}
     </div></section>;

@@ -1,6 +1,7 @@
 /** Sessions, of clients that are connected and of those that are away. */
 import { forget, kick } from "../client-actions";
-import { given, listOf, NEVER_EXPIRES, type SessionRow } from "../client-rows";
+import { given, keyOf, listOf, NEVER_EXPIRES, type SessionRow } from "../client-rows";
+import { isCluster } from "../cluster";
 import { Filters } from "../parts/filters";
 import { Heading } from "../parts/heading";
 import { ListOf, useList } from "../parts/list";
@@ -34,6 +35,7 @@ const columns = (): Column<SessionRow>[] => [
     cell: (row) => (row.expiry_interval >= NEVER_EXPIRES ? t("sessions.never") : span(row.expiry_interval)) },
   { id: "since", title: t("sessions.since"), sort: "created_at_ts", cell: (row) => <time title={absolute(row.created_at_ts)}>
     {span(now.value - row.created_at_ts)}</time> },
+  ...(isCluster.value ? [{ id: "node", title: t("subscriptions.node"), sort: "node", cell: (row: SessionRow) => <code>{row.node}</code> }] : []),
 ];
 
 export default function Sessions() {
@@ -49,10 +51,10 @@ export default function Sessions() {
         { name: "_gte_mqueue_dropped", label: t("sessions.dropped"), choices: [["1", t("sessions.some-dropped")]] },
       ]} />
     </Heading>
-    <ListOf list={list} caption={t("place.sessions")} columns={columns()} rowKey={(row) => row.client_id}
+    <ListOf list={list} caption={t("place.sessions")} columns={columns()} rowKey={keyOf}
       onOpen={(row) => go("client", { id: row.client_id })} empty={t("sessions.empty")}
       actions={may("operator") ? (rows, clear) => {
-        const away = rows.filter((row) => !row.connected).map((row) => row.client_id);
+        const away = rows.filter((row) => !row.connected);
         const connected = rows.filter((row) => row.connected).map((row) => row.client_id);
         const after = async (act: Promise<boolean>): Promise<void> => {
           if (!await act) return;

@@ -9,7 +9,7 @@ import { Table, type Column } from "../parts/table";
 import { complain, toast } from "../parts/toast";
 import { Id } from "../parts/topic";
 import { useAsk } from "../refresh";
-import { may } from "../session";
+import { may, session } from "../session";
 import { t } from "../text";
 import { href, param } from "../url";
 
@@ -19,8 +19,8 @@ type Row = SettingRow & { app: string };
 const BROKER = "emqx";
 
 export default function Settings() {
-  const hot = useAsk("configs", async (signal) => (await get<{ node: string; config: Row[] }[]>("configs/", {}, signal))
-    .find((one) => !param("node") || one.node === param("node"))?.config ?? [], { keep: true });
+  const hot = useAsk(`configs ${param("node")}`, async (signal) => (await get<{ node: string; config: Row[] }[]>("configs/", {}, signal))
+    .find((one) => one.node === (param("node") || session.value?.node))?.config ?? [], { keep: true });
   const all = useAsk("settings", (signal) => get<InEffect[]>("settings/", {}, signal), { keep: true });
   const wanted = param("key").toLowerCase(), origin = param("origin");
   const changed = (): void => {
@@ -30,7 +30,7 @@ export default function Settings() {
   const save = async (changes: Record<string, string>): Promise<Record<string, string | null>> => {
     const said: Record<string, string | null> = {};
     for (const [key, value] of Object.entries(changes))
-      said[key] = await put(`configs/${BROKER}`, { key, value }).then(() => null, (error: Error) => error.message);
+      said[key] = await put(param("node") ? `nodes/${seg(param("node"))}/configs/${BROKER}` : `configs/${BROKER}`, { key, value }).then(() => null, (error: Error) => error.message);
     const failed = Object.values(said).filter(Boolean).length;
     toast(t("settings.saved", { n: Object.keys(said).length - failed, all: Object.keys(said).length }), { bad: failed > 0 });
     changed();

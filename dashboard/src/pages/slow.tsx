@@ -1,6 +1,9 @@
 /** Clients that make messages wait, the slowest first. */
-import { del, seg } from "../api";
-import { batch, confirm } from "../parts/confirm";
+import { del } from "../api";
+import { kick } from "../client-actions";
+import { keyOf } from "../client-rows";
+import { isCluster } from "../cluster";
+import { confirm } from "../parts/confirm";
 import { Filters } from "../parts/filters";
 import { Heading } from "../parts/heading";
 import { ListOf, useList } from "../parts/list";
@@ -10,7 +13,7 @@ import type { Column } from "../parts/table";
 import { may } from "../session";
 import { number, t } from "../text";
 import { bytes, when } from "../time";
-import { href } from "../url";
+import { href, param } from "../url";
 
 interface Slow {
   client_id: string;
@@ -28,7 +31,7 @@ const UNDEFINED = "undefined";
 const where = (row: Slow) => t(row.queued > 0 ? "slow.queue" : row.in_flight > 0 ? "slow.unacknowledged" : "slow.socket");
 
 export default function SlowSubscribers() {
-  const list = useList<Slow>("slow_subscribers/", { filters: ["_like_client_id", "_like_username"], every: 5 });
+  const list = useList<Slow>("slow_subscribers/", { params: { node: param("node") }, filters: ["_like_client_id", "_like_username"], every: 5 });
   const columns: Column<Slow>[] = [
     { id: "client", title: t("slow.client"), sort: "client_id", cell: (row) => <ClientLink id={row.client_id} /> },
     { id: "user", title: t("slow.user"), sort: "username", cell: (row) => <Id>{row.username === UNDEFINED ? null : row.username}</Id> },
@@ -40,6 +43,7 @@ export default function SlowSubscribers() {
     { id: "queued", title: t("slow.queued"), number: true, sort: "queued", cell: (row) => number(row.queued) },
     { id: "bytes", title: t("slow.bytes"), number: true, sort: "waiting_bytes", cell: (row) => bytes(row.waiting_bytes) },
     { id: "at", title: t("slow.at"), sort: "at_ts", cell: (row) => when(row.at_ts) },
+    ...(isCluster.value ? [{ id: "node", title: t("subscriptions.node"), sort: "node", cell: (row: Slow) => <code>{row.node}</code> }] : []),
     { id: "trace", title: t("slow.look"), cell: (row) => <a href={href("trace", { client_id: row.client_id })}>{t("place.trace")}</a> },
   ];
   const forget = async (): Promise<void> => {
@@ -54,14 +58,11 @@ export default function SlowSubscribers() {
       {may("operator") && <button onClick={() => void forget()}>{t("slow.forget")}</button>}
     </Heading>
     <p class="quiet">{t("slow.what")}</p>
-    <ListOf list={list} caption={t("place.slow")} columns={columns} rowKey={(row) => row.client_id} empty={t("slow.none")}
-      actions={may("operator") ? (rows, clear) => <button class="danger" onClick={() => void batch(rows, {
-        title: t("slow.kick-title", { n: rows.length }), body: <p>{t("slow.kick-body")}</p>, verb: t("slow.kick"), danger: true,
-        name: (row) => row.client_id, run: (row) => del(`connections/${seg(row.client_id)}`), done: t("slow.kicked", { n: rows.length }),
-      }).then((done) => {
+    <ListOf list={list} caption={t("place.slow")} columns={columns} rowKey={keyOf} empty={t("slow.none")}
+      actions={may("operator") ? (rows, clear) => <button class="danger" onClick={() => void kick(rows.map((row) => row.client_id)).then((done) => {
         if (!done) return;
         clear();
         list.asked.again();
-      })}>{t("slow.kick")}</button> : undefined} />
+      })}>{t("act.kick-ask")}</button> : undefined} />
   </>;
 }

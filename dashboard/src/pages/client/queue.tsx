@@ -1,5 +1,6 @@
 /** The messages that wait for a client, oldest first. */
 import { seg } from "../../api";
+import { onNode } from "../../client-rows";
 import { ListOf, useList } from "../../parts/list";
 import { Topic } from "../../parts/topic";
 import { t } from "../../text";
@@ -7,8 +8,8 @@ import { absolute, bytes, now, span } from "../../time";
 
 interface Queued { topic: string; qos: number; retain: boolean; payload_size: number; published_at_ts: number; expires_in: number | "undefined" }
 
-export function Queue({ id }: { id: string }) {
-  const list = useList<Queued>(`sessions/${seg(id)}/messages/`, { every: 10 });
+export function Queue({ id, node }: { id: string; node: string }) {
+  const list = useList<Queued>(onNode(node, `sessions/${seg(id)}/messages/`), { every: 10 });
   const first = list.asked.data ? (list.asked.data.meta.page - 1) * list.asked.data.meta.limit : 0;
   const places = new Map(list.asked.data?.items.map((row, index) => [row, first + index + 1]));
   return <ListOf list={list} caption={t("sessions.queue")} rowKey={(row) => String(places.get(row) ?? row.topic)} empty={t("client.no-queue")}

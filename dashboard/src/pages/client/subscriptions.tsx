@@ -2,16 +2,16 @@
 import { useState } from "preact/hooks";
 import { post } from "../../api";
 import { filterOf, unsubscribe, type Subscription } from "../../client-actions";
-import { given } from "../../client-rows";
+import { given, listOf } from "../../client-rows";
 import { ListOf, useList } from "../../parts/list";
 import { Id, Topic } from "../../parts/topic";
 import { complain, toast } from "../../parts/toast";
 import { may } from "../../session";
 import { t } from "../../text";
-import { href } from "../../url";
+import { href, param } from "../../url";
 
 export function Subscriptions({ id, again }: { id: string; again: () => void }) {
-  const list = useList<Subscription>("subscriptions/", { params: { client_id: id }, every: 10 });
+  const list = useList<Subscription>(listOf("subscriptions", param("node")), { params: { client_id: id }, every: 10 });
   const both = (): void => {
     list.asked.again();
     again();
