@@ -85,10 +85,14 @@ class Control(http.client.HTTPConnection):
             page += 1
 
     def events(self, *path: str, **query: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Kind and members of server-sent events, until the broker ends them."""
+        """Kind and members of server-sent events, until the broker ends them. They are asked for at once."""
         response = self._request("GET", path, query)
         if response.headers.get_content_type() != "text/event-stream":
             self._read(response)
+        return self._events_of(response)
+
+    @staticmethod
+    def _events_of(response: http.client.HTTPResponse) -> Iterator[tuple[str, dict[str, Any]]]:
         kind = ""
         try:
             for line in response:

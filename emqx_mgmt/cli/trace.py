@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -12,6 +16,7 @@ from emqx_mgmt.cli.control import Control, asks, fail
 from emqx_mgmt.cli.output import Output, json_text, shown
 
 SUBJECT = click.argument("subject", type=click.Choice(["client", "topic"]))
+LONGEST = 3600  # seconds, of a trace over REST
 MEMBER = {"client": "client_id", "topic": "topic"}
 
 
@@ -30,19 +35,43 @@ def list_traces(broker: Control, out: Output) -> None:
 @trace.command("start")
 @SUBJECT
 @click.argument("name")
-@click.argument("file", type=click.File("w", encoding="utf-8"), default="-")
-@click.option("--seconds", type=click.IntRange(1, 3600), default=60, show_default=True, help="It ends after these.")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.option("--seconds", type=click.IntRange(1, LONGEST), help="It ends after these: 60, or with FILE 3600.")
 @asks
-def start(broker: Control, out: Output, subject: str, name: str, file: IO[str], seconds: int) -> None:
-    """Write each event of the client or topic filter NAME to FILE as it happens, an event a line, until the time is
-    over, Ctrl-C, or `trace stop`."""
+def start(broker: Control, out: Output, subject: str, name: str, file: Path | None, seconds: int | None) -> None:
+    """Write each event of the client or topic filter NAME to FILE, an event a line, until the time is over or `trace
+    stop`; the command returns at once. Without FILE it prints the events, until Ctrl-C."""
+    seconds = seconds or (60 if file is None else LONGEST)
     events = broker.events("trace", **{MEMBER[subject]: name}, seconds=seconds, max_bytes=1 << 30)
+    if file is None:
+        with suppress(KeyboardInterrupt):
+            write(events, sys.stdout, out.as_json)
+        return
     try:
-        for kind, members in events:
-            file.write(line(kind, members, out.as_json) + "\n")
-            file.flush()
-    except KeyboardInterrupt:
-        sys.exit(0)
+        opened = file.open("w", encoding="utf-8")
+    except OSError as error:
+        fail(f"{shown(file)} cannot be written: {error.strerror}")
+    if in_background():
+        write(events, opened, out.as_json)
+        os._exit(0)
+    out.done(f"The {subject} {shown(name)} is traced to {shown(file)}, for {seconds} seconds", seconds=seconds)
+
+
+def write(events: Iterator[tuple[str, dict[str, Any]]], file: IO[str], as_json: bool) -> None:
+    for kind, members in events:
+        file.write(line(kind, members, as_json) + "\n")
+        file.flush()
+
+
+def in_background() -> bool:
+    """True in a new process, which the end of the command, of its shell and of its terminal does not end."""
+    if os.fork():
+        return False
+    os.setsid()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in 0, 1, 2:
+        os.dup2(nowhere, descriptor)
+    return True
 
 
 @trace.command("stop")
@@ -56,7 +85,7 @@ def stop(broker: Control, out: Output, subject: str, name: str) -> None:
         fail(f"There is no trace of the {subject} {name}")
     for trace_id in running:
         broker.call("DELETE", "traces", trace_id)
-    out.done(f"Ended {len(running)} traces of the {subject} {name}", ended=len(running))
+    out.done(f"The {subject} {shown(name)} is no longer traced", ended=len(running))
 
 
 def line(kind: str, members: dict[str, Any], as_json: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -216,17 +217,42 @@ def test_log_levels(broker: BrokerProcess) -> None:
     assert refused(broker, "log", "set-level", "nope", "info") == "There is no component nope"
 
 
-def test_a_trace_is_listed_and_ended(broker: BrokerProcess, tmp_path) -> None:
+def test_a_trace_goes_on_behind_the_command(broker: BrokerProcess, tmp_path) -> None:
     file = tmp_path / "trace.txt"
-    running = subprocess.Popen([*PROGRAM, "trace", "start", "topic", "traced/#", str(file), "--json"], env=broker.env,
-                               cwd=CHECKOUT)
-    wait_until(lambda: [row["topic"] for row in read(broker, "trace", "list")] == ["traced/#"])
+    started = read(broker, "trace", "start", "topic", "traced/#", str(file))
+    assert started == {"seconds": 3600}
+    assert [row["topic"] for row in read(broker, "trace", "list")] == ["traced/#"]
     broker.api("POST", "mqtt/publish", json={"topic": "traced/1", "payload": "x"})
-    wait_until(lambda: file.exists() and "traced/1" in file.read_text())
-    assert done(broker, "trace", "stop", "topic", "traced/#") == "Ended 1 traces of the topic traced/#\n"
-    assert running.wait(10) == 0
-    assert '"reason": "stopped"' in file.read_text().splitlines()[-1]
+    wait_until(lambda: "traced/1" in file.read_text())
+    assert done(broker, "trace", "stop", "topic", "traced/#") == "The topic traced/# is no longer traced\n"
+    wait_until(lambda: '"reason": "stopped"' in file.read_text().splitlines()[-1])
+    assert read(broker, "trace", "list") == []
     assert refused(broker, "trace", "stop", "client", "nobody") == "There is no trace of the client nobody"
+
+
+def test_a_trace_without_a_file_is_printed(broker: BrokerProcess) -> None:
+    with subprocess.Popen([*PROGRAM, "trace", "start", "client", "seen"], env=broker.env, cwd=CHECKOUT,
+                          stdout=subprocess.PIPE, text=True) as printing:
+        assert printing.stdout is not None
+        wait_until(lambda: read(broker, "trace", "list"))
+        with connected(broker, "seen"):
+            assert "connected client_id=seen" in printing.stdout.readline()
+        printing.send_signal(signal.SIGINT)
+        assert printing.wait(10) == 0
+    wait_until(lambda: not read(broker, "trace", "list"))
+
+
+def test_a_trace_that_cannot_be_written_does_not_run(broker: BrokerProcess, tmp_path) -> None:
+    ended = run(broker, "trace", "start", "client", "c", str(tmp_path / "none" / "file"))
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended
+    assert "No such file or directory" in ended.stderr
+    wait_until(lambda: not read(broker, "trace", "list"))
+
+
+def test_there_is_no_cluster_to_join(broker: BrokerProcess) -> None:
+    assert [row["name"] for row in read(broker, "cluster", "status")] == ["emqx@127.0.0.1"]
+    for words in ("join", "emqx@10.0.0.2"), ("leave",), ("force-leave", "emqx@10.0.0.2"):
+        assert "runs as one node" in refused(broker, "cluster", *words, code=69)
 
 
 def test_every_command_and_option_has_a_help_text() -> None:
