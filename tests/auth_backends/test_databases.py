@@ -194,6 +194,21 @@ def test_why_names_the_rule_of_the_database(ruled: Site):
         assert ruled.server.plugin in said["publisher"]["by"]
 
 
+def test_a_log_in_is_one_question(site: Site):
+    """Also whether somebody is a super user, where that stands beside the password. The service is asked twice."""
+    def asked() -> int:
+        return int(site.broker.api("GET", f"plugins/{site.server.plugin}/status").json()["lookups"]["asked"])
+
+    for name, is_super in (("plain", False), ("boss", True)):
+        site.server.add_user(name, sha256("secret"), is_super=is_super and site.server.has_supers)
+        before = asked()
+        assert site.code(name, "secret") == ENTERS
+        assert asked() == before + (1 if site.server.has_rules else 2)
+    tried = {"client_id": "c", "username": "boss", "password": "secret"}
+    answer = site.broker.api("POST", f"plugins/{site.server.plugin}/test", json=tried).json()
+    assert answer["is_superuser"] is site.server.has_supers
+
+
 def test_rules_are_asked_for_once_a_connection(ruled: Site):
     """Not once a topic; a client that comes again has its new ones."""
     def asked() -> int:

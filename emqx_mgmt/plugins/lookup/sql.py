@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from typing import Any, Generic, TypeVar
 
@@ -37,13 +38,29 @@ ACL_QUERY = ("select allow, ipaddr, username, clientid, access, topic from mqtt_
              "username = '%u' or username = '$all' or clientid = '%c'")
 
 
+# Names of columns, as far as they stand for themselves, and all that follows them.
+_COLUMNS = re.compile(r"select\s+(?P<columns>[\w.]+(?:\s*,\s*[\w.]+)*)\s+(?P<rest>from\s.*)", re.IGNORECASE | re.DOTALL)
+
+
+def in_one(auth: SqlQuery, of_super: SqlQuery) -> SqlQuery | None:
+    """One query for both, where they differ in nothing but their columns and the second one's is `is_superuser`, as
+    those of EMQ X do: a log-in then is one question."""
+    first, second = (_COLUMNS.fullmatch(query.text.strip()) for query in (auth, of_super))
+    if first is None or second is None or first["rest"] != second["rest"]:
+        return None
+    if second["columns"].lower() != "is_superuser" or "is_superuser" in first["columns"].lower():
+        return None
+    return SqlQuery.parse(f"select {first['columns']}, {second['columns']} {first['rest']}")
+
+
 def sql_settings(prefix: str) -> tuple[Key, ...]:
     return (
         *database_settings(prefix, "sha256", f"{prefix}.password_hash"),
         Key(f"{prefix}.auth_query", SQL_QUERY, AUTH_QUERY,
             "Gives the columns password, and salt and is_superuser if there are such; no row: the user is not known."),
         Key(f"{prefix}.super_query", SQL_QUERY, SUPER_QUERY,
-            "Gives 1 for a super user. Not asked where auth_query gives is_superuser; empty: there are none."),
+            "Gives 1 for a super user. Not asked where auth_query gives is_superuser, and asked together with it where "
+            "the two differ in their columns alone; empty: there are none."),
         Key(f"{prefix}.acl_query", SQL_QUERY, ACL_QUERY,
             "Gives the columns allow, ipaddr, username, clientid, access, topic, one rule a row, the first that "
             "matches decides; empty: no rules."),
@@ -57,6 +74,8 @@ class SqlAuth(DatabaseAuth, Generic[Connection]):
         if self._auth_query is None:
             raise ValueError(f"{self.prefix}.auth_query is empty")
         self._super_query: SqlQuery | None = self.host.settings[f"{self.prefix}.super_query"]
+        if self._super_query is not None and (both := in_one(self._auth_query, self._super_query)) is not None:
+            self._auth_query, self._super_query = both, None
         self._acl_query: SqlQuery | None = self.host.settings[f"{self.prefix}.acl_query"]
         self.pool_size = self.host.settings[f"{self.prefix}.pool"]
         self._pool = Pool(self.connect, self.disconnect, self.is_lost, self.pool_size)

@@ -211,13 +211,23 @@ class AuthMongo(DatabaseAuth):
         if not found:
             return None
         password, salt = found[0].get(self._password_field), found[0].get(self._salt_field)
-        return StoredUser(password if isinstance(password, str) else None, salt if isinstance(salt, str) else "")
+        return StoredUser(password if isinstance(password, str) else None, salt if isinstance(salt, str) else "",
+                          self._says_super(found) if self._is_one_query else None)
+
+    @property
+    def _is_one_query(self) -> bool:
+        """Whether the document with the password also says who is a super user."""
+        settings = self.host.settings
+        collections = {settings[f"{PREFIX}.{word}.collection"] for word in ("auth_query", "super_query")}
+        return len(collections) == 1 and self._auth == self._super
 
     def ask_is_super(self, client: Client) -> bool:
-        if not self.host.settings[f"{PREFIX}.super_query"]:
-            return False
-        field = self.host.settings[f"{PREFIX}.super_query.super_field"]
-        return any(document.get(field) is True for document in self._find("super_query", self._super, client)[:1])
+        return self._says_super(self._find("super_query", self._super, client))
+
+    def _says_super(self, found: list[dict[str, Any]]) -> bool:
+        settings = self.host.settings
+        return bool(settings[f"{PREFIX}.super_query"] and found
+                    and found[0].get(settings[f"{PREFIX}.super_query.super_field"]) is True)
 
     def find_rules(self, client: Client) -> list[TopicRule]:
         if not self.host.settings[f"{PREFIX}.acl_query"]:

@@ -132,13 +132,19 @@ class AuthRedis(DatabaseAuth):
             }
         return options
 
-    def _run(self, words: tuple[str, ...]) -> Any:
-        """The drivers of single servers, sentinels and clusters wait for a free connection in three ways, or not at
-        all: at most `pool` commands are under way here."""
+    def _run(self, *commands: tuple[str, ...]) -> list[Any]:
+        """The answers to commands that are sent together.
+
+        The drivers of single servers, sentinels and clusters wait for a free connection in three ways, or not at all:
+        no more than `pool` connections are in use here."""
         if not self._places.acquire(timeout=POOL_WAIT_S):
             raise PoolExhausted(f"all {self.pool_size} connections are in use")
         try:
-            return self._connected().execute_command(*words)
+            pipeline = self._connected().pipeline(transaction=False)
+            for words in commands:
+                pipeline.execute_command(*words)
+            answers: list[Any] = pipeline.execute()
+            return answers
         finally:
             self._places.release()
             if self._is_shut:
@@ -168,22 +174,19 @@ class AuthRedis(DatabaseAuth):
         return self._auth_command.placeholders
 
     def find_user(self, client: Client) -> StoredUser | None:
-        values = values_in(self._run(self._auth_command.fill(self.values_of(client))))
-        if not values or values[0] is None:
+        values = self.values_of(client)
+        commands = [command for command in (self._auth_command, self._super_command) if command is not None]
+        found, *of_super = map(values_in, self._run(*(command.fill(values) for command in commands)))
+        if not found or found[0] is None:
             return None
-        return StoredUser(values[0], (values[1] if len(values) > 1 else None) or "")
-
-    def ask_is_super(self, client: Client) -> bool:
-        if self._super_command is None:
-            return False
-        return values_in(self._run(self._super_command.fill(self.values_of(client))))[:1] == ["1"]
+        return StoredUser(found[0], (found[1] if len(found) > 1 else None) or "", of_super[:1] == [["1"]])
 
     def find_rules(self, client: Client) -> list[TopicRule]:
         if self._acl_command is None:
             return []
-        fields: dict[str, str] = self._run(self._acl_command.fill(self.values_of(client)))
-        return [TopicRule(True, _access(mask), topic, f"{self._acl_command.fill(self.values_of(client))[1]} {topic}")
-                for topic, mask in fields.items()]
+        words = self._acl_command.fill(self.values_of(client))
+        fields: dict[str, str] = self._run(words)[0]
+        return [TopicRule(True, _access(mask), topic, f"{words[1]} {topic}") for topic, mask in fields.items()]
 
 
 def values_in(answer: Any) -> list[str | None]:
