@@ -22,6 +22,7 @@ class Door:
     """The listener, as far as connections care: why they ended."""
 
     handshake_timeout = 0
+    port = 1883
 
     def __init__(self) -> None:
         self.ended: list[str] = []

@@ -91,6 +91,7 @@ class ConnectHandler:
 
     def _decide(self, channel: Channel, packet: Connect, client: Client, proven: Proven | None) -> None:
         hooks = self._broker.hooks
+        client.port = channel.listener.port
         otherwise: Grant | PacketRefused = UNDECIDED
         if hooks.may_block("client.authenticate") or (packet.will and hooks.may_block("client.check_acl")):
             self._broker.verdicts.ask(Question(

@@ -109,6 +109,10 @@ class Listener(Protocol):
         """"mqtt:tcp", "mqtt:ssl", "mqtt:ws" or "mqtt:wss"."""
 
     @property
+    def port(self) -> int:
+        """That clients connect to."""
+
+    @property
     def handshake_timeout(self) -> int:
         """Milliseconds that a client has for the handshakes of TLS and WebSocket, each."""
 

@@ -58,6 +58,10 @@ class Listener:
         return self.endpoint.listen_on
 
     @property
+    def port(self) -> int:
+        return self.endpoint.port
+
+    @property
     def identity(self) -> str:
         """Stays the same over a restart that passes the sockets on."""
         return f"{self.protocol}/{self.name}/{self.listen_on}"

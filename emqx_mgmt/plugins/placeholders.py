@@ -21,9 +21,14 @@ MEANING = {
     "%A": "access: 1 subscribe, 2 publish", "%C": "common name of the client's certificate",
     "%d": "subject of the client's certificate", "%m": "mountpoint",
 }
-PLACEHOLDER = re.compile("|".join(MEANING))
+# As EMQ X 3.1 and 3.2 name them. Longer names, such as `%cname`, are `%c` and a text.
+RENAMED = {"%cn": "%C", "%dn": "%d"}
+# In requests to a service only: texts such as `'%list%'` are usual in SQL.
+OF_REQUESTS = {"%l": "port that the client connected to", "%p": "the same", "%r": "protocol"}
+PLACEHOLDER = re.compile("|".join([*(rf"{name}(?!\w)" for name in RENAMED), *MEANING]))
+PLACEHOLDER_OF_REQUESTS = re.compile("|".join([PLACEHOLDER.pattern, *OF_REQUESTS]))
 # Of queries that are asked once a client, and not once a topic.
-OF_CLIENTS = frozenset({"%u", "%c", "%a", *(OF_CERTIFICATES := {"%C", "%d"}), "%m"})
+OF_CLIENTS = frozenset({"%u", "%c", "%a", *(OF_CERTIFICATES := {"%C", "%d", *RENAMED}), "%m"})
 
 Values = Mapping[str, str]
 
@@ -40,6 +45,7 @@ def values_of(client: Client, access: int = 0, topic: str = "", mountpoint: str 
 
     A password that is not UTF-8 cannot be that of a text column: it is passed on with its bytes as surrogates, which
     no driver sends as they are."""
+    name, subject = (common_name(client.subject), client.subject) if client.subject else ("", "")
     return {
         "%u": client.username or "",
         "%c": client.client_id,
@@ -47,9 +53,11 @@ def values_of(client: Client, access: int = 0, topic: str = "", mountpoint: str 
         "%P": (client.password or b"").decode("utf-8", "surrogateescape"),
         "%t": topic,
         "%A": str(access) if access else "",
-        "%C": common_name(client.subject) if client.subject else "",
-        "%d": client.subject or "",
+        "%C": name, "%cn": name,
+        "%d": subject, "%dn": subject,
         "%m": mountpoint,
+        "%l": (port := str(client.port or "")), "%p": port,
+        "%r": "mqtt",
     }
 
 
@@ -60,8 +68,8 @@ class Template:
     parts: tuple[str, ...]
 
     @classmethod
-    def parse(cls, text: str) -> Template:
-        return cls(tuple(re.split(f"({PLACEHOLDER.pattern})", text)))
+    def parse(cls, text: str, placeholder: re.Pattern[str] = PLACEHOLDER) -> Template:
+        return cls(tuple(re.split(f"({placeholder.pattern})", text)))
 
     @property
     def placeholders(self) -> frozenset[str]:

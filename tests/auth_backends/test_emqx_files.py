@@ -145,7 +145,7 @@ auth.http.super_req.method = put
 auth.http.super_req.params = clientid=%c,username=%u,cn=%C,subject=%d
 auth.http.acl_req = http://127.0.0.1:1/mqtt/acl
 auth.http.acl_req.method = get
-auth.http.acl_req.params = access=%A,username=%u,clientid=%c,ipaddr=%a,topic=%t,mountpoint=%m
+auth.http.acl_req.params = access=%A,username=%u,clientid=%c,ipaddr=%a,topic=%t,acceptport=%l,mountpoint=%m
 ## 4.0
 auth.http.header.Accept-Language = *
 auth.http.request.connect_timeout = 0

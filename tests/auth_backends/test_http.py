@@ -216,18 +216,19 @@ def test_settings_that_cannot_be_used(tmp_path: Path, site: tuple[BrokerProcess,
 
 
 def test_certificate_and_mountpoint(tmp_path: Path, site: tuple[BrokerProcess, HttpService]):
-    """`%C`, `%d` and `%m`, at log-in and when the rules are asked for; empty for a client without a certificate."""
+    """`%C` and `%d`, which EMQ X 3.1 calls `%cn` and `%dn`, empty for a client without a certificate; `%m`; the port as
+    3.2 (`%l`) and 4.0 (`%p`) name it, and `%r`. At log-in and when the rules are asked for."""
     _, service = site
     made = certificates(tmp_path)
     port = free_ports(1)[0]
-    params = "cn=%C,subject=%d,mount=%m,password=%P"
+    params = "cn=%cn,subject=%dn,mount=%m,password=%P,port=%l"
     broker = BrokerProcess(tmp_path, {
         "EMQX_LISTENER__SSL__EXTERNAL": f"127.0.0.1:{port}", "EMQX_LISTENER__SSL__EXTERNAL__CERTFILE": str(made.server),
         "EMQX_LISTENER__SSL__EXTERNAL__KEYFILE": str(made.server), "EMQX_LISTENER__SSL__EXTERNAL__CACERTFILE": made.ca,
         "EMQX_LISTENER__SSL__EXTERNAL__VERIFY": "verify_peer", "EMQX_ZONE__EXTERNAL__MOUNTPOINT": "site/%u/",
         "EMQX_AUTH__HTTP__AUTH_REQ": f"{service.url}/auth", "EMQX_AUTH__HTTP__SUPER_REQ": "",
         "EMQX_AUTH__HTTP__ACL_REQ": f"{service.url}/acl", "EMQX_AUTH__HTTP__AUTH_REQ__PARAMS": params,
-        "EMQX_AUTH__HTTP__ACL_REQ__PARAMS": "topic=%t,cn=%C,mount=%m",
+        "EMQX_AUTH__HTTP__ACL_REQ__PARAMS": "topic=%t,cn=%C,subject=%d,mount=%m,port=%p,protocol=%r",
     }).start()
     load(broker, PLUGIN)
     service.requests.clear()
@@ -244,8 +245,10 @@ def test_certificate_and_mountpoint(tmp_path: Path, site: tuple[BrokerProcess, H
     subject = x509.load_pem_x509_certificate(Path(made.client).read_bytes()).subject
     name = subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
     (_, _, asked, _), (_, _, ruled, _) = service.requests
-    assert asked == {"cn": name, "subject": subject.rfc4514_string(), "mount": "site/joe/", "password": "secret"}
-    assert ruled == {"topic": "t", "cn": name, "mount": "site/joe/"}
+    known = {"cn": name, "subject": subject.rfc4514_string(), "mount": "site/joe/", "port": str(port)}
+    assert asked == known | {"password": "secret"}
+    assert ruled == known | {"topic": "t", "protocol": "mqtt"}
     assert connack(broker.mqtt_port, "joe", "secret") == ENTERS
-    assert service.requests[-1][2] == {"cn": "", "subject": "", "mount": "site/joe/", "password": "secret"}
+    assert service.requests[-1][2] == {"cn": "", "subject": "", "mount": "site/joe/", "password": "secret",
+                                       "port": str(broker.mqtt_port)}
     broker.kill9()

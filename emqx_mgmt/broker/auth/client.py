@@ -29,6 +29,7 @@ class Client:
     auth_method: str | None = None  # of enhanced authentication (MQTT 5)
     relayed: ClassVar[bool] = False
     is_bridge: bool = False
+    port: int = 0  # of the listener, where somebody decides about the connection
 
     @property
     def subject(self) -> str | None:
@@ -57,6 +58,7 @@ class Remembered(msgspec.Struct, array_like=True):
     is_super: bool
     is_bridge: bool
     relayed: bool
+    port: int = 0
 
 
 NOBODY = msgspec.msgpack.encode(None)
@@ -69,7 +71,7 @@ def remember(client: Client | None) -> bytes:
     """The client for `recall`, 65,600 bytes at most."""
     return NOBODY if client is None else _encode(
         Remembered(client.username, client.address, client.zone, client.proto_ver, client.is_super, client.is_bridge,
-                   client.relayed))
+                   client.relayed, client.port))
 
 
 def recall(client_id: str, remembered: bytes) -> Client | None:
@@ -81,7 +83,8 @@ def recall(client_id: str, remembered: bytes) -> Client | None:
         return Client(client_id, None, NOWHERE, DEFAULT_ZONE)
     row = _decode(remembered)
     kind = RelayedClient if row.relayed else Client
-    return kind(client_id, row.username, row.address, row.zone, row.proto_ver, row.is_super, is_bridge=row.is_bridge)
+    return kind(client_id, row.username, row.address, row.zone, row.proto_ver, row.is_super, is_bridge=row.is_bridge,
+                port=row.port)
 
 
 class RelayedClient(Client):

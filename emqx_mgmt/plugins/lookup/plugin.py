@@ -396,7 +396,7 @@ def import_driver(plugin: Driven) -> ModuleType:
 
 def identity(client: Client) -> tuple[Hashable, ...]:
     """What an answer about a client may depend on, but for its password."""
-    return client.username, client.client_id, client.peer[0], client.subject, client.zone
+    return client.username, client.client_id, client.peer[0], client.subject, client.zone, client.port
 
 
 TESTED = {"allowed": "allow", "denied": "deny", "ignored": "ignore", "unavailable": "unavailable"}

@@ -18,7 +18,7 @@ from emqx_mgmt.plugins.lookup.memory import ExpiringMap, keyed_digest
 from emqx_mgmt.plugins.lookup.plugin import MOST_REMEMBERED, BackendFailed, LookupAuth, common_settings
 from emqx_mgmt.plugins.lookup.rules import LAST_S, rules_of_claim
 from emqx_mgmt.plugins.lookup.tls import NO_EFFECT, client_context, tls_settings
-from emqx_mgmt.plugins.placeholders import Template, Values
+from emqx_mgmt.plugins.placeholders import PLACEHOLDER_OF_REQUESTS, Template, Values
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import DURATION_KIND, STRING, Kind, enum, integer
 
@@ -68,7 +68,7 @@ def parse_params(text: str) -> Params:
     pairs = [word.partition("=") for word in text.split(",") if word.strip()]
     if not all(name.strip() and equals for name, equals, _ in pairs):
         raise ValueError("must be name=value, of several divided by commas")
-    return tuple((name.strip(), Template.parse(value.strip())) for name, _, value in pairs)
+    return tuple((name.strip(), Template.parse(value.strip(), PLACEHOLDER_OF_REQUESTS)) for name, _, value in pairs)
 
 
 def show_params(params: Params) -> str:
