@@ -47,7 +47,7 @@ class OpenLdap(Server):
     password = "public"
     secret = "bind_password"
     has_supers = has_hashes = denies = False
-    rules_come_with_user = True
+    rules_come_with_user = asks_by_name = True
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)

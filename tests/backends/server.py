@@ -34,6 +34,7 @@ class Server:
     denies = True               # rules that deny, and conditions
     denies_unlisted = False     # who has rules, and none of them about the topic
     rules_come_with_user = False
+    asks_by_name = False        # alone: clients of one name share an answer
     secret = "password"         # the setting
 
     def __init__(self, directory: Path) -> None:
