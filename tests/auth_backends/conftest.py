@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from emqx_mgmt.broker.auth.client import Client
-from emqx_mgmt.plugins.lookup.plugin import LOCAL
+from emqx_mgmt.plugins.lookup.auth import LOCAL
 from tests.backends.http_users import HttpUsers
 from tests.backends.ldap import OpenLdap
 from tests.backends.mariadb import MariaDb

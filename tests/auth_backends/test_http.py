@@ -205,6 +205,11 @@ def test_trying_without_connecting(site: tuple[BrokerProcess, HttpService]):
     tried = broker.api("POST", f"plugins/{PLUGIN}/test", json={
         "client_id": "c", "username": "joe", "password": "secret", "topic": "t"}).json()
     assert (tried["verdict"], tried["acl"], tried["rule"]) == ("allow", "allow", f"{service.url}/acl")
+    service.answers["/auth"] = (200, json.dumps({"result": "allow", "is_superuser": False, "acl": [
+        {"permission": "deny", "action": "all", "topic": "t"}]}).encode(), "application/json")
+    tried = broker.api("POST", f"plugins/{PLUGIN}/test", json={
+        "client_id": "c", "username": "joe", "password": "secret", "topic": "t"}).json()
+    assert (tried["verdict"], tried["acl"], tried["rule"]) == ("allow", "deny", "the answer's rule 1")
 
 
 def test_settings_that_cannot_be_used(tmp_path: Path, site: tuple[BrokerProcess, HttpService]):

@@ -104,6 +104,33 @@ def test_signatures(broker: BrokerProcess):
         assert enters(broker, bad) == DENIED, bad
 
 
+def test_an_operator_can_try_a_token(broker: BrokerProcess):
+    """Who would be let in, by which of the token's rules, and what was decided so far."""
+    def tried(token: str, **members: str) -> tuple[object, ...]:
+        asked = {"client_id": "c", "username": "joe", "password": token} | members
+        answer = broker.api("POST", f"plugins/{PLUGIN}/test", json=asked).json()
+        assert 0 < answer["ms"] < 5000
+        return answer["verdict"], answer["is_superuser"], answer["acl"], answer["rule"]
+
+    def decided() -> dict[str, Any]:
+        return dict(broker.api("GET", f"plugins/{PLUGIN}/status").json())
+
+    assert tried(hs(is_superuser=True)) == ("allow", True, None, "")
+    ruled = hs(acl={"pub": ["car/%u"]})
+    assert tried(ruled, topic="car/joe") == ("allow", False, "allow", "the token's pub")
+    assert tried(ruled, topic="car/joe", access="subscribe") == ("allow", False, "ignore", "")
+    forged = by_hand({"alg": "HS256"}, {"sub": "joe"}, b"another secret")
+    assert tried(forged)[0] == "deny"
+    assert tried("no token")[0] == "ignore"
+    before = decided()
+    assert (before["breaker"], before["lookups"]["p50_ms"] > 0) == ("closed", True)
+    assert (enters(broker, hs()), enters(broker, forged)) == (ENTERS, DENIED)
+    after = decided()["lookups"]
+    assert [after[name] - before["lookups"][name] for name in ("asked", "allowed", "denied")] == [2, 1, 1]
+    text = broker.http.get(f"{broker.base_url}/metrics").text
+    assert f'emqx_auth_lookup_seconds{{plugin="{PLUGIN}",quantile="0.99"}}' in text
+
+
 def test_no_token_is_the_next_plugins(broker: BrokerProcess):
     """Here nobody else knows the client; a client without a password is refused."""
     for password in ("secret", "a.b", "a.b.c", None):
@@ -145,7 +172,7 @@ def test_rules_of_a_token(broker: BrokerProcess, acl: Any):
 
 def test_a_connection_ends_with_its_token(broker: BrokerProcess):
     """0xA0, Maximum connect time, and the will is sent."""
-    with Client(broker.mqtt_port, "c", "joe", hs(exp=time.time() + 2), version=paho.MQTTv5):
+    with Client(broker.mqtt_port, "c", "joe", hs(exp=time.time() + 4), version=paho.MQTTv5):
         assert broker.api("GET", "connections/c").json()
         wait_until(lambda: not broker.api("GET", "connections/c").json(), 10, "the end of the connection")
 
@@ -155,7 +182,7 @@ def test_a_token_is_renewed_while_the_connection_lasts(broker: BrokerProcess):
     def auth(token: str) -> bytes:
         return encode(Auth(0x19, {"authentication_method": "JWT", "authentication_data": token.encode()}), 5)
 
-    first, ends = hs(exp=time.time() + 3, acl={"pub": ["one"]}), time.time() + 3
+    first, ends = hs(exp=time.time() + 5, acl={"pub": ["one"]}), time.time() + 5
     client = raw.Raw(socket.create_connection(("127.0.0.1", broker.mqtt_port)))
     client.connect("renewed", username="joe", auth_method="JWT", auth_data=first.encode())
     assert published(client, "one") == 0
@@ -197,6 +224,33 @@ def test_keys_that_change(broker: BrokerProcess, keys: HttpService):
         enters(broker, jwt.encode({"sub": "joe"}, later, "ES256", {"kid": "three"}))
     assert len(keys.requests) - fetched <= 1
     assert enters(broker, token) == ENTERS
+
+
+
+def test_keys_that_cannot_be_fetched_are_an_alarm(broker: BrokerProcess, keys: HttpService):
+    """A reload fetches them. Who can be decided about is."""
+    good = (200, json.dumps({"keys": [web_key(EC_KEY, "one")]}).encode(), "")
+    token = jwt.encode({"sub": "joe"}, EC_KEY, "ES256", {"kid": "one"})
+    for answer, breaker, code in (((500, b"", ""), "open", UNAVAILABLE), (good, "closed", ENTERS)):
+        keys.answers["/keys"] = answer
+        assert broker.api("PUT", f"{NODE}/plugins/{PLUGIN}/reload").json() == "ok"
+        assert broker.api("GET", f"plugins/{PLUGIN}/status").json()["breaker"] == breaker
+        assert (f"auth_backend_down/{PLUGIN}" in alarms(broker)) is (breaker == "open")
+        assert (enters(broker, token), enters(broker, hs())) == (code, ENTERS)
+
+
+def alarms(broker: BrokerProcess) -> set[str]:
+    return {alarm["id"] for alarm in broker.api("GET", "alarms/present").json()[0]["alarms"]}
+
+
+def test_the_shipped_secret_is_an_alarm(broker: BrokerProcess):
+    """As long as it is in use: anybody can sign with it."""
+    assert "auth_jwt_secret" not in alarms(broker)
+    settings = f"{NODE}/plugin_configs/{PLUGIN}"
+    assert broker.api("PUT", settings, json={"auth.jwt.secret": "emqxsecret"}).json() == "ok"
+    assert "auth_jwt_secret" in alarms(broker)
+    assert broker.api("PUT", settings, json={}).json() == "ok"
+    assert "auth_jwt_secret" not in alarms(broker)
 
 
 def test_settings_that_cannot_be_used(broker: BrokerProcess, tmp_path: Path):

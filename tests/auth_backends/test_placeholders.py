@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emqx_mgmt.broker.auth.client import CertifiedClient, Client
-from emqx_mgmt.plugins.lookup.plugin import LOCAL
+from emqx_mgmt.plugins.lookup.auth import LOCAL
 from emqx_mgmt.plugins.placeholders import MEANING, RENAMED, Command, SqlQuery, Template, are_missing, values_of
 
 NASTY = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("'\"\\%`;-#\r\n$*{}()"), max_size=30)

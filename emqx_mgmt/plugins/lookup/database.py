@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, ClassVar
 from emqx_mgmt.broker.auth.client import Client, Grant, Ruling
 from emqx_mgmt.broker.auth.topic_rules import TopicRule, deciding
 from emqx_mgmt.plugins.hash_forms import HASH_FORM, HashForm, octets
+from emqx_mgmt.plugins.lookup.auth import BackendFailed
 from emqx_mgmt.plugins.lookup.memory import ExpiringMap, keyed_digest
 from emqx_mgmt.plugins.lookup.plugin import (
     MOST_REMEMBERED,
-    BackendFailed,
     LookupAuth,
     common_settings,
     dollar_users,

@@ -8,8 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from emqx_mgmt.broker.auth.client import Client
 from emqx_mgmt.broker.auth.topic_rules import TopicRule
+from emqx_mgmt.plugins.lookup.auth import BackendFailed
 from emqx_mgmt.plugins.lookup.database import DatabaseAuth, StoredUser, database_settings
-from emqx_mgmt.plugins.lookup.plugin import BackendFailed, QuestionRefused
+from emqx_mgmt.plugins.lookup.plugin import QuestionRefused
 from emqx_mgmt.plugins.lookup.pool import Pool
 from emqx_mgmt.plugins.lookup.rules import rule_of_row
 from emqx_mgmt.plugins.placeholders import OF_CLIENTS, SqlQuery

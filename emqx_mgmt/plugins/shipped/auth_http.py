@@ -14,8 +14,9 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from emqx_mgmt.broker.auth.client import Client, Grant, Ruling
+from emqx_mgmt.plugins.lookup.auth import BackendFailed
 from emqx_mgmt.plugins.lookup.memory import ExpiringMap, keyed_digest
-from emqx_mgmt.plugins.lookup.plugin import MOST_REMEMBERED, BackendFailed, LookupAuth, common_settings
+from emqx_mgmt.plugins.lookup.plugin import MOST_REMEMBERED, LookupAuth, common_settings
 from emqx_mgmt.plugins.lookup.rules import LAST_S, rules_of_claim
 from emqx_mgmt.plugins.lookup.tls import NO_EFFECT, client_context, tls_settings
 from emqx_mgmt.plugins.placeholders import PLACEHOLDER_OF_REQUESTS, Template, Values

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from emqx_mgmt.broker.auth.client import Client, Grant, Unavailable
 from emqx_mgmt.broker.auth.enhanced import AuthenticationFailed, Proven
 from emqx_mgmt.broker.hooks import HandlerFailed
-from emqx_mgmt.plugins.lookup.plugin import import_driver
+from emqx_mgmt.broker.telemetry.alarms import Alarm
+from emqx_mgmt.plugins.lookup.auth import Answer, AuthPlugin
 from emqx_mgmt.plugins.lookup.rules import LAST_S, rules_of_claim
 from emqx_mgmt.plugins.lookup.tls import NO_EFFECT, client_context, tls_settings
 from emqx_mgmt.plugins.lookup.web_keys import LONGEST_SET, WebKeys
 from emqx_mgmt.plugins.placeholders import OF_CLIENTS, Template, values_of
-from emqx_mgmt.plugins.plugin import Plugin
 from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import DURATION_KIND, FLAG, PATH, STRING, WORDS, Kind, enum
 
@@ -34,7 +35,6 @@ ALGORITHMS = {
 }
 TIMES = ("exp", "nbf", "iat")
 METHOD = "JWT"  # of enhanced authentication
-Answer = bool | Grant | Unavailable | None
 Decide = Callable[[Client, bytes], Answer]
 
 
@@ -48,12 +48,12 @@ def parse_claim(text: str) -> Template:
 CLAIM = Kind("string", parse_claim, lambda template: "".join(template.parts))
 
 
-class AuthJwt(Plugin):
+class AuthJwt(AuthPlugin):
     name = "emqx_auth_jwt"
     description = "EMQ X Authentication with JWT"
     decides = ("client.authenticate",)
-    driver: ClassVar[str] = "jwt"
-    extra: ClassVar[str] = "jwt"
+    driver = extra = "jwt"
+    summary = "The keys of {} cannot be fetched, and those from before stay"
     settings = (
         Key(f"{PREFIX}.secret", STRING, SHIPPED_SECRET, "Signs the tokens of HS256, HS384 and HS512; empty: none of "
             "these.", secret=True),
@@ -77,13 +77,14 @@ class AuthJwt(Plugin):
     )
 
     def load(self) -> None:
-        self._jwt = import_driver(self)
+        self._jwt = self.import_driver()
         settings = self.host.settings
         self._secret: str = settings[f"{PREFIX}.secret"]
         self._public = self._read_public(settings[f"{PREFIX}.pubkey"])
         self._keys = self._web_keys(settings[f"{PREFIX}.jwks"])
         if not self._secret and self._public is None and self._keys is None:
             raise ValueError(f"one of {PREFIX}.secret, {PREFIX}.pubkey and {PREFIX}.jwks has to be set")
+        self._is_down = False
         self._warn()
         if self._keys is not None:
             self._refresh()
@@ -91,6 +92,10 @@ class AuthJwt(Plugin):
         may_wait = self._keys is not None
         self.host.hook("client.authenticate", self.authenticate, blocking=may_wait)
         self.host.hook("client.enhanced_authenticate", self._converse, blocking=may_wait)
+
+    def unload(self) -> None:
+        self.show_down(False)
+        self._alarm_shipped(False)
 
     def _read_public(self, file: str) -> tuple[Any, list[str]] | None:
         if not file:
@@ -123,7 +128,7 @@ class AuthJwt(Plugin):
                 raise OSError(f"{url} answered with status {answer.status} and {len(text)} bytes")
             return text
 
-        return WebKeys(fetch, self._parse_web_key)
+        return WebKeys(fetch, self._parse_web_key, self._fetched)
 
     def _parse_web_key(self, key: dict[str, Any]) -> tuple[Any, list[str]]:
         try:
@@ -134,13 +139,32 @@ class AuthJwt(Plugin):
 
     def _refresh(self) -> None:
         assert self._keys is not None
-        try:
+        with contextlib.suppress(Exception):  # which `_fetched` has told
             self._keys.refresh()
-        except Exception as error:  # of the network, of TLS, of a document that is none
-            self.host.log.warning("plugin %s: %s cannot be fetched, and the %d keys from before stay: %s", self.name,
-                                  self.host.settings[f"{PREFIX}.jwks"], len(self._keys), error)
+
+    def _fetched(self, error: Exception | None) -> None:
+        self._is_down = error is not None
+        if error is not None:
+            self.statistics.last_error = str(error)
+            self.host.log.warning("plugin %s: %s cannot be fetched, and the keys from before stay: %s", self.name,
+                                  self.host.settings[f"{PREFIX}.jwks"], error)
+        self.show_down(self._is_down)
+
+    @property
+    def is_down(self) -> bool:
+        return self._is_down
+
+    def _alarm_shipped(self, is_shipped: bool) -> None:
+        now = int(time.time())
+        if is_shipped:
+            self.host.services.alarms.set(Alarm(
+                "auth_jwt_secret", "warning", "shipped secret in use",
+                f"{PREFIX}.secret is the one that {self.name} ships with: anybody can sign a token with it", now))
+        else:
+            self.host.services.alarms.clear("auth_jwt_secret", now)
 
     def _warn(self) -> None:
+        self._alarm_shipped(self._secret == SHIPPED_SECRET)
         if self._secret == SHIPPED_SECRET:
             self.host.log.warning("plugin %s: everybody knows the shipped %s.secret: set another", self.name, PREFIX)
         elif 0 < len(self._secret.encode()) < SHORTEST_SECRET:
@@ -150,15 +174,29 @@ class AuthJwt(Plugin):
     # -- the hook ---------------------------------------------------------------------------------------
 
     def authenticate(self, client: Client) -> Answer:
+        return self.counted(self.decide(client))
+
+    def decide(self, client: Client) -> Answer:
         from_password = self.host.settings[f"{PREFIX}.from"] == "password"
         shown = client.password if from_password else (client.username or "").encode()
-        return self._decide(client, shown) if shown else False
+        return self._look_at(client, shown) if shown else False
 
     def _converse(self, client: Client, method: str) -> Conversation | None:
         """Tokens as Authentication Data: these can be renewed while the connection lasts (MQTT 5.0, section 4.12.1)."""
-        return Conversation(client, self._decide) if method == METHOD else None
+        return Conversation(client, self._decide_shown) if method == METHOD else None
 
-    def _decide(self, client: Client, shown: bytes) -> Answer:
+    def _decide_shown(self, client: Client, shown: bytes) -> Answer:
+        return self.counted(self._look_at(client, shown))
+
+    def _look_at(self, client: Client, shown: bytes) -> Answer:
+        """A token is a question, as far as the statistics go."""
+        began = time.monotonic()
+        try:
+            return self._worth(client, shown)
+        finally:
+            self.statistics.took(time.monotonic() - began)
+
+    def _worth(self, client: Client, shown: bytes) -> Answer:
         try:
             header = self._jwt.get_unverified_header(shown)
         except self._jwt.PyJWTError:
