@@ -91,6 +91,16 @@ async function worker() {
   return name;
 }
 
+/** Says of each page that it needs the frame, which is there before any page: what they share is then one chunk, where
+ * esbuild would make one for each set of pages that share something with the frame. */
+const framed = {
+  name: "framed",
+  setup({ onLoad }) {
+    onLoad({ filter: /\/src\/pages\/[^/]+\.tsx$/ }, ({ path }) =>
+      ({ contents: `import "../frame/frame";\n${readFileSync(path, "utf8")}`, loader: "tsx" }));
+  },
+};
+
 const common = {
   absWorkingDir: here,
   bundle: true,
@@ -117,6 +127,7 @@ async function main() {
     entryNames: "[name]-[hash]",
     chunkNames: "[name]-[hash]",
     splitting: true,
+    plugins: [framed],
     metafile: true,
     define: { WORKER: JSON.stringify(`assets/${await worker()}`), ICONS: JSON.stringify(`assets/${icons}`) },
   });

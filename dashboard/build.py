@@ -80,7 +80,7 @@ def main() -> int:
         node, npm = node_of_path() or node_of_pypi()
         install(npm, asked.dev or asked.check)
         if asked.check:
-            run([*npm, "run", "check"], "the types do not fit")
+            run([*npm, "run", "check"], "the types or the tests of the parts do not fit")
         elif not asked.dev:
             run([node, "build.mjs"], "build.mjs fails")
     except CannotBuild as error:

@@ -9,18 +9,7 @@ export const retryAt = signal(0);
 /** P: everything that refreshes by itself stands still. */
 export const paused = signal(false);
 
-export interface Rates {
-  ts: number;
-  received: number;
-  sent: number;
-  dropped: number;
-  unrouted: number;
-  received_bytes: number;
-  sent_bytes: number;
-  connects: number;
-  connections: number;
-  subscriptions: number;
-}
+export type { Sample as Rates } from "./api-types";
 
 type Hear = (news: never) => void;
 const hearers = new Map<string, Set<Hear>>();

@@ -36,7 +36,7 @@ CUT = """() => [...document.querySelectorAll("button, label, h1, h2, dt, .segmen
 # Notes each element that gets the focus by the keyboard, of all that can be used: what is missed, and what does not
 # show that it has the focus. Rows of a tree share one stop.
 NOTE = """(within) => {
-  const usable = "a[href], button, input, select, textarea, [tabindex]";
+  const usable = "a[href], button, input, select, textarea, summary, [tabindex]";
   window.missed = new Set([...document.querySelector(within).querySelectorAll(usable)]
     .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.disabled && one.tabIndex >= 0));
   window.unseen = new Set();
@@ -59,7 +59,7 @@ NOTED = """() => ({
 # What answers to the mouse alone: a hand as the pointer, and no element within or around it that has the focus.
 MOUSE_ONLY = """() => [...document.querySelectorAll("body *")].filter(
   (one) => getComputedStyle(one).cursor === "pointer" && one.checkVisibility()
-  && !one.closest("a[href], button, input, select, label, [tabindex], [role=option]"))
+  && !one.closest("a[href], button, input, select, label, summary, [tabindex], [role=option]"))
   .map((one) => `${one.tagName} ${one.className}`)"""
 
 

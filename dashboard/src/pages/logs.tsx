@@ -1,6 +1,7 @@
 /** What each component of the broker logs; a change counts at once. */
 import { useSignal } from "@preact/signals";
 import { del, get, put, seg } from "../api";
+import type { LogLevel } from "../api-types";
 import { Filters } from "../parts/filters";
 import { Heading } from "../parts/heading";
 import { States } from "../parts/states";
@@ -12,7 +13,6 @@ import { may } from "../session";
 import { t } from "../text";
 import { param } from "../url";
 
-interface LogLevel { component: string; level: string; set: boolean }
 const LEVELS = ["debug", "info", "warning", "error"];
 
 export default function Logs() {

@@ -1,6 +1,7 @@
 /** Counters and rates of chosen topics and topic filters. */
 import { useSignal } from "@preact/signals";
 import { del, post, put, seg } from "../api";
+import type { TopicMetricsRow as Metered } from "../api-types";
 import { batch } from "../parts/confirm";
 import { Filters } from "../parts/filters";
 import { Heading } from "../parts/heading";
@@ -11,17 +12,6 @@ import { Topic } from "../parts/topic";
 import { may } from "../session";
 import { number, t } from "../text";
 import { bytes, figure, when } from "../time";
-
-interface Metered {
-  topic: string;
-  received: number; received_rate: number; received_bytes: number;
-  received_qos0: number; received_qos1: number; received_qos2: number;
-  sent: number; sent_rate: number; sent_bytes: number;
-  sent_qos0: number; sent_qos1: number; sent_qos2: number;
-  queued: number; acknowledged: number;
-  dropped: number; dropped_rate: number;
-  created_at_ts: number;
-}
 
 export default function TopicMetrics() {
   const list = useList<Metered>("topic_metrics/", { filters: ["_like_topic"], every: 5 });

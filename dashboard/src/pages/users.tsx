@@ -1,6 +1,7 @@
 /** Users of the dashboard, one's own password, and the log-ins of browsers. */
 import { useSignal } from "@preact/signals";
 import { del, get, post, put, seg } from "../api";
+import type { LoginRow as Login } from "../api-types";
 import { Age } from "../parts/age";
 import { confirm } from "../parts/confirm";
 import { ChoiceField, FormDialog, TextField } from "../parts/form-dialog";
@@ -15,7 +16,6 @@ import { t } from "../text";
 import { when } from "../time";
 
 interface User { username: string; tags: string; role: Role }
-interface Login { id: number; username: string; since_ts: number; seen_ts: number; address: string; browser: string; current: boolean }
 type Open = { what: "new" } | { what: "own" } | { what: "edit"; user: User } | { what: "password"; user: User };
 
 const ROLES: readonly Role[] = ["viewer", "operator", "administrator"];
