@@ -32,9 +32,9 @@ test-dashboard:
 	$(BESIDE) $(VENV)/.installed-test dashboard-dev
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile tests/dashboard
 
-# Faults of each back-end of the authentication plugins; the ordinary tests have those of MySQL and Redis.
+# Faults of each back-end of the authentication plugins, and the examples of their pages; the ordinary tests have some.
 test-backends: $(VENV)/.installed-test $(VENV)/.made-secantusdb
-	BACKEND_FAULTS=all $(BIN)/python -m pytest tests/auth_backends/test_faults.py
+	BACKEND_FAULTS=all $(BIN)/python -m pytest tests/auth_backends/test_faults.py tests/auth_backends/test_pages.py
 
 # The pages in emqx_mgmt/dashboard/dist, built anew only when a source has changed; dashboard-dev also has what tests need.
 PAGES := emqx_mgmt/dashboard/dist/index.html

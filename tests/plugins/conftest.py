@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,8 +56,8 @@ def load(broker: BrokerProcess, plugin: str) -> None:
     assert (answer.status_code, answer.json()) == (200, "ok")
 
 
-def unload(broker: BrokerProcess, plugin: str) -> None:
-    answer = broker.api("PUT", f"{NODE}/plugins/{plugin}/unload")
+def unload(broker: BrokerProcess, plugin: str, **asked: Any) -> None:
+    answer = broker.api("PUT", f"{NODE}/plugins/{plugin}/unload", **asked)
     assert (answer.status_code, answer.json()) == (200, "ok")
 
 
