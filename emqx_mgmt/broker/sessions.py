@@ -6,6 +6,7 @@ import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.auth.access import ALLOW, UNAVAILABLE
@@ -16,6 +17,7 @@ from router_ext.engine.session_end import end_session
 from router_ext.message.message import Message
 from router_ext.protocol.codec import encode_properties
 from router_ext.protocol.topic import valid_name
+from router_ext.routing.router import User
 from router_ext.session.session import Session
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class Sessions:
         self._broker = broker
         self._engine = broker.engine
         self._left: dict[Session, Left] = {}
+        # By user name, where zones limit what the sessions of a user use together.
+        self.users: WeakValueDictionary[str, User] | None = None
         self.persistent = 0  # sessions created or resumed with Clean Start 0
 
     # -- connecting ---------------------------------------------------------------------------------
@@ -69,9 +73,19 @@ class Sessions:
             self.persistent += not session.clean_start
         else:
             self._resume(session, username)
+        if self.users is not None:
+            self._join(self.users, session)
         session.expire_after(expiry)
         self._broker.durable.opened(session)
         return session, present
+
+    def _join(self, users: WeakValueDictionary[str, User], session: Session) -> None:
+        user = None
+        if session.username:
+            user = users.get(session.username)
+            if user is None:
+                user = users[session.username] = User()
+        session.belong_to(user)
 
     def _take_over(self, session: Session, clean_start: bool) -> None:
         if session.channel is not None:
@@ -159,6 +173,8 @@ class Sessions:
 
     def restored(self, session: Session) -> None:
         """Counts a session that the store had."""
+        if self.users is not None:
+            self._join(self.users, session)
         self.persistent += not session.clean_start
 
     def drop(self, session: Session) -> None:

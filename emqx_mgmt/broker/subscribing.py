@@ -175,7 +175,7 @@ class Subscribing:
     # -- the table ----------------------------------------------------------------------------------
 
     def _room_for(self, session: Session, topic: str) -> bool:
-        if not session.max_subscriptions or session.subscription_count < session.max_subscriptions:
+        if session.may_subscribe():
             return True
         group, topic_filter = split_share(topic)
         return self._router.lookup(topic_filter.encode(), session, group.encode() if group else None) is not None

@@ -32,7 +32,7 @@ def core_values(settings: Settings, name: str) -> dict[str, Any]:
     """The arguments of `Zone` for the zone `name`. Durations are in milliseconds, session expiry in seconds."""
     zone = settings.zone(name)
     priorities = {topic.encode(): priority for topic, priority in zone.mqueue_priorities.items()}
-    limit = zone.publish_limit
+    limit, users_limit = zone.publish_limit, zone.publish_limit_per_user
     # Those that both records have; below, those that have another unit, form or name in the core.
     values = {field.name: getattr(zone, field.name) for field in fields(zone) if hasattr(Zone, field.name)}
     del values["name"]
@@ -48,6 +48,8 @@ def core_values(settings: Settings, name: str) -> dict[str, Any]:
         mqueue_default_priority=HIGHEST if zone.mqueue_default_priority == "highest" else LOWEST,
         publish_limit_count=limit.count if limit else 0,
         publish_limit_period=milliseconds(limit.seconds) if limit else 0,
+        publish_limit_per_user_count=users_limit.count if users_limit else 0,
+        publish_limit_per_user_period=milliseconds(users_limit.seconds) if users_limit else 0,
         shutdown_count=zone.force_shutdown_policy.count,
         shutdown_bytes=zone.force_shutdown_policy.size,
         enable_flapping_detect=zone.enable_flapping_detect,

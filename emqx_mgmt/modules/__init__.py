@@ -36,9 +36,10 @@ def modules_of(settings: Settings, broker: Broker, sys_topics: SysTopics) -> lis
     if settings["module.rewrite"]:
         numbers = sorted(settings.words("module.rewrite.rule", ()), key=in_order)
         modules.append(Rewrite(broker, [settings[f"module.rewrite.rule.{number}"] for number in numbers]))
-    limits = {name: settings.zone(name).max_connections_per_user for name in settings.words("zone", SHIPPED)}
-    if any(limits.values()):
-        modules.append(UserQuota(broker, limits))
+    zones = [settings.zone(name) for name in settings.words("zone", SHIPPED)]
+    if any(zone.max_connections_per_user or zone.max_subscriptions_per_user or zone.publish_limit_per_user
+           for zone in zones):
+        modules.append(UserQuota(broker, {zone.name: zone.max_connections_per_user for zone in zones}))
     return modules
 
 

@@ -1,4 +1,7 @@
-"""How many connections one user name may have: `max_connections_per_user` of zones.
+"""What the clients of one user name may use together: `max_connections_per_user`, `max_subscriptions_per_user` and
+`publish_limit_per_user` of zones.
+
+Subscriptions and messages are counted in the routing core (`User`); connections here.
 
 A client without a user name belongs to nobody, and is not counted. A zone without the limit counts too: what its users
 have counts where there is one.
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.refused import PacketRefused
@@ -33,6 +37,9 @@ class UserQuota:
         self._users: dict[str, str] = {}  # by client id: nothing is reported of a connection that is taken over
 
     def start(self) -> None:
+        self._broker.session_manager.users = WeakValueDictionary()
+        if not any(self._limits.values()):
+            return
         hooks = self._broker.hooks
         hooks.add("client.authenticate", self.authenticate, PRIORITY)
         hooks.add("client.connected", self.connected)

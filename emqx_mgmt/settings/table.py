@@ -210,6 +210,8 @@ GLOBAL_KINDS = {key.name: key.kind for key in GLOBAL}
 ZONE = [
     zone_key("idle_timeout", DURATION_KIND, "15s", "How long a client may wait before it sends CONNECT."),
     zone_key("publish_limit", RATE, "", "count,duration: how fast a client may publish; empty for no limit."),
+    zone_key("publish_limit_per_user", RATE, "", "count,duration: how fast the clients of one user name may publish "
+             "together; empty for no limit. Clients without a user name are not counted."),
     zone_twin("allow_anonymous", "allow_anonymous", "Overrides allow_anonymous.", internal="true"),
     zone_twin("acl_nomatch", "acl_nomatch", "Overrides acl_nomatch."),
     zone_key("enable_acl", FLAG, "off", "Whether ACL rules are asked.", external="on"),
@@ -237,6 +239,8 @@ ZONE = [
     zone_key("server_keepalive", integer(0, 65535), "0", "MQTT 5 Server Keep Alive in seconds; 0 for the client's."),
     zone_key("keepalive_backoff", number(0.5), "0.75", "Closed after keepalive * backoff * 2 without a byte."),
     zone_key("max_subscriptions", integer(), "0", "The most subscriptions of a session; 0 for no limit."),
+    zone_key("max_subscriptions_per_user", integer(), "0", "The most subscriptions of all sessions of one user name; "
+             "0 for no limit. Clients without a user name are not counted."),
     zone_key("max_connections_per_user", integer(), "0",
              "The most connections of one user name; 0 for no limit. Clients without a user name are not counted."),
     zone_key("upgrade_qos", FLAG, "off", "Deliver at the higher QoS of message and subscription, not the lower."),

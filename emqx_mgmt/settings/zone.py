@@ -17,6 +17,7 @@ class ZoneSettings:
     name: str
     idle_timeout: float
     publish_limit: Rate | None
+    publish_limit_per_user: Rate | None
     allow_anonymous: bool
     acl_nomatch: str
     enable_acl: bool
@@ -42,6 +43,7 @@ class ZoneSettings:
     server_keepalive: int
     keepalive_backoff: float
     max_subscriptions: int
+    max_subscriptions_per_user: int
     max_connections_per_user: int
     upgrade_qos: bool
     max_inflight: int

@@ -28,7 +28,7 @@ cdef enum State:
 cdef enum Hold:     # why nothing is read; the channel reads again when none is left
     HOLD_VERDICT = 1    # a decision is pending
     HOLD_OUTPUT = 2     # a subscriber's socket is full
-    HOLD_RATE = 4       # publish_limit is used up
+    HOLD_RATE = 4       # publish_limit, or its user's, is used up
     HOLD_BUDGET = 8     # the turn's work is done; goes on in the next turn
     HOLD_STORE = 16     # the disk of the store is full, or it is far behind
     HOLD_MATCH = 32     # the recipients of the next message are being searched

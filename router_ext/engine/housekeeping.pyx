@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from router_ext.engine.channel cimport HOLD_BUDGET, HOLD_RATE, OPEN, Channel
 from router_ext.engine.engine cimport Engine
+from router_ext.engine.publish cimport over_rate
 from router_ext.net.metrics cimport QOS2_EXPIRED
 from router_ext.protocol.reasons cimport RC_QUOTA_EXCEEDED
 from router_ext.session.session cimport Session
@@ -19,9 +20,10 @@ def tick(Engine engine not None, int64_t now):
     for c in engine.channels:
         if c.holds & ~HOLD_BUDGET:
             c.heard = now  # a client that is not read cannot be heard
-            if c.holds & HOLD_RATE and now - c.rate_start >= c.zone.publish_limit_period:
+            if c.holds & HOLD_RATE:
                 c.holds &= ~HOLD_RATE
-                c.schedule()
+                if not over_rate(c):
+                    c.schedule()
         elif c.silence_limit and now - c.heard > c.silence_limit:
             silent.append(c)
         if c.state == OPEN:

@@ -32,7 +32,9 @@ from router_ext.protocol.reasons cimport (
 )
 from router_ext.engine.retained_delivery cimport store_retained
 from router_ext.routing.match_cache cimport Match
+from router_ext.routing.router cimport User
 from router_ext.session.session cimport Session
+from router_ext.session.zone cimport Zone
 from router_ext.engine.stored_sessions cimport must_store
 from router_ext.protocol.topic cimport level_count, utf8_valid
 from router_ext.protocol.wire cimport frame, shortest
@@ -48,6 +50,7 @@ cdef enum:
     ACCESS_PUBLISH = 2
     HOOKED = 32768          # bytes of output that take as long as the handlers of `message.publish`, in Python,
     HOOKED_BYTE = 256       # and each byte of a topic that an expression is held against
+    EVERYTHING = 0x7FFFFFFF
     IN_GROUPS = 4096        # messages of one run to shared groups, each of which is handed out by itself
 
 cdef Match NOBODY
@@ -67,7 +70,7 @@ cdef size_t publish(Channel c, uint8_t* p, size_t n, size_t header, size_t body)
         c.engine.metrics.v[<int>PUBLISH_ERROR] += 1
         c.violation(<uint8_t>code)
         return 0
-    if c.zone.publish_limit_count and over_rate(c):
+    if (c.zone.publish_limit_count or c.zone.publish_limit_per_user_count) and over_rate(c):
         return 0
     if (packet.qos or packet.retain or c.mount is not None
             or c.engine.hooked(packet.topic, packet.topic_len)
@@ -109,15 +112,30 @@ cdef inline bint too_deep(Channel c, Publish* packet) noexcept:
 
 
 cdef bint over_rate(Channel c) except? True:
-    """`publish_limit`: the socket is not read until the period is over."""
-    cdef int64_t now = c.engine.now
-    if now - c.rate_start >= c.zone.publish_limit_period:
-        c.rate_start = now
-        c.rate_used = 0
-    if c.rate_used < c.zone.publish_limit_count:
+    """`publish_limit` and `publish_limit_per_user`: the socket is not read until the period is over."""
+    if room_for_publish(c) > 0:
         return False
     c.holds |= HOLD_RATE
     return True
+
+
+cdef uint32_t room_for_publish(Channel c) noexcept:
+    """How many messages the client, and its user, may publish before their periods end."""
+    cdef Zone zone = c.zone
+    cdef User user = c.session.user
+    cdef int64_t now = c.engine.now
+    cdef uint32_t room = EVERYTHING
+    if zone.publish_limit_count:
+        if now - c.rate_start >= zone.publish_limit_period:
+            c.rate_start = now
+            c.rate_used = 0
+        room = zone.publish_limit_count - min(c.rate_used, zone.publish_limit_count)
+    if zone.publish_limit_per_user_count and user is not None:
+        if now - user.published_since >= zone.publish_limit_per_user_period:
+            user.published_since = now
+            user.published = 0
+        room = min(room, zone.publish_limit_per_user_count - min(user.published, zone.publish_limit_per_user_count))
+    return room
 
 
 cdef inline uint8_t* block_of(Channel c, Publish* packet) noexcept:
@@ -205,8 +223,8 @@ cdef int extend_run(Channel c, const uint8_t* p, size_t n, size_t header, size_t
     packets at most."""
     cdef const uint8_t* name = p + header
     cdef size_t at = end[0], body = 0, named = <size_t>(first.payload - name)
-    if c.zone.publish_limit_count:
-        room = min(room, c.zone.publish_limit_count - c.rate_used)
+    if c.zone.publish_limit_count or c.zone.publish_limit_per_user_count:
+        room = min(room, room_for_publish(c))
     while at + 2 < n and count[0] < room and p[at] == 0x30:
         if p[at + 1] < 128:
             header = 2
@@ -283,6 +301,8 @@ cdef int set_publisher(Channel c, Delivery* d) except -1:
 cdef int count_messages(Channel c, uint8_t qos, uint32_t count) except -1:
     c.recv_msg += count
     c.rate_used += count
+    if c.session.user is not None:
+        c.session.user.published += count
     c.engine.metrics.v[<int>MESSAGES_RECEIVED] += count
     c.engine.metrics.v[<int>QOS0_RECEIVED + 2 * qos] += count
     return 0

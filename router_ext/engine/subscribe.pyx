@@ -228,7 +228,7 @@ cdef class SubscribeRequest(Request):
         cdef Router router = self.channel.engine.router
         cdef const Share* share = &asked.share
         cdef uint32_t owner
-        if s.zone.max_subscriptions == 0 or s.subscription_count < s.zone.max_subscriptions:
+        if s.may_subscribe():
             return True
         owner = router.find_owner(share.inner, share.inner_len, share.group, share.group_len)
         return owner != 0 and router.find_row(s, owner) != 0

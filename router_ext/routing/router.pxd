@@ -22,6 +22,14 @@ from router_ext.memory.hash_table cimport Table
 from router_ext.routing.trie cimport Trie, Walk
 
 
+cdef class User:
+    """What the sessions of one user name use together, where zones limit that."""
+    cdef object __weakref__
+    cdef readonly uint32_t subscriptions
+    cdef uint32_t published                     # messages since `published_since`
+    cdef int64_t published_since                # ms
+
+
 cdef class Subscriber:
     """Whoever subscribes; the base class of Session. Its subscriptions are kept by one Router at a time."""
     cdef uint32_t subscriptions                 # the newest of its list
@@ -29,6 +37,9 @@ cdef class Subscriber:
     cdef uint32_t place                         # where it is in the match being made
     cdef flag gone                              # it gets nothing any more
     cdef void* home                             # the Router
+    cdef User user                              # whose subscriptions these are, None: nobody counts
+
+    cpdef int belong_to(self, User user) except -1
 
 
 @cython.final

@@ -15,9 +15,14 @@ class Counts(NamedTuple):
     subscriptions: int
     shared: int
 
+class User:
+    @property
+    def subscriptions(self) -> int: ...
+
 class Subscriber:
     @property
     def subscription_count(self) -> int: ...
+    def belong_to(self, user: User | None) -> int: ...
 
 @final
 class Router:

@@ -45,8 +45,19 @@ class Counts(NamedTuple):
     shared: int
 
 
-cdef class Subscriber:
+cdef class User:
     pass
+
+
+cdef class Subscriber:
+    cpdef int belong_to(self, User user) except -1:
+        """Its subscriptions count for this user from now on, or for nobody."""
+        if self.user is not None:
+            self.user.subscriptions -= self.subscription_count
+        self.user = user
+        if user is not None:
+            user.subscriptions += self.subscription_count
+        return 0
 
 
 cdef inline uint32_t hash_place(uint64_t seed, PyObject* subscriber, uint32_t owner) noexcept nogil:
@@ -434,6 +445,8 @@ cdef class Router:
             row_at(&self.rows, row.earlier).later = number
         subscriber.subscriptions = number
         subscriber.subscription_count += 1
+        if subscriber.user is not None:
+            subscriber.user.subscriptions += 1
         subscriber.home = <void*>self
         Py_INCREF(subscriber)
         return number
@@ -449,6 +462,8 @@ cdef class Router:
         if row.earlier:
             row_at(&self.rows, row.earlier).later = row.later
         subscriber.subscription_count -= 1
+        if subscriber.user is not None:
+            subscriber.user.subscriptions -= 1
         if subscriber.subscription_count == 0:
             subscriber.home = NULL
         self.detach(number)

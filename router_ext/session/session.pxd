@@ -152,6 +152,7 @@ cdef class Session(Subscriber):
     cdef uint16_t hidden(self, Msg* msg) noexcept
     cdef Queue* queue_of(self, Msg* msg) except NULL
     cdef int take_zone(self, Zone zone) except -1
+    cpdef bint may_subscribe(self) noexcept
     cdef int enqueue(self, Msg* msg, uint8_t qos, uint8_t retain, uint32_t subid, bint shared,
                      uint64_t entry) except -1
     cdef bint drop_oldest(self, Msg* like, Queued* out) except? True

@@ -576,6 +576,12 @@ cdef class Session(Subscriber):
     def max_subscriptions(self):
         return self.zone.max_subscriptions
 
+    cpdef bint may_subscribe(self) noexcept:
+        """Whether there is room for one more subscription, of this session and of its user."""
+        return ((self.zone.max_subscriptions == 0 or self.subscription_count < self.zone.max_subscriptions)
+                and (self.zone.max_subscriptions_per_user == 0 or self.user is None
+                     or self.user.subscriptions < self.zone.max_subscriptions_per_user))
+
     def __repr__(self):
         return f"Session({self.client_id!r})"
 

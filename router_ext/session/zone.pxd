@@ -30,6 +30,7 @@ cdef class Zone:
     cdef public uint32_t server_keepalive        # seconds, 0: the client's own
     cdef public double keepalive_backoff
     cdef public uint32_t max_subscriptions       # 0: no limit
+    cdef public uint32_t max_subscriptions_per_user  # 0: no limit
     cdef public bint upgrade_qos
     cdef public uint32_t max_inflight            # 0: as many as packet ids allow
     cdef public int64_t retry_interval           # ms, 0: never
@@ -46,6 +47,8 @@ cdef class Zone:
     cdef public uint32_t max_session_expiry      # seconds; the most an MQTT 5 client may ask for
     cdef public uint32_t publish_limit_count     # 0: no limit
     cdef public uint32_t publish_limit_period    # ms
+    cdef public uint32_t publish_limit_per_user_count    # 0: no limit
+    cdef public uint32_t publish_limit_per_user_period   # ms
     cdef public uint32_t shutdown_count          # queued messages that end a connection, 0: no limit
     cdef public size_t shutdown_bytes            # bytes waiting for a socket that end its connection, 0: no limit
     cdef public bint enable_flapping_detect

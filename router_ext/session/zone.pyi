@@ -27,6 +27,7 @@ class Zone:
     server_keepalive: int
     keepalive_backoff: float
     max_subscriptions: int
+    max_subscriptions_per_user: int
     upgrade_qos: bool
     max_inflight: int
     retry_interval: int
@@ -43,6 +44,8 @@ class Zone:
     max_session_expiry: int
     publish_limit_count: int
     publish_limit_period: int
+    publish_limit_per_user_count: int
+    publish_limit_per_user_period: int
     shutdown_count: int
     shutdown_bytes: int
     enable_flapping_detect: bool
