@@ -19,9 +19,11 @@ SECURITY = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+# Over http to another machine browsers ignore it, and write an error to the page's console. They send no Sec-Fetch-Site
+# there either.
+OPENER = ("Cross-Origin-Opener-Policy", "same-origin")
 METHODS = "GET, HEAD, POST, PUT, DELETE"
 # All that this API reads of a request and that a browser sends only where it is allowed; and what a page may read of an
 # answer beyond what every page may.
@@ -55,6 +57,8 @@ def install(app: flask.Flask, node: Node) -> None:
     def add_headers(response: flask.Response) -> flask.Response:
         for name, value in SECURITY.items():
             response.headers.setdefault(name, value)
+        if "Sec-Fetch-Site" in flask.request.headers:
+            response.headers.setdefault(*OPENER)
         response.headers.setdefault("Cache-Control", "no-store")
         if allowed:
             allow(response, origin(allowed))

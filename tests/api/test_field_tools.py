@@ -207,3 +207,27 @@ def test_the_menu_of_3_2_8(poll: Callable[[str], Any], path: str) -> None:
     """It asks for rules and their resources; there is no rule engine."""
     assert poll(path) == {"code": 0, "data": []}
     assert poll(f"{path}?_style=bare") == []
+
+
+def test_the_pages_of_the_releases_dashboard(
+    poll: Callable[[str], Any], released: BrokerProcess, client: Client
+) -> None:
+    """Whatever its places ask for, by Basic for each call: lists of a node and of the cluster by page, look-ups with
+    encodeURIComponent, tables of nodes (behaviour, 21)."""
+    assert requests.post(f"http://127.0.0.1:{released.dash_port}/api/v3/auth", timeout=10,
+                         json=dict(zip(("username", "password"), ADMIN, strict=True))).json()["code"] == 0
+    [name] = [row["name"] for row in poll("/api/v3/nodes")["data"]]
+    node, nodes = f"/api/v3/nodes/{name}", f"/api/v3/nodes/{name.replace('@', '%40')}"
+    for path in (f"/api/v3/brokers/{name}", "/api/v3/stats", "/api/v3/listeners", "/api/v3/plugins", "/api/v3/apps",
+                 "/api/v3/users", "/api/v3/", f"{node}/metrics", f"{node}/listeners", f"{node}/plugins",
+                 f"{node}/plugin_configs/emqx_retainer"):
+        answer = poll(path)
+        assert (answer["code"], bool(answer["data"])) == (0, True), path
+    for kind in ("connections", "sessions", "subscriptions", "routes"):
+        for before in ("/api/v3", node, nodes) if kind != "routes" else ("/api/v3",):
+            page = poll(f"{before}/{kind}?_page=1&_limit=10")
+            assert (page["code"], page["meta"]) == (0, {"page": 1, "limit": 10, "count": len(page["data"])})
+    for kind in ("connections", "sessions", "subscriptions"):
+        assert [row["client_id"] for row in poll(f"{nodes}/{kind}/observed")["data"]] == ["observed"]
+    assert [row["topic"] for row in poll("/api/v3/routes/a%2Fb")["data"]] == ["a/b"]
+    assert poll("/api/v3/connections/no%2Fbody")["data"] == []

@@ -35,7 +35,7 @@ needs_browser = pytest.mark.skipif(bool(missing) and os.environ.get("BROWSER_TES
                                    reason=f"not there: {', '.join(missing)}")
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--no-first-run", "--disable-quic"]
+         "--disable-sync", "--no-first-run", "--disable-quic", "--host-resolver-rules=MAP *.example 127.0.0.1"]
 VIOLATIONS = """window.violations = [];
 addEventListener("securitypolicyviolation", (event) =>
   violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));"""
