@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.broker_process import BrokerProcess
+from tests.clients.raw import Raw
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +37,11 @@ def start_broker(tmp_path: Path) -> Iterator[Callable[..., BrokerProcess]]:
     yield start
     for process in started:
         process.kill9()
+
+
+@pytest.fixture(autouse=True)
+def hang_up() -> Iterator[None]:
+    """Clients end with the test that opened them."""
+    yield
+    while Raw.opened:
+        Raw.opened.pop().drop()

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import paho.mqtt.client as paho
 import pytest
 
 from tests.api.reference import INDEX
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 
 NODE = "emqx@127.0.0.1"
 PAGED = [path for kind in ("connections", "sessions", "subscriptions") for path in (kind, f"nodes/{NODE}/{kind}")] + [
@@ -238,13 +238,8 @@ def test_pages_beyond_every_table_are_empty(queue: str, broker: BrokerProcess, p
 @pytest.fixture(scope="module")
 def queue(broker: BrokerProcess) -> str:
     """A session with messages in its queue, on disk."""
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, "queued", clean_session=False)
-    client.connect("127.0.0.1", broker.mqtt_port)
-    client.loop_start()
-    wait_until(client.is_connected)
-    broker.api("POST", "mqtt/subscribe", json={"client_id": "queued", "topic": "queue", "qos": 1})
-    client.disconnect()
-    client.loop_stop()
+    with Client(broker.mqtt_port, "queued", clean=False):
+        broker.api("POST", "mqtt/subscribe", json={"client_id": "queued", "topic": "queue", "qos": 1})
     wait_until(lambda: not broker.api("GET", "connections/queued").json())
     broker.api("POST", "mqtt/publish", json={"topic": "queue", "payload": "x", "qos": 1, "retain": True})
     return "queued"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.broker_process import BrokerProcess
-from tests.load.client import Client
+from tests.clients.raw import PUBLISH, Raw
 
 CONNECTION = {
     "mailbox_len", "heap_size", "reductions", "recv_pkt", "recv_msg", "send_pkt", "send_msg", "recv_oct", "recv_cnt",
@@ -46,19 +46,19 @@ def test_metrics_and_stats(broker: BrokerProcess) -> None:
 
 @pytest.mark.parametrize(("resource", "members"), [("connections", CONNECTION), ("sessions", SESSION)])
 def test_rows(broker: BrokerProcess, resource: str, members: set[str]) -> None:
-    with Client(broker.mqtt_port) as client:
-        assert client.connect("x-extended") == 0
+    with Raw.dial(broker.mqtt_port, 4) as client:
+        client.connect("x-extended")
         for prefix in ("", f"{NODE}/"):
             for path in (f"{prefix}{resource}/", f"{prefix}{resource}/x-extended"):
                 assert added(broker, path) == members
 
 
 def test_the_numbers_of_a_connection_are_those_of_its_packets(broker: BrokerProcess) -> None:
-    with Client(broker.mqtt_port) as client:
-        assert client.connect("x-numbers") == 0
+    with Raw.dial(broker.mqtt_port, 4) as client:
+        client.connect("x-numbers")
         client.subscribe("x/extended")
-        client.publish("x/extended", b"12345")
-        client.next_publish()
+        client.send_publish("x/extended", b"12345")
+        client.expect(PUBLISH)
         client.ping()
         (row,) = broker.api("GET", "connections/x-numbers?_fields=extended").json()
     assert (row["recv_pkt"], row["recv_msg"], row["send_pkt"], row["send_msg"]) == (4, 1, 4, 1)

@@ -8,41 +8,22 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.broker_process import BrokerProcess, wait_until
-
-
-class Listener5:
-    """An MQTT 5 client that keeps whole messages."""
-
-    def __init__(self, broker: BrokerProcess, client_id: str) -> None:
-        self.messages: list[paho.MQTTMessage] = []
-        self.paho = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5)
-        self.paho.on_message = lambda _c, _u, message: self.messages.append(message)
-        self.paho.connect("127.0.0.1", broker.mqtt_port)
-        self.paho.loop_start()
-        wait_until(self.paho.is_connected, 10)
-
-    def close(self) -> None:
-        self.paho.disconnect()
-        self.paho.loop_stop()
-
-    def next(self) -> paho.MQTTMessage:
-        wait_until(lambda: self.messages, 10, "a message")
-        return self.messages.pop(0)
+from tests.clients.paho import Client
 
 
 @pytest.fixture
-def listener(broker: BrokerProcess) -> Iterator[Listener5]:
-    client = Listener5(broker, "listener5")
-    answer = broker.api("POST", "mqtt/subscribe_batch", json=[{"client_id": "listener5", "topic": "in/#", "qos": 1}])
-    assert answer.json() == [{"topic": "in/#", "client_id": "listener5", "code": 0}]
-    yield client
-    client.close()
+def listener(broker: BrokerProcess) -> Iterator[Client]:
+    """An MQTT 5 client that is subscribed over REST."""
+    rows = [{"client_id": "listener5", "topic": "in/#", "qos": 1}]
+    with Client(broker.mqtt_port, "listener5", version=paho.MQTTv5) as client:
+        assert broker.api("POST", "mqtt/subscribe_batch", json=rows).json() == [
+            {"topic": "in/#", "client_id": "listener5", "code": 0}]
+        yield client
 
 
-def test_every_row_of_a_batch_has_its_own_result(broker: BrokerProcess, listener: Listener5) -> None:
+def test_every_row_of_a_batch_has_its_own_result(broker: BrokerProcess, listener: Client) -> None:
     rows = [
         {"topic": "in/1", "payload": "one", "qos": 1},
         {"topic": "in/#", "payload": "no name"},
@@ -57,7 +38,7 @@ def test_every_row_of_a_batch_has_its_own_result(broker: BrokerProcess, listener
     assert [result.get("topic") or result.get("topics") for result in results] == [
         "in/1", "in/#", "in/2", None, None, "in/3,in/4", ["in/5,6"]]
     assert all(result["message"] for result in results if result["code"])
-    assert [(one.topic, one.payload) for one in (listener.next() for _ in range(4))] == [
+    assert [(one.topic, one.payload) for one in (listener.receive() for _ in range(4))] == [
         ("in/1", b"one"), ("in/3", b"two"), ("in/4", b"two"), ("in/5,6", b"with a comma")]
 
 
@@ -67,7 +48,7 @@ def test_envelope_style_wraps_the_results(broker: BrokerProcess) -> None:
     assert answer.json() == {"code": 0, "data": [{"topic": "nobody", "code": 0}]}
 
 
-def test_unsubscribe_batch(broker: BrokerProcess, listener: Listener5) -> None:
+def test_unsubscribe_batch(broker: BrokerProcess, listener: Client) -> None:
     rows = [{"client_id": "listener5", "topic": "in/#"}, {"client_id": "nobody", "topic": "in/#"}]
     results = broker.api("POST", "mqtt/unsubscribe_batch", json=rows).json()
     assert [result["code"] for result in results] == [0, 112]
@@ -93,12 +74,12 @@ def test_a_batch_is_an_array(broker: BrokerProcess, body: str) -> None:
         ({"payload": " aGk\r\n=\n", "payload_encoding": "base64"}, b"hi"),
     ],
 )
-def test_payloads(broker: BrokerProcess, listener: Listener5, members: dict[str, Any], payload: bytes) -> None:
+def test_payloads(broker: BrokerProcess, listener: Client, members: dict[str, Any], payload: bytes) -> None:
     assert broker.api("POST", "mqtt/publish", json={"topic": "in/p"} | members).json() == {"code": 0}
-    assert listener.next().payload == payload
+    assert listener.receive().payload == payload
 
 
-def test_properties_reach_the_subscriber(broker: BrokerProcess, listener: Listener5) -> None:
+def test_properties_reach_the_subscriber(broker: BrokerProcess, listener: Client) -> None:
     properties = {
         "payload_format_indicator": 1,
         "message_expiry_interval": 60,
@@ -109,7 +90,7 @@ def test_properties_reach_the_subscriber(broker: BrokerProcess, listener: Listen
     }
     given = {"topic": "in/props", "payload": "x", "properties": properties}
     assert broker.api("POST", "mqtt/publish", json=given).json() == {"code": 0}
-    received = listener.next().properties
+    received = listener.receive().properties
     assert received.PayloadFormatIndicator == 1
     assert received.MessageExpiryInterval <= 60
     assert received.ContentType == "text/plain"
@@ -139,7 +120,7 @@ def test_a_bad_member_is_named(broker: BrokerProcess, members: dict[str, Any], n
 
 def test_a_kicked_mqtt_5_client_is_told_why(broker: BrokerProcess) -> None:
     """DISCONNECT 0x98, Administrative action (MQTT 5.0, section 3.14.2.1)."""
-    client = Listener5(broker, "kicked5")
+    client = Client(broker.mqtt_port, "kicked5", version=paho.MQTTv5)
     reasons: list[int] = []
     client.paho.on_disconnect = lambda _c, _u, _f, reason, _p: reasons.append(reason.value)
     client.paho.reconnect_delay_set(60, 60)

@@ -20,7 +20,7 @@ from router_ext.engine.reactor import Reactor
 from router_ext.message.retained_store import RetainedStore
 from router_ext.net.metrics import Metrics
 from router_ext.session.zone import Zone
-from tests.clients.raw import Raw, text
+from tests.clients.raw import Raw, packet_bytes, text
 from tests.harness import ADDRESS, Door
 
 # The tool begins a new part whenever the counters are asked for, which nothing else here does.
@@ -80,7 +80,7 @@ def flow(publishers: int, subscribers: int, batch: int, version: int = 4, descri
     reach = len(data) * publishers * subscribers
     if described:
         for writer in writers:
-            writer.send(writer.publish_packet(topic, PAYLOAD, topic_alias=1))
+            writer.send_publish(topic, PAYLOAD, topic_alias=1)
         place.turn()
         drain(readers)
         data = writers[0].publish_packet("", PAYLOAD, **props, topic_alias=1) * batch
@@ -186,8 +186,8 @@ def filters(number: int = 50) -> tuple[int, Work]:
     place.broker.engine.retained = RetainedStore()
     client = place.client("a-client-id")
     names = [text(f"fleet/{i:07}/+/state/#") for i in range(number)]
-    subscribe = client.frame(0x82, b"\0\1" + b"\0".join(names) + b"\0")
-    unsubscribe = client.frame(0xA2, b"\0\2" + b"".join(names))
+    subscribe = packet_bytes(0x82, b"\0\1" + b"\0".join(names) + b"\0")
+    unsubscribe = packet_bytes(0xA2, b"\0\2" + b"".join(names))
 
     def round() -> None:
         client.send(subscribe)

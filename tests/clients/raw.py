@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = range(1, 8)
 SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT, AUTH = range(8, 16)
 WITHIN = 20.0  # seconds: the machine may be busy
+BUSY = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)  # the socket has nothing, or takes nothing
 
 # Property id: name and type (MQTT 5.0, section 2.2.2.2).
 PROPERTIES = {
@@ -38,6 +40,11 @@ def varint(number: int) -> bytes:
     return bytes((*out, number))
 
 
+def packet_bytes(first: int, body: bytes) -> bytes:
+    """A packet: the byte it begins with, the remaining length, the rest."""
+    return bytes([first]) + varint(len(body)) + body
+
+
 def text(value: str | bytes) -> bytes:
     raw = value.encode() if isinstance(value, str) else value
     return struct.pack("!H", len(raw)) + raw
@@ -59,6 +66,32 @@ def encoded(kind: str, value: Any) -> bytes:
     if kind == "p":
         return text(value[0]) + text(value[1])
     return varint(value) if kind == "v" else struct.pack("!" + kind, value)
+
+
+def connect_packet(client_id: str = "", version: int = 4, clean: bool = True, keepalive: int = 0,
+                   will: tuple[str, bytes, int, bool] | None = None, will_props: dict[str, Any] | None = None,
+                   username: str | None = None, password: bytes | None = None, **props: Any) -> bytes:
+    """`will` is topic, message, QoS and RETAIN. MQTT 5 alone has properties."""
+    flags = 2 * clean
+    payload = text(client_id)
+    if will is not None:
+        topic, message, qos, retain = will
+        flags |= 4 | qos << 3 | retain << 5
+        payload += (properties(will_props or {}) if version == 5 else b"") + text(topic) + text(message)
+    if username is not None:
+        flags |= 0x80
+        payload += text(username)
+    if password is not None:
+        flags |= 0x40
+        payload += text(password)
+    head = text("MQIsdp" if version == 3 else "MQTT") + struct.pack("!BBH", version, flags, keepalive)
+    return packet_bytes(0x10, head + (properties(props) if version == 5 else b"") + payload)
+
+
+def publish_packet(topic: str, payload: bytes = b"", qos: int = 0, version: int = 4, retain: bool = False,
+                   pid: int = 0, dup: bool = False, **props: Any) -> bytes:
+    head = text(topic) + (struct.pack("!H", pid) if qos else b"") + (properties(props) if version == 5 else b"")
+    return packet_bytes(0x30 | dup << 3 | qos << 1 | retain, head + payload)
 
 
 @dataclass
@@ -180,59 +213,74 @@ class Socket(socket.socket):
 
 
 class Raw:
-    """One connection. `pump` lets a broker in this process work; without it the socket is waited for."""
+    """One connection. `pump` lets a broker in this process work; without it the socket is waited for. A context manager
+    that leaves without DISCONNECT."""
 
-    def __init__(self, sock: socket.socket, version: int = 5, pump: Callable[[], None] | None = None) -> None:
-        self.sock, self.version, self.pump = Socket(fileno=sock.detach()), version, pump
+    opened: ClassVar[list[Raw]] = []  # by `dial`; closed after each test
+
+    def __init__(self, sock: Any, version: int = 5, pump: Callable[[], None] | None = None) -> None:
+        self.sock = Socket(fileno=sock.detach()) if type(sock) is socket.socket else sock
+        self.version, self.pump = version, pump
         self.sock.setblocking(False)
-        self.inbox = b""
+        self.inbox = bytearray()
         self.early: list[Packet] = []  # came while another packet was waited for
         self.pid = 0
         self.connack = Packet(CONNACK)
+
+    @classmethod
+    def dial(cls, port: int, version: int = 5, *, receive_buffer: int = 0) -> Raw:
+        """A connection that has sent nothing. With a small `receive_buffer` the system holds little for a client that
+        does not read."""
+        sock = socket.socket()
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.settimeout(WITHIN)
+        sock.connect(("127.0.0.1", port))
+        client = cls(sock, version)
+        cls.opened.append(client)
+        return client
+
+    def __enter__(self) -> Raw:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.drop()
 
     # -- bytes --------------------------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
         deadline = time.monotonic() + WITHIN
-        while data:
+        left = memoryview(data)
+        while left:
             try:
-                data = data[self.sock.send(data):]
-            except BlockingIOError:
-                self._wait(deadline, write=True)
+                left = left[self.sock.send(left):]
+            except BUSY:
+                assert time.monotonic() < deadline, "the broker reads nothing"
+                self._wait(select.POLLOUT)
 
-    def _wait(self, deadline: float, write: bool = False) -> None:
-        assert time.monotonic() < deadline, "the broker did nothing for too long"
+    def _wait(self, event: int) -> None:
         if self.pump is not None:
             self.pump()
         else:
-            select.select([] if write else [self.sock], [self.sock] if write else [], [], 0.2)
+            poll = select.poll()
+            poll.register(self.sock, event)
+            poll.poll(200)
 
-    def packet(self, within: float = WITHIN) -> Packet:
-        """The next packet; Closed when the broker closed the connection, AssertionError when nothing comes."""
-        return self.early.pop(0) if self.early else self._receive(within)
-
-    def _receive(self, within: float = WITHIN) -> Packet:
-        deadline = time.monotonic() + within
-        while True:
-            found = self._framed()
-            if found is not None:
-                return found
-            if not self._read():
-                self._wait(deadline)
-
-    def _read(self) -> bool:
+    def read(self) -> bool:
+        """Whether anything has come, which is in the inbox then; Closed when the broker closed the connection."""
         try:
             data = self.sock.recv(1 << 20)
-        except BlockingIOError:
+        except BUSY:
             return False
-        except ConnectionResetError:
-            raise Closed from None
+        except OSError as error:
+            raise Closed from error
         if not data:
             raise Closed
         self.inbox += data
         return True
 
-    def _framed(self) -> Packet | None:
+    def buffered(self) -> Packet | None:
+        """The next packet of the inbox, once it is there to its end."""
         length = shift = 0
         for at in range(1, min(len(self.inbox), 5)):
             length |= (self.inbox[at] & 127) << shift
@@ -241,9 +289,31 @@ class Raw:
                 end = at + 1 + length
                 if len(self.inbox) < end:
                     return None
-                first, body, self.inbox = self.inbox[0], self.inbox[at + 1:end], self.inbox[end:]
+                first, body = self.inbox[0], bytes(self.inbox[at + 1:end])
+                del self.inbox[:end]
                 return decoded(first, body, self.version)
         return None
+
+    # -- packets in ---------------------------------------------------------------------------------
+
+    def receive(self, within: float = WITHIN) -> Packet | None:
+        """The next packet; None when none comes in time, Closed when the broker closed the connection."""
+        return self.early.pop(0) if self.early else self._receive(within)
+
+    def _receive(self, within: float = WITHIN) -> Packet | None:
+        deadline = time.monotonic() + within
+        while (found := self.buffered()) is None:
+            if not self.read():
+                if time.monotonic() >= deadline:
+                    return None
+                self._wait(select.POLLIN)
+        return found
+
+    def packet(self, within: float = WITHIN) -> Packet:
+        """The next packet, which has to come."""
+        found = self.receive(within)
+        assert found is not None, "no packet came"
+        return found
 
     def expect(self, kind: int, **fields: Any) -> Packet:
         packet = self.packet()
@@ -254,9 +324,10 @@ class Raw:
 
     def answer(self, kind: int, pid: int) -> Packet:
         """The packet that answers one of ours; others that come before it are kept for later."""
-        while (packet := self._receive()).kind != kind:
+        while (packet := self._receive()) is not None and packet.kind != kind:
             assert packet.kind == PUBLISH, packet
             self.early.append(packet)
+        assert packet is not None, "no answer came"
         assert packet.pid == pid, packet
         return packet
 
@@ -265,45 +336,44 @@ class Raw:
         self.send(b"\xc0\x00")
         self.expect(PINGRESP)
 
-    def closed(self) -> None:
+    def ping(self) -> None:
+        """Returns once the broker has handled everything sent before; what it sends until then is dropped."""
+        self.send(b"\xc0\x00")
+        while self.packet().kind != PINGRESP:
+            pass
+
+    def rest(self) -> list[Packet]:
+        """The packets that come until the broker closes the connection, which it has to do."""
+        found: list[Packet] = []
         try:
-            packet = self.packet()
+            while (packet := self.receive()) is not None:
+                found.append(packet)
         except Closed:
-            return
-        raise AssertionError(f"{packet} instead of the end of the connection")
+            return found
+        raise AssertionError(f"{found} came, and no end of the connection")
+
+    def closed(self) -> None:
+        """The broker closes the connection and sends nothing before."""
+        found = self.rest()
+        assert not found, found
 
     def drop(self) -> None:
         """Gone without DISCONNECT."""
         self.sock.close()
 
-    # -- packets ------------------------------------------------------------------------------------
+    # -- packets out --------------------------------------------------------------------------------
 
-    def frame(self, first: int, body: bytes) -> bytes:
-        return bytes([first]) + varint(len(body)) + body
+    def props(self, values: dict[str, Any]) -> bytes:
+        return properties(values) if self.version == 5 else b""
 
-    def props(self, values: dict[str, Any] | None) -> bytes:
-        return properties(values or {}) if self.version == 5 else b""
+    def connect_packet(self, client_id: str = "", **options: Any) -> bytes:
+        return connect_packet(client_id, self.version, **options)
 
-    def connect_packet(self, client_id: str = "", clean: bool = True, keepalive: int = 0,
-                       will: tuple[str, bytes, int, bool] | None = None, will_props: dict[str, Any] | None = None,
-                       username: str | None = None, password: bytes | None = None, **props: Any) -> bytes:
-        flags = 2 * clean
-        payload = text(client_id)
-        if will is not None:
-            topic, message, qos, retain = will
-            flags |= 4 | qos << 3 | retain << 5
-            payload += self.props(will_props) + text(topic) + text(message)
-        if username is not None:
-            flags |= 0x80
-            payload += text(username)
-        if password is not None:
-            flags |= 0x40
-            payload += text(password)
-        name = "MQIsdp" if self.version == 3 else "MQTT"
-        head = text(name) + struct.pack("!BBH", self.version, flags, keepalive)
-        return self.frame(0x10, head + self.props(props) + payload)
+    def publish_packet(self, topic: str, payload: bytes = b"", qos: int = 0, **options: Any) -> bytes:
+        return publish_packet(topic, payload, qos, self.version, **options)
 
     def connect(self, client_id: str = "", code: int = 0, **options: Any) -> Raw:
+        """CONNECT, and the CONNACK that answers it, whose code has to be `code`."""
         self.send(self.connect_packet(client_id, **options))
         self.connack = self.expect(CONNACK, code=code)
         return self
@@ -312,15 +382,14 @@ class Raw:
         self.pid = self.pid % 65535 + 1
         return self.pid
 
-    def publish_packet(self, topic: str, payload: bytes = b"", qos: int = 0, retain: bool = False, pid: int = 0,
-                       dup: bool = False, **props: Any) -> bytes:
-        identifier = struct.pack("!H", pid) if qos else b""
-        return self.frame(0x30 | dup << 3 | qos << 1 | retain, text(topic) + identifier + self.props(props) + payload)
+    def send_publish(self, topic: str, payload: bytes = b"", qos: int = 0, pid: int = 0, **options: Any) -> None:
+        """Sends it and waits for nothing."""
+        self.send(self.publish_packet(topic, payload, qos, pid=pid, **options))
 
     def publish(self, topic: str, payload: bytes = b"", qos: int = 0, **options: Any) -> int:
         """Sends it and waits for the whole exchange; returns the reason code of PUBACK or PUBREC."""
         pid = self.next_pid() if qos else 0
-        self.send(self.publish_packet(topic, payload, qos, pid=pid, **options))
+        self.send_publish(topic, payload, qos, pid, **options)
         if qos == 0:
             return 0
         code = self.answer(PUBACK if qos == 1 else PUBREC, pid).code
@@ -331,24 +400,24 @@ class Raw:
 
     def ack(self, kind: int, pid: int, code: int = 0) -> None:
         body = struct.pack("!H", pid) + (bytes([code]) if code else b"")
-        self.send(self.frame(kind << 4 | (2 if kind == PUBREL else 0), body))
+        self.send(packet_bytes(kind << 4 | (2 if kind == PUBREL else 0), body))
 
     def subscribe(self, *filters: str | tuple[str, int], qos: int = 0, **props: Any) -> list[int]:
         """Filters as text, or with their option byte; returns the codes of SUBACK."""
         pid = self.next_pid()
         pairs: Iterable[tuple[str, int]] = [(one, qos) if isinstance(one, str) else one for one in filters]
         body = b"".join(text(name) + bytes([options]) for name, options in pairs)
-        self.send(self.frame(0x82, struct.pack("!H", pid) + self.props(props) + body))
+        self.send(packet_bytes(0x82, struct.pack("!H", pid) + self.props(props) + body))
         return self.answer(SUBACK, pid).codes
 
     def unsubscribe(self, *filters: str) -> list[int]:
         pid = self.next_pid()
-        self.send(self.frame(0xA2, struct.pack("!H", pid) + self.props({}) + b"".join(map(text, filters))))
+        self.send(packet_bytes(0xA2, struct.pack("!H", pid) + self.props({}) + b"".join(map(text, filters))))
         return self.expect(UNSUBACK, pid=pid).codes
 
     def disconnect(self, code: int = 0, **props: Any) -> None:
         body = bytes([code]) + self.props(props) if self.version == 5 and (code or props) else b""
-        self.send(self.frame(0xE0, body))
+        self.send(packet_bytes(0xE0, body))
         self.closed()
 
     def message(self) -> Packet:
@@ -361,3 +430,8 @@ class Raw:
             self.answer(PUBREL, packet.pid)
             self.ack(PUBCOMP, packet.pid)
         return packet
+
+
+def connected(port: int, client_id: str, *, version: int = 4, clean: bool = False, **options: Any) -> Raw:
+    """A connected client. Its session outlives it by `session_expiry` in MQTT 5, before that unless it is `clean`."""
+    return Raw.dial(port, version).connect(client_id, clean=clean, **options)

@@ -147,9 +147,9 @@ class Plant:
         readable = [client for name, client in self.clients.items() if name != SLOW]
         for sock in select.select([client.sock for client in readable], [], [], 0)[0]:
             client = next(one for one in readable if one.sock is sock)
-            while client._read():
+            while client.read():
                 pass
-            while (packet := client._framed()) is not None:
+            while (packet := client.buffered()) is not None:
                 if packet.kind == PUBLISH and packet.qos == 1:
                     client.ack(PUBACK, packet.pid)
 

@@ -11,7 +11,7 @@ from emqx_mgmt.storage.messages.commits import Commits
 from emqx_mgmt.storage.messages.tables import FILE_NAME, JOURNAL_NAME, MESSAGES, PLACE, PLACES, RECORDS
 from emqx_mgmt.storage.messages.writer import Writer
 from tests.broker_process import BrokerProcess, wait_until
-from tests.durable.client import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Client
+from tests.clients.raw import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Raw, connected
 
 SETTLED = 20        # messages that are in rows before the last ones come
 
@@ -21,36 +21,37 @@ def fill(broker: BrokerProcess) -> None:
     and delayed messages; the last ones come after all else is in rows."""
     port = broker.mqtt_port
     for name in ("keeper", "second"):
-        keeper = Client(port, name, will=("will", name.encode(), 0))
-        keeper.subscribe("shared", 1)
-        keeper.subscribe(f"own/{name}", 2)
-        keeper.disconnect() if name == "keeper" else keeper.close()
-    held = Client(port, "held", version=5, expiry=3600, will=("will", b"later", 1000))
-    held.subscribe("own/held", 2)
-    publisher = Client(port, "publisher", clean=False)
+        keeper = connected(port, name, will=("will", name.encode(), 0, False))
+        keeper.subscribe("shared", qos=1)
+        keeper.subscribe(f"own/{name}", qos=2)
+        keeper.disconnect() if name == "keeper" else keeper.drop()
+    held = connected(port, "held", version=5, session_expiry=3600, will=("will", b"later", 0, False),
+                     will_props={"will_delay": 1000})
+    held.subscribe("own/held", qos=2)
+    publisher = connected(port, "publisher", clean=False)
     for number in range(1, SETTLED + 1):
         publish(publisher, "shared", number)
         publish(publisher, "own/keeper", number)
     for number in (1, 2, 3):
         publish(publisher, "own/held", number, qos=2)
-    held.ack(PUBREC, held.read(PUBLISH).pid)    # of three one waits for PUBCOMP
-    publisher.publish("retained", b"kept", 1, 77, retain=True)
-    publisher.read(PUBACK)
-    publisher.publish("$delayed/1000/later", b"delayed", 1, 78)
-    publisher.read(PUBACK)
-    publisher.publish("own/keeper", b"unreleased", 2, 79)
-    publisher.read(PUBREC)
+    held.ack(PUBREC, held.expect(PUBLISH).pid)    # of three one waits for PUBCOMP
+    publisher.send_publish("retained", b"kept", 1, 77, retain=True)
+    publisher.expect(PUBACK)
+    publisher.send_publish("$delayed/1000/later", b"delayed", 1, 78)
+    publisher.expect(PUBACK)
+    publisher.send_publish("own/keeper", b"unreleased", 2, 79)
+    publisher.expect(PUBREC)
     wait_until(lambda: rows_in(broker.data_dir) > 2 * SETTLED, 10, "rows for what was published")
     for number in range(SETTLED + 1, 2 * SETTLED + 1):
         publish(publisher, "shared", number)
 
 
-def publish(client: Client, topic: str, number: int, qos: int = 1) -> None:
-    client.publish(topic, b"%d " % number * 30, qos, number)
+def publish(client: Raw, topic: str, number: int, qos: int = 1) -> None:
+    client.send_publish(topic, b"%d " % number * 30, qos, number)
     if qos == 2:
-        client.read(PUBREC)
+        client.expect(PUBREC)
         client.ack(PUBREL, number)
-    client.read(PUBACK if qos == 1 else PUBCOMP)
+    client.expect(PUBACK if qos == 1 else PUBCOMP)
 
 
 def rows_in(data_dir: Path) -> int:

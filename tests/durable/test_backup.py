@@ -22,18 +22,18 @@ import requests
 from emqx_mgmt.storage.backup import stage
 from emqx_mgmt.storage.schema import MIGRATIONS, SEALED
 from tests.broker_process import APP, BrokerProcess, has_ended, wait_until
-from tests.durable.client import PUBACK, PUBLISH, Client
+from tests.clients.raw import PUBACK, PUBLISH, connected
 from tests.durable.commands import data
 
 Start = Callable[..., BrokerProcess]
 
 
 def filled(broker: BrokerProcess) -> None:
-    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
-    Client(broker.mqtt_port, "keeper").disconnect()
-    publisher = Client(broker.mqtt_port, "publisher", clean=True)
-    publisher.publish("q", b"queued", 1, 1, retain=True)
-    publisher.read(PUBACK)
+    connected(broker.mqtt_port, "keeper").subscribe("q", qos=1)
+    connected(broker.mqtt_port, "keeper").disconnect()
+    publisher = connected(broker.mqtt_port, "publisher", clean=True)
+    publisher.send_publish("q", b"queued", 1, 1, retain=True)
+    publisher.expect(PUBACK)
 
 
 def test_into_a_running_broker(start_broker: Start, tmp_path: Path):
@@ -44,27 +44,27 @@ def test_into_a_running_broker(start_broker: Start, tmp_path: Path):
     worker = second.worker.pid
     assert data(second, "import", file).returncode == 0
     wait_until(lambda: second.worker.pid != worker and has_keeper(second), 30)
-    keeper = Client(second.mqtt_port, "keeper")
-    assert keeper.present
-    assert keeper.read(PUBLISH).payload == b"queued"
+    keeper = connected(second.mqtt_port, "keeper")
+    assert keeper.connack.present
+    assert keeper.expect(PUBLISH).payload == b"queued"
 
 
 def test_over_rest_under_load(start_broker: Start):
     """What was acknowledged before the request is in the backup, in order and once, whatever goes on meanwhile."""
     first, second = start_broker(), start_broker()
-    Client(first.mqtt_port, "keeper").subscribe("q", 1)
-    Client(first.mqtt_port, "keeper").disconnect()
-    publisher, acknowledged = Client(first.mqtt_port, "publisher", clean=True), [0]
+    connected(first.mqtt_port, "keeper").subscribe("q", qos=1)
+    connected(first.mqtt_port, "keeper").disconnect()
+    publisher, acknowledged = connected(first.mqtt_port, "publisher", clean=True), [0]
     stop = threading.Event()
 
     def publish() -> None:
         while not stop.is_set():
             number = acknowledged[0] + 1
-            publisher.publish("q", b"%d" % number, 1, number % 65535 + 1)
-            publisher.read(PUBACK)
+            publisher.send_publish("q", b"%d" % number, 1, number % 65535 + 1)
+            publisher.expect(PUBACK)
             acknowledged[0] = number
             for clean in (False, True):     # a session begins and ends, now and then in the same commit
-                Client(first.mqtt_port, "passer", clean=clean).disconnect()
+                connected(first.mqtt_port, "passer", clean=clean).disconnect()
 
     load = threading.Thread(target=publish)
     load.start()
@@ -77,7 +77,7 @@ def test_over_rest_under_load(start_broker: Start):
     worker = second.worker.pid
     assert second.api("POST", "data/import", data=answer.content, timeout=60).json() == "ok"
     wait_until(lambda: second.worker.pid != worker and has_keeper(second), 30)
-    keeper, got = Client(second.mqtt_port, "keeper"), []
+    keeper, got = connected(second.mqtt_port, "keeper"), []
     while (packet := keeper.receive(1)) is not None:
         got.append(int(packet.payload))
         keeper.ack(PUBACK, packet.pid)
@@ -106,11 +106,11 @@ def test_into_a_stopped_broker(start_broker: Start, tmp_path: Path):
     filled(broker)
     file = tmp_path / "backup.zip"
     assert data(broker, "export", file).returncode == 0
-    Client(broker.mqtt_port, "keeper", clean=True).disconnect()
+    connected(broker.mqtt_port, "keeper", clean=True).disconnect()
     assert broker.stop() == 0
     assert data(broker, "import", file).returncode == 0
     broker.start()
-    assert Client(broker.mqtt_port, "keeper").present
+    assert connected(broker.mqtt_port, "keeper").connack.present
 
 
 def test_not_a_backup(start_broker: Start, tmp_path: Path):
@@ -286,18 +286,18 @@ def test_an_import_that_was_cut_short(start_broker: Start):
     (ready / "journal.db").replace(broker.data_dir / "journal.db")
     broker.start()
     assert not ready.exists()
-    assert Client(broker.mqtt_port, "keeper").present
+    assert connected(broker.mqtt_port, "keeper").connack.present
 
 
 def test_delete_a_session(start_broker: Start):
     """Behaviour, section 23: a session is deleted with its queue, unless its client is connected."""
     broker = start_broker()
     filled(broker)
-    running = Client(broker.mqtt_port, "running")
+    running = connected(broker.mqtt_port, "running")
     assert "running_session" in broker.api("DELETE", "sessions/persistent/running").text
-    assert running.present is False
+    assert running.connack.present is False
     assert "not_found" in broker.api("DELETE", "sessions/persistent/nobody").text
     assert broker.api("DELETE", "sessions/persistent/keeper").status_code == 200
     broker.kill9()
     broker.start()
-    assert not Client(broker.mqtt_port, "keeper").present
+    assert not connected(broker.mqtt_port, "keeper").connack.present

@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from tests.broker_process import BrokerProcess, free_ports, has_ended, wait_until
-from tests.durable.client import PUBACK, PUBLISH, Client
+from tests.clients.raw import PUBACK, PUBLISH, Raw, connected
 
 Start = Callable[..., BrokerProcess]
 QUOTA_EXCEEDED = 0x97
@@ -75,7 +75,7 @@ def test_start_with_next_to_no_room(start_broker: Start, small_disk: Path):
         filler.unlink()
         if broker.running.poll() is None:
             wait_until(lambda broker=broker: probe(broker, "ready") == (200, "ok\n"), 30)
-            assert Client(broker.mqtt_port, "keeper").code == 0
+            connected(broker.mqtt_port, "keeper")
             assert broker.stop() == 0
             assert "Traceback" not in broker.stderr, broker.stderr
         shutil.rmtree(data_dir)
@@ -116,36 +116,36 @@ def test_hup_on_a_full_disk(start_broker: Start, small_disk: Path):
 def test_full_disk(start_broker: Start, small_disk: Path):
     """Publishers are told with 0x97, or before MQTT 5 not acknowledged; the broker stays, and recovers."""
     broker = start_broker({"EMQX_NODE__DATA_DIR": str(small_disk / "data")})
-    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
-    Client(broker.mqtt_port, "keeper").disconnect()
-    five = Client(broker.mqtt_port, "five", version=5, clean=True)
-    old = Client(broker.mqtt_port, "old", clean=True)
-    five.publish("q", b"first", 1, 1)
-    assert five.read(PUBACK).reason == 0
+    connected(broker.mqtt_port, "keeper").subscribe("q", qos=1)
+    connected(broker.mqtt_port, "keeper").disconnect()
+    five = connected(broker.mqtt_port, "five", version=5, clean=True)
+    old = connected(broker.mqtt_port, "old", clean=True)
+    five.send_publish("q", b"first", 1, 1)
+    assert five.expect(PUBACK).code == 0
     filler = fill_up(small_disk)
     reasons = []
     for pid in range(2, 12):
-        five.publish("q", bytes(20000), 1, pid)
-        reasons.append(five.read(PUBACK).reason)
+        five.send_publish("q", bytes(20000), 1, pid)
+        reasons.append(five.expect(PUBACK).code)
     assert reasons[-1] == QUOTA_EXCEEDED, reasons
     taken = reasons.count(0)
-    old.publish("q", b"waits", 1, 1)
+    old.send_publish("q", b"waits", 1, 1)
     assert old.receive(within=1) is None
-    five.publish("other", b"not stored", 1, 20)
-    assert five.read(PUBACK).reason in (0, 0x10)
-    assert Client(broker.mqtt_port, "stranger", version=5, expiry=60).code == QUOTA_EXCEEDED
+    five.send_publish("other", b"not stored", 1, 20)
+    assert five.expect(PUBACK).code in (0, 0x10)
+    connected(broker.mqtt_port, "stranger", version=5, session_expiry=60, code=QUOTA_EXCEEDED)
     assert "message_store_full" in broker.api("GET", "alarms/").text
     filler.unlink()
-    assert old.read(PUBACK).pid == 1
+    assert old.expect(PUBACK).pid == 1
     wait_until(lambda: "message_store_full" not in broker.api("GET", "alarms/").text, 10, "the end of the alarm")
-    five.publish("q", b"last", 1, 30)
-    assert five.read(PUBACK).reason == 0
+    five.send_publish("q", b"last", 1, 30)
+    assert five.expect(PUBACK).code == 0
     broker.kill9()
     broker.start()
-    keeper = Client(broker.mqtt_port, "keeper")
-    got = [keeper.read_message().payload]
+    keeper = connected(broker.mqtt_port, "keeper")
+    got = [keeper.message().payload]
     while got[-1] != b"last":
-        got.append(keeper.read_message().payload)
+        got.append(keeper.message().payload)
     assert got[0] == b"first"
     assert len([payload for payload in got if len(payload) == 20000]) >= taken
     assert got[-2] == b"waits"
@@ -154,23 +154,23 @@ def test_full_disk(start_broker: Start, small_disk: Path):
 def test_disk_that_the_broker_filled(start_broker: Start, small_disk: Path):
     """Space returns when subscribers fetch what takes it: they are served while publishers are refused."""
     broker = start_broker({"EMQX_NODE__DATA_DIR": str(small_disk / "data"), "EMQX_ZONE__EXTERNAL__MAX_MQUEUE_LEN": "0"})
-    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
-    Client(broker.mqtt_port, "keeper").disconnect()
-    publisher, taken = Client(broker.mqtt_port, "publisher", version=5, clean=True), 0
-    publisher.publish("q", b"0" * 1000, 1, 1)
-    while publisher.read(PUBACK).reason == 0:
+    connected(broker.mqtt_port, "keeper").subscribe("q", qos=1)
+    connected(broker.mqtt_port, "keeper").disconnect()
+    publisher, taken = connected(broker.mqtt_port, "publisher", version=5, clean=True), 0
+    publisher.send_publish("q", b"0" * 1000, 1, 1)
+    while publisher.expect(PUBACK).code == 0:
         taken += 1
-        publisher.publish("q", b"%d" % taken * 1000, 1, taken % 65535 + 1)
+        publisher.send_publish("q", b"%d" % taken * 1000, 1, taken % 65535 + 1)
     assert "message_store_full" in broker.api("GET", "alarms/").text
-    assert Client(broker.mqtt_port, "stranger", version=5, expiry=60).code == QUOTA_EXCEEDED
-    keeper = Client(broker.mqtt_port, "keeper")
-    assert (keeper.code, keeper.present) == (0, True)
+    connected(broker.mqtt_port, "stranger", version=5, session_expiry=60, code=QUOTA_EXCEEDED)
+    keeper = connected(broker.mqtt_port, "keeper")
+    assert keeper.connack.present
     for number in range(taken):
-        assert keeper.read_message().payload.startswith(b"%d" % number)
+        assert keeper.message().payload.startswith(b"%d" % number)
     wait_until(lambda: "message_store_full" not in broker.api("GET", "alarms/").text, 20, "the end of the alarm")
-    publisher.publish("q", b"again", 1, 1)
-    assert publisher.read(PUBACK).reason == 0
-    assert keeper.read_message().payload.endswith(b"again")
+    publisher.send_publish("q", b"again", 1, 1)
+    assert publisher.expect(PUBACK).code == 0
+    assert keeper.message().payload.endswith(b"again")
 
 
 NODE = "nodes/emqx@127.0.0.1"
@@ -255,12 +255,12 @@ def test_records_on_a_bad_disk(bad_disk: tuple[BrokerProcess, Callable[[], objec
 
 def fill(broker: BrokerProcess) -> Path:
     """A store with something in it, after a stop."""
-    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
-    Client(broker.mqtt_port, "keeper").disconnect()
-    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    connected(broker.mqtt_port, "keeper").subscribe("q", qos=1)
+    connected(broker.mqtt_port, "keeper").disconnect()
+    publisher = connected(broker.mqtt_port, "publisher", clean=True)
     for pid in range(1, 301):
-        publisher.publish("q", b"%d" % pid * 50, 1, pid)
-        publisher.read(PUBACK)
+        publisher.send_publish("q", b"%d" % pid * 50, 1, pid)
+        publisher.expect(PUBACK)
     assert broker.stop() == 0
     return broker.data_dir / "messages.db"
 
@@ -311,18 +311,18 @@ def test_second_broker(start_broker: Start):
 def test_store_process_dies(start_broker: Start):
     """The worker ends with it; the next one goes on from what is on disk."""
     broker = start_broker()
-    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
+    connected(broker.mqtt_port, "keeper").subscribe("q", qos=1)
     worker = broker.worker
     store = next(child for child in psutil.Process(worker.pid).children() if "process" in " ".join(child.cmdline()))
     os.kill(store.pid, signal.SIGKILL)
     wait_until(lambda: has_ended(worker), 20, "the worker's end")
     wait_until(broker.is_ready, 20, "the next worker")
-    assert wait_until(lambda: connected(broker), 10).present
+    assert wait_until(lambda: keeper_of(broker), 10).connack.present
 
 
-def connected(broker: BrokerProcess) -> Client | None:
+def keeper_of(broker: BrokerProcess) -> Raw | None:
     try:
-        return Client(broker.mqtt_port, "keeper")
+        return connected(broker.mqtt_port, "keeper")
     except (OSError, AssertionError):
         return None
 
@@ -330,29 +330,29 @@ def connected(broker: BrokerProcess) -> Client | None:
 def test_new_worker_finds_the_sessions(start_broker: Start):
     """HUP: the new worker waits for the old one's store."""
     broker = start_broker()
-    keeper = Client(broker.mqtt_port, "keeper", version=5, expiry=600)
-    keeper.subscribe("q", 1)
+    keeper = connected(broker.mqtt_port, "keeper", version=5, session_expiry=600)
+    keeper.subscribe("q", qos=1)
     old = broker.worker.pid
     broker.signal(signal.SIGHUP)
     goodbye = keeper.receive()
     assert goodbye is not None
-    assert (goodbye.kind, goodbye.reason) == (14, 0x8B)
-    keeper = Client(broker.mqtt_port, "keeper", version=5, expiry=600)
-    assert keeper.present
+    assert (goodbye.kind, goodbye.code) == (14, 0x8B)
+    keeper = connected(broker.mqtt_port, "keeper", version=5, session_expiry=600)
+    assert keeper.connack.present
     wait_until(lambda: broker.worker.pid != old, 10)
-    Client(broker.mqtt_port, "publisher", clean=True).publish("q", b"1", 1, 1)
-    assert keeper.read(PUBLISH).payload == b"1"
+    connected(broker.mqtt_port, "publisher", clean=True).send_publish("q", b"1", 1, 1)
+    assert keeper.expect(PUBLISH).payload == b"1"
 
 
 def test_what_is_removed_is_counted_and_told(start_broker: Start):
     """Limits, expiry and administrators may remove messages that were acknowledged; an alarm says so, and ends."""
     broker = start_broker({"EMQX_ZONE__EXTERNAL__MAX_MQUEUE_LEN": "2", "EMQX_MONITOR__CHECK_INTERVAL": "1s"})
-    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
-    Client(broker.mqtt_port, "keeper").disconnect()
-    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    connected(broker.mqtt_port, "keeper").subscribe("q", qos=1)
+    connected(broker.mqtt_port, "keeper").disconnect()
+    publisher = connected(broker.mqtt_port, "publisher", clean=True)
     for pid in range(1, 6):
-        publisher.publish("q", b"1", 1, pid)
-        publisher.read(PUBACK)
+        publisher.send_publish("q", b"1", 1, pid)
+        publisher.expect(PUBACK)
     assert broker.api("DELETE", "sessions/persistent/keeper").status_code == 200
     wait_until(lambda: "messages_removed" in broker.api("GET", "alarms/").text, 10, "the alarm")
     (node,) = broker.api("GET", "metrics/?_fields=extended").json()

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.broker_process import BrokerProcess
-from tests.clients.raw import Closed
-from tests.durable.client import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Client
+from tests.clients.raw import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Closed, Raw, connected
 
 ROUNDS = int(os.environ.get("DURABLE_ROUNDS", "3"))
 IN_FLIGHT = 10
@@ -35,23 +34,23 @@ class Publisher:
 
     def run(self, port: int, stop: threading.Event) -> None:
         try:
-            client = Client(port, self.name)
+            client = connected(port, self.name)
             for pid, (number, state) in list(self.pending.items()):
                 if state == "released":
                     client.ack(PUBREL, pid)
                 else:
-                    client.publish(f"q/{self.qos}", b"%d" % number, self.qos, pid, dup=True)
+                    client.send_publish(f"q/{self.qos}", b"%d" % number, self.qos, pid, dup=True)
             while not stop.is_set():
                 while len(self.pending) < IN_FLIGHT:
                     pid = next(i for i in range(1, 1000) if i not in self.pending)
                     self.pending[pid] = (self.next, "sent")
                     self.next += 1
-                    client.publish(f"q/{self.qos}", b"%d" % self.pending[pid][0], self.qos, pid)
+                    client.send_publish(f"q/{self.qos}", b"%d" % self.pending[pid][0], self.qos, pid)
                 self.hear(client)
         except (Closed, OSError, AssertionError):
             pass
 
-    def hear(self, client: Client) -> None:
+    def hear(self, client: Raw) -> None:
         packet = client.receive(0.5)
         if packet is None or packet.pid not in self.pending:
             return
@@ -78,7 +77,7 @@ class Subscriber:
         """Until told to stop, or with `quiet` until nothing has come for so many seconds."""
         heard = time.monotonic()
         try:
-            client = Client(port, self.name)
+            client = connected(port, self.name)
             while not stop.is_set() and (quiet is None or time.monotonic() - heard < quiet):
                 packet = client.receive(0.2)
                 if packet is not None:
@@ -87,7 +86,7 @@ class Subscriber:
         except (Closed, OSError, AssertionError):
             pass
 
-    def take(self, client: Client, packet: object) -> None:
+    def take(self, client: Raw, packet: object) -> None:
         kind, pid = packet.kind, packet.pid  # type: ignore[attr-defined]
         if kind == PUBLISH and self.qos == 1:
             self.got.append(int(packet.payload))  # type: ignore[attr-defined]
@@ -110,7 +109,7 @@ def test_nothing_acknowledged_is_lost(start_broker: Callable[..., BrokerProcess]
     publishers = [Publisher("p1", 1), Publisher("p2", 2)]
     subscribers = [Subscriber("s1", 1), Subscriber("s2", 2), Subscriber("late1", 1), Subscriber("late2", 2)]
     for subscriber in subscribers:
-        Client(broker.mqtt_port, subscriber.name).subscribe(f"q/{subscriber.qos}", subscriber.qos)
+        connected(broker.mqtt_port, subscriber.name).subscribe(f"q/{subscriber.qos}", qos=subscriber.qos)
     for _ in range(ROUNDS):
         stop = threading.Event()
         threads = [threading.Thread(target=part.run, args=(broker.mqtt_port, stop))
@@ -146,12 +145,12 @@ def test_async_loses_the_end_only(start_broker: Callable[..., BrokerProcess]):
     """`durability = async` acknowledges before: a crash takes the latest, nothing that lies before what is kept. The
     store can be gone on with in the other mode."""
     broker = start_broker({"EMQX_DURABILITY": "async"})
-    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
-    Client(broker.mqtt_port, "keeper").disconnect()
-    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    connected(broker.mqtt_port, "keeper").subscribe("q", qos=1)
+    connected(broker.mqtt_port, "keeper").disconnect()
+    publisher = connected(broker.mqtt_port, "publisher", clean=True)
     for number in range(1, 301):
-        publisher.publish("q", b"%d" % number, 1, number)
-        publisher.read(PUBACK)
+        publisher.send_publish("q", b"%d" % number, 1, number)
+        publisher.expect(PUBACK)
     broker.kill9()
     broker.env["EMQX_DURABILITY"] = "fsync"
     broker.start()
@@ -162,8 +161,8 @@ def test_async_loses_the_end_only(start_broker: Callable[..., BrokerProcess]):
 
 def test_off_touches_no_store(start_broker: Callable[..., BrokerProcess]):
     broker = start_broker({"EMQX_DURABILITY": "off"})
-    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
+    connected(broker.mqtt_port, "keeper").subscribe("q", qos=1)
     broker.kill9()
     assert not [file.name for file in broker.data_dir.iterdir() if file.name.startswith(("messages", "journal"))]
     broker.start()
-    assert not Client(broker.mqtt_port, "keeper").present
+    assert not connected(broker.mqtt_port, "keeper").connack.present

@@ -22,7 +22,7 @@ from emqx_mgmt.storage.checksums import tables
 from emqx_mgmt.storage.messages import check
 from emqx_mgmt.storage.schema import MIGRATIONS, SEALED, connect
 from tests.broker_process import BrokerProcess
-from tests.durable.client import PUBACK, Client
+from tests.clients.raw import PUBACK, connected
 from tests.durable.commands import data
 from tests.durable.damage import copy, cut, flip, hole, noise, zero
 
@@ -37,11 +37,11 @@ def in_use(start_broker: Start, tmp_path: Path, name: str) -> tuple[BrokerProces
     broker = start_broker()
     for number in range(3):
         assert broker.api("POST", "users/", json={"username": f"u{number}", "password": "p", "tags": ""}).ok
-    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
-    Client(broker.mqtt_port, "keeper").disconnect()
-    publisher = Client(broker.mqtt_port, "publisher", clean=True)
-    publisher.publish("q", b"1", 1, 1)
-    publisher.read(PUBACK)
+    connected(broker.mqtt_port, "keeper").subscribe("q", qos=1)
+    connected(broker.mqtt_port, "keeper").disconnect()
+    publisher = connected(broker.mqtt_port, "publisher", clean=True)
+    publisher.send_publish("q", b"1", 1, 1)
+    publisher.expect(PUBACK)
     broker.kill9()
     place = tmp_path / name
     shutil.copytree(broker.data_dir, place, ignore=shutil.ignore_patterns("*.sock"))
@@ -167,7 +167,7 @@ def test_lost_files(start_broker: Start, tmp_path: Path):
     assert data(broker, "import", tmp_path / "backup.zip").returncode == 0
     broker.start()
     assert len(broker.api("GET", "users/").json()) == 4
-    assert Client(broker.mqtt_port, "keeper").present
+    assert connected(broker.mqtt_port, "keeper").connack.present
 
 
 def test_older_copy(start_broker: Start, tmp_path: Path):

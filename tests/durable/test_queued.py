@@ -7,16 +7,16 @@ from collections.abc import Callable
 import pytest
 
 from tests.broker_process import BrokerProcess
-from tests.durable.client import PUBACK, PUBLISH, Client
+from tests.clients.raw import PUBACK, PUBLISH, connected
 
 Start = Callable[..., BrokerProcess]
 
 
 def publish(port: int, first: int, last: int) -> None:
-    publisher = Client(port, "publisher", version=5, clean=True)
+    publisher = connected(port, "publisher", version=5, clean=True)
     for number in range(first, last):
-        publisher.publish(f"q/{number}", bytes(number), 1, number, retain=number % 2 == 0)
-        assert publisher.read(PUBACK).reason == 0
+        publisher.send_publish(f"q/{number}", bytes(number), 1, number, retain=number % 2 == 0)
+        assert publisher.expect(PUBACK).code == 0
     publisher.disconnect()
 
 
@@ -29,8 +29,8 @@ def listed(broker: BrokerProcess, query: str = "") -> tuple[list[str], dict[str,
 def test_pages(start_broker: Start, durability: str):
     """The latest message too, whether rows of it are written already or not; the same from memory."""
     broker = start_broker({"EMQX_DURABILITY": durability})
-    Client(broker.mqtt_port, "keeper").subscribe("q/#", 1)
-    Client(broker.mqtt_port, "keeper").disconnect()
+    connected(broker.mqtt_port, "keeper").subscribe("q/#", qos=1)
+    connected(broker.mqtt_port, "keeper").disconnect()
     publish(broker.mqtt_port, 1, 31)
     topics = [f"q/{number}" for number in range(1, 31)]
     assert listed(broker) == (topics, {"page": 1, "limit": 10000, "count": 30})
@@ -51,12 +51,12 @@ def test_pages(start_broker: Start, durability: str):
 def test_of_a_connected_client(start_broker: Start):
     """What is in flight is not queued any more."""
     broker = start_broker({"EMQX_ZONE__EXTERNAL__MAX_INFLIGHT": "5"})
-    keeper = Client(broker.mqtt_port, "keeper")
-    keeper.subscribe("q/#", 1)
+    keeper = connected(broker.mqtt_port, "keeper")
+    keeper.subscribe("q/#", qos=1)
     publish(broker.mqtt_port, 1, 21)
     assert listed(broker)[0] == [f"q/{number}" for number in range(6, 21)]
-    keeper.ack(PUBACK, keeper.read(PUBLISH).pid)
+    keeper.ack(PUBACK, keeper.expect(PUBLISH).pid)
     for _ in range(4):
-        keeper.read(PUBLISH)
-    assert keeper.read(PUBLISH).topic == "q/6"
+        keeper.expect(PUBLISH)
+    assert keeper.expect(PUBLISH).topic == "q/6"
     assert listed(broker)[0] == [f"q/{number}" for number in range(7, 21)]

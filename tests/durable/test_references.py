@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from tests.broker_process import BrokerProcess, wait_until
-from tests.durable.client import PUBACK, Client
+from tests.clients.raw import PUBACK, connected
 
 
 def test_two_places_in_a_session_that_ends(start_broker: Callable[..., BrokerProcess]):
@@ -19,13 +19,13 @@ def test_two_places_in_a_session_that_ends(start_broker: Callable[..., BrokerPro
                 "SELECT (SELECT count(*) FROM message), (SELECT count(*) FROM place)").fetchone()
             return count
 
-    keeper = Client(broker.mqtt_port, "keeper")
-    keeper.subscribe("q", 1)
-    keeper.subscribe("$share/group/q", 1)
+    keeper = connected(broker.mqtt_port, "keeper")
+    keeper.subscribe("q", qos=1)
+    keeper.subscribe("$share/group/q", qos=1)
     keeper.disconnect()
-    publisher = Client(broker.mqtt_port, "publisher", clean=True)
-    publisher.publish("q", b"twice", 1, 1)
-    publisher.read(PUBACK)
+    publisher = connected(broker.mqtt_port, "publisher", clean=True)
+    publisher.send_publish("q", b"twice", 1, 1)
+    publisher.expect(PUBACK)
     wait_until(lambda: rows() == (1, 2), 10, "a message with two places")
     assert broker.api("DELETE", "sessions/persistent/keeper").status_code == 200
     wait_until(lambda: rows() == (0, 0), 10, "the end of both")

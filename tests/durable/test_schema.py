@@ -20,7 +20,7 @@ from emqx_mgmt.storage.messages import check
 from emqx_mgmt.storage.messages.tables import MIGRATIONS, RECORDS
 from router_ext.durable.journal import TABLES
 from tests.broker_process import BrokerProcess
-from tests.durable.client import PUBACK, PUBLISH, PUBREC, PUBREL, Client
+from tests.clients.raw import PUBACK, PUBLISH, PUBREC, PUBREL, connected
 from tests.durable.contents import SETTLED, amounts_to, fill
 
 Start = Callable[..., BrokerProcess]
@@ -70,10 +70,10 @@ def downgrade(data_dir: Path, version: int) -> None:
 
 
 def filled(broker: BrokerProcess, first: int, last: int) -> None:
-    publisher = Client(broker.mqtt_port, "publisher", clean=True)
+    publisher = connected(broker.mqtt_port, "publisher", clean=True)
     for number in range(first, last):
-        publisher.publish("q", b"%d" % number, 1, number)
-        publisher.read(PUBACK)
+        publisher.send_publish("q", b"%d" % number, 1, number)
+        publisher.expect(PUBACK)
     publisher.disconnect()
 
 
@@ -81,8 +81,8 @@ def filled(broker: BrokerProcess, first: int, last: int) -> None:
 def test_older_version(start_broker: Start, version: int):
     """Rows that were settled and commits that were not are both there."""
     broker = start_broker()
-    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
-    Client(broker.mqtt_port, "keeper").disconnect()
+    connected(broker.mqtt_port, "keeper").subscribe("q", qos=1)
+    connected(broker.mqtt_port, "keeper").disconnect()
     filled(broker, 1, 20)
     assert broker.stop() == 0
     broker.start()
@@ -90,10 +90,10 @@ def test_older_version(start_broker: Start, version: int):
     broker.kill9()
     downgrade(broker.data_dir, version)
     broker.start()
-    keeper = Client(broker.mqtt_port, "keeper")
-    assert keeper.present
+    keeper = connected(broker.mqtt_port, "keeper")
+    assert keeper.connack.present
     for number in range(1, 40):
-        assert keeper.read_message().payload == b"%d" % number
+        assert keeper.message().payload == b"%d" % number
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -117,20 +117,20 @@ def test_store_written_by_version_2(start_broker: Start, tmp_path: Path):
         stage(archive, broker.data_dir)
     left_just_now(broker.data_dir / STAGED_READY)
     broker.start()
-    keeper = Client(broker.mqtt_port, "keeper")
-    assert keeper.present
+    keeper = connected(broker.mqtt_port, "keeper")
+    assert keeper.connack.present
     got: dict[str, list[int]] = {"shared": [], "own/keeper": []}
     while len(got["shared"]) < 2 * SETTLED:
-        packet = keeper.read(PUBLISH)
+        packet = keeper.expect(PUBLISH)
         keeper.ack(PUBACK if packet.qos == 1 else PUBREC, packet.pid)
         if packet.qos == 1:
             got[packet.topic].append(int(packet.payload.split()[0]))
     assert got == {"shared": list(range(1, 2 * SETTLED + 1)), "own/keeper": list(range(1, SETTLED + 1))}
-    held = Client(broker.mqtt_port, "held", version=5, expiry=3600)
-    assert (held.present, held.read(PUBREL).pid) == (True, 1)
-    reader = Client(broker.mqtt_port, "reader", clean=True)
-    reader.subscribe("retained", 1)
-    assert reader.read_message().payload == b"kept"
+    held = connected(broker.mqtt_port, "held", version=5, session_expiry=3600)
+    assert (held.connack.present, held.expect(PUBREL).pid) == (True, 1)
+    reader = connected(broker.mqtt_port, "reader", clean=True)
+    reader.subscribe("retained", qos=1)
+    assert reader.message().payload == b"kept"
 
 
 def left_just_now(data_dir: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_message_store_of_a_newer_version_is_left_alone(start_broker: Start):
 def test_half_a_store(start_broker: Start):
     """A journal that is missing is damage: what is in it was acknowledged."""
     broker = start_broker()
-    Client(broker.mqtt_port, "keeper").subscribe("q", 1)
+    connected(broker.mqtt_port, "keeper").subscribe("q", qos=1)
     broker.kill9()
     journal = broker.data_dir / "journal.db"
     aside = journal.rename(broker.data_dir / "aside")
@@ -176,4 +176,4 @@ def test_half_a_store(start_broker: Start):
     assert "its journal journal.db is missing" in broker.stderr
     aside.rename(journal)
     broker.start()
-    assert Client(broker.mqtt_port, "keeper").present
+    assert connected(broker.mqtt_port, "keeper").connack.present

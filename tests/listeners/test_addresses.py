@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import queue
 import socket
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import paho.mqtt.client as paho
 import pytest
 import requests
 
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.listeners.secured import CONNECT, CONNECT_OK, PINGREQ, PINGRESP, Secured, certificates, settings
 from tests.listeners.transports import TRANSPORTS, WebSocket
 
@@ -66,28 +65,16 @@ def port(secured: Secured, name: str) -> int:
 
 @pytest.mark.parametrize("name", TRANSPORTS)
 def test_messages_over_ipv6(sixth, name):
-    inbox: queue.Queue[bytes] = queue.Queue()
-    ready: queue.Queue[bool] = queue.Queue()
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"six-{name}",
-                         transport="websockets" if name in ("ws", "wss") else "tcp")
-    if name in ("ssl", "wss"):
-        client.tls_set(sixth.certificates.ca)
-    client.on_connect = lambda *_: client.subscribe(f"six/{name}", 2)
-    client.on_subscribe = lambda *_: ready.put(True)
-    client.on_message = lambda _client, _data, message: inbox.put(message.payload)
-    client.connect("::1", port(sixth, name))
-    client.loop_start()
-    try:
-        ready.get(timeout=20)
+    with Client(port(sixth, name), f"six-{name}", host="::1",
+                transport="websockets" if name in ("ws", "wss") else "tcp",
+                tls=(sixth.certificates.ca,) if name in ("ssl", "wss") else ()) as client:
+        client.subscribe(f"six/{name}", 2)
         sent = [bytes([qos]) * 20_000 for qos in (0, 1, 2) * 10]
         for payload in sent:
-            client.publish(f"six/{name}", payload, payload[0])
-        assert sorted(inbox.get(timeout=20) for _ in sent) == sorted(sent)
+            client.paho.publish(f"six/{name}", payload, payload[0])
+        assert sorted(client.receive(20).payload for _ in sent) == sorted(sent)
         (row,) = sixth.broker.api("GET", f"/connections/six-{name}").json()
         assert row["ipaddress"] == "::1"
-    finally:
-        client.disconnect()
-        client.loop_stop()
 
 
 def test_https_over_ipv6(sixth):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import queue
 import subprocess
 
-import paho.mqtt.client as paho
 import pytest
 import requests
 
 from tests.broker_process import wait_until
+from tests.clients.paho import Client
 from tests.listeners.secured import Secured
 
 SEVEN = ["mqtt:ssl", "mqtt:tcp", "mqtt:tcp", "http:dashboard", "http:management", "https:management"]
@@ -17,22 +16,13 @@ SEVEN = ["mqtt:ssl", "mqtt:tcp", "mqtt:tcp", "http:dashboard", "http:management"
 
 @pytest.fixture(params=["tcp", "ssl", "ws", "wss"])
 def client(request: pytest.FixtureRequest, secured: Secured):
-    """paho, connected and subscribed by the listener of that name."""
-    web = request.param in ("ws", "wss")
-    made = paho.Client(paho.CallbackAPIVersion.VERSION2, transport="websockets" if web else "tcp")
-    if request.param in ("ssl", "wss"):
-        made.tls_set(secured.certificates.ca, secured.certificates.client, secured.certificates.client)
-    made.inbox = queue.Queue()
-    ready = queue.Queue()
-    made.on_connect = lambda *_: made.subscribe(f"over/{request.param}/#", 2)
-    made.on_subscribe = lambda *_: ready.put(True)
-    made.on_message = lambda _client, _data, message: made.inbox.put((message.topic, message.payload))
-    made.connect("127.0.0.1", secured.broker.mqtt_port if request.param == "tcp" else getattr(secured, request.param))
-    made.loop_start()
-    ready.get(timeout=10)
-    yield made, request.param
-    made.disconnect()
-    made.loop_stop()
+    """Connected and subscribed by the listener of that name."""
+    made = secured.certificates
+    with Client(secured.broker.mqtt_port if request.param == "tcp" else getattr(secured, request.param),
+                transport="websockets" if request.param in ("ws", "wss") else "tcp",
+                tls=(made.ca, made.client, made.client) if request.param in ("ssl", "wss") else ()) as client:
+        client.subscribe(f"over/{request.param}/#", 2)
+        yield client, request.param
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 16_384, 65_535, 65_536, 700_000])
@@ -40,16 +30,16 @@ def test_messages_of_every_size_come_back(client, size):
     paho_client, name = client
     payload = bytes(range(256)) * (size // 256) + bytes(size % 256)
     for qos in (0, 1, 2):
-        paho_client.publish(f"over/{name}/{qos}", payload, qos)
-    received = sorted(paho_client.inbox.get(timeout=20) for _ in range(3))
+        paho_client.paho.publish(f"over/{name}/{qos}", payload, qos)
+    received = sorted((message.topic, message.payload) for message in (paho_client.receive(20) for _ in range(3)))
     assert received == [(f"over/{name}/{qos}", payload) for qos in (0, 1, 2)]
 
 
 def test_many_small_messages_arrive_in_order(client):
     paho_client, name = client
     for number in range(500):
-        paho_client.publish(f"over/{name}/n", str(number), 1)
-    assert [paho_client.inbox.get(timeout=20)[1] for _ in range(500)] == [b"%d" % number for number in range(500)]
+        paho_client.paho.publish(f"over/{name}/n", str(number), 1)
+    assert [paho_client.receive(20).payload for _ in range(500)] == [b"%d" % number for number in range(500)]
 
 
 def test_mosquitto_clients_over_tls(secured):

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from tests.broker_process import BrokerProcess, wait_until
-from tests.clients.raw import text, varint
-from tests.durable.client import Client
+from tests.clients.raw import connected, packet_bytes, text
 from tests.listeners.secured import Secured, certificates, settings
 from tests.listeners.transports import TRANSPORTS, connection
 
@@ -35,16 +34,12 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     assert "Traceback" not in process.stderr, process.stderr
 
 
-def packet(first: int, body: bytes) -> bytes:
-    return bytes([first]) + varint(len(body)) + body
-
-
 def all_at_once(client_id: str, number: int, qos: int) -> bytes:
     """CONNECT with a will, PUBLISH packets, and DISCONNECT."""
     connect = text("MQTT") + b"\x04\x06\0\x3c" + text(client_id) + text("last/will") + text(client_id)
     messages = [text("last/words") + (struct.pack(">H", i + 1) if qos else b"") + b"%d/%d" % (number, i)
                 for i in range(MESSAGES)]
-    return packet(0x10, connect) + b"".join(packet(0x30 | qos << 1, one) for one in messages) + b"\xe0\x00"
+    return packet_bytes(0x10, connect) + b"".join(packet_bytes(0x30 | qos << 1, one) for one in messages) + b"\xe0\x00"
 
 
 def is_there(sock: Any) -> bool:
@@ -58,8 +53,8 @@ def is_there(sock: Any) -> bool:
 def test_what_came_before_a_reset_is_handled(slow: Secured, name: str, qos: int):
     """All messages are delivered, and DISCONNECT deletes the will [MQTT-3.14.4-3], although nothing can be written to
     the client any more."""
-    watcher = Client(slow.broker.mqtt_port, "watcher", version=5, clean=True)
-    watcher.subscribe("last/#", 0)
+    watcher = connected(slow.broker.mqtt_port, "watcher", version=5, clean=True)
+    watcher.subscribe("last/#", qos=0)
     for number in range(ROUNDS):
         sock = connection(slow, name)
         sock.sendall(all_at_once(f"hasty{number}", number, qos))
@@ -73,7 +68,7 @@ def test_what_came_before_a_reset_is_handled(slow: Secured, name: str, qos: int)
     assert came == expected
     wait_until(lambda: not hasty(slow), 5, "the end of the connections")
     assert watcher.receive(within=0.1) is None
-    watcher.close()
+    watcher.drop()
 
 
 def hasty(slow: Secured) -> list[str]:

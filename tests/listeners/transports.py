@@ -48,6 +48,13 @@ class WebSocket:
     def sendall(self, data: bytes) -> None:
         self.sock.sendall(frame(0x82, data, os.urandom(4)))
 
+    def send(self, data: bytes) -> int:
+        """The whole frame is waited for, also by a socket that does not block: there is no half of one."""
+        self.sock.settimeout(20)
+        self.sendall(data)
+        self.sock.setblocking(False)
+        return len(data)
+
     def recv(self, size: int) -> bytes:
         """Up to `size` bytes; none when the peer closed."""
         while not self.left:

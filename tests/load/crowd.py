@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from tests.load.client import connect_packet
+from tests.clients.raw import connect_packet
 
 SOURCES = 20        # addresses that connections come from: one has some 28,000 ports, and ended connections keep theirs
 BIND_ADDRESS_NO_PORT = 24   # IP_BIND_ADDRESS_NO_PORT: the port is chosen once the destination is known

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.broker_process import BrokerProcess, wait_until
-from tests.load.client import Client, publish_packet
+from tests.clients.raw import PINGRESP, PUBACK, PUBLISH, Packet, Raw, publish_packet
 from tests.load.rows import MIB, PeakMemory, gauges, metrics, session
 
 pytestmark = pytest.mark.timeout(120)
@@ -30,12 +30,12 @@ def busy(start_broker: Callable[..., BrokerProcess]) -> Iterator[BrokerProcess]:
     assert "Traceback" not in process.stderr, process.stderr
 
 
-def read_all(client: Client, count: int, numbers: list[int]) -> threading.Thread:
+def read_all(client: Raw, count: int, numbers: list[int]) -> threading.Thread:
     """Reads `count` messages on a thread of its own; their first four bytes are numbers."""
 
     def read() -> None:
         for _ in range(count):
-            numbers.append(int.from_bytes(client.next_publish().payload[:4], "big"))
+            numbers.append(int.from_bytes(client.expect(PUBLISH).payload[:4], "big"))
 
     thread = threading.Thread(target=read)
     thread.start()
@@ -59,16 +59,16 @@ def test_many_publishers_to_one_subscriber_that_reads_slower_lose_nothing(busy):
     """A subscriber in Python is far slower than the publishers; they wait (sessions and commits, invariant 2)."""
     publishers, each, size = 200, 500, 1000
     with ExitStack() as stack:
-        reader = stack.enter_context(Client(busy.mqtt_port, receive_buffer=65536))
-        assert reader.connect("reader") == 0
+        reader = stack.enter_context(Raw.dial(busy.mqtt_port, 4, receive_buffer=65536))
+        reader.connect("reader")
         reader.subscribe("in/#")
         numbers: list[int] = []
         thread = read_all(reader, publishers * each, numbers)
         flood = numbered("in/x", 0, each, size)
         senders = []
         for n in range(publishers):
-            client = stack.enter_context(Client(busy.mqtt_port))
-            assert client.connect(f"p{n}") == 0
+            client = stack.enter_context(Raw.dial(busy.mqtt_port, 4))
+            client.connect(f"p{n}")
             senders.append(threading.Thread(target=client.send, args=(flood,)))
         with PeakMemory(busy) as peak:
             for sender in senders:
@@ -82,10 +82,10 @@ def test_many_publishers_to_one_subscriber_that_reads_slower_lose_nothing(busy):
 
 def test_a_subscriber_that_stops_reading_costs_the_others_nothing_and_its_losses_are_counted(busy):
     messages, size = 60_000, 1000
-    with Client(busy.mqtt_port, receive_buffer=SMALL) as stalled, Client(busy.mqtt_port) as reader, \
-            Client(busy.mqtt_port) as publisher:
+    with Raw.dial(busy.mqtt_port, 4, receive_buffer=SMALL) as stalled, Raw.dial(busy.mqtt_port, 4) as reader, \
+            Raw.dial(busy.mqtt_port, 4) as publisher:
         for name, client in (("stalled", stalled), ("reader", reader), ("publisher", publisher)):
-            assert client.connect(name) == 0
+            client.connect(name)
         stalled.subscribe("t")
         reader.subscribe("t")
         numbers: list[int] = []
@@ -111,9 +111,9 @@ def test_a_subscriber_that_stops_reading_costs_the_others_nothing_and_its_losses
 
         # Once it reads again it gets all that was not dropped, and what comes from then on.
         for _ in range(row["deliver_msg"]):
-            stalled.next_publish()
-        publisher.publish("t", b"fresh")
-        assert stalled.next_publish().payload == b"fresh"
+            stalled.expect(PUBLISH)
+        publisher.send_publish("t", b"fresh")
+        assert stalled.expect(PUBLISH).payload == b"fresh"
         shown = gauges(busy)
         assert (shown["emqx_slow_connections"], shown["emqx_blocked_connections"]) == (0, 0)
         assert shown["emqx_outbox_bytes"] == 0
@@ -122,10 +122,12 @@ def test_a_subscriber_that_stops_reading_costs_the_others_nothing_and_its_losses
 
 
 def test_a_reader_of_a_byte_a_second_is_one_that_does_not_read(busy):
-    with Client(busy.mqtt_port, receive_buffer=SMALL) as trickle, Client(busy.mqtt_port) as publisher, \
+    with Raw.dial(busy.mqtt_port, 4, receive_buffer=SMALL) as trickle, Raw.dial(busy.mqtt_port, 4) as publisher, \
             ExitStack() as stack:
-        assert (trickle.connect("trickle"), publisher.connect("publisher")) == (0, 0)
+        trickle.connect("trickle")
+        publisher.connect("publisher")
         trickle.subscribe("t")
+        trickle.sock.setblocking(True)
         done = threading.Event()
 
         def read_a_byte() -> None:
@@ -147,8 +149,8 @@ def test_a_reader_of_a_byte_a_second_is_one_that_does_not_read(busy):
 def test_a_client_that_floods_its_own_topic_is_not_paused_for_itself(busy):
     """It writes everything before it reads anything: waiting for it to read would be waiting for ever."""
     messages = 60_000
-    with Client(busy.mqtt_port) as client, PeakMemory(busy) as peak:
-        assert client.connect("echo") == 0
+    with Raw.dial(busy.mqtt_port, 4) as client, PeakMemory(busy) as peak:
+        client.connect("echo")
         client.subscribe("own")
         for first in range(0, messages, 1000):
             client.send(numbered("own", first, 1000, 1000))
@@ -156,19 +158,19 @@ def test_a_client_that_floods_its_own_topic_is_not_paused_for_itself(busy):
         row = wait_until(lambda: (row := session(busy, "echo"))["deliver_msg"] + row["mqueue_dropped"] == messages
                          and row, 20, "the end of the flood")
         for _ in range(row["deliver_msg"]):
-            client.next_publish()
-        assert client.next_packet()[0] == 0xD0
+            client.expect(PUBLISH)
+        client.expect(PINGRESP)
     assert peak.grown < 64 * MIB
 
 
 def test_two_clients_that_feed_each_other_without_reading_get_on(busy):
     messages = 30_000
-    with Client(busy.mqtt_port) as one, Client(busy.mqtt_port) as two, PeakMemory(busy) as peak:
+    with Raw.dial(busy.mqtt_port, 4) as one, Raw.dial(busy.mqtt_port, 4) as two, PeakMemory(busy) as peak:
         for name, client in (("one", one), ("two", two)):
-            assert client.connect(name) == 0
+            client.connect(name)
             client.subscribe(f"to/{name}")
 
-        def flood(client: Client, topic: str) -> None:
+        def flood(client: Raw, topic: str) -> None:
             for first in range(0, messages, 1000):
                 client.send(numbered(topic, first, 1000, 1000))
 
@@ -183,15 +185,16 @@ def test_two_clients_that_feed_each_other_without_reading_get_on(busy):
                              == messages and row, 20, "the end of the flood")
             client = one if name == "one" else two
             for _ in range(row["deliver_msg"]):
-                client.next_publish()
+                client.expect(PUBLISH)
     assert peak.grown < 96 * MIB
 
 
 def test_a_paused_publisher_that_cannot_read_loses_nothing(busy):
     """A chain: b hands on to c, which stalls; b, held up in its own writing, is not to blame for not reading."""
-    with Client(busy.mqtt_port) as a, Client(busy.mqtt_port) as b, Client(busy.mqtt_port, receive_buffer=SMALL) as c:
+    with Raw.dial(busy.mqtt_port, 4) as a, Raw.dial(busy.mqtt_port, 4) as b, \
+            Raw.dial(busy.mqtt_port, 4, receive_buffer=SMALL) as c:
         for name, client in (("a", a), ("b", b), ("c", c)):
-            assert client.connect(name) == 0
+            client.connect(name)
         b.subscribe("to/b")
         c.subscribe("to/c")
         flood = numbered("to/c", 0, 1000, 1000)
@@ -201,12 +204,12 @@ def test_a_paused_publisher_that_cannot_read_loses_nothing(busy):
             a.send(numbered("to/b", n, 1000, 1000))
         sender.join(60)
         assert not sender.is_alive()
-        assert [int.from_bytes(b.next_publish().payload[:4], "big") for _ in range(5000)] == list(range(5000))
+        assert [int.from_bytes(b.expect(PUBLISH).payload[:4], "big") for _ in range(5000)] == list(range(5000))
         assert session(busy, "b")["mqueue_dropped"] == 0
         wait_until(lambda: (row := session(busy, "c"))["deliver_msg"] + row["mqueue_dropped"] == 40_000, 20, "all")
 
 
-def drain_bytes(clients: list[Client], each: int) -> list[int]:
+def drain_bytes(clients: list[Raw], each: int) -> list[int]:
     """Reads `each` bytes from every client in turn, whoever has some; the counts."""
     got = [0] * len(clients)
     deadline = time.monotonic() + 60
@@ -225,12 +228,12 @@ def test_one_mib_to_a_thousand_subscribers_is_held_once(busy):
     subscribers, payload = 1000, bytes(MIB)
     packet = publish_packet("big", payload)
     with ExitStack() as stack:
-        readers = [stack.enter_context(Client(busy.mqtt_port)) for _ in range(subscribers)]
+        readers = [stack.enter_context(Raw.dial(busy.mqtt_port, 4)) for _ in range(subscribers)]
         for number, reader in enumerate(readers):
-            assert reader.connect(f"r{number}") == 0
+            reader.connect(f"r{number}")
             reader.subscribe("big")
-        publisher = stack.enter_context(Client(busy.mqtt_port))
-        assert publisher.connect("publisher") == 0
+        publisher = stack.enter_context(Raw.dial(busy.mqtt_port, 4))
+        publisher.connect("publisher")
         with PeakMemory(busy) as peak:
             publisher.send(packet)
             got = drain_bytes(readers, len(packet))
@@ -242,53 +245,52 @@ def test_one_mib_to_a_thousand_subscribers_is_held_once(busy):
 def test_qos1_to_a_full_window_withholds_acks_and_loses_nothing(busy, version):
     """32 in flight and 10 queued; the publisher's other acknowledgements wait, in order [MQTT-4.6.0-2]."""
     messages = 90  # below the Receive Maximum
-    with Client(busy.mqtt_port) as reader, Client(busy.mqtt_port) as publisher:
-        assert reader.connect("reader") == 0
-        assert publisher.connect("publisher", version=version) == 0
-        reader.subscribe("q", 1)
+    with Raw.dial(busy.mqtt_port, 4) as reader, Raw.dial(busy.mqtt_port, version) as publisher:
+        reader.connect("reader")
+        publisher.connect("publisher")
+        reader.subscribe("q", qos=1)
         for pid in range(1, messages + 1):
-            publisher.publish("q", str(pid).encode(), 1, pid)
+            publisher.send_publish("q", str(pid).encode(), 1, pid)
         publisher.send(b"\xc0\x00")
-        acked = [struct.unpack(">H", body[:2])[0] for first_byte, body in answers_until_ping(publisher)]
+        acked = [answer.pid for answer in answers_until_ping(publisher)]
         assert acked == list(range(1, 32 + 10 + 1))  # the rest waits
         for pid in range(1, messages + 1):
-            message = reader.next_publish()
+            message = reader.expect(PUBLISH)
             assert message.payload == str(pid).encode()
             time.sleep(0.0005)
-            reader.puback(message.pid)
+            reader.ack(PUBACK, message.pid)
         while len(acked) < messages:
-            first_byte, body = publisher.next_packet()
-            assert first_byte == 0x40
-            acked.append(struct.unpack(">H", body[:2])[0])
+            acked.append(publisher.expect(PUBACK).pid)
         assert acked == list(range(1, messages + 1))
         assert session(busy, "reader")["mqueue_dropped"] == 0
 
 
-def answers_until_ping(client: Client) -> Iterator[tuple[int, bytes]]:
-    while (answer := client.next_packet())[0] != 0xD0:
+def answers_until_ping(client: Raw) -> Iterator[Packet]:
+    while (answer := client.packet()).kind != PINGRESP:
         yield answer
 
 
 def test_a_subscriber_that_acknowledges_nothing_holds_nobody_up_for_long(busy):
     """It takes bytes, so its socket says nothing; after a second its queue is a limit again, and losses are counted."""
     messages = 400
-    with Client(busy.mqtt_port) as silent, Client(busy.mqtt_port) as reader, Client(busy.mqtt_port) as publisher:
+    with Raw.dial(busy.mqtt_port, 4) as silent, Raw.dial(busy.mqtt_port, 4) as reader, \
+            Raw.dial(busy.mqtt_port, 4) as publisher:
         for name, client in (("silent", silent), ("reader", reader), ("publisher", publisher)):
-            assert client.connect(name) == 0
-        silent.subscribe("q", 1)
-        reader.subscribe("q", 1)
+            client.connect(name)
+        silent.subscribe("q", qos=1)
+        reader.subscribe("q", qos=1)
         for pid in range(1, messages + 1):
-            publisher.publish("q", str(pid).encode(), 1, pid)
+            publisher.send_publish("q", str(pid).encode(), 1, pid)
         for _ in range(messages):
-            reader.puback(reader.next_publish().pid)
+            reader.ack(PUBACK, reader.expect(PUBLISH).pid)
         for pid in range(1, messages + 1):
-            assert publisher.next_packet() == (0x40, struct.pack(">H", pid))
+            publisher.expect(PUBACK, pid=pid)
         # A new one is acknowledged and delivered although the silent one still says nothing.
-        publisher.publish("q", b"after", 1, 1)
-        assert publisher.next_packet()[0] == 0x40
-        assert reader.next_publish().payload == b"after"
-        publisher.publish("q", b"last", 1, 2)
-        assert publisher.next_packet()[0] == 0x40
+        publisher.send_publish("q", b"after", 1, 1)
+        publisher.expect(PUBACK)
+        assert reader.expect(PUBLISH).payload == b"after"
+        publisher.send_publish("q", b"last", 1, 2)
+        publisher.expect(PUBACK)
         row = session(busy, "silent")
         assert row["deliver_msg"] == 32
         assert row["deliver_msg"] + row["mqueue_len"] + row["mqueue_dropped"] == messages + 2
@@ -297,17 +299,18 @@ def test_a_subscriber_that_acknowledges_nothing_holds_nobody_up_for_long(busy):
 
 def test_a_publisher_that_ignores_withheld_acks_fills_no_memory(busy):
     """The reader acknowledges just enough to count as keeping up; the publisher does not care."""
-    with Client(busy.mqtt_port) as reader, Client(busy.mqtt_port) as publisher, PeakMemory(busy) as peak:
-        assert (reader.connect("reader"), publisher.connect("publisher")) == (0, 0)
-        reader.subscribe("q", 1)
+    with Raw.dial(busy.mqtt_port, 4) as reader, Raw.dial(busy.mqtt_port, 4) as publisher, PeakMemory(busy) as peak:
+        reader.connect("reader")
+        publisher.connect("publisher")
+        reader.subscribe("q", qos=1)
         payload = bytes(100_000)
-        flood = b"".join(publish_packet("q", payload, 1, pid) for pid in range(1, 21))
+        flood = b"".join(publish_packet("q", payload, 1, pid=pid) for pid in range(1, 21))
         sent = 0
         for _ in range(60):
             publisher.send(flood)
             sent += 20
             with contextlib.suppress(OSError):
-                reader.puback(reader.next_publish().pid)
+                reader.ack(PUBACK, reader.expect(PUBLISH).pid)
         publisher.send(b"\xc0\x00")
         list(answers_until_ping(publisher))
         row = session(busy, "reader")
@@ -319,28 +322,29 @@ def test_a_publisher_that_ignores_withheld_acks_fills_no_memory(busy):
 def test_a_qos0_message_is_never_held_up_by_a_session_queue(busy):
     """Publishers pause for sockets only: a full window and queue of QoS 1 leave QoS 0 alone (invariant 2 of sessions
     and commits)."""
-    with Client(busy.mqtt_port) as reader, Client(busy.mqtt_port) as publisher:
-        assert (reader.connect("reader"), publisher.connect("publisher")) == (0, 0)
-        reader.subscribe("q/#", 1)
+    with Raw.dial(busy.mqtt_port, 4) as reader, Raw.dial(busy.mqtt_port, 4) as publisher:
+        reader.connect("reader")
+        publisher.connect("publisher")
+        reader.subscribe("q/#", qos=1)
         for pid in range(1, 60):
-            publisher.publish("q/1", b"x", 1, pid)
+            publisher.send_publish("q/1", b"x", 1, pid)
         for _ in range(1000):
-            publisher.publish("q/0", b"y")
+            publisher.send_publish("q/0", b"y")
         publisher.ping()
         topics = []
         while topics.count("q/0") < 1000:
-            topics.append(reader.next_publish().topic)
+            topics.append(reader.expect(PUBLISH).topic)
         assert topics.count("q/1") == 32
     counted: dict[str, Any] = metrics(busy)
     assert counted["publishers/paused"] == 0
 
 
 def test_the_descriptor_of_a_peer_that_vanished_while_paused_is_closed(busy):
-    with Client(busy.mqtt_port, receive_buffer=SMALL) as stalled:
-        assert stalled.connect("stalled") == 0
+    with Raw.dial(busy.mqtt_port, 4, receive_buffer=SMALL) as stalled:
+        stalled.connect("stalled")
         stalled.subscribe("t")
-        publisher = Client(busy.mqtt_port)
-        assert publisher.connect("publisher") == 0
+        publisher = Raw.dial(busy.mqtt_port, 4)
+        publisher.connect("publisher")
         publisher.sock.settimeout(0.5)
         with contextlib.suppress(TimeoutError):
             for first in range(0, 200_000, 1000):

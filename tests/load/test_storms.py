@@ -8,8 +8,7 @@ import time
 import pytest
 
 from tests.broker_process import wait_until
-from tests.clients.raw import text
-from tests.load.client import Client, packet
+from tests.clients.raw import Raw, packet_bytes, text
 from tests.load.crowd import WITHIN, Crowd, descriptors
 from tests.load.rows import MIB, shutdown_count
 
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def subscribe(topic: str, qos: int = 0) -> bytes:
-    return packet(0x82, b"\0\1" + text(topic) + bytes([qos]))
+    return packet_bytes(0x82, b"\0\1" + text(topic) + bytes([qos]))
 
 
 def current_connections(broker) -> int:
@@ -34,8 +33,9 @@ def current_connections(broker) -> int:
 def test_a_storm_of_reconnects_drops_nobody_who_stays(start_broker):
     """Ten thousand clients with sessions lose their connections at once and come back at once."""
     broker = start_broker({"EMQX_LISTENER__TCP__EXTERNAL__MAX_CONNECTIONS": "100000"})
-    with Crowd(broker.mqtt_port) as stayers, Crowd(broker.mqtt_port) as storm, Client(broker.mqtt_port) as publisher:
-        assert publisher.connect("publisher") == 0
+    with Crowd(broker.mqtt_port) as stayers, Crowd(broker.mqtt_port) as storm, \
+            Raw.dial(broker.mqtt_port, 4) as publisher:
+        publisher.connect("publisher")
         stayers.join((f"stays{n}" for n in range(STAY)), then=subscribe("news"))
         stayers.until(stayers.connected, "the connections that stay")
         ids = [f"comes{n}" for n in range(STORM)]
@@ -47,7 +47,7 @@ def test_a_storm_of_reconnects_drops_nobody_who_stays(start_broker):
         told = 0
         while not storm.connected():    # and those who stay are served meanwhile
             if time.monotonic() >= due:
-                publisher.publish("news", str(told).encode())
+                publisher.send_publish("news", str(told).encode())
                 told, due = told + 1, due + EACH
             storm.serve()
             assert time.monotonic() - begun < WITHIN, "the end of the storm"

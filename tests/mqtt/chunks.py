@@ -92,7 +92,7 @@ def outcome(data: bytes, cuts: Iterable[int] = (), *, web: bool = False) -> Outc
 
 
 def everything(watcher: Raw, bench: Bench) -> bytes:
-    while watcher._read():
+    while watcher.read():
         bench.turn()
     return watcher.inbox
 

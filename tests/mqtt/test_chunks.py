@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.clients.raw import PUBACK, PUBREC, Raw, decoded, text
+from tests.clients.raw import PUBACK, PUBREC, Raw, decoded, packet_bytes, text
 from tests.harness import Bench
 from tests.listeners.transports import frame, upgrade
 from tests.mqtt.chunks import Outcome, outcome
@@ -22,15 +22,16 @@ def conversation(version: int) -> bytes:
     props = {"user_property": [("k", "v")], "message_expiry": 60, "topic_alias": 1} if five else {}
     said = [
         raw.connect_packet("talker", will=("last/will", b"w", 0, False), **({"session_expiry": 9} if five else {})),
-        raw.frame(0x82, b"\0\1" + raw.props({}) + text("own/#") + b"\2" + text("$share/g/x") + b"\1"),
+        packet_bytes(0x82, b"\0\1" + raw.props({}) + text("own/#") + b"\2" + text("$share/g/x") + b"\1"),
         *(raw.publish_packet("own/0", bytes([number]) * number) for number in range(6)),
         *(raw.publish_packet(f"own/{qos}", b"q" * 130, qos, pid=qos) for qos in (1, 2)),
-        raw.frame(0x62, b"\0\2"), raw.frame(0x40, b"\0\1"), raw.frame(0x50, b"\0\2"), raw.frame(0x70, b"\0\2"),
+        packet_bytes(0x62, b"\0\2"), packet_bytes(0x40, b"\0\1"), packet_bytes(0x50, b"\0\2"),
+        packet_bytes(0x70, b"\0\2"),
         raw.publish_packet("kept", b"r", retain=True, **props),
         raw.publish_packet("" if five else "kept", b"s", **({"topic_alias": 1} if five else {})),
         b"\xc0\0",
-        raw.frame(0xA2, b"\0\3" + raw.props({}) + text("own/#")),
-        raw.frame(0xF0, b""),
+        packet_bytes(0xA2, b"\0\3" + raw.props({}) + text("own/#")),
+        packet_bytes(0xF0, b""),
     ]
     return b"".join(said)
 
@@ -112,7 +113,7 @@ def long_packets(version: int) -> list[bytes]:
     for number, payload in enumerate(PAYLOADS):
         qos = number % 3
         said += [raw.publish_packet(f"long/{number}", payload, qos, pid=qos and number, retain=number == 3),
-                 raw.frame(0x62, number.to_bytes(2, "big")) if qos == 2 else b"\xc0\0",
+                 packet_bytes(0x62, number.to_bytes(2, "big")) if qos == 2 else b"\xc0\0",
                  raw.publish_packet("short", b"s")]
     return [*said, b"\xe0\0"]
 

@@ -3,94 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import queue
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import gmqtt
 import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.broker_process import BrokerProcess, wait_until
+from tests.clients.paho import Client
 from tests.clients.raw import Raw
 
 VERSIONS = [paho.MQTTv31, paho.MQTTv311, paho.MQTTv5]
 WITHIN = 20
 
 
-class Paho:
-    """A paho client with its network loop; messages in a queue."""
-
-    def __init__(self, broker: BrokerProcess, client_id: str, version: int = paho.MQTTv311, clean: bool = True,
-                 properties: Properties | None = None, will: tuple[str, bytes] | None = None) -> None:
-        old = {"clean_session": clean} if version != paho.MQTTv5 else {}
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=version, **old)
-        self.messages: queue.Queue[paho.MQTTMessage] = queue.Queue()
-        self.subscribed: queue.Queue[list[Any]] = queue.Queue()
-        self.connected: queue.Queue[Any] = queue.Queue()
-        self.client.on_message = lambda _client, _data, message: self.messages.put(message)
-        self.client.on_connect = lambda _client, _data, flags, reason, _properties: self.connected.put((flags, reason))
-        self.client.on_subscribe = lambda _client, _data, _mid, codes, _properties: self.subscribed.put(codes)
-        if will:
-            self.client.will_set(*will, qos=1)
-        new = {"clean_start": clean, "properties": properties} if version == paho.MQTTv5 else {}
-        self.client.connect("127.0.0.1", broker.mqtt_port, keepalive=30, **new)
-        self.client.loop_start()
-        self.flags, self.reason = self.connected.get(timeout=WITHIN)
-        assert self.reason == 0
-
-    def subscribe(self, *args: Any, **kw: Any) -> list[Any]:
-        self.client.subscribe(*args, **kw)
-        return self.subscribed.get(timeout=WITHIN)
-
-    def publish(self, topic: str, payload: bytes, qos: int = 0, **kw: Any) -> None:
-        self.client.publish(topic, payload, qos, **kw).wait_for_publish(WITHIN)
-
-    def message(self) -> paho.MQTTMessage:
-        return self.messages.get(timeout=WITHIN)
-
-    def stop(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
-
-    def break_off(self) -> None:
-        """The socket is gone under the client, and it does not come back."""
-        self.client.on_disconnect = None
-        self.client.loop_stop()
-        sock = self.client.socket()
-        if sock is not None:
-            sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
-
-
 @pytest.fixture
-def paho_client(broker: BrokerProcess) -> Iterator[Any]:
-    opened: list[Paho] = []
-
-    def connect(*args: Any, **kw: Any) -> Paho:
-        opened.append(Paho(broker, *args, **kw))
-        return opened[-1]
-
-    yield connect
-    for client in opened:
-        client.stop()
+def paho_client(broker: BrokerProcess) -> Iterator[Callable[..., Client]]:
+    """Clients that end with the test."""
+    with ExitStack() as opened:
+        yield lambda *args, **kw: opened.enter_context(Client(broker.mqtt_port, *args, **kw))
 
 
 @pytest.mark.parametrize("reader_version", VERSIONS)
 @pytest.mark.parametrize("writer_version", VERSIONS)
 def test_paho_of_every_version_to_every_version(paho_client, writer_version: int, reader_version: int):
-    reader, writer = paho_client("paho-reader", reader_version), paho_client("paho-writer", writer_version)
+    reader, writer = (paho_client(name, version=version) for name, version in (
+        ("paho-reader", reader_version), ("paho-writer", writer_version)))
     reader.subscribe("paho/+/t", 2)
     for qos in (0, 1, 2):
         writer.publish(f"paho/{qos}/t", b"payload %d" % qos, qos)
-        message = reader.message()
+        message = reader.receive(WITHIN)
         assert (message.topic, message.payload, message.qos) == (f"paho/{qos}/t", b"payload %d" % qos, qos)
         assert not message.retain
 
@@ -102,28 +52,28 @@ def test_paho_payloads_of_all_sizes(paho_client):
         for qos in (0, 1, 2):
             payload = bytes(size)
             writer.publish("sizes", payload, qos)
-            assert reader.message().payload == payload
+            assert reader.receive(WITHIN).payload == payload
 
 
 def test_paho_session_and_offline_messages(paho_client, broker: BrokerProcess):
     reader = paho_client("kept-reader", clean=False)
     reader.subscribe([("kept/a", 1), ("kept/b", 2)])
-    reader.stop()
+    reader.close()
     writer = paho_client("kept-writer")
     for number in range(20):
         writer.publish(f"kept/{'ab'[number % 2]}", b"%d" % number, 1 + number % 2)
     reader = paho_client("kept-reader", clean=False)
     assert reader.flags.session_present
-    got = [reader.message() for _ in range(20)]
+    got = [reader.receive(WITHIN) for _ in range(20)]
     for qos in (1, 2):  # paho hands QoS 2 messages on with PUBREL
         assert [int(message.payload) for message in got if message.qos == qos] == list(range(qos - 1, 20, 2))
-    reader.stop()
-    Paho(broker, "kept-reader", clean=True).stop()
+    reader.close()
+    paho_client("kept-reader")
 
 
 def test_paho_mqtt5_request_and_response(paho_client):
     """Response topic, correlation data, user properties, content type, subscription identifiers, expiry."""
-    server, client = paho_client("server", paho.MQTTv5), paho_client("client", paho.MQTTv5)
+    server, client = (paho_client(name, version=paho.MQTTv5) for name in ("server", "client"))
     identifier = Properties(PacketTypes.SUBSCRIBE)
     identifier.SubscriptionIdentifier = 42
     server.subscribe("requests", options=SubscribeOptions(qos=1), properties=identifier)
@@ -136,7 +86,7 @@ def test_paho_mqtt5_request_and_response(paho_client):
     asking.PayloadFormatIndicator = 1
     asking.MessageExpiryInterval = 60
     client.publish("requests", b"question", 1, properties=asking)
-    request = server.message().properties
+    request = server.receive(WITHIN).properties
     assert (request.ResponseTopic, request.CorrelationData) == ("answers", b"\x00\x01")
     assert request.UserProperty == [("a", "1"), ("a", "2")]
     assert request.ContentType == "text/plain"
@@ -145,16 +95,16 @@ def test_paho_mqtt5_request_and_response(paho_client):
     answering = Properties(PacketTypes.PUBLISH)
     answering.CorrelationData = request.CorrelationData
     server.publish(request.ResponseTopic, b"answer", 1, properties=answering)
-    answer = client.message()
+    answer = client.receive(WITHIN)
     assert (answer.payload, answer.properties.CorrelationData) == (b"answer", b"\x00\x01")
 
 
 def test_paho_will(paho_client):
     reader = paho_client("will-reader")
     reader.subscribe("wills/#", 1)
-    client = paho_client("will-client", will=("wills/client", b"gone"))
+    client = paho_client("will-client", will="wills/client")
     client.break_off()
-    message = reader.message()
+    message = reader.receive(WITHIN)
     assert (message.topic, message.payload) == ("wills/client", b"gone")
 
 
@@ -164,12 +114,12 @@ def test_paho_through_broken_connections(paho_client, broker: BrokerProcess, qos
     at least once, in order."""
     lasting = Properties(PacketTypes.CONNECT)
     lasting.SessionExpiryInterval = 300
-    reader = paho_client(f"shaken-reader-{qos}", paho.MQTTv5, clean=False, properties=lasting)
-    reader.client.reconnect_delay_set(0.05, 0.1)
+    reader = paho_client(f"shaken-reader-{qos}", version=paho.MQTTv5, clean_start=False, properties=lasting)
+    reader.paho.reconnect_delay_set(0.05, 0.1)
     reader.subscribe(f"shaken/{qos}", options=SubscribeOptions(qos=qos))
     writer = paho_client(f"shaken-writer-{qos}", clean=False)
-    writer.client.reconnect_delay_set(0.05, 0.1)
-    sent = [writer.client.publish(f"shaken/{qos}", b"%d" % number, qos) for number in range(300)]
+    writer.paho.reconnect_delay_set(0.05, 0.1)
+    sent = [writer.paho.publish(f"shaken/{qos}", b"%d" % number, qos) for number in range(300)]
     done = threading.Event()
 
     def shake() -> None:
@@ -177,8 +127,9 @@ def test_paho_through_broken_connections(paho_client, broker: BrokerProcess, qos
         that it has sent PUBREL for."""
         while not done.wait(0.05):
             for client, name in (reader, "reader"), (writer, "writer"):
+                connects = client.connects
                 broker.api("DELETE", f"connections/shaken-{name}-{qos}")
-                client.connected.get(timeout=WITHIN)
+                wait_until(lambda client=client, connects=connects: client.connects > connects, WITHIN)
 
     shaking = threading.Thread(target=shake)
     shaking.start()
@@ -189,7 +140,7 @@ def test_paho_through_broken_connections(paho_client, broker: BrokerProcess, qos
         shaking.join()
     got: list[int] = []
     while not got or got[-1] != 299:
-        got.append(int(reader.message().payload))
+        got.append(int(reader.receive(WITHIN).payload))
     assert list(dict.fromkeys(got)) == list(range(300))
     assert qos == 1 or len(got) == 300
 

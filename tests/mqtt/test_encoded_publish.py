@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.clients.raw import PUBLISH, SUBACK, Packet, Raw, text
+from tests.clients.raw import PUBLISH, SUBACK, Packet, Raw, packet_bytes, text
 from tests.harness import Bench
 
 FILTERS = ("#", "a/#", "a/+", "+/#")
@@ -59,7 +59,7 @@ class Write:
         props = dict(self.props)
         if self.alias and self.version == 5:
             writer.send(writer.publish_packet("b" + self.topic, topic_alias=1))  # that alias had another topic
-            writer.send(writer.publish_packet(self.topic, b"named", topic_alias=1))
+            writer.send_publish(self.topic, b"named", topic_alias=1)
             props["topic_alias"] = 1
         topic = "" if "topic_alias" in props else self.topic
         writer.send(b"".join(writer.publish_packet(topic, payload, retain=self.retain, **props)
@@ -161,7 +161,7 @@ def overlapping(bench: Bench, name: str, count: int, **options: Any) -> Raw:
     client = bench.client(name, **options)
     filters = itertools.islice(itertools.product("a+", repeat=12), count)
     pid = client.next_pid()
-    client.send(client.frame(0x82, struct.pack("!H", pid) + client.props({"subscription_id": WIDEST})
+    client.send(packet_bytes(0x82, struct.pack("!H", pid) + client.props({"subscription_id": WIDEST})
                              + b"".join(text("/".join(levels)) + b"\0" for levels in filters)))
     client.answer(SUBACK, pid)
     return client

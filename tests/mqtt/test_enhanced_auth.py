@@ -367,7 +367,7 @@ def test_a_method_that_takes_its_time(word, kind, code):
                 + b"\xc0\x00")
     bench.turn()
     other.silent()
-    client._read()
+    client.read()
     assert client.inbox == b""
     gate.set()
     client.expect(raw.AUTH, code=CONTINUE)

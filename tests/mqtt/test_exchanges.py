@@ -59,9 +59,9 @@ class Peer:
     def read_some(self, count: int) -> int:
         """Handles up to so many packets that have come; how many that were."""
         for number in range(count):
-            packet = self.raw._framed()
-            while packet is None and self.raw._read():
-                packet = self.raw._framed()
+            packet = self.raw.buffered()
+            while packet is None and self.raw.read():
+                packet = self.raw.buffered()
             if packet is None:
                 return number
             self.handle(packet)
@@ -266,7 +266,7 @@ def cut(peer: Peer, other: Peer, sending: bool, after_bytes: int) -> bool:
     gone = came = idle = 0
     while idle < 3:
         waiting = len(peer.raw.inbox)
-        while peer.raw._read():
+        while peer.raw.read():
             pass
         came += len(peer.raw.inbox) - waiting
         if not sending and came >= after_bytes:

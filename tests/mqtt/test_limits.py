@@ -19,6 +19,7 @@ from tests.clients.raw import (
     SUBACK,
     Closed,
     Raw,
+    packet_bytes,
     properties,
     text,
 )
@@ -128,14 +129,14 @@ def test_refused_repeated_and_unknown_exchanges_do_not_count(explained: int):
     for qos in (1, 2, 1, 2):
         assert client.publish("too/deep", b"", qos) == 0x90
     for dup, code in ((False, 0x10), (True, 0), (False, 0x91), (True, 0), (True, 0)):
-        client.send(client.publish_packet("t", b"", 2, pid=50, dup=dup))
+        client.send_publish("t", b"", 2, pid=50, dup=dup)
         client.expect(PUBREC, pid=50, code=code)
     assert client.publish("t", b"", 1) == 0x10
     client.ack(PUBREL, 99)
     client.expect(PUBCOMP, pid=99, code=0x92)
-    client.send(client.publish_packet("t", b"", 2, pid=51))
+    client.send_publish("t", b"", 2, pid=51)
     client.expect(PUBREC, pid=51)
-    client.send(client.publish_packet("t", b"", 2, pid=52))
+    client.send_publish("t", b"", 2, pid=52)
     client.expect(DISCONNECT, code=0x93)
 
 
@@ -202,13 +203,13 @@ def test_pubrel_timeout_stands_still_while_the_client_is_away():
     reader = bench.client("reader")
     reader.subscribe("t")
     client = bench.client("client", clean=False, session_expiry=1000)
-    client.send(client.publish_packet("t", b"once", 2, pid=7))
+    client.send_publish("t", b"once", 2, pid=7)
     client.expect(PUBREC, pid=7)
     bench.gone(client)
     bench.later(60)
     client = bench.client("client", clean=False, session_expiry=1000)
     bench.later(1)
-    client.send(client.publish_packet("t", b"once", 2, pid=7, dup=True))
+    client.send_publish("t", b"once", 2, pid=7, dup=True)
     client.expect(PUBREC, pid=7, code=0)
     reader.expect(PUBLISH, payload=b"once")
     reader.silent()
@@ -247,19 +248,19 @@ def test_no_packet_of_any_kind_is_too_large(limit: int):
     client = bench.open()
     client.send(client.connect_packet("", maximum_packet_size=limit, request_problem=1, request_response=1,
                                       session_expiry=9))
-    client.send(client.frame(0x82, b"\0\1\0" + b"\0\1t\2" + b"\0\1#\0" * 9))
-    client.send(client.frame(0xA2, b"\0\2\0" + b"\0\1u" * 9))
+    client.send(packet_bytes(0x82, b"\0\1\0" + b"\0\1t\2" + b"\0\1#\0" * 9))
+    client.send(packet_bytes(0xA2, b"\0\2\0" + b"\0\1u" * 9))
     for qos in (0, 1, 2):
-        client.send(client.publish_packet("t", b"x" * qos, qos, pid=9))
+        client.send_publish("t", b"x" * qos, qos, pid=9)
     for kind in (PUBREC, PUBREL):
         client.ack(kind, 77)
     client.send(b"\xc0\0" + b"\xd0\0")
     raw = b""
     with contextlib.suppress(Closed):
         while True:
-            client._read()
+            client.read()
             bench.turn()
-    raw, client.inbox = client.inbox, b""
+    raw, client.inbox = client.inbox, bytearray()
     while raw:
         length = 2 + raw[1]  # none is longer than 127
         assert length <= limit
@@ -330,8 +331,8 @@ def test_user_properties_without_number_cost_little():
     client = bench.open()
     packets = {
         "connect": client.connect_packet("c", user_property=pairs),
-        "subscribe": client.frame(0x82, b"\0\1" + properties({"user_property": pairs}) + text("t") + b"\0"),
-        "disconnect": client.frame(0xE0, b"\0" + properties({"user_property": pairs})),
+        "subscribe": packet_bytes(0x82, b"\0\1" + properties({"user_property": pairs}) + text("t") + b"\0"),
+        "disconnect": packet_bytes(0xE0, b"\0" + properties({"user_property": pairs})),
     }
     tracemalloc.start()
     client.send(packets["connect"])
@@ -366,12 +367,12 @@ def test_aliases_of_a_client():
     writer = bench.client("writer")
     assert writer.connack.props["topic_alias_maximum"] == 2
     for topic, alias in (("a", 1), ("b", 2), ("", 1), ("", 2), ("c", 1), ("", 1)):
-        writer.send(writer.publish_packet(topic, b"", topic_alias=alias))
+        writer.send_publish(topic, b"", topic_alias=alias)
     packets = [reader.message() for _ in range(6)]
     assert [packet.topic for packet in packets] == ["a", "b", "a", "b", "c", "c"]
     assert not any("topic_alias" in packet.props for packet in packets)
     other = bench.client("other")
-    other.send(other.publish_packet("", b"", topic_alias=1))
+    other.send_publish("", b"", topic_alias=1)
     other.expect(DISCONNECT, code=0x82)
 
 
@@ -380,7 +381,7 @@ def test_an_alias_out_of_range(alias: int):
     """[MQTT-3.3.2-8] [MQTT-3.3.2-9] 0x94"""
     bench = Bench(max_topic_alias=2)
     writer = bench.client("writer")
-    writer.send(writer.publish_packet("t", b"", topic_alias=alias))
+    writer.send_publish("t", b"", topic_alias=alias)
     writer.expect(DISCONNECT, code=0x94)
 
 
@@ -458,12 +459,12 @@ def test_payload_format_is_checked_when_asked_to(qos: int, answer: int):
     assert reader.message().props == {"payload_format": 1}
     assert writer.publish("t", b"\xff", 1, payload_format=0) == 0
     assert reader.message().payload == b"\xff"
-    writer.send(writer.publish_packet("t", b"\xff", qos, pid=9, payload_format=1))
+    writer.send_publish("t", b"\xff", qos, pid=9, payload_format=1)
     writer.expect(answer, code=0x99)
     reader.silent()
     if qos == 2:
         writer.publish("t", b"ok", 2)
-        writer.send(writer.publish_packet("t", b"again", 2, pid=9))
+        writer.send_publish("t", b"again", 2, pid=9)
         writer.expect(PUBREC, pid=9, code=0)  # the refused exchange is over
         assert [reader.message().payload, reader.message().payload] == [b"ok", b"again"]
 

@@ -12,7 +12,7 @@ import gevent
 import pytest
 
 from router_ext.message.message import Message
-from tests.clients.raw import PINGRESP, PUBACK, SUBACK, UNSUBACK, Raw, text
+from tests.clients.raw import PINGRESP, PUBACK, SUBACK, UNSUBACK, Raw, packet_bytes, text
 from tests.core import naive
 from tests.harness import Bench
 
@@ -26,7 +26,7 @@ def send_filters(client: Raw, kind: int, names: list[str], options: bytes, answe
     for first in range(0, len(names), AT_ONCE):
         some = names[first:first + AT_ONCE]
         body = struct.pack("!H", 1) + client.props(props) + b"".join(text(name) + options for name in some)
-        client.send(client.frame(kind, body))
+        client.send(packet_bytes(kind, body))
         client.expect(answer)
 
 
@@ -71,7 +71,7 @@ def test_others_have_their_turn_while_a_walk_goes_on(bench: Bench, reader: Raw) 
     other.sock.sendall(b"\xc0\0")
     assert one_turn(bench)
     assert other.sock.recv(10) == b"\xd0\0"
-    assert not reader._read()
+    assert not reader.read()
     assert reader.message().topic == TOPIC
     for client in (reader, writer):
         client.silent()
@@ -115,7 +115,7 @@ def test_what_a_client_sends_stays_in_order(bench: Bench, reader: Raw) -> None:
 
 def test_nothing_is_acknowledged_before_it_is_delivered(bench: Bench, reader: Raw) -> None:
     writer = begin(bench, reader.publish_packet(TOPIC, b"x", 1, pid=7))
-    assert not writer._read()
+    assert not writer.read()
     assert writer.answer(PUBACK, 7).code == 0
     reader.expect(3, payload=b"x")
 
@@ -237,13 +237,13 @@ def test_a_search_for_retained_messages_is_cut(bench: Bench) -> None:
         bench.engine.retained.add(Message.create(f"r/{i}", b"x", 0, True, ""))
     seekers = [bench.client(f"seeker-{i}") for i in range(10)]
     for seeker in seekers:
-        seeker.sock.sendall(seeker.frame(0x82, struct.pack("!H", 1) + seeker.props({}) + text("r/+/+") + b"\0") * 50)
+        seeker.sock.sendall(packet_bytes(0x82, struct.pack("!H", 1) + seeker.props({}) + text("r/+/+") + b"\0") * 50)
     turns = 0
     while one_turn(bench):
         turns += 1
     assert turns >= RETAINED * len(seekers) // LOOKS_A_TURN
     for seeker in seekers:
-        seeker._read()
+        seeker.read()
         assert seeker.inbox == b"\x90\x04\0\1\0\0" * 50
 
 
@@ -252,15 +252,15 @@ def test_many_subscribers_get_all_retained_messages_over_many_turns(bench: Bench
         bench.engine.retained.add(Message.create(f"r/{i}", b"x", 0, True, ""))
     readers = [bench.client(f"reader-{i}") for i in range(3)]
     for reader in readers:
-        reader.sock.sendall(reader.frame(0x82, struct.pack("!H", 1) + reader.props({}) + text("#") + b"\0"))
+        reader.sock.sendall(packet_bytes(0x82, struct.pack("!H", 1) + reader.props({}) + text("#") + b"\0"))
     turns = 0
     topics: list[set[str]] = [set() for _ in readers]
     while one_turn(bench) or any(len(seen) < RETAINED for seen in topics):
         turns += 1
         assert turns < 3000
         for reader, seen in zip(readers, topics, strict=True):
-            reader._read()
-            while packet := reader._framed():
+            reader.read()
+            while packet := reader.buffered():
                 if packet.kind == 3:
                     seen.add(packet.topic)
     assert turns > RETAINED * len(readers) // 4096

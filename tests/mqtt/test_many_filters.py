@@ -6,7 +6,7 @@ import socket
 import struct
 
 from tests.broker_process import BrokerProcess, wait_until
-from tests.clients.raw import PINGRESP, SUBACK, UNSUBACK, Packet, Raw, text
+from tests.clients.raw import PINGRESP, SUBACK, UNSUBACK, Packet, Raw, packet_bytes, text
 
 MANY = 80_000  # about as many as a packet of 1 MB holds
 SOME = 3     # on a busy machine the client is seldom on; one or two would be answered before and behind it all
@@ -17,15 +17,15 @@ def connected(broker: BrokerProcess, client_id: str) -> Raw:
 
 
 def subscribe_packet(client: Raw, names: list[str]) -> bytes:
-    return client.frame(0x82, struct.pack("!H", 1) + b"".join(text(name) + b"\1" for name in names))
+    return packet_bytes(0x82, struct.pack("!H", 1) + b"".join(text(name) + b"\1" for name in names))
 
 
 def pings_until(answered: Raw, other: Raw) -> tuple[Packet, int]:
     """The next packet of the one, and how many PINGREQs of the other were answered before it came."""
     pings = 0
     while True:
-        answered._read()
-        packet = answered._framed()
+        answered.read()
+        packet = answered.buffered()
         if packet is not None:
             return packet, pings
         other.silent()
@@ -43,7 +43,7 @@ def test_others_have_their_turn(broker: BrokerProcess):
     assert pings > SOME
     assert {(packet.topic, packet.payload, packet.retain) for packet in (reader.message(), reader.message())} == {
         ("m/7", b"kept", True), ("m/9", b"mine", False)}
-    reader.send(reader.frame(0xA2, struct.pack("!H", 2) + b"".join(text(name) for name in names)) + b"\xc0\0")
+    reader.send(packet_bytes(0xA2, struct.pack("!H", 2) + b"".join(text(name) for name in names)) + b"\xc0\0")
     unsuback, pings = pings_until(reader, other)
     assert unsuback.kind == UNSUBACK
     assert pings > SOME

@@ -158,7 +158,7 @@ def test_a_topic_too_long_below_the_mountpoint():
     bench = Bench(mountpoint="m/", max_topic_alias=3, max_topic_alias_size=2 * LONGEST)
     client = bench.client("c")
     assert client.publish("t" * (LONGEST - 2), b"", 1) == 0x10
-    client.send(client.publish_packet("t" * (LONGEST - 1), b"", 1, pid=9, topic_alias=1))
+    client.send_publish("t" * (LONGEST - 1), b"", 1, pid=9, topic_alias=1)
     client.expect(DISCONNECT, code=0x90)
 
 

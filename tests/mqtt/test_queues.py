@@ -183,11 +183,11 @@ def test_who_fills_no_queue_does_not_wait():
     bench = Bench(max_inflight=1, max_mqueue_len=1)
     reader, writer = bench.client("reader"), bench.client("writer")
     reader.subscribe("t", qos=1)
-    writer.send(writer.publish_packet("nobody", b"", 2, pid=9))
+    writer.send_publish("nobody", b"", 2, pid=9)
     writer.expect(PUBREC, pid=9)
     for payload in numbers(4):
         bench.broker.publish("t", payload, qos=1)
-    writer.send(writer.publish_packet("nobody", b"", 2, pid=9, dup=True))
+    writer.send_publish("nobody", b"", 2, pid=9, dup=True)
     writer.expect(PUBREC, pid=9)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from router_ext.message.message import Message
-from tests.clients.raw import PUBLISH, Raw
+from tests.clients.raw import PUBLISH, Raw, packet_bytes
 from tests.harness import Bench
 
 
@@ -95,7 +95,7 @@ def test_very_many_for_one_subscriber(qos: int):
         bench.broker.publish(f"t/{number}", payload, 1, retain=True)
     reader, other = bench.client("reader"), bench.client("other")
     reader.sock.setsockopt(1, 8, 8192)  # SO_RCVBUF
-    reader.send(reader.frame(0x82, b"\x00\x01\x00\x00\x03t/#" + bytes([qos])))
+    reader.send(packet_bytes(0x82, b"\x00\x01\x00\x00\x03t/#" + bytes([qos])))
     other.silent()
     assert reader.packet().codes == [qos]
     topics = [reader.message().topic for _ in range(count)]
@@ -155,7 +155,7 @@ def test_more_than_a_look_up_visits():
     for number in range(30_000):
         bench.engine.retained.add(Message.create(f"t/{number}", b"", retain=True))
     reader, other = bench.client("reader"), bench.client("other")
-    reader.send(reader.frame(0x82, b"\0\1\0\0\1#\0"))
+    reader.send(packet_bytes(0x82, b"\0\1\0\0\1#\0"))
     bench.reactor.turn(bench.now)
     other.send(b"\xc0\0")
     bench.reactor.turn(bench.now)

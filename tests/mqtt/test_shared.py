@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.clients.raw import DISCONNECT, PUBACK, PUBLISH, PUBREC, Raw, text
+from tests.clients.raw import DISCONNECT, PUBACK, PUBLISH, PUBREC, Raw, packet_bytes, text
 from tests.harness import Bench
 
 
@@ -233,7 +233,7 @@ def test_no_local_is_a_protocol_error():
 def test_names_that_are_none(topic: str):
     """[MQTT-4.8.2-1] [MQTT-4.8.2-2]"""
     client = Bench().client("client")
-    client.send(client.frame(0x82, b"\0\1\0" + text(topic) + b"\0"))
+    client.send(packet_bytes(0x82, b"\0\1\0" + text(topic) + b"\0"))
     client.expect(DISCONNECT, code=0x8F)
     client.closed()
 

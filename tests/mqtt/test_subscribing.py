@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from emqx_mgmt.broker.auth.acl_rules import AclRules
 from emqx_mgmt.settings.acl_file import parse_rules
-from tests.clients.raw import Raw, text
+from tests.clients.raw import Raw, packet_bytes, text
 from tests.harness import Bench
 
 NAMES = (
@@ -79,7 +79,7 @@ def received(client: Raw) -> tuple[bytes, bool]:
 
 def frame(client: Raw, first: int, filters: list[tuple[str | bytes, int]], props: dict[str, Any]) -> bytes:
     body = b"".join(text(name) + (bytes([options]) if first == 0x82 else b"") for name, options in filters)
-    return client.frame(first, struct.pack("!H", 9) + client.props(props) + body)
+    return packet_bytes(first, struct.pack("!H", 9) + client.props(props) + body)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

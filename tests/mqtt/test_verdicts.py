@@ -11,7 +11,7 @@ import pytest
 
 from emqx_mgmt.broker.auth.client import Unavailable
 from router_ext.engine.channel import Channel
-from tests.clients.raw import CONNACK, PUBACK, PUBCOMP, PUBREC, SUBACK, Raw
+from tests.clients.raw import CONNACK, PUBACK, PUBCOMP, PUBREC, SUBACK, Raw, packet_bytes
 from tests.harness import ADDRESS, Bench
 
 
@@ -35,7 +35,7 @@ def silent_so_far(bench: Bench, *clients: Raw) -> None:
         bench.turn()
         gevent.sleep(0.001)
     for client in clients:
-        client._read()
+        client.read()
         assert client.inbox == b""
 
 
@@ -66,7 +66,7 @@ def test_subscribe_keeps_its_place():
         "client.check_acl", lambda _c, access, topic: slow.wait(topic) if access == 1 else True, blocking=True)
     client, other = bench.client("client"), bench.client("other")
     body = b"\x00\x07\x00\x00\x01t\x01"
-    client.send(client.frame(0x82, body) + client.publish_packet("t", b"own", 1, pid=9) + b"\xc0\x00")
+    client.send(packet_bytes(0x82, body) + client.publish_packet("t", b"own", 1, pid=9) + b"\xc0\x00")
     silent_so_far(bench, client)
     other.publish("elsewhere", b"", 1)
     slow.gate.set()
@@ -157,7 +157,7 @@ def test_a_missing_acl_verdict_denies_and_is_not_remembered(handler, blocking: b
     reader.subscribe("#")
     bench.broker.hooks.add("client.check_acl", handler, blocking=blocking)
     assert client.publish("t", b"no", 1) == 0x80
-    client.send(client.publish_packet("t", b"no"))
+    client.send_publish("t", b"no")
     assert client.publish("t", b"no", 2) == 0x80
     assert client.subscribe("t") == [0x80]
     assert bench.engine.metrics.extended()["acl/unavailable"] == 4
@@ -292,9 +292,9 @@ def test_a_connected_client_waits_for_its_verdict_however_many_do():
     slow = Slow()
     bench.broker.hooks.add("client.check_acl", lambda _client, _access, topic: slow.wait(topic), blocking=True)
     other = bench.client("other")
-    other.send(other.publish_packet("first", b"", 1, pid=1))
+    other.send_publish("first", b"", 1, pid=1)
     bench.turn()
-    client.send(client.publish_packet("t", b"", 1, pid=1))
+    client.send_publish("t", b"", 1, pid=1)
     bench.broker.hooks.add("client.authenticate", lambda client: slow.wait(client.client_id), blocking=True)
     bench.later(0.5)
     silent_so_far(bench, client)

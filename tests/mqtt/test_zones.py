@@ -122,7 +122,7 @@ def test_ignore_loop_deliver(version: int, ignored: bool, qos: int):
     client, other = bench.client("client", version), bench.client("other", version)
     for one in (client, other):
         one.subscribe("t", qos=1)
-    client.send(client.publish_packet("t", b"", qos, pid=9))
+    client.send_publish("t", b"", qos, pid=9)
     assert other.message().topic == "t"
     client.send(b"\xc0\x00")
     kinds = []
@@ -197,7 +197,7 @@ def test_max_topic_levels():
     client.silent()
     for version, qos in ((5, 0), (4, 0), (4, 1)):
         deep = bench.client("deep", version)
-        deep.send(deep.publish_packet("a/b/c/d", b"", qos, pid=qos))
+        deep.send_publish("a/b/c/d", b"", qos, pid=qos)
         if version == 5:
             deep.expect(DISCONNECT, code=0x90)
         deep.closed()
@@ -222,7 +222,7 @@ def test_max_qos_allowed():
     assert client.subscribe("t", qos=2) == [1]
     client.publish("t", b"", 1)
     client.message()
-    client.send(client.publish_packet("t", b"", 2, pid=7))
+    client.send_publish("t", b"", 2, pid=7)
     client.expect(DISCONNECT, code=0x9B)
 
 
@@ -231,7 +231,7 @@ def test_retain_available():
     bench = Bench(retain_available=False)
     client = bench.client("client")
     assert client.connack.props["retain_available"] == 0
-    client.send(client.publish_packet("t", b"", retain=True))
+    client.send_publish("t", b"", retain=True)
     client.expect(DISCONNECT, code=0x9A)
 
 
@@ -286,7 +286,7 @@ def test_no_local(qos: int):
     bench = Bench()
     client, other = bench.client("client"), bench.client("other")
     client.subscribe(("t", 1 | 4))
-    client.send(client.publish_packet("t", b"own", qos, pid=5))
+    client.send_publish("t", b"own", qos, pid=5)
     if qos:
         client.expect(PUBACK, pid=5)
     other.publish("t", b"other's", 1)

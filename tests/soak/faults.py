@@ -111,11 +111,11 @@ class SlowReaders:
             client = self.place.connect(f"slow-{self.held}", clean=True)
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             with contextlib.suppress(*BROKEN):
-                client.subscribe("#", 0)
+                client.subscribe("#")
             self.held += 1
             stop.wait(5)
             cut(client, reset=True)
-            client.close()
+            client.drop()
 
 
 @dataclass

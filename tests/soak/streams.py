@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.clients.raw import Closed
-from tests.durable.client import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Client, Packet
+from tests.clients.raw import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Closed, Packet, Raw
 from tests.listeners.secured import Secured
 from tests.listeners.transports import connection
 
@@ -30,19 +29,17 @@ class Place:
     transport: str
     version: int = 4
 
-    def connect(self, client_id: str, *, clean: bool = False, will: tuple[str, bytes, int] | None = None) -> Client:
+    def connect(self, client_id: str, *, clean: bool = False, will: tuple[str, bytes, int] | None = None) -> Raw:
         sock = connection(self.secured, self.transport)
         try:
-            client = Client(0, client_id, version=self.version, clean=clean, will=will, sock=sock,
-                            expiry=0 if clean else EXPIRY_S)
+            return Raw(sock, self.version).connect(client_id, clean=clean, session_expiry=0 if clean else EXPIRY_S,
+                                                   will=will and (*will, False))
         except BaseException:
             sock.close()
             raise
-        Client.opened.remove(client)
-        return client
 
 
-def cut(client: Client, *, reset: bool) -> None:
+def cut(client: Raw, *, reset: bool) -> None:
     """Breaks a connection that another thread reads from. Not by TLS, and not by closing the descriptor."""
     sock = getattr(client.sock, "sock", client.sock)
     with contextlib.suppress(OSError, AttributeError):
@@ -59,12 +56,12 @@ class Part:
     qos: int
     topic: str
     place: Place
-    client: Client | None = None
+    client: Raw | None = None
     wrong: list[str] = field(default_factory=list)
     connects: int = 0
 
     @contextlib.contextmanager
-    def connected(self) -> Iterator[Client | None]:
+    def connected(self) -> Iterator[Raw | None]:
         """A connection, or None when it could not be had; the block ends silently when it breaks."""
         client = None
         try:
@@ -79,7 +76,7 @@ class Part:
         finally:
             self.client = None
             if client is not None:
-                client.close()
+                client.drop()
 
 
 @dataclass
@@ -104,26 +101,26 @@ class Publisher(Part):
                         self.fill(client, int((time.monotonic() - began) * self.rate))
                     self.hear(client, 0.05)
 
-    def repeat(self, client: Client) -> None:
+    def repeat(self, client: Raw) -> None:
         for pid, (number, state) in self.pending.items():
             if state == "released":
                 client.ack(PUBREL, pid)
             else:
-                client.publish(self.topic, b"%d" % number, self.qos, pid, dup=True)
+                client.send_publish(self.topic, b"%d" % number, self.qos, pid, dup=True)
 
-    def fill(self, client: Client, due: int) -> None:
+    def fill(self, client: Raw, due: int) -> None:
         while len(self.pending) < WINDOW and self.sent < due:
             pid = next(free for free in range(1, WINDOW + 1) if free not in self.pending)
             self.sent += 1
             self.pending[pid] = (self.sent, "sent")
-            client.publish(self.topic, b"%d" % self.sent, self.qos, pid)
+            client.send_publish(self.topic, b"%d" % self.sent, self.qos, pid)
 
-    def hear(self, client: Client, within: float) -> None:
+    def hear(self, client: Raw, within: float) -> None:
         packet = client.receive(within)
         if packet is None or packet.pid not in self.pending:
             return
-        if packet.reason >= 0x80 and packet.kind != PUBCOMP:  # which says 0x92 where an earlier one was lost
-            self.wrong.append(f"refused with {packet.reason:#x}")
+        if packet.code >= 0x80 and packet.kind != PUBCOMP:  # which says 0x92 where an earlier one was lost
+            self.wrong.append(f"refused with {packet.code:#x}")
         number, _ = self.pending[packet.pid]
         if packet.kind == PUBREC:
             self.pending[packet.pid] = (number, "released")
@@ -144,7 +141,7 @@ class Subscriber(Part):
 
     def subscribe(self) -> None:
         client = self.place.connect(self.name)
-        client.subscribe(self.topic, self.qos)
+        client.subscribe(self.topic, qos=self.qos)
         client.disconnect()
 
     def run(self, stop: threading.Event) -> None:
@@ -158,7 +155,7 @@ class Subscriber(Part):
                     if packet is not None:
                         self.take(client, packet)
 
-    def take(self, client: Client, packet: Packet) -> None:
+    def take(self, client: Raw, packet: Packet) -> None:
         if packet.kind == PUBLISH:
             if self.qos == 1 or packet.pid not in self.unreleased:
                 self.note(int(packet.payload))
@@ -194,7 +191,7 @@ class Pair:
         name = f"pair-{self.place.transport}"
         try:
             reader, writer = self.place.connect(f"{name}-reader", clean=True), self.place.connect(name, clean=True)
-            reader.subscribe(name, 0)
+            reader.subscribe(name, qos=0)
             while not stop.wait(0.1):
                 self.exchange(name, reader, writer)
             reader.disconnect()
@@ -202,11 +199,9 @@ class Pair:
         except Exception as error:
             self.wrong.append(f"{name}: {error!r}")
 
-    def exchange(self, name: str, reader: Client, writer: Client) -> None:
-        head = struct.pack(">H", len(name)) + name.encode()
+    def exchange(self, name: str, reader: Raw, writer: Raw) -> None:
         numbers = range(self.sent, self.sent + self.burst)
-        writer.sock.sendall(b"".join(
-            bytes([0x30, len(head) + 8]) + head + struct.pack(">Q", number) for number in numbers))
+        writer.send(b"".join(writer.publish_packet(name, struct.pack(">Q", number)) for number in numbers))
         for number in numbers:
             packet = reader.receive(30)
             if packet is None or packet.payload != struct.pack(">Q", number):
@@ -235,8 +230,8 @@ class Comers:
         name = f"comer-{self.place.transport}-{self.visits}"
         client = self.place.connect(name, clean=True, will=(f"gone/{name}", b"away", 0))
         try:
-            client.subscribe(name, 1)
-            client.publish(name, b"word", 1, 7)
+            client.subscribe(name, qos=1)
+            client.send_publish(name, b"word", 1, 7)
             kinds = {client.receive(20).kind for _ in range(2)}  # type: ignore[union-attr]
             assert kinds == {PUBACK, PUBLISH}, kinds
             if self.visits % 3:
@@ -244,7 +239,7 @@ class Comers:
             else:
                 cut(client, reset=self.visits % 2 == 0)
         finally:
-            client.close()
+            client.drop()
 
 
 def until(condition: Callable[[], Any], within: float) -> bool:
