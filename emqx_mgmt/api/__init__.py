@@ -1,4 +1,4 @@
-"""The v3 management API over HTTP. Reads top down: paths, then who asks, then the resources."""
+"""The v3 management API over HTTP. A request passes, from top to bottom: paths, credentials, the resource."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a caller may do: by the role of an application or a user, and by the resources that an application is for."""
+"""Authorization: the role of an application or a user, and an application's scopes, decide which endpoints it may
+call."""
 
 from __future__ import annotations
 
@@ -19,9 +20,9 @@ RANK: dict[str, int] = {VIEWER: 0, OPERATOR: 1, ADMINISTRATOR: 2}
 # What an operator may change: clients and messages. Everything else, routes of plugins included, is for administrators.
 OPERATED = frozenset({"alarms", "banned", "connections", "delayed", "mqtt", "retained", "sessions", "slow_subscribers",
                       "subscriptions", "topic_metrics"})
-# What is not for everybody to read.
+# Resources that only administrators may read.
 GUARDED = frozenset({"audit"})
-# What everybody may change: handlers see to it that it is the caller's own.
+# Resources that every role may change. The handlers let a caller change only its own rows.
 PERSONAL = frozenset({"logins"})
 
 
@@ -33,8 +34,8 @@ def demand(endpoint: Endpoint, least: Role = VIEWER) -> None:
 
 
 def lasting(least: Role = VIEWER) -> Callable[[], bool]:
-    """Whether the caller of this request might still make it: for an answer that goes on, while credentials, roles and
-    scopes change. `least`: the role that it needs at least."""
+    """Returns a function that says whether the caller might still make this request. Streams call it, since
+    credentials, roles and scopes may change while they last. `least` is the lowest role that suffices."""
     endpoint, again = flask.g.endpoint, flask.g.again
 
     def may() -> bool:
@@ -45,7 +46,7 @@ def lasting(least: Role = VIEWER) -> Callable[[], bool]:
 
 
 def refusal(caller: object, endpoint: Endpoint, least: Role = VIEWER) -> str | None:
-    """Why the caller may not use the endpoint; None when it may. Who is on the command line may use all."""
+    """The reason why the caller may not use the endpoint; None when it may. The command line may use every endpoint."""
     if not isinstance(caller, Application | User) or endpoint.public or is_about_himself(caller, endpoint):
         return None
     if isinstance(caller, Application) and caller.scopes is not None and endpoint.scope not in caller.scopes:
@@ -55,7 +56,7 @@ def refusal(caller: object, endpoint: Endpoint, least: Role = VIEWER) -> str | N
 
 
 def is_administrator() -> bool:
-    """Whether the caller of this request may do everything that its scopes let it."""
+    """Whether the caller of this request is an administrator. Its scopes may still exclude resources."""
     caller = flask.g.get("caller")
     return caller is not None and (not isinstance(caller, Application | User) or caller.role == ADMINISTRATOR)
 

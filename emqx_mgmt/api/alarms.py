@@ -1,4 +1,4 @@
-"""Alarms that stand, and those that were cleared."""
+"""Alarms that are present, and alarms that were cleared."""
 
 from __future__ import annotations
 

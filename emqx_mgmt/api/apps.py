@@ -23,8 +23,9 @@ LONGEST_OVERLAP = 30 * 86400
 
 
 class Properties(Struct):
-    """What an update replaces; what it leaves out becomes undefined, and `status` true. But `role` and `scopes`, which
-    v3 does not know, stay: a tool of v3 must not make an administrator by changing a name."""
+    """The members that an update replaces. A member that it leaves out becomes `undefined`, and `status` becomes true.
+    `role` and `scopes` are an exception: v3 does not have them, and an application must not become an administrator
+    because a tool of v3 changed its name. They stay as they are."""
 
     name: Text = UNDEFINED
     desc: str = UNDEFINED
@@ -51,7 +52,7 @@ class NewApplication(Properties, kw_only=True):
     # A colon would end the name in the Authorization header.
     app_id: Annotated[str, Meta(min_length=1, pattern="^[^:]*$")]
     name: Text
-    secret: str | None = None  # an empty one, as dashboards send it, is none
+    secret: str | None = None  # an empty one, which dashboards send, counts as absent
 
 
 class Listed(Struct):
@@ -63,7 +64,7 @@ class Listed(Struct):
 
 
 class Shown(Struct):
-    """`style`, `names` and `scopes` appear where they are set, and a `role` that is not administrator."""
+    """`style`, `names` and `scopes` are shown where they are set, and `role` where it is not administrator."""
 
     app_id: str
     secret: str
@@ -82,7 +83,7 @@ class Secret(Struct):
 
 
 class Rotation(Struct):
-    """For how many seconds the old secret counts beside the new one."""
+    """The number of seconds for which the old secret is accepted beside the new one."""
 
     overlap: Annotated[int, Meta(ge=0, le=LONGEST_OVERLAP)] = 0
 
@@ -143,7 +144,7 @@ def del_app(cluster: Cluster, appid: str) -> Done:
 
 
 def _secret(cluster: Cluster, app_id: str) -> str:
-    """Shown to administrators for ten minutes after it was made; only a digest of it is stored."""
+    """The secret, for an administrator, within ten minutes after it was made. The store has only a digest of it."""
     fresh = cluster.local.fresh_secrets.get(app_id)
     return fresh if fresh is not None and is_administrator() else MASK
 

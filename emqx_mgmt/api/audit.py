@@ -1,5 +1,5 @@
-"""The audit record: who changed what, from where, with what result; and who failed to log in. Written before the answer
-is sent."""
+"""The audit record: for each change its author, address, parameters and result, and for each failed log-in its name and
+address. A row is written before the answer is sent."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ LONGEST_TEXT = 300
 
 
 class AuditRow(Struct, rename={"origin": "from"}):
-    """`kind` tells what `who` is: an application, a user of the dashboard, or a user of the broker's machine. With
-    the action `log_in` somebody failed to log in as that. `at_ts`: unix seconds."""
+    """`kind` says what `who` is: an application, a user of the dashboard, or a user of the broker's machine. The action
+    `log_in` is a failed log-in under that name. `at_ts`: unix seconds."""
 
     at: str
     at_ts: int
@@ -81,7 +81,7 @@ def install(app: flask.Flask, node: Node) -> None:
             return
         try:
             node.store.audit.add(one, kept)
-        # What was done is done: an answer that says otherwise would be worse.
+        # The change has taken effect. An error as the answer would say that it has not.
         except StoreUnusable as error:
             log.error("%s %s is not in the audit record: %s", one.method, one.path, error)
         except Exception:
@@ -106,13 +106,13 @@ def change(action: str, response: flask.Response, kind: str, who: str, params: s
 
 
 def result_of(endpoint: Endpoint, response: flask.Response) -> str:
-    """The rows of a batch have a result each."""
+    """`ok`, or the body of the answer: for an error, and for a batch, whose rows have a result each."""
     return "ok" if response.status_code < 400 and not endpoint.batch else response.get_data(as_text=True)
 
 
 def shown(endpoint: Endpoint, given: Any) -> Any:
-    """What was given, but for secrets: masked by the endpoint, which knows its own, and by their names. What the
-    endpoint does not take is not shown: nobody knows what it is, a payload for one."""
+    """The parameters, with secrets masked: those that the endpoint names, and those whose names look like a secret.
+    Parameters that the endpoint does not take are left out, since one of them may be a payload."""
     if isinstance(given, list):
         return [shown(endpoint, row) for row in given]
     if not isinstance(given, dict):

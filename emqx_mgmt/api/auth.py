@@ -1,8 +1,8 @@
-"""Who asks: HTTP Basic, with an application's credentials on the management listener, a user's on the other, where a
-browser may have the cookie of a log-in instead.
+"""Authentication by HTTP Basic: credentials of an application on the management listener, of a user on the dashboard's.
+On the latter, a browser may send the cookie of its log-in instead.
 
-Asked before anything else below the prefix, also for paths that do not exist. Only what its endpoint declares
-public is exempt.
+Credentials are checked before anything else below the prefix, also for paths that do not exist. Only endpoints that are
+declared public need none.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ STILL_PUBLIC = (
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A user of this machine, on the command line: the control socket lets in the broker's own user and root only."""
+    """A user of this machine, on the command line. The control socket accepts only root and the user that the broker
+    runs as."""
 
     username: str
 
@@ -49,7 +50,7 @@ Caller = Application | User
 
 
 def whose() -> tuple[str, str]:
-    """Who makes the request: what the name is of (`application`, `user` or `local`), and the name."""
+    """The author of the request: a kind (`application`, `user` or `local`), and a name."""
     caller = flask.g.get("caller")
     if isinstance(caller, Application):
         return APPLICATION, caller.app_id
@@ -76,7 +77,7 @@ def install(app: flask.Flask, node: Node) -> None:
             flask.g.caller = node.store.users.get(login.username)
             flask.g.again = lambda: logins.still(login)
             return None
-        # Flask-HTTPAuth's own reading of the header takes any scheme for Basic.
+        # Flask-HTTPAuth would parse a header of any scheme as Basic.
         caller = basic.authenticate(given, None) if given is not None else None
         if given is None:
             return refusal()
@@ -100,17 +101,18 @@ def install(app: flask.Flask, node: Node) -> None:
 
 
 def demand() -> flask.Response | None:
-    """The refusal of a request without valid credentials, for what is outside of the prefix."""
+    """Refuses a request without valid credentials. Called by endpoints outside of the prefix; None where the
+    credentials are valid."""
     refused: flask.Response | None = flask.current_app.extensions["ask_credentials"]()
     return refused
 
 
 class Busy(Exception):
-    """More passwords wait to be verified than may."""
+    """Too many passwords wait to be verified."""
 
 
 class Logins:
-    """Checks credentials; a wrong one costs its address time."""
+    """Checks credentials. After a wrong password, further attempts from the same address are delayed."""
 
     def __init__(self, node: Node) -> None:
         self._store = node.store
@@ -123,16 +125,17 @@ class Logins:
         return login if login is not None and self._store.users.get(login.username) is not None else None
 
     def still(self, login: Login) -> User | None:
-        """Who is logged in with it now."""
+        """The user of a log-in, while it is valid."""
         return self._store.users.get(login.username) if self._store.logins.left(login, time.time()) > 0 else None
 
     def cookie_name(self) -> str:
-        """Cookies know no ports: two brokers of one host must not use the same. One that was set over TLS cannot be
-        replaced without."""
+        """The name has the installation's number, because a cookie is sent to every port of a host and two brokers may
+        share one. It differs over TLS, because a browser does not replace a cookie set over TLS by one set without."""
         return f"dashboard_{self._store.installation:08x}{'_tls' if source.is_secure() else ''}"
 
     def caller(self, name: str, password: str) -> Application | User | None:
-        """By the listener that the request came in by."""
+        """The application or user that the credentials belong to, depending on the listener of the request; None where
+        they are wrong."""
         if flask.g.listener == DASHBOARD:
             return self.user(name, password)
         application = self._store.applications.verify(name, password)
@@ -142,7 +145,8 @@ class Logins:
         return application
 
     def user(self, name: str, password: str, most_waiting: int | None = None) -> User | None:
-        """Raises Busy where more than `most_waiting` others wait for the same."""
+        """The user, or None for a wrong password. Raises Busy where more than `most_waiting` passwords wait to be
+        verified."""
         user = self._store.users.remembered(name, password)
         if user is not None:
             return user
@@ -157,7 +161,8 @@ class Logins:
         return user
 
     def renewal(self, caller: Caller, password: str) -> Callable[[], Caller | None]:
-        """Says again and again who the caller of a request is now: None once the credentials no longer count."""
+        """Returns a function that gives the current record of the caller, or None once its credentials are no longer
+        valid."""
         if isinstance(caller, Application):
             return lambda: self._store.applications.verify(caller.app_id, password)
         users, before = self._store.users, self._store.users.version(caller.username)
@@ -165,19 +170,19 @@ class Logins:
 
 
 def is_public_abroad(password: str) -> bool:
-    """The well-known password, from another machine or through a proxy."""
+    """Whether this is the default password, sent from another machine or through a proxy."""
     return password == PUBLIC_PASSWORD and not source.is_this_machine()
 
 
 def refusal(text: str = UNAUTHORIZED) -> flask.Response:
-    """All causes look alike. A browser opens a dialog of its own where the answer asks for credentials, which the
-    dashboard's pages are not to have."""
+    """The answer 401, the same for every cause. Requests of the dashboard's pages get no WWW-Authenticate header,
+    because a browser would open its own dialog for it."""
     headers = {} if is_of_pages() else {"WWW-Authenticate": f'Basic Realm="{REALM}"'}
     return flask.Response(text, 401, headers, content_type="text/plain")
 
 
 def is_of_pages() -> bool:
-    """Whether a script of the dashboard asks."""
+    """Whether the request comes from a script of the dashboard."""
     if "X-Requested-With" in flask.request.headers:
         return True
     logins: Logins = flask.current_app.extensions["logins"]
@@ -185,7 +190,7 @@ def is_of_pages() -> bool:
 
 
 def login_number() -> int | None:
-    """Of the log-in that the request comes with, if it comes with one."""
+    """The number of the log-in whose cookie the request has; None without one."""
     login: Login | None = flask.g.get("login")
     return None if login is None else login.number
 
@@ -210,13 +215,13 @@ def _is_guarded(path: str) -> bool:
 
 
 def _is_public() -> bool:
-    """Exempt is what the router found, never what the path begins with."""
+    """The endpoint that the router found decides, never the beginning of the path."""
     view = flask.current_app.view_functions.get(flask.request.endpoint or "")
     return getattr(view, "public", False)
 
 
 def _listener(listeners: list[Listener]) -> str:
-    """Which of the two the request came in by: the server names the address that accepted it."""
+    """The listener of the request, found by the address that accepted its connection."""
     host, port = flask.request.environ["SERVER_NAME"], flask.request.environ["SERVER_PORT"]
     accepting = [one for one in listeners if not one.is_mqtt and str(one.endpoint.port) == port]
     if len(accepting) > 1:

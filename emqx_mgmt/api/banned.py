@@ -38,7 +38,7 @@ class NotAnAddress(ParameterError):
 
 
 class Members(Struct):
-    """What a new ban may say beside who is banned; unknown members are left alone."""
+    """Optional members of a new ban; unknown members are ignored."""
 
     who: Annotated[str, Meta(min_length=1)]
     reason: str | None = None
@@ -52,7 +52,7 @@ class Kind(Struct, rename={"kind": "as"}):
 
 
 class BanRequest(Members, rename={"kind": "as"}, kw_only=True):
-    """What `NewBan.of` takes."""
+    """The parameters that `NewBan.of` converts."""
 
     kind: Literal["client_id", "username", "ip_address"]
 
@@ -88,7 +88,7 @@ class Row(Struct, rename={"kind": "as"}):
 
 
 def kind_of(given: dict[str, Any]) -> str:
-    """The parameter `as`, which is a word of the language and no name for a field."""
+    """The parameter `as`. A field cannot have this name, since it is a keyword of Python."""
     if "as" not in given:
         raise Incomplete("as")
     if given["as"] not in KINDS:

@@ -1,4 +1,4 @@
-"""Many rows in one request, each with a result of its own: a bad one does not keep the others from being done."""
+"""Many rows in one request, each with its own result: a bad row does not prevent the others."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from emqx_mgmt.api.parameters import converted
 from emqx_mgmt.manage.errors import NOT_JSON, RequestRefused
 from emqx_mgmt.manage.listing import in_turns
 
-# What a result repeats of its row, so that the two can be told to belong together.
+# Members of a row that its result repeats, so that a caller can match the two.
 SHOWN = ("topic", "topics", "client_id")
 
 
 def each(rows: Sequence[Any], to: type[Struct], act: Callable[[Any], object]) -> list[dict[str, Any]]:
-    """The results in the order of the rows: code 0, or another one and a message."""
+    """The results in the order of the rows: code 0, or another code with a message."""
     return [_result(row, to, act) for row in in_turns(rows)]
 
 

@@ -19,7 +19,7 @@ def blueprint(name: str, endpoints: Sequence[Endpoint]) -> flask.Blueprint:
     for position, endpoint in enumerate(endpoints):
         if endpoint.handler is None:
             continue
-        # Names repeat in the table (the index lists `get_all_configs` twice), so they do not identify.
+        # The number, because names repeat in the table (the index lists `get_all_configs` twice).
         resource.add_url_rule(
             endpoint.rule,
             endpoint=f"{endpoint.name}-{position}",
@@ -31,7 +31,7 @@ def blueprint(name: str, endpoints: Sequence[Endpoint]) -> flask.Blueprint:
 
 
 def view_of(endpoint: Endpoint) -> Callable[..., flask.Response]:
-    """What Flask calls for the endpoint."""
+    """The view function of the endpoint."""
     handler = endpoint.handler
     assert handler is not None
 
@@ -40,7 +40,7 @@ def view_of(endpoint: Endpoint) -> Callable[..., flask.Response]:
         flask.g.endpoint = endpoint
         access.demand(endpoint)
         if endpoint.upload:
-            flask.request.max_content_length = sys.maxsize  # None stands for the application's own
+            flask.request.max_content_length = sys.maxsize  # None means the application's own limit
             return respond(handler(cluster, upload=flask.request.stream, **path))
         if endpoint.batch:
             flask.g.params = rows = parameters.rows()

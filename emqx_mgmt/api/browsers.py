@@ -1,5 +1,6 @@
-"""What browsers are told: headers that keep answers out of frames and caches, and which pages may read them (CORS); and
-what they say of the page that asks. A browser sends the credentials it remembers also for pages of other sites."""
+"""Protection of browsers: response headers that keep answers out of frames and caches, CORS, and the check of request
+headers that name the page behind a request. A browser sends the credentials that it remembers also for pages of other
+sites."""
 
 from __future__ import annotations
 
@@ -25,13 +26,13 @@ SECURITY = {
 # there either.
 OPENER = ("Cross-Origin-Opener-Policy", "same-origin")
 METHODS = "GET, HEAD, POST, PUT, DELETE"
-# All that this API reads of a request and that a browser sends only where it is allowed; and what a page may read of an
-# answer beyond what every page may.
+# Request headers that this API reads and a browser sends only with permission, and response headers that a page may
+# read only with permission.
 HEADERS = f"Authorization, Content-Type, If-None-Match, {STYLE_HEADER}"
 EXPOSED = "ETag"
 ANY = "*"
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
-# Of Sec-Fetch-Site (W3C Fetch Metadata): a page of this server, or the user himself.
+# Values of Sec-Fetch-Site (W3C Fetch Metadata) for a page of this server, and for a request that the user typed.
 OWN = frozenset(("same-origin", "none"))
 PORTS = {"http": ":80", "https": ":443"}
 
@@ -42,13 +43,14 @@ def install(app: flask.Flask, node: Node) -> None:
 
     @app.before_request
     def preflight() -> flask.Response | None:
-        """A browser asks without credentials before a request of another origin; elsewhere OPTIONS is unknown."""
+        """Answers the OPTIONS request that a browser sends, without credentials, before a request of another origin.
+        Any other OPTIONS request is answered with 404."""
         asks = flask.request.method == "OPTIONS" and "Access-Control-Request-Method" in flask.request.headers
         return flask.Response(status=204) if asks and origin(allowed) else None
 
     @app.before_request
     def keep_out_other_sites() -> flask.Response | None:
-        """A page of another site changes nothing, whoever is logged in in the browser that shows it."""
+        """Refuses changes that a page of another site requests, whoever is logged in in that browser."""
         if flask.request.method in SAFE or origin(allowed) or is_own_page():
             return None
         return errors.text(403, refusal())
@@ -66,20 +68,21 @@ def install(app: flask.Flask, node: Node) -> None:
 
 
 def origin(allowed: tuple[str, ...]) -> str | None:
-    """The asking page's origin, if it is on the list."""
+    """The origin of the page behind the request, if `management.cors_origins` has it."""
     given = flask.request.headers.get("Origin")
     return given if given is not None and (given in allowed or ANY in allowed) else None
 
 
 def is_own_page() -> bool:
-    """Whether a page of this server asks, or no page at all. What a browser says in Sec-Fetch-Site is so also where a
-    proxy has changed the Host."""
+    """Whether the request comes from a page of this server, or from no page. Sec-Fetch-Site is right even where a proxy
+    has changed the Host."""
     says_nothing = not any(name in flask.request.headers for name in ("Sec-Fetch-Site", "Origin"))
     return says_nothing or is_shown_to_be_own_page()
 
 
 def is_shown_to_be_own_page() -> bool:
-    """The same, and the browser says so. Browsers send no Sec-Fetch-Site over http to other machines, but an Origin."""
+    """Like `is_own_page`, but the request must have a header that shows it. Over http to other machines browsers send
+    no Sec-Fetch-Site, but they send Origin."""
     site, page = flask.request.headers.get("Sec-Fetch-Site"), flask.request.headers.get("Origin")
     if site is not None:
         return site in OWN
@@ -87,8 +90,8 @@ def is_shown_to_be_own_page() -> bool:
 
 
 def is_own(page: str) -> bool:
-    """Whether an origin is this server's, under any name it was asked by or that the settings give it. The scheme does
-    not matter: a proxy may have taken TLS away."""
+    """Whether an origin is this server's, under any name that the request or the settings use for it. The scheme does
+    not matter, since a proxy may have terminated TLS."""
     if page in flask.current_app.config["OWN_ORIGINS"]:
         return True
     try:
@@ -102,11 +105,11 @@ def is_own(page: str) -> bool:
 
 
 def refusal() -> str:
-    """Names what was compared: a proxy that changes the Host is the usual cause."""
+    """The sentence has the headers that were compared: a proxy that changes the Host is the usual cause."""
     given = flask.request.headers
     return (f"A page of another site may not change anything: Origin {given.get('Origin')!r:.200}, Sec-Fetch-Site "
-            f"{given.get('Sec-Fetch-Site')!r:.50}, Host {given.get('Host')!r:.200}. If the page is to be let in, name "
-            "its origin in management.cors_origins; if a proxy changed the Host, let it pass the Host on, or name the "
+            f"{given.get('Sec-Fetch-Site')!r:.50}, Host {given.get('Host')!r:.200}. To allow the page, name its "
+            "origin in management.cors_origins; if a proxy changed the Host, let it forward the Host, or name the "
             "dashboard's origin in dashboard.allowed_origins.")
 
 

@@ -54,14 +54,14 @@ def update_node_config(cluster: Cluster, node: str, app: str, params: Change) ->
 
 
 def reset_config(cluster: Cluster, app: str, params: Reset) -> Done:
-    """Takes a stored change back."""
+    """Deletes a stored change."""
     for node in cluster.running():
         node.configuration.reset(app, params.key)
     return Done()
 
 
 def conceal(cluster: Cluster, given: dict[str, Any], app: str, **_path: str) -> dict[str, Any]:
-    """For the audit record."""
+    """Masks the values of secret keys for the audit record."""
     hidden = cluster.local.configuration.is_secret(app, str(given.get("key")))
     return {"key": given.get("key"), "value": MASK if hidden else given.get("value")}
 

@@ -66,7 +66,7 @@ class KickResult(Struct):
 
 
 def kickout_batch(cluster: Cluster, params: ManyIds) -> list[KickResult]:
-    """Each client has its own result."""
+    """Disconnects many clients; each has its own result."""
     kicked = {one: sum(node.clients.kick(one) for node in cluster.running()) for one in params.client_ids}
     return [KickResult(one, 0 if nodes else NOT_ONLINE) for one, nodes in kicked.items()]
 

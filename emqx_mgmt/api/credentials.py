@@ -8,10 +8,11 @@ from werkzeug.datastructures import Authorization
 
 
 def credentials_of(header: str) -> Authorization | None:
-    """Those of an Authorization header, None where it is of another scheme or malformed.
+    """The credentials of an Authorization header; None where the header has another scheme or is malformed.
 
-    What is not UTF-8 is Latin-1: RFC 7617 section 2 leaves the encoding to the client, and Python's `requests` encodes
-    text as Latin-1."""
+    Bytes that are not UTF-8 are decoded as Latin-1: RFC 7617 section 2 leaves the encoding to the client, and Python's
+    `requests` uses Latin-1.
+    """
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -1,4 +1,4 @@
-"""Backups of everything durable, made and restored while the broker runs."""
+"""Backups of all durable state, made and restored while the broker runs."""
 
 from __future__ import annotations
 

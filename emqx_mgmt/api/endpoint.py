@@ -1,4 +1,4 @@
-"""One entry of the route table: what the index shows, the rule that Flask routes by, and the handler."""
+"""One row of the route table: the entry of the index, Flask's rule, and the handler."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any
 from msgspec import Struct
 
 PREFIX = "/api/v3"
-# What v3.1 calls otherwise.
+# Parameters that v3.1 names differently.
 SAME = {"connection": "connections"}
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`path` is shown in the index exactly as written here; slashes at its ends mean nothing to the router.
+    """The index shows `path` exactly as written here; the router ignores slashes at its ends.
 
-    The handler is called with the cluster, the path's parameters by name, and `params` as described by
-    `takes`: a Struct to check and convert them to, or a function from the merged parameters to whatever it
-    wants. With `batch`, the body is a JSON array: `takes` is what its members should be, and `params` the members
-    as they came, for each has its own result. With `upload`, the body is a file of any length, which the handler
-    gets as a stream. An endpoint without a handler is listed and not served.
+    The handler is called with the cluster, the path's parameters by name, and `params`. `takes` says how `params` is
+    made of the request's parameters: a Struct that they are checked against and converted to, or a function that
+    converts them. With `batch`, the body is a JSON array; `takes` is the type of its members, and `params` has the
+    members unconverted, since each gets its own result. With `upload`, the body is a file of any length, which the
+    handler gets as a stream. An endpoint without a handler is listed but not served.
 
-    For the description: `described` says what is taken where `takes` is a function; `fails`, that also a GET may
-    be refused, as everything else may.
+    For the OpenAPI document: `described` is the type of the parameters where `takes` is a function. `fails` says that a
+    GET may be refused; other methods always may.
 
-    Calls are in the audit record unless the method is GET or the endpoint is not `audited`; secrets among the
-    parameters are known by their names, or masked by `conceals(cluster, parameters, **path)`.
+    A call is in the audit record unless its method is GET or the endpoint is not `audited`. Secret parameters are
+    recognised by their names, or masked by `conceals(cluster, parameters, **path)`.
 
-    `row`: of a list that does not take pages.
+    `row` is the type of the rows of a list that is not paged.
 
-    `own` is the path's parameter that names a user of the dashboard, who may make the call for himself in any role.
+    `own` is the parameter of the path that names a user of the dashboard. That user may make the call in any role.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Endpoint:
 
     @property
     def scope(self) -> str:
-        """The resource, under one name."""
+        """The resource; v3.1's name is replaced by v3's."""
         return SAME.get(self.resource, self.resource)
 
     @property

@@ -1,7 +1,7 @@
-"""Turns every error into its response; the only place that does.
+"""Turns every error into its response. No other module does.
 
 Four families: the caller's mistakes (`ParameterError`), refusals by the management functions (`RequestRefused`,
-`Unknown`), a disk that does not take a change (`StoreUnusable`), and our own bugs, which are logged and answered
+`Unknown`), a disk that refuses a change (`StoreUnusable`), and faults of the broker, which are logged and answered with
 `Internal Error`.
 """
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class ParameterError(Exception):
-    """Malformed or mistyped input: `status` in the bare style, `code` in the envelope."""
+    """Malformed or mistyped input. The bare style answers with HTTP status `status`, the envelope with `code`."""
 
     status = 422
     code = WRONG_PARAMETER
@@ -50,7 +50,7 @@ class MissingParameter(ParameterError):
 
 
 class Forbidden(Exception):
-    """The caller is known and may not do this."""
+    """The caller's credentials are valid, but it may not make this call."""
 
 
 class MalformedBody(ParameterError):
@@ -63,7 +63,7 @@ def text(status: int, body: str) -> flask.Response:
 
 
 def not_found(_error: Exception | None = None) -> flask.Response:
-    """Unknown paths, methods and nodes look alike; there is no 405."""
+    """Unknown paths, methods and nodes get the same answer; there is no 405."""
     return text(404, "Not found.")
 
 
@@ -125,7 +125,7 @@ def _too_large(error: RequestEntityTooLarge) -> flask.Response:
 
 
 def _stalled(_error: TimeoutError) -> flask.Response:
-    """The body did not come in time."""
+    """The answer 408: the body did not arrive in time."""
     return text(408, "Request Timeout")
 
 

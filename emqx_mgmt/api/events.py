@@ -1,4 +1,4 @@
-"""GET /events: what happens on the node, as server-sent events."""
+"""GET /events: events of the node, as server-sent events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emqx_mgmt.manage.errors import RequestRefused
 
 
 class Wanted(Struct):
-    """`types`: with commas between them; `client_id`: of clients only this one's events."""
+    """`types` are names of event types, separated by commas. With `client_id`, events of other clients are left out."""
 
     types: str = ",".join(KINDS)
     client_id: str | None = None

@@ -1,4 +1,4 @@
-"""GET /explain/: whom a message to a topic would reach."""
+"""GET /explain/: the recipients that a message to a topic would have, and the rules that would refuse it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from router_ext.protocol.topic import valid_name
 
 
 class Question(Struct):
-    """`client_id` is the publisher's, if it is one that is connected; `limit` bounds the recipients shown."""
+    """`client_id` is the publisher; it matters only while it is connected. `limit` bounds the number of recipients
+    shown."""
 
     topic: str
     client_id: str | None = None

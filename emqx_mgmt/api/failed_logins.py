@@ -1,6 +1,6 @@
-"""Log-ins that failed: a line of the log, a row of the audit record, a counter, and an alarm when they are many.
+"""Failed log-ins. Each is logged, counted and put into the audit record; an alarm is raised when there are many.
 
-Whoever guesses may try as often as the throttle lets him: lines and rows are bounded.
+The number of lines and rows is bounded, because somebody who guesses passwords causes one with each attempt.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ PERIOD_S = 10.0
 
 
 class FailedLogin(Struct, frozen=True):
-    """What the audit record says of one: `kind` is what `name` was to be a name of."""
+    """A failed log-in in the audit record. `kind` says whether `name` was sent as the name of an application or of a
+    user."""
 
     kind: str
     name: str
@@ -33,7 +34,8 @@ class FailedLogin(Struct, frozen=True):
 
 
 class FailedLogins:
-    """At most ROWS in a period are for the audit record; the next one after them says how many were left out."""
+    """At most ROWS failed log-ins in a period are put into the audit record. The next row says how many were left
+    out."""
 
     def __init__(self, node: Node) -> None:
         self._recent = node.failed_logins
@@ -41,7 +43,7 @@ class FailedLogins:
         self._rows = self._left_out = 0
 
     def note(self, failed: FailedLogin) -> FailedLogin | None:
-        """Counts it and logs it; what is to be put on record."""
+        """Counts and logs a failed log-in. Returns the row for the audit record; None where the limit is reached."""
         self._recent.happened()
         log.warning("Log-in refused: %s (%s %r, from %s)", failed.result, failed.kind, failed.name, source.address(),
                     extra=request_log.members("login_refused"))
@@ -63,6 +65,6 @@ def install(app: flask.Flask, node: Node) -> None:
 
 
 def note(kind: str, name: str, result: str) -> None:
-    """Of this request. The audit record gets it with the answer's status."""
+    """Notes that this request failed to log in. `audit.py` writes the row, with the answer's status."""
     failed: FailedLogins = flask.current_app.extensions["failed_logins"]
     flask.g.failed_login = failed.note(FailedLogin(kind, name[:LONGEST_NAME], result))

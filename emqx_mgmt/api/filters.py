@@ -1,8 +1,8 @@
 """Filters of the paged lists, by the names of v4.1: `field=`, `_like_field=`, `_gte_field=`, `_lte_field=` and
 `_match_topic=`.
 
-What names no field of the row is ignored, as every unknown parameter is. An exact filter given several times, or a
-list in the body, means any of these values.
+A filter whose name is not that of a field is ignored, like every unknown parameter. An exact filter that is given
+several times, or as a list in the body, passes rows with any of its values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from emqx_mgmt.broker.telemetry.about import moment_text
 from emqx_mgmt.manage.listing import Test
 from router_ext.protocol.topic import topic_matches, valid_filter
 
-# Names of v4.1 for what v3 calls otherwise.
+# v4.1's names of fields that have another name in v3.
 ALIASES = {"clientid": "client_id", "ip_address": "ipaddress"}
 # Fields that show a date as text; a bound may also be unix seconds.
 DATES = ("at", "connected_at", "created_at", "published_at")
@@ -34,7 +34,7 @@ ORDERED = (str, int, float, bool, int | str)
 
 
 def conditions(given: dict[str, Any], row: type[Struct]) -> tuple[Test, ...]:
-    """The tests that a row must pass; raises BadParameter for a value that the field cannot have."""
+    """The conditions that a row must fulfil. Raises BadParameter for a value that the field cannot have."""
     return tuple(_conditions(given, row))
 
 
@@ -51,7 +51,7 @@ def _conditions(given: dict[str, Any], row: type[Struct]) -> Iterator[Test]:
 
 
 def field_of(row: type[Struct], name: str) -> str:
-    """The field that a parameter calls by this name; empty for none."""
+    """The field that a parameter's name stands for; empty where there is none."""
     fields = _fields(row)
     return fields.get(name) or fields.get(ALIASES.get(name, ""), "")
 
@@ -63,7 +63,7 @@ def _fields(row: type[Struct]) -> dict[str, str]:
 
 @lru_cache
 def fields_in_order(row: type[Struct]) -> dict[str, str]:
-    """Those whose values have an order, by the names that rows show."""
+    """The fields whose values have an order, by their names in rows."""
     kinds = typing.get_type_hints(row)
     return {shown: field for shown, field in _fields(row).items() if kinds[field] in ORDERED}
 
@@ -107,7 +107,7 @@ def _bound(name: str, field: str, kind: Any, value: Any) -> Any:
 
 
 def _date(name: str, value: str) -> str:
-    """The text as rows have it: texts of dates are ordered as the dates are."""
+    """The date in the format of rows. Texts in this format sort like their dates."""
     try:
         if value.isascii() and value.isdecimal():
             moment = time.localtime(int(value))
@@ -121,7 +121,8 @@ def _date(name: str, value: str) -> str:
 
 
 def _match(value: Any) -> Test:
-    """With wildcards, the rows whose topics lie below; without, the rows that a message to this topic would match."""
+    """A value with wildcards passes rows whose topic it matches. A value without passes rows whose filter matches this
+    topic."""
     if not isinstance(value, str) or not valid_filter(value):
         raise BadParameter(MATCH, "must be a valid topic or topic filter")
     if "+" in value or "#" in value:

@@ -12,7 +12,7 @@ from emqx_mgmt.api.render import respond
 
 
 def blueprint(endpoints: Callable[[], Iterable[Endpoint]]) -> flask.Blueprint:
-    """`endpoints()` has those that are served now."""
+    """`endpoints()` returns the endpoints that are served now."""
     index = flask.Blueprint("index", __name__)
 
     @index.route(PREFIX, methods=["GET", "POST", "PUT", "DELETE"], provide_automatic_options=False)

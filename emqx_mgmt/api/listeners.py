@@ -1,4 +1,4 @@
-"""Listeners: what is listened on and who is there; those of MQTT can be stopped and started."""
+"""Listeners: their addresses and numbers of connections. MQTT listeners can be stopped and started."""
 
 from __future__ import annotations
 

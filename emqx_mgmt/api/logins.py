@@ -1,4 +1,4 @@
-"""Log-ins of browsers: everybody's own, and for administrators everybody's. They begin at `/session`."""
+"""Log-ins of browsers. A user sees his own, an administrator all. They begin at `/session`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from emqx_mgmt.storage import Login
 
 
 class LoginRow(Struct):
-    """`address` and `browser` (its User-Agent) are those of the log-in, `seen` is its latest request; `…_ts` are unix
-    seconds. `current`: of the browser that asks."""
+    """`address` and `browser` (a User-Agent) were sent with the log-in; `seen` is the time of the latest request.
+    `…_ts` are unix seconds. `current` is true for the log-in of this request."""
 
     id: int
     username: str
@@ -40,7 +40,7 @@ def list_logins(cluster: Cluster) -> list[LoginRow]:
 
 
 def end_login(cluster: Cluster, id: str) -> Done:
-    """Its streams end as well."""
+    """Ends a log-in and its streams."""
     login = next((one for one in theirs(cluster) if str(one.number) == id), None)
     if login is None:
         raise Unknown(id)
@@ -49,7 +49,7 @@ def end_login(cluster: Cluster, id: str) -> Done:
 
 
 def theirs(cluster: Cluster) -> list[Login]:
-    """Those that the caller may see and end."""
+    """The log-ins that the caller may see and end."""
     logins = cluster.local.logins.current(time.time())
     return [one for one in logins if access.is_administrator() or whose() == (USER, one.username)]
 

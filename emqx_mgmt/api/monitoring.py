@@ -1,4 +1,4 @@
-"""For probes and monitoring systems, outside of the v3 prefix: liveness, readiness, Prometheus metrics."""
+"""Liveness, readiness and Prometheus metrics, for probes and monitoring systems, outside of the v3 prefix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOPBACK = "loopback"
 
 
 def install_gate(app: flask.Flask, cluster: Cluster) -> None:
-    """Nothing but probes is answered while the start is hindered: there is nothing yet to ask."""
+    """While the node has not started, answers every request except probes with 503."""
 
     @app.before_request
     def gate() -> flask.Response | None:
@@ -33,12 +33,12 @@ def blueprint(node: Node, cluster: Cluster) -> flask.Blueprint:
 
     @monitoring.get("/health/live", provide_automatic_options=False)
     def live() -> flask.Response:
-        """The process answers: its loop turns."""
+        """200 while the event loop turns."""
         return errors.text(200, "ok\n")
 
     @monitoring.get("/health/ready", provide_automatic_options=False)
     def ready() -> flask.Response:
-        """Whether clients should be sent here: not before the node has started, nor while it drains or a guard is
+        """200 while clients should connect to this node. Not before it has started, nor while it drains or a guard is
         missing."""
         if local.is_ready:
             return errors.text(200, "ok\n")

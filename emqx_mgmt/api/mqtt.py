@@ -27,8 +27,8 @@ class Topics(Struct):
     topics: str | list[str] | UnsetType = UNSET
 
     def split(self) -> list[str]:
-        """One request may name several, with commas between them, or in an array, where a comma is part of a topic;
-        `topics` counts only without `topic`."""
+        """The topics of a request: `topic`, or without it `topics`. Both are one topic or several, separated by commas,
+        or an array, in which a comma is part of a topic."""
         given = self.topics if self.topic is UNSET else self.topic
         if given is UNSET:
             raise MissingParameter("topic")
@@ -38,8 +38,8 @@ class Topics(Struct):
 
 
 class Properties(Struct, forbid_unknown_fields=True):
-    """Of MQTT 5 (section 3.3.2.3). `user_properties`: an object, or pairs where a name repeats; `correlation_data` is
-    text."""
+    """Properties of MQTT 5 (section 3.3.2.3). `user_properties` is an object, or an array of pairs if a name repeats;
+    `correlation_data` is text."""
 
     payload_format_indicator: Annotated[int, Meta(ge=0, le=1)] | UnsetType = UNSET
     message_expiry_interval: Annotated[int, Meta(ge=0, le=0xFFFFFFFF)] | UnsetType = UNSET
@@ -49,7 +49,7 @@ class Properties(Struct, forbid_unknown_fields=True):
     user_properties: dict[str, str] | list[tuple[str, str]] | UnsetType = UNSET
 
     def checked(self) -> dict[str, Any]:
-        """By their names in the codec."""
+        """The properties by the codec's names; raises BadParameter for a value that MQTT 5 does not allow."""
         found = msgspec.structs.asdict(self)
         found = {name: value for name, value in found.items() if value is not UNSET}
         for name in ("content_type", "response_topic", "correlation_data"):
@@ -66,8 +66,8 @@ class Properties(Struct, forbid_unknown_fields=True):
 
 
 class Publish(Topics):
-    """`payload_encoding`: `plain` takes text as it is and any other JSON value as JSON text, `json` takes text as a
-    JSON value too, `base64` takes bytes."""
+    """`payload_encoding` says how `payload` is sent. `plain`: text unchanged, any other JSON value as JSON text.
+    `json`: every value as JSON text, texts too. `base64`: the bytes that it encodes."""
 
     payload: Any = ""
     qos: QoS = 0
@@ -120,7 +120,7 @@ def unsubscribe(cluster: Cluster, row: Unsubscribe) -> Code:
 
 
 def alone(change: Callable[[Cluster, T], Code]) -> Callable[..., Code]:
-    """One change, answered once it is on disk."""
+    """Makes one change; the answer waits until it is on disk."""
     def handler(cluster: Cluster, params: T) -> Code:
         with cluster.local.clients.stored():
             return change(cluster, params)
@@ -129,7 +129,7 @@ def alone(change: Callable[[Cluster, T], Code]) -> Callable[..., Code]:
 
 
 def batch(takes: type[T], change: Callable[[Cluster, T], Code]) -> Callable[..., list[dict[str, Any]]]:
-    """Many of them, answered once all are."""
+    """Makes many changes; the answer waits until all of them are on disk."""
     def handler(cluster: Cluster, params: list[Any]) -> list[dict[str, Any]]:
         with cluster.local.clients.stored():
             return each(params, takes, lambda row: change(cluster, row))
@@ -144,7 +144,8 @@ def _check_text(name: str, text: str) -> None:
 
 
 def _from_base64(payload: Any) -> bytes:
-    """Encoders break lines: `base64` at 76 characters, MIME (RFC 2045 section 6.8) and PEM likewise."""
+    """Line breaks are removed, because encoders insert them: the command `base64` after 76 characters, as MIME (RFC
+    2045 section 6.8) and PEM do."""
     try:
         return base64.b64decode("".join(payload.split()), validate=True)
     except (AttributeError, ValueError):

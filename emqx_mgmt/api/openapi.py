@@ -1,6 +1,6 @@
 """GET /api-spec.json: an OpenAPI 3.1 document made from the route table that serves the requests.
 
-It describes the answers in the style that the request for it chooses, as any request does.
+It describes the answers in the style that its own request chooses, as any request may.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ DESCRIPTIONS = {
 
 
 def blueprint(endpoints: Callable[[], Iterable[Endpoint]]) -> flask.Blueprint:
-    """`endpoints()` has those that are served now."""
+    """`endpoints()` returns the endpoints that are served now."""
     openapi = flask.Blueprint("openapi", __name__)
 
     @openapi.get("/api-spec.json", provide_automatic_options=False)
@@ -77,7 +77,7 @@ def document(endpoints: Iterable[Endpoint], envelope: bool) -> Schema:
     return {
         "openapi": "3.1.0",
         "info": {"title": "EMQ X 3.0 management API", "version": "3.0"},
-        "servers": [{"url": "."}],  # where the document is: below whatever path of a proxy
+        "servers": [{"url": "."}],  # relative to the document's own path, which a proxy may have prefixed
         "security": [{"basic": []}],
         "paths": paths,
         "components": {
@@ -99,7 +99,7 @@ class Described:
         return self._schemas.get(kind, {})
 
     def members(self, struct: type[Struct]) -> dict[str, Schema]:
-        """Those of a Struct, by name."""
+        """The schemas of a Struct's members, by name."""
         name = self.of(struct)["$ref"].rpartition("/")[2]
         properties: dict[str, Schema] = self.components[name]["properties"]
         return properties
@@ -121,7 +121,7 @@ def _types(endpoint: Endpoint) -> Iterable[Any]:
 
 
 def _result(endpoint: Endpoint) -> Any:
-    """What the handler says it returns."""
+    """The type that the handler's annotation says it returns."""
     return typing.get_type_hints(endpoint.handler).get("return", Any)
 
 
@@ -167,7 +167,8 @@ def _query_parameters(takes: type[Struct], described: Described) -> list[Schema]
 
 
 def _list_parameters(row: type[Struct], described: Described) -> list[Schema]:
-    """Pages, and filters by the members of the rows; what is not listed here may be filtered by as well."""
+    """The parameters for pages and for filters by the members of rows. Filters of fields that are not listed here work
+    too."""
     pages = [_parameter(name, "query", {"type": "integer"} | least, False)
              for name, least in (("_page", {}), ("_limit", {"minimum": 1}))]
     orders = [f"{sign}{name}" for name in fields_in_order(row) for sign in ("", "-")]

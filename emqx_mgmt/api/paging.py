@@ -16,7 +16,7 @@ from emqx_mgmt.api.style import extended
 from emqx_mgmt.manage import Cluster
 from emqx_mgmt.manage.listing import Paging, Sort, Test
 
-# Longer numbers mean nothing here and cost to read.
+# No longer number has a meaning here, and converting one takes long.
 LONGEST = 15
 _INTEGER = re.compile(rf"-?[0-9]{{1,{LONGEST}}}", re.ASCII)
 
@@ -27,7 +27,8 @@ CLIENT_ID = "client_id"
 
 @dataclass(frozen=True, slots=True)
 class Paged:
-    """What a list of these rows takes; `extended`: those of `_fields=extended`, where they have more members."""
+    """The parameters of a list of `row`. `extended` is the type of its rows with `_fields=extended`, where that has
+    more members."""
 
     row: type[Struct]
     extended: type[Struct] | None = None
@@ -45,7 +46,7 @@ class Paged:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The tests of filters, of which there must be one: nobody deletes everything by leaving a parameter out."""
+    """The conditions of filters. At least one is required, so that a forgotten parameter does not delete all rows."""
 
     row: type[Struct]
 
@@ -57,12 +58,13 @@ class Chosen:
 
 
 def filters_shown(_cluster: Cluster, given: dict[str, Any], **_path: str) -> dict[str, Any]:
-    """For the audit record: which rows were chosen."""
+    """The filters of a call, for the audit record."""
     return given
 
 
 def paging(given: dict[str, Any]) -> Paging:
-    """Any page number is echoed, and all below 1 mean the first; the limit is not capped."""
+    """`_page` and `_limit`. The answer repeats any page number; numbers below 1 mean the first page. The limit has no
+    maximum."""
     limit = _integer(given, "_limit", current_app.config["MAX_ROW_LIMIT"])
     if limit < 1:
         raise BadParameter("_limit", "must be at least 1")
@@ -89,7 +91,7 @@ def _counted(given: dict[str, Any]) -> bool:
 
 
 def _client_id(given: dict[str, Any], row: type[Struct]) -> str | None:
-    """The one that an exact filter asks for, if it asks for one."""
+    """The client id of an exact filter, where that has one value."""
     for name, value in given.items():
         if field_of(row, name) == CLIENT_ID:
             values = request.args.getlist(name) or [value]

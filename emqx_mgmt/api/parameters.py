@@ -61,7 +61,7 @@ def converted(given: dict[str, Any], to: type[Struct] | Callable[[dict[str, Any]
     if not isinstance(to, type):
         return to(given)
     try:
-        # Not strict: what comes by query is text, `qos=1` as good as `"qos": 1`.
+        # Not strict, because values of a query are text: `qos=1` means the same as `"qos": 1`.
         return msgspec.convert(given, to, strict=False)
     except msgspec.ValidationError as error:
         raise _refusal(str(error), to) from None
@@ -81,7 +81,7 @@ def _json() -> Any:
             raw = request.get_data(cache=False)
     except ParseException:
         raise MalformedBody("the body is not chunked as RFC 9112 says") from None
-    # Werkzeug cuts a body of unknown length off where the limit is.
+    # Werkzeug cuts a body of unknown length at the limit.
     if request.content_length is None and len(raw) >= (request.max_content_length or len(raw) + 1):
         raise RequestEntityTooLarge
     if len(raw) < (request.content_length or 0):
@@ -101,8 +101,8 @@ def _json() -> Any:
 
 
 def _instead_of_json(raw: bytes, reason: str) -> str:
-    """What a body is that is no JSON, by its bytes: its Content-Type says little, `curl -d` gives that of a form to
-    whatever it sends."""
+    """Says what a body is that is not JSON. It looks at the bytes, because `curl -d` sends the Content-Type of a form
+    with any body."""
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "the body is UTF-16: send JSON as UTF-8"
     try:
@@ -144,7 +144,7 @@ def _refusal(text: str, to: type[Struct]) -> BadParameter | MissingParameter:
 
 
 def _type_at(kind: Any, path: str) -> Any:
-    """The type of a member of a member …"""
+    """The type at a path of nested members."""
     for name in filter(None, path.split(".")):
         members = msgspec.structs.fields(kind) if _is_struct(kind) else ()
         kind = next((field.type for field in members if field.encode_name == name), None)
@@ -153,7 +153,7 @@ def _type_at(kind: Any, path: str) -> Any:
 
 
 def _allowed(kind: Any) -> str:
-    """What a value of this type may be, where that can be listed."""
+    """A sentence with the values that a type allows; empty where they cannot be listed."""
     words = _words(kind)
     if any(int in (part, getattr(part, "__origin__", None)) for part in typing.get_args(kind)):  # of Annotated[int, …]
         return f": must be {' or '.join(['an integer', *words])}"
@@ -161,7 +161,7 @@ def _allowed(kind: Any) -> str:
 
 
 def _words(kind: Any) -> list[str]:
-    """What a name may be there: a word of a Literal, or a member of a Struct."""
+    """The names that are allowed: the words of a Literal, or the members of a Struct."""
     if _is_struct(kind):
         return [field.encode_name for field in msgspec.structs.fields(kind)]
     literals = [part for part in (kind, *typing.get_args(kind)) if typing.get_origin(part) is Literal]

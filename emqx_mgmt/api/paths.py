@@ -1,9 +1,9 @@
 """Request paths as the v3 API reads them.
 
-The path is split at `/`, empty segments are dropped, and each segment is percent-decoded once: `a%2Fb` is one
-segment, `a/b` are two, `//` counts as `/` and a trailing slash as nothing. WSGI's decoded PATH_INFO cannot
-tell the first two apart, so the path is taken from the server's RAW_URI. What should have been escaped and was not
-means itself, in the query too.
+The path is split at `/`, empty segments are dropped, and each segment is percent-decoded once: `a%2Fb` is one segment,
+`a/b` are two, `//` counts as `/`, and a trailing slash is ignored. WSGI's decoded PATH_INFO does not distinguish the
+first two, so the path is taken from the server's RAW_URI. A character that should have been escaped but was not stands
+for itself, also in the query.
 
 Some names do not survive a path: clients resolve `.` and `..` even when they are escaped, and proxies decode `%2F`. A
 segment that begins with `:` and is the name of a query parameter stands for that parameter's value:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # Set in the environ of a request whose path does not decode to UTF-8, or whose query has too many members.
 MALFORMED = "emqx_mgmt.malformed_path"
 TOO_MANY = "emqx_mgmt.too_many_parameters"
-# More than any route has, and than any caller needs: each is a step of Python before anybody is known.
+# More than any route has and any caller needs. Each costs time before the credentials are checked.
 MOST_SEGMENTS = 32
 MOST_PARAMETERS = 1000
 # What a segment begins with whose text is in the query.
@@ -87,7 +87,8 @@ def _members(query: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def _segments(path: str) -> list[bytes]:
-    """As they came, a character for each byte. More than MOST_SEGMENTS are no route: the last is what remains."""
+    """The segments as sent, one character for each byte. Beyond MOST_SEGMENTS, which no route has, the last one is the
+    whole rest."""
     return [segment for segment in _SLASHES.sub(b"/", path.encode("latin-1")).split(b"/", MOST_SEGMENTS) if segment]
 
 

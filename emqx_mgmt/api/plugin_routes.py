@@ -1,7 +1,7 @@
-"""The routes of the plugins that are loaded, mounted behind those of the API itself.
+"""Routes of loaded plugins. The API's own routes take precedence.
 
-Flask's own map is closed once the first request is served; these have a map of their own, made anew when a plugin comes
-or goes.
+Flask allows no new routes once it has served a request. So plugins' routes have their own map, which is made anew when
+a plugin is loaded or unloaded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class PluginRoutes:
-    """`own` are the API's: they come first."""
+    """`own` are the API's endpoints, which take precedence."""
 
     def __init__(self, plugins: Plugins, own: Sequence[Endpoint]) -> None:
         self._plugins = plugins
@@ -49,7 +49,7 @@ class PluginRoutes:
         return mounted
 
     def endpoints(self) -> list[Endpoint]:
-        """Those of the plugins that are loaded now."""
+        """The endpoints of the plugins that are loaded now."""
         if self._generation != self._plugins.generation:
             self._generation = self._plugins.generation
             self._endpoints = [_endpoint(route, host) for route, host in self._plugins.routes() if self._is_free(route)]
@@ -60,7 +60,8 @@ class PluginRoutes:
 
     def _is_free(self, route: Route) -> bool:
         if route.shape in self._own:
-            log.warning("A plugin's route %s %s is never asked: the API itself has one", route.method, route.path)
+            log.warning("The route %s %s of a plugin is never used: the API has the same route", route.method,
+                        route.path)
         return route.shape not in self._own
 
     def _serve(self, _path: str) -> flask.Response:
@@ -87,12 +88,13 @@ def _endpoint(route: Route, host: Host) -> Endpoint:
 
 
 def _names_alone(_cluster: Cluster, given: dict[str, Any], **_path: str) -> dict[str, Any]:
-    """For the audit record: nobody here knows what of it is secret."""
+    """The names of the parameters, for the audit record. Any of their values may be secret."""
     return dict.fromkeys(given, MASK)
 
 
 def _refusing(call: Callable[..., Any]) -> Callable[..., Any]:
-    """A refusal is an answer, and no fault of the plugin, nor is a full disk; a result that is no JSON is one."""
+    """Wraps a plugin's handler. A refusal and a full disk are answers, not faults of the plugin; a result that cannot
+    be written as JSON is a fault."""
 
     def answer(**named: Any) -> Raw | RequestRefused | None:
         try:

@@ -66,7 +66,7 @@ def update_plugin_configs(cluster: Cluster, node: str, plugin: str, params: dict
 
 
 def conceal(cluster: Cluster, given: dict[str, Any], node: str, plugin: str) -> dict[str, Any]:
-    """For the audit record."""
+    """Masks the values of secret settings for the audit record."""
     is_secret = cluster.local.configuration.is_secret
     return {key: MASK if is_secret(plugin, key) else value for key, value in given.items()}
 
@@ -78,7 +78,7 @@ ENDPOINTS = (
     Endpoint("unload_plugin", "PUT", "/nodes/:node/plugins/:plugin/unload", "Unload a plugin", unload_plugin),
     Endpoint("reload_plugin", "PUT", "/nodes/:node/plugins/:plugin/reload", "Reload a plugin", reload_plugin,
              listed=False),
-    # The cluster forms are of v3.1.
+    # v3.1 has these paths without a node.
     Endpoint("unload_plugin", "PUT", "/plugins/:plugin/unload", "Unload a plugin in the cluster", unload_everywhere,
              listed=False),
     Endpoint("reload_plugin", "PUT", "/plugins/:plugin/reload", "Reload a plugin in the cluster", reload_everywhere,

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from emqx_mgmt.broker.telemetry.event_subscriber import EventSubscriber
 
-# How often it is asked whether a stream may go on, and after how many times without an event a comment is sent.
+# Seconds between two checks whether a stream may continue, and the number of checks without an event after which a
+# comment is sent.
 CHECK_S, HEARTBEAT = 1.0, 10
 COMMENT = b":\n\n"
-TCP_ESTABLISHED = 1  # of the states in <netinet/tcp.h>
+TCP_ESTABLISHED = 1  # states in <netinet/tcp.h>
 
 # Rows in one piece of a long list: encoding, hashing or sending it takes some tenths of a millisecond.
 PIECE = 500
@@ -39,28 +40,31 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """An action that has no result."""
+    """The result of an action that returns nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """An action whose result is a return code, in both styles."""
+    """The result of an action that returns a code, which both styles show."""
 
     code: int = 0
 
 
 def has_hung_up(sock: socket.socket | None) -> bool:
-    """Whether the peer has closed its side of a TCP connection. Writing would show it only at the second attempt, and a
-    stream without events would hold its place until then."""
+    """Whether the peer has closed its side of a TCP connection. Without this check, only the second write would fail,
+    and a stream without events would last until then."""
     if sock is None or sock.family == socket.AF_UNIX:
         return False
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != TCP_ESTABLISHED
 
 
 class EventStream:
-    """Server-sent events, for as long as both sides want and the caller may have them; the same in both styles.
+    """Server-sent events, the same in both styles. The stream ends when either side ends it, or when the caller loses
+    the right to it.
 
-    An iterator of pieces for WSGI: its `close` does its work also when nothing was taken, as a generator's does not."""
+    An iterator of pieces for WSGI. It is no generator, because a generator's `close` does nothing before the first
+    piece was taken.
+    """
 
     def __init__(self, subscriber: EventSubscriber, may_go_on: Callable[[], bool]) -> None:
         self._subscriber = subscriber
@@ -72,7 +76,8 @@ class EventStream:
         return self
 
     def __next__(self) -> bytes:
-        """A comment at first and now and then shows both ends, and what lies between, that the other is there."""
+        """The first piece is a comment, and further ones are sent at intervals, so that the peer and proxies see a live
+        connection."""
         if not self._begun:
             self._begun = True
             return COMMENT
@@ -110,8 +115,8 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Numbers by name, under `key` when they have one, beside `node` when that is given. `later`: those that only v3.2
-    has, which are shown with its names."""
+    """Numbers by name: under `key` where that is given, beside `node` where that is given. `later` are numbers that
+    only v3.2 has; they are shown with v3.2's names."""
 
     values: Mapping[str, int]
     later: Mapping[str, int]
@@ -144,7 +149,7 @@ def respond(result: Any) -> flask.Response:
 
 
 def plain(value: Any) -> flask.Response:
-    """JSON in no style at all."""
+    """JSON in neither style."""
     return _json(value)
 
 
@@ -164,7 +169,7 @@ def _named(result: Any) -> Any:
 
 
 class Pieces(list[bytes]):
-    """A long body. Who iterates over it gives the loop a round after each piece."""
+    """A long body. Iterating over it yields to the event loop after each piece."""
 
     def __iter__(self) -> Iterator[bytes]:
         for position, piece in enumerate(super().__iter__()):

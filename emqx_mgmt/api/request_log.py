@@ -1,5 +1,5 @@
-"""A line of the log for each request, for `debug`: what was asked, from where, and what was answered. Its number is in
-the answer and in every line about it, so that the two can be joined."""
+"""A log line of level `debug` for each request: method, path, address, status. The request's number is in the answer
+and in every log line about the request, so that a reader can match them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emqx_mgmt.api import source
 log = logging.getLogger(__name__)
 
 HEADER = "X-Request-Id"
-GIVEN = re.compile(r"[!-~]{1,128}")     # by a proxy or a client that has one
+GIVEN = re.compile(r"[!-~]{1,128}")     # sent by a proxy or a client
 
 
 def install(app: flask.Flask) -> None:
@@ -33,7 +33,7 @@ def install(app: flask.Flask) -> None:
 
 
 def members(event: str) -> dict[str, str]:
-    """Of the JSON form of a line about the current request."""
+    """Members that the current request adds to a log line in JSON."""
     return {"event": event, "peer": origin(), "request_id": flask.g.request_id}
 
 

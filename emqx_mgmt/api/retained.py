@@ -48,7 +48,7 @@ def delete_retained_by_filter(cluster: Cluster, params: str) -> Deleted:
 
 
 def topic_filter(given: dict[str, Any]) -> str:
-    """Must be there: nobody deletes everything by leaving a parameter out."""
+    """Required, so that a forgotten parameter does not delete all messages."""
     if MATCH not in given:
         raise MissingParameter(MATCH)
     if not isinstance(given[MATCH], str) or not valid_filter(given[MATCH]):

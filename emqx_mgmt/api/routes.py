@@ -1,4 +1,4 @@
-"""Routes: the filters that somebody subscribes to, and on which node."""
+"""Routes: each filter that has subscribers, and the node they are on."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The rule engine of v3.1, which this broker does not have: there are no rules and no resources to list.
 
-The menu of EMQ X's dashboard 3.2 asks for both.
+EMQ X's dashboard 3.2 requests both.
 """
 
 from __future__ import annotations

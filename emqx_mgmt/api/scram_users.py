@@ -55,7 +55,7 @@ def delete_scram_user(cluster: Cluster, username: str) -> Done:
     return Done()
 
 
-# The original has no such resource: its index does not list them.
+# EMQ X has no such resource, so the index does not list them.
 ENDPOINTS = (
     Endpoint("list_scram_users", "GET", "/scram_users/", "List users of SCRAM-SHA-256", list_scram_users, listed=False),
     Endpoint("create_scram_user", "POST", "/scram_users/", "Create an user of SCRAM-SHA-256", create_scram_user,

@@ -1,4 +1,4 @@
-"""Sessions, of clients online or not."""
+"""Sessions, of connected clients and of others."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class Ended(Struct):
 
 
 def clean_sessions(cluster: Cluster, params: tuple[Test, ...]) -> list[Ended]:
-    """Those of connected clients stay."""
+    """Deletes sessions; those of connected clients stay."""
     return [Ended(client_id, 0) for node in cluster.running() for client_id in node.clients.delete_sessions(params)]
 
 
 def deleted(outcomes: set[str]) -> Done:
-    """Each node says `deleted`, `not_found` or `running_session`."""
+    """The result of each node: `deleted`, `not_found` or `running_session`."""
     if "running_session" in outcomes:
         raise RequestRefused("running_session")
     if "deleted" not in outcomes:

@@ -1,5 +1,5 @@
-"""Where the request comes from: the client's address, through proxies that the settings name, and whether it is a
-program on this machine."""
+"""The source of a request: the client's address, also behind proxies that the settings name, and whether the client is
+a program on this machine."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from emqx_mgmt.node import Node
 
 LOCAL = "local"
-# nginx, unless told otherwise, passes requests on with this version and the address it connects to as Host, and without
-# any other sign.
+# By default, nginx forwards requests with this HTTP version, with the address that it connects to as Host, and with no
+# other header that shows a proxy.
 OF_PROXIES = "HTTP/1.0"
 
 
@@ -34,7 +34,7 @@ def install(app: flask.Flask, node: Node) -> None:
 
 
 def control_socket() -> socket.socket | None:
-    """The connection, if it is one of the control socket: the only one that is no TCP."""
+    """The connection, if it came over the control socket; None for TCP."""
     sock: socket.socket | None = flask.request.environ.get("gunicorn.socket")
     return sock if sock is not None and sock.family == socket.AF_UNIX else None
 
@@ -46,13 +46,13 @@ def address() -> str:
 
 
 def is_this_machine() -> bool:
-    """A program on this machine asks, and no proxy for somebody else."""
+    """Whether a program on this machine sent the request, rather than a proxy for another machine."""
     source: Source | None = flask.g.source
     return source is None or (source.local and flask.request.environ["SERVER_PROTOCOL"] != OF_PROXIES)
 
 
 def is_secure() -> bool:
-    """Whether the client uses TLS, up to a named proxy at least."""
+    """Whether the client uses TLS, to this broker or to a proxy that the settings name."""
     source: Source | None = flask.g.source
     if source is not None and source.believed:
         return flask.request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
@@ -60,7 +60,7 @@ def is_secure() -> bool:
 
 
 def hosts() -> list[str]:
-    """The names under which the client knows this server: the Host, and the one that a named proxy was asked for."""
+    """The names that the client may have used for this server: the Host, and the Host that a named proxy forwards."""
     source: Source | None = flask.g.source
     names = [flask.request.headers.get("Host", "")]
     if source is not None and source.believed:

@@ -9,7 +9,7 @@ from emqx_mgmt.manage import Cluster
 
 
 def list_stats(cluster: Cluster) -> list[Counters]:
-    """Flat, unlike the list of metrics."""
+    """One flat object for each node, unlike the list of metrics."""
     return [Counters(node.stats(extended()), node.v32_stats(), node.name) for node in cluster.running()]
 
 

@@ -1,4 +1,4 @@
-"""GET /status: whether the node runs, for whoever asks."""
+"""GET /status: whether the node runs. Needs no credentials."""
 
 from __future__ import annotations
 

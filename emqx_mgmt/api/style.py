@@ -1,7 +1,7 @@
 """Chooses the style and the counter names of an answer, and whether it has more than the documented members.
 
-Strongest first: the request (`?_style=`, `?_names=`, or the words of header `X-API-Style`), the record of the
-calling application, the client's User-Agent, the listener's settings. `?_fields=extended` is for the request alone.
+The first of these that is given decides: the request (`?_style=`, `?_names=`, or the words of header `X-API-Style`),
+the record of the application, the User-Agent, the listener's settings. Only the request can choose `?_fields=extended`.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def install(app: flask.Flask, node: Node) -> None:
 
 
 def style_for_agent(enveloped: tuple[str, ...], default: str) -> str:
-    """The exporters of the field cannot be made to send a header, and their User-Agents are those of their libraries:
-    which of them need the envelope is for the operator to say."""
+    """The style that the settings give to a User-Agent. Common exporters cannot send a further header, and their
+    User-Agent names only their HTTP library, so the operator says which of them need the envelope."""
     agent = flask.request.headers.get("User-Agent", "").lower()
     return "envelope" if any(agent.startswith(one.lower()) for one in enveloped) else default
 
 
 def extended() -> bool:
-    """Whether the request asks for the members beyond the documented ones."""
+    """Whether the request asks for members beyond the documented ones."""
     return bool(flask.g.fields == "extended")
 
 

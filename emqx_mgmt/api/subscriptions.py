@@ -1,4 +1,4 @@
-"""Subscriptions of clients online or not."""
+"""Subscriptions, of connected clients and of others."""
 
 from __future__ import annotations
 

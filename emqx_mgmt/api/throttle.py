@@ -1,6 +1,6 @@
-"""Slows down whoever keeps failing to log in, by address.
+"""Delays log-ins from addresses that keep failing.
 
-Nobody is locked out: an attempt only waits for its turn, and credentials that are known to be right do not ask.
+No address is locked out: an attempt only waits for its turn. Credentials that were verified before are not delayed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ADDRESSES = 10_000
 class Failures:
     count: int = 0
     last: float = 0.0
-    # When the next attempt may go ahead.
+    # The time at which the next attempt may proceed.
     turn: float = 0.0
 
 
@@ -33,7 +33,7 @@ class Throttle:
         self._failures: OrderedDict[str, Failures] = OrderedDict()
 
     def wait(self, address: str) -> None:
-        """Returns when an attempt from this address may be looked at."""
+        """Waits until an attempt from this address may be verified."""
         failures = self._failures.get(_network(address))
         if failures is None or failures.count < FREE_ATTEMPTS:
             return
@@ -66,7 +66,7 @@ def _pause(count: int) -> float:
 
 
 def _network(address: str) -> str:
-    """An IPv6 host has a whole /64 to itself."""
+    """The key of an address. Of IPv6 the /64 counts, since one host may use all of it."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

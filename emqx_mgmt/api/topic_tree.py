@@ -15,8 +15,8 @@ from emqx_mgmt.manage.topic_tree import RETAINED, ROUTES, Branch
 
 
 class Wanted(Struct, rename={"limit": "_limit"}):
-    """The levels below `under`, without it the first ones; behind `after`. `of`: of which topics, with a comma between
-    them: those of retained messages, and filters that somebody subscribes to."""
+    """The levels below `under` that follow `after`; without `under` the first levels. `of` says whose topics count,
+    separated by commas: retained messages, subscriptions."""
 
     under: str | None = None
     of: str = f"{RETAINED},{ROUTES}"

@@ -1,4 +1,4 @@
-"""GET /trace: what becomes of the messages of one topic, or of one client, as it happens."""
+"""GET /trace: events of the messages of one topic or one client, as they happen."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from router_ext.protocol.topic import valid_filter
 
 
 class Wanted(Struct):
-    """Either `client_id` or `topic`, a topic or topic filter. It ends after `seconds`, or after `max_bytes`.
-    `payload_bytes`: how much of payloads it shows, to operators."""
+    """Either `client_id` or `topic`, a topic or topic filter. The trace ends after `seconds`, or after `max_bytes`.
+    `payload_bytes` of each payload are shown, to operators and administrators."""
 
     client_id: str | None = None
     topic: str | None = None
@@ -31,7 +31,7 @@ class Wanted(Struct):
 
 def trace(cluster: Cluster, params: Wanted) -> EventStream:
     if (params.client_id is None) == (params.topic is None):
-        raise BadParameter("client_id or topic", "one of them must be given, and not both")
+        raise BadParameter("client_id or topic", "exactly one of them must be given")
     if params.topic is not None and not valid_filter(params.topic):
         raise BadParameter("topic", "must be a valid topic or topic filter")
     least = access.OPERATOR if params.payload_bytes else access.VIEWER

@@ -1,4 +1,4 @@
-"""Traces that run: who asked for them, and ending one."""
+"""Running traces: a list with their owners, and ending one."""
 
 from __future__ import annotations
 

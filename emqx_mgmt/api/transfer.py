@@ -1,4 +1,4 @@
-"""For pollers: an entity tag, so that what did not change is not sent again, and gzip for whoever takes it."""
+"""Entity tags, so that an unchanged answer is not sent again, and gzip where the client accepts it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import hashlib
 import flask
 import gevent
 
-# Below, compressing costs more than it saves; above THREADED it would be felt by the loop.
+# Below this size, compression costs more than it saves. Above THREADED, it is done on a thread, since it would block
+# the loop.
 WORTH_IT = 1024
 THREADED = 1 << 16
 LEVEL = 1
@@ -26,7 +27,7 @@ def install(app: flask.Flask) -> None:
         for piece in response.iter_encoded():
             tag.update(piece)
             length += len(piece)
-        # Weak: the same whether compressed or not.
+        # A weak tag, because it is the same with and without compression.
         response.set_etag(tag.hexdigest(), weak=True)
         response.content_length = length
         response.make_conditional(flask.request.environ)

@@ -40,7 +40,7 @@ class NewUser(Credentials):
 
 
 class Changes(Struct):
-    """What is given is replaced; an empty password counts as none."""
+    """An update replaces the members that it has. An empty password counts as absent."""
 
     tags: str | UnsetType = UNSET
     role: Role | UnsetType = UNSET
@@ -48,7 +48,7 @@ class Changes(Struct):
 
 
 class Shown(Struct):
-    """A `role` that is not administrator appears, and with `_fields=extended` every one."""
+    """`role` is shown where it is not administrator, and with `_fields=extended` always."""
 
     username: str
     tags: str
@@ -89,7 +89,7 @@ def create_user(cluster: Cluster, params: NewUser) -> Done:
 
 
 def update_user(cluster: Cluster, name: str, params: Changes) -> Done:
-    """Without the password before: an administrator helps whoever has forgotten it."""
+    """Does not need the old password, so an administrator can help a user who has forgotten it."""
     if params.tags is UNSET and params.role is UNSET and not params.password:
         raise MissingParameter("tags")
     done = cluster.local.users.update(
@@ -120,7 +120,7 @@ def change_pwd(cluster: Cluster, username: str, params: Passwords) -> Done:
 
 
 def _authenticate(cluster: Cluster, username: str, password: str, wrong: int) -> None:
-    """`wrong`: the return code for a wrong password."""
+    """`wrong` is the return code for a wrong password."""
     if not password:
         raise RequestRefused("Password undefined", NO_CREDENTIALS)
     logins: Logins = flask.current_app.extensions["logins"]

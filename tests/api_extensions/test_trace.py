@@ -160,8 +160,8 @@ def granted(broker: BrokerProcess, auth: tuple[str, str], topic: str = "few", pa
 
 
 @pytest.mark.parametrize(("query", "message"), [
-    ("", "bad parameter client_id or topic: one of them must be given, and not both"),
-    ("topic=a&client_id=b", "bad parameter client_id or topic: one of them must be given, and not both"),
+    ("", "bad parameter client_id or topic: exactly one of them must be given"),
+    ("topic=a&client_id=b", "bad parameter client_id or topic: exactly one of them must be given"),
     ("topic=a/%23/b", "bad parameter topic: must be a valid topic or topic filter"),
     ("topic=a&seconds=0", "bad parameter seconds: expected `int` >= 1"),
     ("topic=a&max_bytes=1", "bad parameter max_bytes: expected `int` >= 1024"),
