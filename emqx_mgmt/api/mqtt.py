@@ -27,8 +27,8 @@ class Topics(Struct):
     topics: str | list[str] | UnsetType = UNSET
 
     def split(self) -> list[str]:
-        """The topics of a request: `topic`, or without it `topics`. Both are one topic or several, separated by commas,
-        or an array, in which a comma is part of a topic."""
+        """The topics of a request: `topic`, or without it `topics`, separated by commas. `topics` may be an array, in
+        which a comma is part of a topic."""
         given = self.topics if self.topic is UNSET else self.topic
         if given is UNSET:
             raise MissingParameter("topic")

@@ -16,15 +16,15 @@ def acl() -> None:
 @acl.command("reload")
 @asks
 def reload(broker: Control, out: Output) -> None:
-    """Read the file of access rules again. Verdicts that a connection remembers count until they expire
-    (acl_cache_ttl)."""
+    """Read the file of access rules again. Verdicts in the cache of a connection stay valid until acl_cache_ttl is
+    over."""
     read = broker.call("POST", "acl", "reload")
-    out.done(f"Read {read['rules']} rules from {read['file'] or 'those that are shipped: there is no file'}", **read)
+    out.done(f"Read {read['rules']} rules from {read['file'] or 'the default rules: there is no file'}", **read)
 
 
 @acl.command("clean")
 @asks
 def clean(broker: Control, out: Output) -> None:
-    """Forget what is remembered of access rules, also in the authentication plugins: clients are asked about anew."""
+    """Clear the caches of access verdicts, also those of authentication plugins."""
     broker.call("DELETE", "acl_cache")
-    out.done("What was remembered of access rules is forgotten")
+    out.done("The caches of access verdicts were cleared")

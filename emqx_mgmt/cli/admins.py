@@ -15,8 +15,8 @@ ROLE = click.Choice(["viewer", "operator", "administrator"])
 def admins() -> None:
     """Users of the running broker's dashboard.
 
-    A PASSWORD on the command line is seen by others on this machine; without it one is asked for, or read from
-    standard input.
+    Other users of this machine can see a PASSWORD on the command line. Without it, the command asks for one, or reads
+    it from standard input.
     """
 
 
@@ -45,7 +45,7 @@ def add(broker: Control, out: Output, username: str, password: str | None, tags:
 @click.argument("password", required=False)
 @asks
 def passwd(broker: Control, out: Output, username: str, password: str | None) -> None:
-    """Give USERNAME another password, without the one before."""
+    """Give USERNAME another password. The old password is not needed."""
     broker.call("PUT", "users", username, body={"password": password_of(password)})
     out.done(f"The password of {username} was changed")
 

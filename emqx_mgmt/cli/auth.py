@@ -17,16 +17,17 @@ def auth() -> None:
 
 @auth.command("test")
 @click.argument("plugin")
-@click.option("--client-id", default="emqx-mgmt", show_default=True, help="The client id that it would have.")
-@click.option("--username", help="The user name that it would have.")
-@click.option("--password", help="- reads it from standard input: others on this machine see the command line.")
-@click.option("--topic", help="Ask whether the client may use it, too.")
+@click.option("--client-id", default="emqx-mgmt", show_default=True, help="The client id that the client would have.")
+@click.option("--username", help="The user name that the client would have.")
+@click.option("--password", help="The password; - reads it from standard input, since other users of this machine can "
+              "see the command line.")
+@click.option("--topic", help="A topic for which access is tested as well.")
 @click.option("--access", type=click.Choice(["publish", "subscribe"]), default="publish", show_default=True,
-              help="What it would do with the topic.")
+              help="What the client would do with the topic.")
 @asks
 def test(broker: Control, out: Output, plugin: str, password: str | None, **asked: str | None) -> None:
-    """Say whether PLUGIN would let a client in, and by which rule it may use a topic, without connecting. Ends with 1
-    where it would not."""
+    """Say whether PLUGIN would accept a client, and by which rule the client may use a topic. No client connects. The
+    exit code is 1 where PLUGIN would refuse."""
     if password == "-":
         password = sys.stdin.readline().rstrip("\r\n")
     given = {name: value for name, value in (asked | {"password": password}).items() if value is not None}

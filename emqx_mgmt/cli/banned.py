@@ -27,11 +27,11 @@ def list_banned(broker: Control, out: Output) -> None:
 @banned.command("add")
 @KIND
 @click.argument("who")
-@click.option("--for", "seconds", type=click.IntRange(1), help="For how many seconds.  [default: for ever]")
-@click.option("--reason", default="", help="Why, for those who read the list.")
+@click.option("--for", "seconds", type=click.IntRange(1), help="The ban's length in seconds.  [default: for ever]")
+@click.option("--reason", default="", help="The reason, which the list shows.")
 @asks
 def add(broker: Control, out: Output, kind: str, who: str, seconds: int | None, reason: str) -> None:
-    """Refuse WHO, which is a KIND, from now on. A client that is connected stays so: see `clients kick`."""
+    """Refuse connections of WHO, which is a KIND. A client that is connected stays connected: see `clients kick`."""
     until = {} if seconds is None else {"until": int(time.time()) + seconds}
     why = {"reason": reason} if reason else {}
     broker.call("POST", "banned", body={"as": kind, "who": who, "by": "emqx-mgmt"} | why | until)
@@ -43,6 +43,6 @@ def add(broker: Control, out: Output, kind: str, who: str, seconds: int | None, 
 @click.argument("who")
 @asks
 def delete(broker: Control, out: Output, kind: str, who: str) -> None:
-    """Let WHO in again."""
+    """Remove the ban of WHO."""
     broker.call("DELETE", "banned", who, body={"as": kind})
     out.done(f"{kind} {who} is not banned")

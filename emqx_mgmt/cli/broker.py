@@ -7,7 +7,7 @@ import click
 from emqx_mgmt.cli.control import Control, asks
 from emqx_mgmt.cli.output import Output
 
-EXTENDED = click.option("--extended", is_flag=True, help="With those that EMQ X 3 does not have.")
+EXTENDED = click.option("--extended", is_flag=True, help="Also show those that EMQ X 3 does not have.")
 
 
 @click.group(invoke_without_command=True)
@@ -29,7 +29,7 @@ def info(broker: Control, out: Output) -> None:
 @EXTENDED
 @asks
 def stats(broker: Control, out: Output, extended: bool) -> None:
-    """Show how many clients, sessions and subscriptions there are, and the most there were."""
+    """Show the numbers of clients, sessions and subscriptions, and the highest value of each."""
     out.members(counted(broker, "stats", extended))
 
 

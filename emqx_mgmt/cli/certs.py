@@ -23,6 +23,6 @@ def list_certificates(broker: Control, out: Output) -> None:
 @certs.command("reload")
 @asks
 def reload(broker: Control, out: Output) -> None:
-    """Read certificates, keys and lists of revoked ones again; nobody is disconnected."""
+    """Read certificates, keys and revocation lists again. No client is disconnected."""
     broker.call("POST", "certificates", "reload")
     out.done("The broker has read its TLS files again.")

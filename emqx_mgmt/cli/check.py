@@ -1,4 +1,4 @@
-"""`emqx-mgmt check`: what is wrong with the configuration."""
+"""`emqx-mgmt check`: the faults of the configuration."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @JSON
 @CONFIG
 def check(config: str | None, as_json: bool) -> None:
-    """Read the configuration as a start does, and say every fault with its file and line, or its variable: settings,
-    access rules, TLS files, and the plugins' own files. Nothing is started or written. Ends with 78 where there is a
-    fault."""
+    """Read the configuration as a start does, and print each fault with its file and line, or its variable: settings,
+    access rules, TLS files, and the plugins' own files. Nothing is started or written. The exit code is 78 where there
+    is a fault."""
     from emqx_mgmt.settings import SettingsError, read
 
     use(config)
@@ -52,7 +52,7 @@ def faults(settings: Settings) -> Iterator[str]:
     yield from settings.complaints
     try:
         listeners = declared(settings)
-    except ValueError as error:     # what only the listeners find out
+    except ValueError as error:     # faults that only the listeners find
         yield str(error)
         listeners = []
     yield from shared_addresses(settings, listeners)
@@ -62,7 +62,7 @@ def faults(settings: Settings) -> Iterator[str]:
 
 
 def shared_addresses(settings: Settings, listeners: list[Listener]) -> Iterator[str]:
-    """Two cannot have the same port, unless both name an address of their own."""
+    """Listeners that have the port of another one, unless both name different addresses."""
     for position, listener in enumerate(listeners):
         for before in listeners[:position]:
             one, other = listener.endpoint, before.endpoint
@@ -78,7 +78,7 @@ def faulty_tls(settings: Settings, listener: Listener) -> Iterator[str]:
         return
     made = development_directory(Path(settings["node.data_dir"])) / "cert.pem"
     if listener.tls.certfile == str(made) and not made.exists():
-        return  # the first start makes it
+        return  # the first start creates it
     try:
         if listener.is_https:
             listener.tls.http_context()
@@ -89,7 +89,7 @@ def faulty_tls(settings: Settings, listener: Listener) -> Iterator[str]:
 
 
 def place_of(settings: Settings, listener: Listener, option: str = "") -> str:
-    """Where the option is set, else where the listener is."""
+    """The place where the option is set, or else the place of the listener's own setting."""
     kind, _, what = listener.protocol.partition(":")
     key = f"listener.{what}.{listener.name}" if listener.is_mqtt else f"{what}.listener.{kind}"
     exact = f"{key}.{option}"
@@ -108,7 +108,7 @@ def faulty_plugins(settings: Settings) -> Iterator[str]:
 
 
 def faulty_files(settings: Settings, catalogue: Catalogue) -> Iterator[str]:
-    """Of every plugin, loaded or not."""
+    """The faults in the files of all plugins, loaded or not."""
     from emqx_mgmt.plugins.config import Config, ConfigError
 
     etc_dir = Path(settings["plugins.etc_dir"])

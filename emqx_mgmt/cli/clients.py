@@ -14,7 +14,7 @@ def clients() -> None:
 
 
 @clients.command("list")
-@click.option("--username", help="Only those of this user name.")
+@click.option("--username", help="Show only clients with this user name.")
 @asks
 def list_clients(broker: Control, out: Output, username: str | None) -> None:
     """Show all connected clients."""

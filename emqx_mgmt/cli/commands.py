@@ -1,4 +1,4 @@
-"""The group of all commands: where each one is, and what becomes of errors that no command expects."""
+"""The group of all commands: the module of each, and the handling of unexpected errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-# Where each command is: a module beside this one, imported once it is asked for, and its object there.
+# Each command's module, which is imported when the command is called, and the command's object in it.
 NOUNS = {
     "start": "start:start",
     "stop": "stop:stop",
@@ -62,7 +62,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:     # the reader has seen enough: click says nothing and ends with 1
+        except BrokenPipeError:     # the reader of a pipe has gone: click prints nothing and exits with 1
             raise
         except OSError as error:
             name = f"{error.filename}: " if error.filename else ""

@@ -18,16 +18,16 @@ def config() -> None:
 
 @config.command("show")
 @click.argument("prefixes", metavar="[PREFIX]...", nargs=-1)
-@click.option("--origin", is_flag=True, help="Say where each value comes from: file and line, a variable of the "
+@click.option("--origin", is_flag=True, help="Show the origin of each value: file and line, a variable of the "
               "environment, REST, or the default.")
-@click.option("--files", is_flag=True, help="Those that a start would read now, whether a broker runs or not.")
+@click.option("--files", is_flag=True, help="Show the settings that a start would read now, also while a broker runs.")
 @JSON
 @DATA_DIR
 @CONFIG
 def show(config: str | None, data_dir: str | None, as_json: bool, files: bool, origin: bool,
          prefixes: tuple[str, ...]) -> None:
-    """Show the settings in effect whose keys begin with a PREFIX, or all of them: those of the running broker, or
-    where none runs those that a start would read. Secrets are masked."""
+    """Show the settings whose keys begin with a PREFIX, or all of them. They are the settings in effect of the running
+    broker; where none runs, those that a start would read. Secrets are masked."""
     place = data_dir_of(config, data_dir)
     if files or not Control.runs(place):
         rows = of_files(config)

@@ -1,4 +1,4 @@
-"""The configuration that a command is told by --config, EMQX_CONFIG and the environment, as the broker reads it."""
+"""The configuration of a command: --config, EMQX_CONFIG and the environment, read as the broker reads them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DATA_DIR = click.option("--data-dir", type=click.Path(file_okay=False),
 
 
 def settings_of(config: str | None) -> Settings:
-    """Ends the process with 78 and a sentence for each fault where they are not right."""
+    """The settings. Where they have faults, the process prints a sentence for each and exits with 78."""
     from emqx_mgmt.settings import SettingsError, load
 
     use(config)
@@ -31,7 +31,7 @@ def settings_of(config: str | None) -> Settings:
 
 
 def use(config: str | None) -> None:
-    """The file that this process, and a broker that it starts, reads."""
+    """Makes this process, and a broker that it starts, read the given file."""
     from emqx_mgmt.settings.environment import CONFIG_VARIABLE
 
     if config:
@@ -39,7 +39,8 @@ def use(config: str | None) -> None:
 
 
 def data_dir_of(config: str | None, data_dir: str | None = None) -> Path:
-    """Whatever else is wrong with the configuration: a broker that runs can be asked and stopped all the same."""
+    """The data directory, even where other settings have faults, so that a running broker can still be asked and
+    stopped."""
     if data_dir:
         return Path(data_dir)
     from emqx_mgmt.settings import SettingsError, read

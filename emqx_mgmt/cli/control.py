@@ -21,16 +21,16 @@ from emqx_mgmt.listeners.control import connect
 
 API = "/api/v3"
 SELECTORS = {"_style": "envelope", "_names": "slashes"}
-PAGE = 1000     # rows asked for at a time
+PAGE = 1000     # rows of one page
 TIMEOUT_S = 60
 REFUSED = 1
 NONE: Mapping[str, Any] = MappingProxyType({})
-# Of the words that the v3 API has for a refusal.
+# Sentences for the words by which the v3 API refuses.
 SENTENCES = {
     **dict.fromkeys(("existed", "already_existed", "alread_existed", "username already exist"),
-                    "There is one of this name already."),
+                    "This name exists already."),
     **dict.fromkeys(("not_found", "ont_found", "username_not_found", "Username Not Found"),
-                    "There is none of this name."),
+                    "This name does not exist."),
     "already_started": "It runs already.",
     "not_started": "It does not run.",
     "running_session": "The client is connected: see clients kick.",
@@ -58,7 +58,7 @@ class Control(http.client.HTTPConnection):
 
     @staticmethod
     def runs(data_dir: Path) -> bool:
-        """Whether a broker answers there. PermissionError where it is somebody else's."""
+        """Whether a broker answers. Raises PermissionError where it belongs to another user."""
         try:
             connect(data_dir).close()
         except PermissionError:
@@ -69,12 +69,12 @@ class Control(http.client.HTTPConnection):
 
     def call(self, method: str, *path: str, absent: str = "", query: Mapping[str, Any] = NONE,
              body: Mapping[str, Any] = NONE) -> Any:
-        """The data of the answer. Ends the process with 1 and the broker's words when it refuses; with `absent` where
-        there is no such path."""
+        """The data of the answer. Where the broker refuses, the process prints the broker's reason and exits with 1;
+        where the path does not exist, it prints `absent`."""
         return self._read(self._request(method, path, query, body), absent).get("data")
 
     def rows(self, *path: str, **filters: Any) -> Iterator[dict[str, Any]]:
-        """Of a list that comes in pages."""
+        """All rows of a paged list."""
         page, seen = 1, 0
         while True:
             answer = self._read(self._request("GET", path, filters | {"_page": page, "_limit": PAGE}))
@@ -85,7 +85,8 @@ class Control(http.client.HTTPConnection):
             page += 1
 
     def events(self, *path: str, **query: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Kind and members of server-sent events, until the broker ends them. They are asked for at once."""
+        """Sends the request, and yields kind and members of server-sent events until the broker ends the stream. The
+        request is sent at the call, before the first event is taken."""
         response = self._request("GET", path, query)
         if response.headers.get_content_type() != "text/event-stream":
             self._read(response)
@@ -105,7 +106,7 @@ class Control(http.client.HTTPConnection):
             fail(f"The broker has ended the connection: {error or type(error).__name__}", os.EX_UNAVAILABLE)
 
     def text(self, path: str) -> tuple[int, str]:
-        """Status and body of what is outside of the API."""
+        """Status and body of a path outside of the API."""
         try:
             self.request("GET", path)
             response = self.getresponse()
@@ -153,8 +154,8 @@ def fail(sentence: str, code: int = REFUSED) -> NoReturn:
 
 
 def asks(command: Callable[..., None]) -> Callable[..., None]:
-    """Has a command's function called with the running broker and with its output first, and gives the command the
-    options that choose them."""
+    """Decorates a command's function: it is called with the running broker and the output as its first arguments, and
+    the command has the options that choose them."""
 
     @JSON
     @DATA_DIR

@@ -22,7 +22,7 @@ from emqx_mgmt.storage.data_dir import holder
 
 @click.group()
 def data() -> None:
-    """Back up and restore everything durable."""
+    """Back up and restore all durable state."""
 
 
 @data.command("export")
@@ -41,7 +41,7 @@ def export_data(file: str, config: str | None) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @CONFIG
 def import_data(file: str, config: str | None) -> None:
-    """Replace everything durable with the backup in FILE; a running broker starts a new worker with it."""
+    """Replace all durable state with the backup in FILE. A running broker starts a new worker with it."""
     import_from(file, config)
 
 
@@ -83,14 +83,14 @@ def import_from(file: str, config: str | None) -> None:
 
 
 def change(file: str) -> Change:
-    """The entry of the audit record, as over REST."""
+    """The row for the audit record, the same as over REST."""
     who = pwd.getpwuid(os.getuid()).pw_name
     return Change(int(time.time()), who, "local", "local", "import_data", "POST", "/api/v3/data/import",
                   json.dumps({"file": file}), 200, "ok")
 
 
 def restart_or_put_in_place(place: Path) -> None:
-    """Raises DataDirError."""
+    """Restarts the running broker, or where none runs puts the import in place. Raises DataDirError."""
     try:
         DataDirLock(place)
     except DataDirError as error:

@@ -1,4 +1,4 @@
-"""`emqx-mgmt defaults`: configuration files to begin with."""
+"""`emqx-mgmt defaults`: configuration files with all defaults."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import click
 
 
 @click.command()
-@click.option("--plugin", help="The file of a plugin, etc/plugins/PLUGIN.conf, instead of etc/emqx.conf.")
+@click.option("--plugin", help="Print the file of a plugin, etc/plugins/PLUGIN.conf, instead of etc/emqx.conf.")
 def defaults(plugin: str | None) -> None:
     """Print a configuration file with every key, its meaning and its default."""
     from emqx_mgmt.settings.sample import plugin_sample, sample

@@ -11,7 +11,7 @@ from emqx_mgmt.cli.output import Output
 @click.group(invoke_without_command=True)
 @click.pass_context
 def listeners(ctx: click.Context) -> None:
-    """Listeners: which ones there are, and stopping and starting those of MQTT."""
+    """List the listeners; stop and start those of MQTT."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_listeners)
 
@@ -19,7 +19,7 @@ def listeners(ctx: click.Context) -> None:
 @listeners.command("list")
 @asks
 def list_listeners(broker: Control, out: Output) -> None:
-    """Show all listeners; `stopped` ones refuse new connections."""
+    """Show all listeners. A stopped listener refuses new connections."""
     out.table(broker.call("GET", "listeners", query={"_fields": "extended"})[0]["listeners"], "identifier",
               "listen_on", "current_conns", "max_conns", "running", "shutdown_count")
 

@@ -20,7 +20,7 @@ def log() -> None:
 @log.command("levels")
 @asks
 def levels(broker: Control, out: Output) -> None:
-    """Show the level of each component; `set` where it has one of its own."""
+    """Show the level of each component; `set` marks a level of its own."""
     out.table(broker.call("GET", "log", "levels"), "component", "level", "set")
 
 
@@ -29,7 +29,7 @@ def levels(broker: Control, out: Output) -> None:
 @click.argument("level", type=LEVEL)
 @asks
 def set_level(broker: Control, out: Output, component: str, level: str) -> None:
-    """Set the level of COMPONENT, now and over restarts."""
+    """Set the level of COMPONENT; it is kept over restarts."""
     broker.call("PUT", "log", "levels", component, absent=f"There is no component {component}", body={"level": level})
     out.done(f"{component} {level}")
 
@@ -38,7 +38,7 @@ def set_level(broker: Control, out: Output, component: str, level: str) -> None:
 @click.argument("component")
 @asks
 def reset_level(broker: Control, out: Output, component: str) -> None:
-    """Take `set-level` back."""
+    """Remove the level that `set-level` has set."""
     broker.call("DELETE", "log", "levels", component, absent=f"There is no component {component}")
     out.done(f"{component}: as configured")
 
@@ -47,7 +47,7 @@ def reset_level(broker: Control, out: Output, component: str) -> None:
 @click.argument("level", type=LEVEL, required=False)
 @asks
 def primary_level(broker: Control, out: Output, level: str | None) -> None:
-    """Show the level of all components that have none of their own, or set it to LEVEL, now and over restarts."""
+    """Show the level of all components that have none of their own, or set it to LEVEL; it is kept over restarts."""
     if level is not None:
         broker.call("PUT", "configs", "emqx", body={"key": PRIMARY, "value": level})
     rows = broker.call("GET", "configs")[0]["config"]

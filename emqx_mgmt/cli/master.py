@@ -1,4 +1,4 @@
-"""The master process of the running broker, which takes the signals."""
+"""The master process of the running broker, which signals are sent to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from emqx_mgmt.cli.control import fail
 
 
 def running_master(data_dir: Path, required: bool = True) -> int:
-    """Its number, by the lock on the data directory. Where none runs 0, or an end with 69."""
+    """The master's process id, which the lock on the data directory names. Where no broker runs, returns 0, or exits
+    with 69 if `required`."""
     try:
         with (data_dir / "lock").open("rb") as lock:
             try:

@@ -9,14 +9,14 @@ from emqx_mgmt.cli.output import Output
 
 COLUMNS = ("app_id", "name", "desc", "status", "expired")
 ROLE = click.option("--role", type=click.Choice(["viewer", "operator", "administrator"]), default="administrator",
-                    show_default=True, help="What it may do.")
+                    show_default=True, help="What the application may do.")
 OVERLAP = click.option("--overlap", type=click.IntRange(0), default=0, show_default=True,
-                       help="For how many seconds the old secret counts as well.")
+                       help="Seconds for which the old secret is accepted as well.")
 
 
 @click.group()
 def mgmt() -> None:
-    """Applications: who may use the management API, each with an id and a secret."""
+    """Applications that may use the management API, each with an id and a secret."""
 
 
 @mgmt.command("list")
@@ -51,7 +51,7 @@ def insert(broker: Control, out: Output, app_id: str, name: str, role: str) -> N
 @click.argument("status", type=click.BOOL)
 @asks
 def update(broker: Control, out: Output, app_id: str, status: bool) -> None:
-    """Let the application APP_ID in, or with the STATUS `false` no longer."""
+    """Enable the application APP_ID, or disable it with the STATUS `false`."""
     before = found(broker, app_id)
     kept = {name: before[name] for name in ("name", "desc", "expired", "style", "names") if name in before}
     broker.call("PUT", "apps", app_id, body=kept | {"status": status})

@@ -1,4 +1,4 @@
-"""What a command prints: tables for people, and with --json what scripts read."""
+"""The output of a command: tables, or JSON with --json."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-MEASURED = 1000     # rows by which the columns of a table are as wide as they are
+MEASURED = 1000     # rows from which the widths of the columns are computed
 GAP = "  "
 
 
@@ -20,7 +20,7 @@ class Output:
         self.as_json = as_json
 
     def table(self, rows: Iterable[Mapping[str, Any]], *columns: str) -> None:
-        """These members of the rows, or all of them as a JSON array."""
+        """Prints these members of the rows as a table, or the rows with all members as a JSON array."""
         if self.as_json:
             print_array(rows)
             return
@@ -32,7 +32,7 @@ class Output:
             click.echo(GAP.join(map(padded, line, widths)).rstrip())
 
     def members(self, row: Mapping[str, Any]) -> None:
-        """A member a line."""
+        """Prints one member in each line."""
         if self.as_json:
             click.echo(json_text(row))
             return
@@ -41,7 +41,7 @@ class Output:
             click.echo(f"{name:<{longest}}{GAP}{shown(value)}".rstrip())
 
     def listing(self, values: Iterable[str]) -> None:
-        """A value a line."""
+        """Prints one value in each line."""
         if self.as_json:
             print_array(values)
             return
@@ -49,12 +49,12 @@ class Output:
             click.echo(shown(value))
 
     def done(self, sentence: str, **result: Any) -> None:
-        """What was done; a script gets the result's members, or an empty object."""
+        """Prints a sentence about what was done, or as JSON the result's members or an empty object."""
         click.echo(json_text(result) if self.as_json else sentence)
 
 
 def print_array(items: Iterable[Any]) -> None:
-    """Item by item: there may be as many as there are clients."""
+    """Prints the items one by one, since there may be as many as clients."""
     lead = "["
     for item in items:
         click.echo(lead + json_text(item), nl=False)
@@ -63,7 +63,7 @@ def print_array(items: Iterable[Any]) -> None:
 
 
 def json_text(value: Any) -> str:
-    """ASCII: whatever clients have chosen commands no terminal."""
+    """JSON in ASCII, so that names that clients have chosen cannot control a terminal."""
     return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
 
 
@@ -72,7 +72,7 @@ def cells(row: Mapping[str, Any], columns: Iterable[str]) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    """On one line, and without what commands a terminal: clients choose their names."""
+    """The text on one line and without control characters, since clients choose their names."""
     if value is None or value == "undefined":
         return "-"
     if isinstance(value, bool):
@@ -91,7 +91,7 @@ def escaped(text: str) -> Iterator[str]:
 
 
 def width(text: str) -> int:
-    """In columns of a terminal."""
+    """The width of the text in columns of a terminal."""
     return len(text) + sum(unicodedata.east_asian_width(char) in "WF" for char in text if char > "\u1100")
 
 

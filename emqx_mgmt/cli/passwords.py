@@ -1,4 +1,4 @@
-"""Passwords that a command is given."""
+"""The password argument of commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ SEEN = "A PASSWORD on the command line is seen by others on this machine; withou
 
 
 def password_of(given: str | None) -> str:
-    """The one given, else one asked for at a terminal, else a line of standard input. Ends with 64 for an empty one."""
+    """The password given; else one typed at a terminal; else a line of standard input. The process exits with 64 where
+    it is empty."""
     if given is None and sys.stdin.isatty():
         given = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     elif given is None:

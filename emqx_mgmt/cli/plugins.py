@@ -29,7 +29,7 @@ def change(broker: Control, out: Output, plugin: str, what: str) -> None:
 @click.argument("plugin")
 @asks
 def load(broker: Control, out: Output, plugin: str) -> None:
-    """Load PLUGIN; it stays loaded over restarts."""
+    """Load PLUGIN, also at further starts."""
     change(broker, out, plugin, "load")
 
 
@@ -37,7 +37,7 @@ def load(broker: Control, out: Output, plugin: str) -> None:
 @click.argument("plugin")
 @asks
 def unload(broker: Control, out: Output, plugin: str) -> None:
-    """Unload PLUGIN; it stays unloaded over restarts."""
+    """Unload PLUGIN, also at further starts."""
     change(broker, out, plugin, "unload")
 
 

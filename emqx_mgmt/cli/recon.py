@@ -1,4 +1,4 @@
-"""`emqx-mgmt recon`: what the plugin emqx_recon finds out about the running process."""
+"""`emqx-mgmt recon`: figures of the plugin emqx_recon about the running process."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ ABSENT = "The plugin emqx_recon is not loaded: emqx-mgmt plugins load emqx_recon
 
 @click.group()
 def recon() -> None:
-    """What the plugin emqx_recon finds out about the running process."""
+    """Figures of the plugin emqx_recon about the running process."""
 
 
 @recon.command("memory")
 @asks
 def memory(broker: Control, out: Output) -> None:
-    """Show memory in bytes, and what the garbage collector has done."""
+    """Show memory in bytes, and figures of the garbage collector."""
     out.members(broker.call("GET", "recon", "memory", absent=ABSENT))
 
 
 @recon.command("gc")
 @asks
 def collect(broker: Control, out: Output) -> None:
-    """Collect garbage now, which holds up all clients for a moment."""
+    """Run the garbage collector now, which delays all clients for a moment."""
     out.members(broker.call("POST", "recon", "gc", absent=ABSENT) or {})
 
 
 @recon.command("node-stats")
 @asks
 def node_stats(broker: Control, out: Output) -> None:
-    """Show how late the event loop is, and what it has to do."""
+    """Show the delay of the event loop, and its load."""
     out.members(broker.call("GET", "recon", "node_stats", absent=ABSENT))
 
 
@@ -40,6 +40,6 @@ def node_stats(broker: Control, out: Output) -> None:
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="How many.")
 @asks
 def sessions(broker: Control, out: Output, top: int) -> None:
-    """Show the sessions in which the most messages wait."""
+    """Show the sessions with the most queued messages."""
     out.table(broker.call("GET", "recon", "sessions", absent=ABSENT, query={"top": top}), "client_id", "queued",
               "inflight", "subscriptions", "dropped")

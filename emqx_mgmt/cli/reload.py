@@ -17,7 +17,7 @@ from emqx_mgmt.cli.control import Control, fail
 from emqx_mgmt.cli.master import running_master
 from emqx_mgmt.listeners.control import connect, process_of
 
-OUTCOME = "reloaded.json"   # what the master leaves in the data directory
+OUTCOME = "reloaded.json"   # the master writes it into the data directory
 POLL_S = 0.05
 
 
@@ -27,8 +27,9 @@ POLL_S = 0.05
 @DATA_DIR
 @CONFIG
 def reload(config: str | None, data_dir: str | None, within: int) -> None:
-    """Have the running broker read its settings again and start a new worker with them, and return once that serves
-    clients, who connect again. Where it cannot, it goes on as it was: each fault is said, and the end is with 78."""
+    """Have the running broker read its settings again and start a new worker with them. Returns once the new worker
+    serves clients, which have to connect again. Where the settings have faults, the broker continues unchanged, each
+    fault is printed, and the exit code is 78."""
     place = data_dir_of(config, data_dir)
     deadline = time.monotonic() + within
     master, worker, before = running_master(place), worker_of(place), outcome(place)
@@ -52,7 +53,7 @@ def outcome(place: Path) -> str:
 
 
 def worker_of(place: Path) -> int:
-    """The process that serves the control socket; 0 between two."""
+    """The process id of the worker that serves the control socket; 0 while there is none."""
     with contextlib.suppress(ConnectionRefusedError, FileNotFoundError), connect(place) as sock:
         return process_of(sock)
     return 0

@@ -18,7 +18,7 @@ def retainer() -> None:
 @retainer.command("info")
 @asks
 def info(broker: Control, out: Output) -> None:
-    """Show how many there are, and the plugin's settings."""
+    """Show the number of retained messages, and the plugin's settings."""
     stats = broker.call("GET", "nodes", broker.node, "stats")
     settings = broker.call("GET", "nodes", broker.node, "plugin_configs", PLUGIN)
     out.members({"retained/count": stats["retained/count"], "retained/max": stats["retained/max"],
@@ -34,11 +34,11 @@ def topics(broker: Control, out: Output) -> None:
 
 @retainer.command("clean")
 @click.argument("topic", required=False)
-@click.option("--yes", is_flag=True, help="Do not ask before all are removed.")
+@click.option("--yes", is_flag=True, help="Do not ask before removing all.")
 @asks
 def clean(broker: Control, out: Output, topic: str | None, yes: bool) -> None:
-    """Remove the retained messages that the topic filter TOPIC matches; without it, all of them but those of the
-    broker below $SYS."""
+    """Remove the retained messages that the topic filter TOPIC matches; without TOPIC, all except the broker's own
+    below $SYS."""
     if topic is None and not yes:
         click.confirm("Remove all retained messages?", abort=True, err=True)
     deleted = broker.call("DELETE", "retained", query={"_match_topic": topic or "#"})["deleted"]

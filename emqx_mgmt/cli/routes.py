@@ -10,7 +10,7 @@ from emqx_mgmt.cli.output import Output
 
 @click.group()
 def routes() -> None:
-    """Routes: the topic filters with a subscription, and the node where it is."""
+    """Routes: the topic filters with subscribers, and their node."""
 
 
 @routes.command("list")
@@ -24,5 +24,5 @@ def list_routes(broker: Control, out: Output) -> None:
 @click.argument("topic")
 @asks
 def show(broker: Control, out: Output, topic: str) -> None:
-    """Show the routes of exactly the topic filter TOPIC."""
+    """Show the routes whose topic filter is exactly TOPIC."""
     out.table(broker.call("GET", "routes", topic), "topic", "node")

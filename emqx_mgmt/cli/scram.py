@@ -8,22 +8,22 @@ from emqx_mgmt.cli.control import Control, asks
 from emqx_mgmt.cli.output import Output
 from emqx_mgmt.cli.passwords import password_of
 
-SUPER = click.option("--superuser", is_flag=True, help="No access rule is asked about this user.")
+SUPER = click.option("--superuser", is_flag=True, help="Access rules do not apply to this user.")
 
 
 @click.group()
 def scram() -> None:
     """Users of MQTT 5's enhanced authentication with SCRAM-SHA-256.
 
-    A PASSWORD on the command line is seen by others on this machine; without it one is asked for, or read from
-    standard input.
+    Other users of this machine can see a PASSWORD on the command line. Without it, the command asks for one, or reads
+    it from standard input.
     """
 
 
 @scram.command("list")
 @asks
 def list_users(broker: Control, out: Output) -> None:
-    """Show all users, without what their passwords are checked by."""
+    """Show all users, without the verifiers of their passwords."""
     out.table(broker.call("GET", "scram_users"), "username", "is_superuser")
 
 
@@ -45,7 +45,7 @@ def add(broker: Control, out: Output, username: str, password: str | None, super
 @SUPER
 @asks
 def update(broker: Control, out: Output, username: str, password: str | None, superuser: bool) -> None:
-    """Give USERNAME another password; a super user stays one only with --superuser."""
+    """Give USERNAME another password. Without --superuser, the user is no super user afterwards."""
     broker.call("PUT", "scram_users", username, body={"password": password_of(password), "is_superuser": superuser})
     out.done(f"The password of {username} was changed")
 

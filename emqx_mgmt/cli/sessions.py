@@ -10,7 +10,7 @@ from emqx_mgmt.cli.output import Output
 
 @click.group()
 def sessions() -> None:
-    """Sessions, of clients connected or not."""
+    """Sessions, of connected clients and of others."""
 
 
 @sessions.command("list")
@@ -45,6 +45,6 @@ def messages(broker: Control, out: Output, client_id: str) -> None:
 @click.argument("client_id")
 @asks
 def delete(broker: Control, out: Output, client_id: str) -> None:
-    """Delete the session of CLIENT_ID, which must not be connected, with its queue."""
+    """Delete the session of CLIENT_ID with its queue. The client must not be connected."""
     broker.call("DELETE", "sessions", "persistent", client_id)
     out.done(f"The session of {client_id} was deleted")

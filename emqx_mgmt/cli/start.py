@@ -11,7 +11,7 @@ from emqx_mgmt.cli.configured import CONFIG, use
 @CONFIG
 def start(config: str | None) -> None:
     """Start the broker in the foreground. Signals and exit codes are those of `gunicorn wsgi:app`."""
-    # Before anything of the broker is imported: it runs in this process.
+    # Set before any module of the broker is imported, since the broker runs in this process.
     from gevent import monkey
 
     monkey.patch_all()

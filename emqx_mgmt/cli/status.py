@@ -13,7 +13,8 @@ from emqx_mgmt.cli.output import Output
 @click.command()
 @asks
 def status(broker: Control, out: Output) -> None:
-    """Say whether the broker runs and serves clients. Ends with 69 where none runs, with 1 where it serves none."""
+    """Say whether the broker runs and serves clients. The exit code is 69 where no broker runs, and 1 where it serves
+    no clients."""
     http_status, said = broker.text("/health/ready")
     _, state = broker.text("/status")
     ready = http_status == 200

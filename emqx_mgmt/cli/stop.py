@@ -17,11 +17,12 @@ POLL_S = 0.05
 
 @click.command()
 @click.option("--within", type=click.IntRange(0), default=60, show_default=True, metavar="SECONDS",
-              help="How long to wait for its end.")
+              help="How long to wait for the broker to end.")
 @DATA_DIR
 @CONFIG
 def stop(config: str | None, data_dir: str | None, within: int) -> None:
-    """Stop the running broker gracefully, and return once it has ended. Ends with 1 where it has not in time."""
+    """Stop the running broker gracefully, and return once it has ended. The exit code is 1 where it has not ended in
+    time."""
     place = data_dir_of(config, data_dir)
     master = running_master(place)
     os.kill(master, signal.SIGTERM)

@@ -12,7 +12,7 @@ COLUMNS = ("client_id", "topic", "qos")
 
 @click.group()
 def subscriptions() -> None:
-    """Subscriptions, of clients connected or not."""
+    """Subscriptions, of connected clients and of others."""
 
 
 @subscriptions.command("list")

@@ -20,7 +20,7 @@ Wants=network-online.target
 After=network-online.target
 
 [Service]
-# Ready once clients are served; the worker tells that, and that its loop turns, so all processes may tell.
+# The worker reports when it serves clients, and that its loop turns; so all processes may report.
 Type=notify
 NotifyAccess=all
 ExecStart={command} start{options}
@@ -28,15 +28,15 @@ ExecStart={command} start{options}
 ExecReload=/bin/kill -HUP $MAINPID
 KillMode=mixed
 WatchdogSec=30
-# A start reads all that is stored, however much that is; a worker that is stuck is ended by the broker itself.
+# A start reads all that is stored, which takes its time. The broker itself ends a worker that is stuck.
 TimeoutStartSec=infinity
 TimeoutStopSec=30
 Restart=on-failure
 RestartSec=1
-# Trying again does not mend a damaged store, a file that cannot be read, a wrong user, or bad configuration.
+# A restart does not repair a damaged store, an unreadable file, a wrong user, or a bad configuration.
 RestartPreventExitStatus=64 65 66 77 78
 
-# A user of its own, and /var/lib/emqx-mgmt for what must survive.
+# A user of its own; durable state is in /var/lib/emqx-mgmt.
 DynamicUser=yes
 StateDirectory=emqx-mgmt
 StateDirectoryMode=0700
@@ -74,9 +74,9 @@ WantedBy=multi-user.target
 @click.command()
 @click.option("--config", type=click.Path(dir_okay=False), help="The configuration file that the service reads, which "
               "its user must be able to read, such as /etc/emqx-mgmt/emqx.conf.  [default: the defaults]")
-@click.option("--command", help="The emqx-mgmt that the service starts.  [default: this one]")
+@click.option("--command", help="Path of the emqx-mgmt that the service starts.  [default: this one]")
 def systemd_unit(config: str | None, command: str | None) -> None:
-    """Print a systemd unit by which the broker runs as a service, with a user of its own."""
+    """Print a systemd unit that runs the broker as a service with a user of its own."""
     program = Path(command or shutil.which(sys.argv[0]) or sys.argv[0]).absolute()
     options = f" --config {Path(config).absolute()}" if config else ""
     at_home = os.path.commonpath([program, "/home"]) == "/home" or os.path.commonpath([program, "/root"]) == "/root"

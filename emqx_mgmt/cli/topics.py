@@ -12,13 +12,13 @@ MOST = 10_000   # recipients shown
 
 @click.group()
 def topics() -> None:
-    """Topics, and whom their messages reach."""
+    """Topics and the recipients of their messages."""
 
 
 @topics.command("list")
 @asks
 def list_topics(broker: Control, out: Output) -> None:
-    """Show the topic filters with a subscription."""
+    """Show the topic filters with subscribers."""
     out.listing(row["topic"] for row in broker.rows("routes"))
 
 
@@ -27,7 +27,7 @@ def list_topics(broker: Control, out: Output) -> None:
 @click.option("--from", "publisher", help="The client id of a connected publisher.")
 @asks
 def show(broker: Control, out: Output, topic: str, publisher: str | None) -> None:
-    """Show whom a message to TOPIC would reach, without sending one."""
+    """Show the recipients that a message to TOPIC would have. No message is sent."""
     chosen = {} if publisher is None else {"client_id": publisher}
     found = broker.call("GET", "explain", query={"topic": topic, "limit": MOST} | chosen)
     if out.as_json:

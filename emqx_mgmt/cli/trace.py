@@ -1,4 +1,4 @@
-"""`emqx-mgmt trace`: what becomes of the messages of a topic or of a client."""
+"""`emqx-mgmt trace`: events of the messages of a topic or a client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def trace() -> None:
 @trace.command("list")
 @asks
 def list_traces(broker: Control, out: Output) -> None:
-    """Show the traces that run, over REST or on the command line."""
+    """Show the running traces, begun over REST or on the command line."""
     out.table(broker.call("GET", "traces"), "id", "client_id", "topic", "owner", "started_at")
 
 
@@ -36,11 +36,12 @@ def list_traces(broker: Control, out: Output) -> None:
 @SUBJECT
 @click.argument("name")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
-@click.option("--seconds", type=click.IntRange(1, LONGEST), help="It ends after these: 60, or with FILE 3600.")
+@click.option("--seconds", type=click.IntRange(1, LONGEST),
+              help="The trace ends after this time: 60, or with FILE 3600.")
 @asks
 def start(broker: Control, out: Output, subject: str, name: str, file: Path | None, seconds: int | None) -> None:
-    """Write each event of the client or topic filter NAME to FILE, an event a line, until the time is over or `trace
-    stop`; the command returns at once. Without FILE it prints the events, until Ctrl-C."""
+    """Write each event of the client or topic filter NAME to FILE, one in each line, until the time is over or `trace
+    stop` ends the trace. The command returns at once. Without FILE, it prints the events until Ctrl-C."""
     seconds = seconds or (60 if file is None else LONGEST)
     events = broker.events("trace", **{MEMBER[subject]: name}, seconds=seconds, max_bytes=1 << 30)
     if file is None:

@@ -1,4 +1,4 @@
-"""`emqx-mgmt users`, and the same for client ids: the tables of the plugins that know clients by a password."""
+"""`emqx-mgmt users`, and the same for client ids: the tables of plugins that verify passwords."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from emqx_mgmt.cli.passwords import SEEN, password_of
 
 
 def password_table(command: str, plugin: str, member: str, what: str) -> click.Group:
-    """The commands for the table of a plugin, whose REST path is its name without `emqx_`; `member` names a row."""
+    """The commands for the table of a plugin. Its REST path is the plugin's name without `emqx_`; `member` is the key
+    of a row."""
     path, absent = plugin.removeprefix("emqx_"), f"The plugin {plugin} is not loaded: emqx-mgmt plugins load {plugin}"
     name_argument = click.argument("name", metavar=member.upper())
     password_argument = click.argument("password", required=False)

@@ -7,11 +7,11 @@ import click
 from emqx_mgmt.cli.control import Control, asks
 from emqx_mgmt.cli.output import Output
 
-# What `emqx_ctl` calls it, and the member of GET /nodes/:node.
+# The name in `emqx_ctl`, and the member of GET /nodes/:node.
 LOAD = {"cpu/load1": "load1", "cpu/load5": "load5", "cpu/load15": "load15"}
 MEMORY = {"memory/total": "memory_total", "memory/used": "memory_used"}
 PROCESS = {"process/limit": "process_available", "process/count": "process_used"}
-# The statistics that only this broker has.
+# Statistics that EMQ X does not have.
 DISK = {"disk/free": "disk/free", "disk/total": "disk/total"}
 FILES = {"io/active_fds": "descriptors/open"}
 
@@ -25,7 +25,7 @@ def vm(ctx: click.Context) -> None:
 
 
 def section(name: str, text: str, members: dict[str, str], figures: dict[str, str] | None = None) -> click.Command:
-    """A command for members of the node's row, and for figures of its statistics."""
+    """A command that prints members of the node's row and of its statistics."""
 
     @vm.command(name, help=text)
     @asks
@@ -44,7 +44,7 @@ def section(name: str, text: str, members: dict[str, str], figures: dict[str, st
 
 everything = section("all", "Show all of them.", LOAD | MEMORY | PROCESS | {"io/max_fds": "max_fds"}, FILES | DISK)
 section("load", "Show the machine's load averages.", LOAD)
-section("memory", "Show bytes: what the process uses, and what it may use.", MEMORY)
-section("process", "Show the threads of the process, and how many it may have.", PROCESS)
+section("memory", "Show the bytes that the process uses, and its limit.", MEMORY)
+section("process", "Show the number of threads of the process, and its limit.", PROCESS)
 section("io", "Show open file descriptors, their limit, and the data directory's disk in bytes.",
         {"io/max_fds": "max_fds"}, FILES | DISK)

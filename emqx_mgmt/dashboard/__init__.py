@@ -1,5 +1,5 @@
-"""The dashboard: its page, and the log-ins of browsers, on the dashboard's port alone. What the page shows it asks
-`/api/v3` for."""
+"""The dashboard: its page, and the log-ins of browsers. Both are served on the dashboard's port only. The page gets its
+data from `/api/v3`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""/session: a browser logs in and out. What it gets is an opaque cookie, which no script can read; the answers are JSON
-in no style."""
+"""/session: a browser logs in and out. It gets an opaque cookie that scripts cannot read. The answers are JSON in
+neither style."""
 
 from __future__ import annotations
 
@@ -25,15 +25,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_WAITING = 8    # for their passwords to be verified
+MOST_WAITING = 8    # log-ins whose passwords wait to be verified
 RETRY_AFTER_S = 1
 LONGEST_AGENT = 200
 SHORTEST_PASSWORD = 8
 LOGGED_IN, LOGGED_OUT, FIRST_PASSWORD = "logged_in", "logged_out", "first_password"
 WRONG = "The user name or the password is wrong."
 BUSY = "Too many log-ins are being checked. Try again in a second."
-NO_FIRST = ("The password was chosen already, or this is not the address that the latest start of the broker wrote to "
-            "its log.")
+NO_FIRST = ("The password was chosen already, or this is not the address that the broker logged at its latest start.")
 
 
 class Credentials(Struct):
@@ -42,14 +41,14 @@ class Credentials(Struct):
 
 
 class FirstPassword(Struct):
-    """`token`: from the log of the start; a browser on this machine needs none."""
+    """`token` is the one logged at the start; a browser on this machine needs none."""
 
     password: Annotated[str, Meta(min_length=SHORTEST_PASSWORD)]
     token: str = ""
 
 
 class WebSocketListener(Struct):
-    """`tls`: wss. `port` is the one that the broker listens on."""
+    """`tls` is true for wss. `port` is the port that the broker listens on."""
 
     name: str
     port: int
@@ -58,10 +57,11 @@ class WebSocketListener(Struct):
 
 
 class Session(Struct):
-    """Who is logged in; `username` null: nobody, and then there is no more than `choose_password`.
+    """The log-in of this browser. Without one, `username` is null and `choose_password` is the only other member.
 
-    `must_change`: the well-known password stands. `expires_in`: seconds until the log-in ends if it is not used.
-    `choose_password`: the password of the first user is still to be chosen, and may be without a token."""
+    `must_change`: the user still has the default password. `expires_in`: seconds until the log-in ends if it is not
+    used. `choose_password`: the first user has no password yet, and this browser may choose it without a token.
+    """
 
     username: str | None
     choose_password: bool
@@ -76,7 +76,7 @@ class Session(Struct):
 
 
 class Sessions:
-    """What the three requests do."""
+    """The three requests of `/session`."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -102,7 +102,7 @@ class Sessions:
 
     def _begin(self, user: User, given: Credentials) -> flask.Response:
         version = self._store.users.version(user.username)
-        # Whoever logs in again does not keep the log-in before.
+        # A new log-in ends the browser's earlier one.
         before = self._asking().of_browser()
         begun = version and self._store.logins.begin(
             user.username, version, source.address(),
@@ -115,7 +115,8 @@ class Sessions:
         cookie, login = begun
         self._record(LOGGED_IN, login.username)
         response = plain(self._shown(login))
-        # Without a path: the browser takes the folder of /session as it sees it, also behind a proxy that adds one.
+        # Without a path, so that the browser uses the folder of /session as it sees it, also behind a proxy that adds a
+        # prefix.
         response.set_cookie(self._asking().cookie_name(), cookie, path=None, secure=source.is_secure(), httponly=True,
                             samesite="Strict")
         return response
@@ -132,7 +133,8 @@ class Sessions:
         return response
 
     def choose_first_password(self) -> flask.Response:
-        """With the token of the start, or from this machine, where the well-known password is as good."""
+        """Sets the first user's password. The request needs the token of the start, or must come from this machine,
+        where the default password would be accepted too."""
         given = parameters.converted(parameters.given(), FirstPassword)
         first = self._store.users.first_password
         is_token = first is not None and hmac.compare_digest(given.token.encode(), first.token.encode())

@@ -1,4 +1,4 @@
-"""`/` and `/assets/<name>`: the dashboard as it was built. The page has no data in it, so everybody may have it."""
+"""`/` and `/assets/<name>`: the files of the dashboard. They contain no data, so no credentials are needed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BUILT = Path(__file__).parent / "dist"
-MISSING = "The dashboard's pages were not built (make dashboard); the API is served all the same.\n"
-# No script or style within the page, no other host, and no HTML made of text: whatever clients call themselves, and
-# send, stays text.
+MISSING = "The dashboard's pages were not built (make dashboard). The API is served nevertheless.\n"
+# No inline script or style, no other host, and no HTML made of text: names and payloads of clients stay text.
 POLICY = ("default-src 'self'; connect-src {}; object-src 'none'; frame-ancestors 'none'; base-uri 'none';"
           " form-action 'self'; require-trusted-types-for 'script'; trusted-types live")
-# A host of a Host header that CSP has a form for, which IPv6 addresses have not.
+# A host of a Host header that can be written in CSP; an IPv6 address cannot.
 HOST = re.compile(r"([A-Za-z0-9.-]+)(:\d{1,5})?", re.ASCII)
-# The build puts a hash of the content into the names of files: such a file never changes.
+# The name of such a file contains a hash of its content, so it never changes.
 HASHED = re.compile(r"-[A-Za-z0-9_]{8}\.\w+(\.\w+)?")
 FOR_EVER = "public, max-age=31536000, immutable"
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml",
@@ -65,7 +64,7 @@ def blueprint(node: Node) -> flask.Blueprint:
 
 
 def reached(node: Node) -> list[str]:
-    """Where the page may connect to: here, and for its MQTT client to the WebSocket listeners."""
+    """The addresses that the page may connect to: this server, and for its MQTT client the WebSocket listeners."""
     host = HOST.fullmatch(flask.request.headers.get("Host", ""))
     found = ["'self'"]
     for listener in node.listeners if host else ():

@@ -1,4 +1,4 @@
-"""What is served on the dashboard's port, while the plugin for it is loaded, and nowhere else."""
+"""Serves blueprints only on the dashboard's port, and only while its plugin is loaded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def guard(blueprint: flask.Blueprint, node: Node) -> flask.Blueprint:
-    """Else the paths of the blueprint are as unknown as any."""
+    """Elsewhere, the paths of the blueprint are answered with 404."""
 
     @blueprint.before_request
     def look() -> None:

@@ -152,7 +152,7 @@ def test_the_command_line_sets_the_password_of_admin(dashboard: BrokerProcess, h
 
 def test_the_command_line_refuses_what_cannot_be(dashboard: BrokerProcess):
     unknown = command(dashboard, "admins", "passwd", "nobody", "x")
-    assert (unknown.returncode, unknown.stderr) == (1, "There is none of this name.\n")
+    assert (unknown.returncode, unknown.stderr) == (1, "This name does not exist.\n")
     assert command(dashboard, "admins", "passwd", "admin", given="\n").returncode == 64
     assert dash(dashboard, "GET", "brokers").status_code == 200
 

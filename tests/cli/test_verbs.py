@@ -178,13 +178,13 @@ def test_users_of_the_plugins(broker: BrokerProcess) -> None:
     done(broker, "plugins", "load", "emqx_auth_username")
     try:
         assert done(broker, "users", "add", "jo", given="pw\n") == "User name jo was added\n"
-        assert refused(broker, "users", "add", "jo", "x") == "There is one of this name already."
+        assert refused(broker, "users", "add", "jo", "x") == "This name exists already."
         assert done(broker, "users", "list") == "jo\n"
         done(broker, "users", "update", "jo", "other")
         with socket.create_connection(("127.0.0.1", broker.mqtt_port), timeout=10) as sock:
             Raw(sock).connect("x", username="jo", password=b"other")
         done(broker, "users", "del", "jo")
-        assert refused(broker, "users", "del", "jo") == "There is none of this name."
+        assert refused(broker, "users", "del", "jo") == "This name does not exist."
     finally:
         done(broker, "plugins", "unload", "emqx_auth_username")
     assert refused(broker, "plugins", "load", "nope") == "There is no plugin nope"
