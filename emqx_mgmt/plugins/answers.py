@@ -1,5 +1,5 @@
-"""What a handler may answer. Anything else is a fault of its plugin, and a fault is a no: a guard that says "deny" must
-not let anybody in because a text that is not empty counts as true."""
+"""The answers that handlers may give, by hook point. Any other answer is a fault of the plugin and denies: a guard that
+answers the text "deny" must not allow a client because a non-empty text is true in Python."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Answers = Callable[[Any, Sequence[Any]], bool]
 
 
 def one_of(*types: type) -> Answers:
-    """One of these, or None."""
+    """Accepts one of these types, or None."""
     return lambda answer, _args: answer is None or isinstance(answer, types)
 
 
 def codes(answer: Any, args: Sequence[Any]) -> bool:
-    """A reason code for each of those given [MQTT-3.8.4-6], or None."""
+    """Accepts a reason code for each filter [MQTT-3.8.4-6], or None."""
     return answer is None or (isinstance(answer, list) and len(answer) == len(args[0]) and all(map(_is_code, answer)))
 
 
@@ -27,7 +27,7 @@ def _is_code(code: Any) -> bool:
     return type(code) is int and (0 <= code <= 2 or 0x80 <= code <= 0xFF)
 
 
-# By the point of the hook; at all others nobody asks.
+# By hook point. At other points the broker does not use the answer.
 ANSWERS: dict[str, Answers] = {
     "client.authenticate": one_of(bool, Grant, Unavailable),
     "client.check_acl": one_of(bool, Ruling, Unavailable),

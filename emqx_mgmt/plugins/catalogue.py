@@ -1,4 +1,4 @@
-"""Which plugins there are: those that come with the broker, and those of installed packages."""
+"""The plugins that exist: those that come with the broker, and those of installed packages."""
 
 from __future__ import annotations
 
@@ -44,15 +44,14 @@ SHIPPED = [
     )
 ]
 
-# The rest of what the reference lists: names that every node knows, of plugins that are not here. They decide about no
-# client.
+# Other plugins of EMQ X: every node lists their names, but this broker does not have them. They decide about no client.
 ELSEWHERE = frozenset({
     "emqx_coap", "emqx_lwm2m", "emqx_sn", "emqx_statsd", "emqx_stomp", "emqx_web_hook",
 })
 
 
 class Catalogue:
-    """Plugin classes by name. A package installed while the broker runs is found the next time somebody asks."""
+    """Plugin classes by name. A package that is installed while the broker runs is found at the next look-up."""
 
     def __init__(self) -> None:
         self._classes: dict[str, type[Plugin]] = {}
@@ -70,11 +69,11 @@ class Catalogue:
         return self._classes.get(name)
 
     def absence(self, name: str) -> str:
-        """Why there is no such plugin, as the end of a sentence."""
+        """The reason why a plugin does not exist, as the end of a sentence."""
         return "its code cannot be used, as the log says above" if name in self._broken else "it is not installed"
 
     def decides(self, name: str) -> Sequence[str]:
-        """The points of the hooks at which it may refuse a client: all of them where that is not known."""
+        """The hook points at which the plugin may refuse a client; all of them where that is not known."""
         plugin = self._classes.get(name)
         if plugin is not None and plugin.decides is not None:
             return plugin.decides
@@ -99,7 +98,7 @@ class Catalogue:
             return
         try:
             complaint = flaw(plugin)
-        except Exception as error:  # somebody else's declarations
+        except Exception as error:  # declarations of a foreign package
             complaint = f"what it declares cannot be read: {error}"
         if complaint is None and plugin.name in self._classes:
             complaint = f"there is another plugin of the name {plugin.name}"
@@ -114,11 +113,11 @@ class Catalogue:
     # -- code that changes while it runs --------------------------------------------------------------
 
     def changed_sources(self) -> list[str]:
-        """The plugins whose source files are newer than what was imported."""
+        """The plugins whose source files are newer than the imported code."""
         return [name for name, plugin in self._classes.items() if _newest(plugin) > self._stamps[name]]
 
     def renew(self, name: str) -> type[Plugin]:
-        """Imports the plugin's code again. What that raises leaves the old code in place."""
+        """Imports the plugin's code again. If that raises, the old code stays in place."""
         before = {module: sys.modules.pop(module) for module in _modules_of(self._classes[name])}
         self._stamps[name] = _newest(self._classes[name], before)
         importlib.invalidate_caches()
@@ -139,7 +138,7 @@ class Catalogue:
 
 
 def flaw(plugin: object) -> str | None:
-    """What keeps an object from being a plugin, as the end of a sentence."""
+    """The reason why an object is no plugin, as the end of a sentence."""
     if not isinstance(plugin, type) or not issubclass(plugin, Plugin):
         return "it is not a subclass of Plugin"
     name = getattr(plugin, "name", None)
@@ -169,7 +168,7 @@ def _flaw_of_settings(keys: Sequence[Key]) -> str | None:
 
 
 def _import_places() -> list[tuple[str, float]]:
-    """The directories that modules come from, and when something was last put there."""
+    """The directories that modules are imported from, with the time of each one's latest change."""
     places = []
     for entry in sys.path:
         try:
@@ -180,7 +179,7 @@ def _import_places() -> list[tuple[str, float]]:
 
 
 def _modules_of(plugin: type[Plugin]) -> list[str]:
-    """The modules that are the plugin's own: its package, or its single module among those of the broker."""
+    """The plugin's own modules: its package, or for a plugin of the broker its single module."""
     own = plugin.__module__
     if own.startswith(SHIPPED_PACKAGE):
         return [own] if own in sys.modules else []
@@ -189,7 +188,7 @@ def _modules_of(plugin: type[Plugin]) -> list[str]:
 
 
 def _newest(plugin: type[Plugin], modules: dict[str, ModuleType] | None = None) -> float:
-    """When the latest of the plugin's source files was written; 0 when none can be read."""
+    """The time at which the newest of the plugin's source files was written; 0 when none can be read."""
     found = modules.values() if modules is not None else [sys.modules[name] for name in _modules_of(plugin)]
     stamps = [0.0]
     for module in found:

@@ -1,4 +1,5 @@
-"""The settings of one plugin: a change stored over REST, else the environment, else its file, else the default."""
+"""The settings of one plugin. The first of these that has a value decides: a change stored over REST, the environment,
+the plugin's file, the default."""
 
 from __future__ import annotations
 
@@ -12,12 +13,12 @@ from emqx_mgmt.settings.environment import FILE_SUFFIX, PREFIX, key_of, read_sec
 from emqx_mgmt.settings.file import DEFAULT, ENVIRONMENT, FILE, STORED, read_file
 from emqx_mgmt.settings.place import Place
 
-# Shown in place of a secret; sent back, it leaves the secret as it is.
+# Shown in place of a secret. A caller that sends it back leaves the secret unchanged.
 MASK = "******"
 
 
 class ConfigError(Exception):
-    """What is wrong, all of it: each complaint is a sentence that names the key, and the file and line where there is
+    """All faults of the settings. Each complaint is a sentence that names the key, and the file and line where there is
     one."""
 
     def __init__(self, *complaints: str) -> None:
@@ -28,8 +29,8 @@ class ConfigError(Exception):
 class Config:
     """Typed values by key: `config["retainer.max_payload_size"]`.
 
-    `stored` are the changes made over REST. When a whole set was stored (`replaced`), the file says nothing any more.
-    Relative paths begin at `place`, as the broker's do.
+    `stored` are the changes made over REST. Once a whole set was stored (`replaced`), the file is ignored. Relative
+    paths begin at `place`, like the broker's.
     """
 
     def __init__(self, table: Iterable[Key], file: Path, environ: Mapping[str, str], stored: Mapping[str, str],
@@ -79,7 +80,7 @@ class Config:
                     raise ConfigError(str(error)) from None
 
     def knows(self, variable: str) -> bool:
-        """A variable of the environment is one of these settings."""
+        """Whether a variable of the environment is one of these settings."""
         name = key_of(variable)
         secret = self.find(name.removesuffix(FILE_SUFFIX.lower()))
         return self.find(name) is not None or (secret is not None and secret.secret)
@@ -120,21 +121,21 @@ class Config:
         return same
 
     def with_text(self, name: str, text: str) -> Config:
-        """A copy in which one value is another. Raises ConfigError."""
+        """A copy with another value for one key. Raises ConfigError."""
         changed = self.copy()
         changed._values[name] = self.parse(name, text)
         changed._take(STORED, {name: text})
         return changed
 
     def adopt(self, other: Config) -> None:
-        """Goes on with the values of another."""
+        """Takes over the values of another Config."""
         self._texts, self._sources, self._values = dict(other._texts), dict(other._sources), dict(other._values)
 
     def names(self) -> list[str]:
         return list(self._texts)
 
     def text(self, name: str) -> str:
-        """What is set, else the default."""
+        """The text of the value: the one that is set, or else the default."""
         given = self._texts.get(name)
         if given is not None:
             return given
@@ -143,7 +144,7 @@ class Config:
     # -- as the API shows it ------------------------------------------------------------------------
 
     def given(self) -> list[tuple[Key, str, str]]:
-        """Key, name and text of what is set, in the order of the table."""
+        """Key, name and text of each value that is set, in the order of the table."""
         rows = [(self.find(name), name, text) for name, text in self._texts.items()]
         return sorted(
             ((key, name, MASK if key.secret and text else text) for key, name, text in rows if key is not None),
@@ -151,11 +152,11 @@ class Config:
         )
 
     def others(self) -> list[Key]:
-        """The rest of the table; keys with a user-chosen word appear as they are written there."""
+        """The other keys of the table; keys with a user-chosen word as the table writes them."""
         return [key for key in self._table if key.name not in self._texts]
 
     def unmasked(self, texts: Mapping[str, str]) -> dict[str, str]:
-        """What was sent, with the secrets that were sent back masked."""
+        """The values that a caller sent, with each mask replaced by the secret that it stands for."""
         return {name: self._texts.get(name, "") if text == MASK and self._is_secret(name) else text
                 for name, text in texts.items()}
 
@@ -171,5 +172,5 @@ class Config:
         return MASK if key.secret and self.text(name) else key.kind.show(self[name])
 
     def source(self, name: str) -> str:
-        """Where the value comes from."""
+        """The origin of the value."""
         return self._sources.get(name, DEFAULT)

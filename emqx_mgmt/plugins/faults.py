@@ -1,4 +1,4 @@
-"""A plugin's code as the broker runs it: what it raises is counted and told, and its time is bounded."""
+"""Calls into a plugin's code: exceptions are counted and logged, and the time is bounded."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from emqx_mgmt.plugins.answers import Answers
 
 log = logging.getLogger(__name__)
 
-# A fault that repeats is told with its traceback once in this many seconds.
+# A fault that repeats is logged, with its traceback, once in so many seconds.
 LOG_AGAIN_S = 10.0
-# Of the processor, for importing and loading. Five times as long by the clock, and it still ends before gunicorn takes
-# the worker for dead.
+# Seconds of processor time for importing and loading. Five times as long by the clock is still shorter than the time
+# after which gunicorn takes the worker for dead.
 LOAD_CPU_LIMIT_S = 5.0
 
 
 class WatchdogTimeout(BaseException):
-    """Raised by the watchdog into code that holds the processor. No `except Exception` keeps it."""
+    """Raised by the watchdog into code that holds the processor. `except Exception` does not catch it."""
 
 
 class Faults(Struct):
-    """What went wrong in one plugin since it was loaded: `dropped` are events that its queue had no room for."""
+    """Counts of one plugin's faults since it was loaded. `dropped` counts events for which its queue had no room."""
 
     raised: int = 0
     late: int = 0
@@ -38,8 +38,8 @@ class Faults(Struct):
 
 
 class Watched:
-    """A function of a plugin, called like it. Raises HandlerFailed where it raises, is late, holds the processor, or
-    gives what is none of its `answers`."""
+    """Wraps a function of a plugin. A call raises HandlerFailed where the function raises, is late, holds the
+    processor, or returns a value that `answers` does not accept."""
 
     __slots__ = ("_logged", "answers", "call", "deadline", "faults", "is_over", "patience", "plugin", "what")
 
@@ -50,9 +50,9 @@ class Watched:
         self.call = call
         self.faults = faults
         self.deadline = deadline
-        self.patience = cpu_limit  # seconds that it may hold the processor, if that is more than the limit for all
+        self.patience = cpu_limit  # seconds for which it may hold the processor, if not the general limit
         self.answers = answers
-        self.is_over = False  # its plugin is not loaded any more
+        self.is_over = False  # true once the plugin is unloaded
         self._logged = -LOG_AGAIN_S
 
     def __call__(self, *args: Any, **named: Any) -> Any:
@@ -73,7 +73,7 @@ class Watched:
             failed = self._failed("took too long and was cut off")
             if late is timeout:
                 raise failed from None
-            raise  # the deadline of whoever asked
+            raise  # the deadline of the caller
         except HandlerFailed:
             raise
         except BlockingSwitchOutError:
@@ -95,18 +95,18 @@ class Watched:
         return HandlerFailed(sentence)
 
     def quietly(self, *args: Any) -> None:
-        """Called where nobody waits for an answer."""
+        """Calls the function where nobody waits for its answer: faults are counted and logged only."""
         with contextlib.suppress(HandlerFailed):
             self(*args)
 
 
 def enter(watched: Watched, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
-    """The frame by which the watchdog knows whose code is running. Nothing happens in it after the call."""
+    """The frame by which the watchdog finds the plugin whose code is running. It does nothing after the call."""
     return watched.call(*args, **named)
 
 
 class QueuedHandler:
-    """Takes events at once and hands them to a handler that may wait, one after the other."""
+    """A queue of events for a handler that may wait. A greenlet calls the handler for one event after the other."""
 
     LIMIT = 10_000
 

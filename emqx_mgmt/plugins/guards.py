@@ -1,7 +1,8 @@
-"""Guards: plugins that decide about clients. While one is to run and does not, its decisions are refusals or wait.
+"""Guards: plugins that decide about clients. While a guard should run and does not, the decisions are refusals, or they
+wait.
 
-Without this, a guard that cannot be loaded would leave its decisions to the rest of the chain and at last to
-`allow_anonymous` and `acl_nomatch`, which let everybody in.
+Without this, the decisions of a guard that cannot be loaded would fall to the other handlers and finally to
+`allow_anonymous` and `acl_nomatch`, which allow every client by default.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ if TYPE_CHECKING:
     from emqx_mgmt.broker.hooks import Hooks
     from emqx_mgmt.broker.telemetry.alarms import Alarms
 
-# The points of the hooks at which a client, or what it asks for, may be refused.
+# The hook points at which a client or its request may be refused.
 POINTS = ("client.authenticate", "client.check_acl", "client.subscribe")
-# What stands in comes before every other handler: nobody knows which of them the missing one would have come before. In
-# `client.subscribe`, where each handler gets what the one before it returned, it has the last word.
+# The stand-in runs before every other handler, since the place of the missing one among them is unknown. At
+# `client.subscribe`, where each handler gets the result of the one before it, the stand-in runs last.
 FIRST = 1 << 30
 PRIORITIES = {"client.authenticate": FIRST, "client.check_acl": FIRST, "client.subscribe": -FIRST}
 
 
 @dataclass(slots=True, frozen=True)
 class Vacancy:
-    """A guard that is missing: why, and what stands in for it, by point."""
+    """A missing guard: the reason, and its stand-in at each hook point."""
 
     why: str
     standins: dict[str, Callable[..., Any]]
@@ -43,7 +44,7 @@ class Guards:
         self._vacancies: dict[str, Vacancy] = {}
 
     def missing(self, name: str, points: Sequence[str], why: str) -> None:
-        """The plugin is to run and does not: what it might decide at `points` is refused until `arrived`."""
+        """The plugin should run and does not. Decisions at `points` are refused until `arrived`."""
         if not points:
             return
         self._take_away(name)
@@ -55,7 +56,7 @@ class Guards:
                                f"Clients are refused because the plugin {name} is not loaded: {why}", int(time.time())))
 
     def arrived(self, name: str) -> None:
-        """The plugin runs, or is no longer to run."""
+        """The plugin runs, or should no longer run."""
         self._take_away(name)
         self._alarms.clear(_alarm_of(name), int(time.time()))
 
@@ -72,7 +73,7 @@ class Guards:
 
     @contextmanager
     def held(self, points: Sequence[str]) -> Iterator[None]:
-        """Decisions at these points wait meanwhile, up to their deadline."""
+        """While the block runs, decisions at these points wait, up to their deadline."""
         for point in points:
             self._hooks.hold(point)
         try:

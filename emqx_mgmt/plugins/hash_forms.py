@@ -1,4 +1,4 @@
-"""How back-ends store passwords (behaviour, 22 "Password hashes"): the forms that `password_hash` names."""
+"""Forms of stored passwords (behaviour, 22 "Password hashes"), as the setting `password_hash` names them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ MOST_KEY_BYTES = 1024
 FORMS = ("plain, md5, sha, sha256, sha512, salt,<digest>, <digest>,salt, bcrypt, salt,bcrypt, "
          "pbkdf2,<mac>,<iterations>,<bytes>, argon2 or mosquitto")
 
-# Whether a password fits what is stored and the salt beside it.
+# Whether a password matches a stored hash with its salt.
 Matches = Callable[[bytes, str, str], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class HashForm:
-    """`matches(password, stored, salt)`; `needs_salt`: the back-end has to give one beside the hash. `is_slow`: made to
-    be slow, and not for the loop's own thread. `is_weak`: whoever reads the table guesses the passwords in no time."""
+    """`matches(password, stored, salt)` verifies a password. `needs_salt`: the back-end must give a salt beside the
+    hash. `is_slow`: the hash takes long by design and is computed on a thread. `is_weak`: passwords can be guessed
+    quickly from the hashes."""
 
     text: str
     matches: Matches
@@ -70,7 +71,7 @@ HASH_FORM = Kind("string", parse_hash_form, lambda form: form.text)
 
 
 def octets(text: str) -> bytes:
-    """Of a column, also of one whose bytes are no UTF-8."""
+    """The bytes of a column, also where they are not UTF-8."""
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -79,7 +80,8 @@ def _plain(password: bytes, stored: str, _salt: str) -> bool:
 
 
 def _digest(name: str, before: bool, behind: bool, password: bytes, stored: str, salt: str) -> bool:
-    """`before`, `behind`: where the salt stands. The case of hex digits does not matter."""
+    """`before` and `behind` say whether the salt precedes or follows the password. The case of hex digits does not
+    matter."""
     salted = (octets(salt) if before else b"") + password + (octets(salt) if behind else b"")
     return _same_hex(hashlib.new(name, salted).digest(), stored)
 
@@ -89,10 +91,10 @@ def _pbkdf2(mac: str, rounds: int, length: int, password: bytes, stored: str, sa
 
 
 def _bcrypt(password: bytes, stored: str, _salt: str) -> bool:
-    """The text of the hash has its salt in it."""
+    """The salt is part of the hash's text."""
     try:
         return bcrypt.checkpw(password[:BCRYPT_BYTES], octets(stored.strip()))
-    except ValueError:  # no hash of bcrypt
+    except ValueError:  # not a hash of bcrypt
         return False
 
 
@@ -112,7 +114,7 @@ def _argon2(password: bytes, stored: str, _salt: str) -> bool:
 
 
 def _mosquitto(password: bytes, stored: str, _salt: str) -> bool:
-    """As mosquitto_passwd writes it: `$6$<salt>$<SHA-512>`, or `$7$<iterations>$<salt>$<PBKDF2 with SHA-512>`."""
+    """The format of mosquitto_passwd: `$6$<salt>$<SHA-512>`, or `$7$<iterations>$<salt>$<PBKDF2 with SHA-512>`."""
     try:
         match stored.strip().split("$"):
             case ["", "6", salt, digest]:

@@ -1,4 +1,5 @@
-"""What a plugin may use of the broker. The host remembers everything that it hands out and takes it back."""
+"""The broker as a plugin sees it. The host keeps a list of everything that the plugin has taken, and takes it back when
+the plugin is unloaded."""
 
 from __future__ import annotations
 
@@ -30,15 +31,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PUBLISH_POINT = "message.publish"
-# The client waits for what handlers answer; every other point tells of what happened.
+# Hook points of decisions, whose answers the client waits for. All other points are events.
 AWAITED = (*DECISIONS, ENHANCED)
-DATAGRAMS = 1024  # answered at a time
+DATAGRAMS = 1024  # requests answered at the same time
 THREADS = 4
-STUBBORN_S = 5.0  # how long a greenlet may keep from ending
+STUBBORN_S = 5.0  # seconds that a greenlet may take to end
 
 
 class Host:
-    """One for each loaded plugin, as `self.host`."""
+    """Each loaded plugin has one, as `self.host`."""
 
     def __init__(self, plugin: type[Plugin], services: Services, config: Config) -> None:
         self.name = plugin.name
@@ -59,11 +60,13 @@ class Host:
 
     def hook(self, point: str, call: Callable[..., Any], priority: int = 0, *, blocking: bool = False,
              prefix: str = "", renames: Renames | None = None) -> None:
-        """Takes part in what the broker does (behaviour, 19, lists the points).
+        """Adds a handler at a hook point (behaviour, 19, lists the points).
 
-        With `blocking` the handler may wait for a network or a disk: it is then called in a greenlet, for a decision
-        while the client waits, for an event later, one after the other. `prefix` is for `message.publish`, whose
-        handlers never wait; one that renames messages says how with `renames`, and the ACL is asked about the names."""
+        With `blocking` the handler may wait for a network or a disk. It is then called in a greenlet: for a decision
+        while the client waits, for events later, one after the other. Handlers of `message.publish` never wait; with
+        `prefix` such a handler gets only messages whose topics begin with it. A handler that renames messages declares
+        this with `renames`, so that the ACL is checked for the new names.
+        """
         if point == PUBLISH_POINT and blocking:
             raise ValueError("handlers of message.publish decide at once: hand the message to a greenlet")
         if point in DECISIONS and self._declared is not None and point not in self._declared:
@@ -83,28 +86,30 @@ class Host:
 
     @property
     def decides(self) -> tuple[str, ...]:
-        """The points of decisions at which it has handlers. They may wait for a network; the client waits with them."""
+        """The decisions at which the plugin has handlers. They may wait for a network, and the client waits with
+        them."""
         return tuple(dict.fromkeys(point for point, *_ in self._hooks if point in DECISIONS))
 
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> int:
-        """Publishes in the plugin's name; returns how many subscribers it reached."""
+        """Publishes a message in the plugin's name. Returns the number of subscribers that it reached."""
         return self.broker.publish(topic, payload, qos, retain, client_id=self.name)
 
     # -- time and waiting ---------------------------------------------------------------------------
 
     def spawn(self, call: Callable[..., Any], *args: Any) -> gevent.Greenlet:
-        """Runs in a greenlet of its own until it returns or the plugin is unloaded."""
+        """Runs a function in its own greenlet, until it returns or the plugin is unloaded."""
         return self._greenlets.spawn(self.watched(_name_of(call), call).quietly, *args)
 
     def after(self, seconds: float, call: Callable[[], Any]) -> gevent.Greenlet:
-        """Calls once, later; `kill()` takes it back."""
+        """Calls a function once, after `seconds`; `kill()` cancels that."""
         greenlet = gevent.Greenlet(self.watched(_name_of(call), call).quietly)
         self._greenlets.add(greenlet)
         greenlet.start_later(seconds)
         return greenlet
 
     def every(self, seconds: float, call: Callable[[], Any]) -> gevent.Greenlet:
-        """Calls again and again, each time `seconds` after the last call came back; the first time after `seconds`."""
+        """Calls a function repeatedly: first after `seconds`, then each time `seconds` after the last call has
+        returned."""
         watched = self.watched(_name_of(call), call)
 
         def repeat() -> None:
@@ -115,8 +120,8 @@ class Host:
         return self._greenlets.spawn(repeat)
 
     def in_thread(self, call: Callable[..., T], *args: Any) -> T:
-        """Calls in one of a few threads of the plugin's own, and waits: for what computes long without the GIL, such as
-        a password hash."""
+        """Calls a function on one of the plugin's few threads, and waits for its result. For long computations without
+        the GIL, such as a password hash."""
         self._begin()
         if self._threads is None:
             self._threads = ThreadPool(THREADS)
@@ -125,7 +130,8 @@ class Host:
 
     @property
     def store(self) -> Store:
-        """`store.run(work, ...)` calls `work(sqlite3 connection, ...)` off the loop. Own tables: `Plugin.tables`."""
+        """`store.run(work, ...)` calls `work(sqlite3 connection, ...)` on the store's thread. `Plugin.tables` declares
+        the plugin's own tables."""
         return self.services.store
 
     # -- listeners ----------------------------------------------------------------------------------
@@ -171,7 +177,7 @@ class Host:
     # -- the end ------------------------------------------------------------------------------------
 
     def take_back(self) -> None:
-        """Everything that was handed out. Called from a greenlet that is none of the plugin's."""
+        """Takes back everything that the plugin has taken. Called from a greenlet that is not the plugin's."""
         self._is_over = True
         self.unhook()
         for server in self._servers:
@@ -185,23 +191,25 @@ class Host:
         if len(self._greenlets):
             self.log.error("plugin %s: %d greenlets do not end", self.name, len(self._greenlets))
         if self._threads is not None:
-            gevent.spawn(self._threads.kill)  # each ends with what it does
+            gevent.spawn(self._threads.kill)  # each ends after its current task
 
     def unhook(self) -> None:
-        """Nothing is asked of its handlers any more. What one of them answers later, its plugin being torn down, does
-        not count: None of a guard would let the next one decide."""
+        """Removes the plugin's handlers. An answer that one of them still gives is ignored: if a guard that is being
+        unloaded answered None, the next handler would decide."""
         for point, handler, watched in self._hooks:
             self.broker.hooks.remove(point, handler)
             watched.is_over = True
         self._hooks.clear()
 
     def watched(self, what: str, call: Callable[..., Any], deadline: float | None = None) -> Watched:
-        """`call` under the watchdog; HandlerFailed where it fails. Everything handed out goes through here."""
+        """Wraps `call` so that the watchdog watches it; it raises HandlerFailed where it fails. Every function that the
+        plugin registers is wrapped here."""
         self._begin()
         return Watched(self.name, what, call, self.faults, deadline)
 
     def _begin(self) -> None:
-        """Nobody would take back what a request that is still being answered, say, takes after the end."""
+        """Refuses to hand out anything after the end: a request that is still being answered could take something that
+        nobody takes back."""
         if self._is_over:
             raise RuntimeError(f"plugin {self.name} is not loaded any more")
 

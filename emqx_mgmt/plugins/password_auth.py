@@ -1,6 +1,6 @@
-"""Authentication by a table of names and passwords: one body for user names and for client ids (behaviour, 22.1, 22.9).
+"""Authentication by a table of names and passwords, for user names and for client ids (behaviour, 22.1, 22.9).
 
-A name that the table does not know is none of this plugin's business; one that it knows must come with its password.
+About a name that is not in the table the plugin does not decide. A name that is in the table needs its password.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from emqx_mgmt.broker.auth.client import Client
 
 Text = Annotated[str, Meta(min_length=1)]
-USERS_PER_TURN = 20  # users of a file that are hashed and stored at a time
+USERS_PER_TURN = 20  # users of a file that are hashed and stored together
 
 
 class Password(Struct):
@@ -56,8 +56,8 @@ def table_of(name: str) -> str:
 
 
 class PasswordAuth(Plugin):
-    """`member` is what the name is called over REST and in the settings; `prefix` begins the settings' keys;
-    `overwrites` tells whether adding a name that is there replaces its password."""
+    """`member` is the word for the name over REST and in the settings. The keys of settings begin with `prefix`.
+    `overwrites` says whether adding an existing name replaces its password."""
 
     member: ClassVar[str]
     prefix: ClassVar[str]
@@ -70,7 +70,7 @@ class PasswordAuth(Plugin):
 
     def load(self) -> None:
         self._users: dict[str, Hash] = dict(self.host.store.run(read_all, self.name))
-        self._unhashed: dict[str, Hash] = {}  # of the file, in plain text
+        self._unhashed: dict[str, Hash] = {}  # names and passwords of the file, in plain text
         self._seed()
         file = self.host.settings[f"{self.prefix}.import_file"]
         if file:
@@ -78,7 +78,7 @@ class PasswordAuth(Plugin):
         self.host.hook("client.authenticate", self.authenticate, blocking=True)
 
     def _seed(self) -> None:
-        """Users of the settings: theirs are the passwords that count."""
+        """Writes the users of the settings, whose passwords replace those of the table."""
         passwords = self.host.settings.chosen(f"{self.prefix}.$n.password")
         for word, name in self.host.settings.chosen(f"{self.prefix}.$n.{self.member}").items():
             if word not in passwords:
@@ -88,7 +88,8 @@ class PasswordAuth(Plugin):
                 self._set(name, passwords[word])
 
     def _import(self, file: Path) -> None:
-        """Those that are new count at once. They are hashed afterwards: bcrypt needs hours for what a file may have."""
+        """Adds the new users of the file. They are accepted at once and hashed afterwards, since bcrypt may need hours
+        for a long file."""
         for name, password in lines_of(file):
             if name not in self._users:
                 self._unhashed.setdefault(name, hashed(password.encode(), "plain"))
@@ -101,7 +102,7 @@ class PasswordAuth(Plugin):
         while self._unhashed:
             some = list(islice(self._unhashed.items(), USERS_PER_TURN))
             hashes = {name: self._hashed(plain.text, scheme) for name, plain in some}
-            # Without those that were changed or deleted meanwhile.
+            # Leaves out users that were changed or deleted meanwhile.
             stored = {name: one for name, one in hashes.items() if self._unhashed.pop(name, None)}
             self.host.store.run(write, self.name, stored)
             self._users.update(stored)
@@ -149,14 +150,14 @@ class PasswordAuth(Plugin):
         return sorted(self._users)
 
     def lookup(self, **path: str) -> dict[str, str]:
-        """The name and how its password is kept."""
+        """The name, and the scheme and hash of its password."""
         name = path[self.member]
         return {self.member: name, "password_hash": self._known(name).scheme}
 
     def add(self, params: Struct) -> None:
         name: str = getattr(params, self.member)
         if name in self._users and not self.overwrites:
-            raise Refused("existed", 113)  # of the API's return codes: the user exists
+            raise Refused("existed", 113)  # a return code of the API: the user exists
         self._set(name, params.password)  # type: ignore[attr-defined]
 
     def update(self, params: Password, **path: str) -> None:
@@ -171,12 +172,12 @@ class PasswordAuth(Plugin):
 
     def _known(self, name: str) -> Hash:
         if name not in self._users:
-            raise Refused("not_found", 105)  # there is no such user
+            raise Refused("not_found", 105)  # the user does not exist
         return self._users[name]
 
 
 def lines_of(file: Path) -> Iterator[tuple[str, str]]:
-    """`name:password`; a password may hold colons. Empty lines and those that begin with # are left out."""
+    """`name:password`; a password may contain colons. Empty lines and lines that begin with # are skipped."""
     for number, line in enumerate(read_text(file).splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -186,7 +187,7 @@ def lines_of(file: Path) -> Iterator[tuple[str, str]]:
         yield name, password
 
 
-# Table names are the plugins' own, never a caller's text.
+# Table names are constants of the plugins, never a caller's text.
 
 
 def read_all(connection: sqlite3.Connection, table: str) -> list[tuple[str, Hash]]:

@@ -13,7 +13,7 @@ import bcrypt
 
 SALT_BYTES = 16
 PBKDF2_ROUNDS = 210_000
-BCRYPT_BYTES = 72  # bcrypt reads no more of a password; its library refuses longer ones
+BCRYPT_BYTES = 72  # bcrypt ignores the rest of a password, and its library refuses longer ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Hash:
 
 
 def digest(name: str) -> Callable[[bytes, str], str]:
-    """hash(salt ‖ password), as EMQ X stores it."""
+    """hash(salt ‖ password), EMQ X's format."""
     return lambda password, salt: hashlib.new(name, salt.encode() + password).hexdigest()
 
 
@@ -41,7 +41,7 @@ SALTED: dict[str, Callable[[bytes, str], str]] = {
     "pbkdf2": pbkdf2,
 }
 SCHEMES = ("plain", *SALTED, "bcrypt", "argon2")
-# Made to be slow: not for the loop's own thread.
+# Slow by design, so computed on a thread.
 SLOW = frozenset({"pbkdf2", "bcrypt", "argon2"})
 
 _argon2 = argon2.PasswordHasher()

@@ -1,4 +1,4 @@
-"""What a plugin is made of: the class that its author writes, and the records that it declares."""
+"""The parts of a plugin: the class that its author writes, and the records that it declares."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORD = re.compile(r":[A-Za-z_]\w*|[\w.~-]+", re.ASCII)
 
 
 class Refused(Exception):
-    """A plugin's REST function cannot do what it is asked; `message` and `code` are the answer."""
+    """Raised by a plugin's REST function that cannot fulfil a request; `message` and `code` are the answer."""
 
     def __init__(self, message: str, code: int = 102) -> None:
         super().__init__(message)
@@ -33,9 +33,9 @@ class Refused(Exception):
 class Route:
     """An entry of the REST API while the plugin is loaded, below /api/v3 and behind its authentication.
 
-    `path` names parameters with a colon (`/greetings/:client`). `handler` gets them by name, and `params` as well when
-    `takes` is a Struct: the query and the JSON body, checked and converted. What it returns is sent as JSON; None is
-    answered "ok". `listed` routes appear in the index.
+    `path` names parameters with a colon (`/greetings/:client`). `handler` gets them by name. When `takes` is a Struct,
+    it also gets `params`: the query and the JSON body, checked and converted. Its result is sent as JSON; None is sent
+    as "ok". `listed` routes appear in the index.
     """
 
     name: str
@@ -48,11 +48,11 @@ class Route:
 
     @property
     def shape(self) -> tuple[str, ...]:
-        """What requests are told apart by: method and words, parameters being all alike."""
+        """The key by which requests are routed: the method and the words of the path, with all parameters alike."""
         return shape_of(self.method, self.path)
 
     def check(self) -> None:
-        """Raises ValueError for what cannot be served."""
+        """Raises ValueError for a route that cannot be served."""
         words = [word for word in self.path.split("/") if word]
         named = [word for word in words if word.startswith(":")]
         if self.method not in METHODS or not words or not all(map(WORD.fullmatch, words)) or len({*named}) < len(named):
@@ -69,7 +69,7 @@ def shape_of(method: str, path: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One of the figures that `/metrics` shows: `name` without `emqx_`, and beside `labels` the label `plugin`."""
+    """A figure for `/metrics`, which adds `emqx_` to `name` and the label `plugin` to `labels`."""
 
     name: str
     help: str
@@ -81,45 +81,46 @@ class Figure:
 class Plugin:
     """Base class of all plugins. An instance lives from load to unload.
 
-    Everything that `load` takes from `self.host` (hooks, timers, greenlets, sockets) is given back by the host when the
-    plugin is unloaded, also when `load` or `unload` raises.
+    The host takes back everything that `load` took from `self.host` (hooks, timers, greenlets, sockets) when the plugin
+    is unloaded, and also when `load` or `unload` raises.
     """
 
     name: ClassVar[str]
     version: ClassVar[str] = "3.0"
     description: ClassVar[str] = ""
-    # Each setting with its kind, default and meaning; `hot` ones are changed while the plugin runs.
+    # The settings, with kind, default and meaning. Those that are `hot` can change while the plugin runs.
     settings: ClassVar[Sequence[Key]] = ()
-    # Scripts that make the plugin's own tables, one a version; never changed once released.
+    # SQL scripts that make the plugin's own tables, one for each version. A released script never changes.
     tables: ClassVar[Sequence[str]] = ()
-    # Which of `client.authenticate`, `client.check_acl` and `client.subscribe` it takes part in: these decisions are
-    # refused while it is to run and cannot be loaded. () for none; None: not said, and then all of them are.
+    # The decisions in which the plugin takes part, of `client.authenticate`, `client.check_acl` and `client.subscribe`.
+    # They are refused while the plugin should run but cannot be loaded. () for none; None means all of them.
     decides: ClassVar[Sequence[str] | None] = None
-    # Why it cannot be unloaded, as a sentence; empty for all ordinary plugins.
+    # The reason why the plugin cannot be unloaded, as a sentence; empty for ordinary plugins.
     stays: ClassVar[str] = ""
 
     def __init__(self, host: Host) -> None:
         self.host = host
 
     def load(self) -> None:
-        """Begins the service. What it raises is the answer to whoever asked, and leaves everything as it was."""
+        """Begins the service. An exception is the answer to the request to load, and the plugin stays unloaded."""
 
     def unload(self) -> None:
-        """Ends what the host does not know of."""
+        """Ends whatever was not taken from the host."""
 
     def routes(self) -> Sequence[Route]:
-        """Asked once, after `load`."""
+        """The plugin's routes. Called once, after `load`."""
         return ()
 
     def figures(self) -> Iterable[Figure]:
-        """Asked each time that somebody reads `/metrics`."""
+        """The plugin's figures. Called for each request of `/metrics`."""
         return ()
 
     def forget(self, client: Client | None = None) -> None:
-        """What it remembers of answers about a client, or about all of them, no longer counts."""
+        """Clears cached answers about one client, or about all of them."""
 
     def reauthorize(self, client: Client) -> bool | Unavailable | None:
-        """Whether a client that is connected is a super user, asked anew without its password; None: it cannot say."""
+        """Determines anew whether a connected client is a super user, without its password. None where the plugin does
+        not know."""
         return None
 
     def changed(self, key: str) -> None:

@@ -1,4 +1,4 @@
-"""What the hosts of all plugins share."""
+"""The services of the broker that the hosts of all plugins share."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Services:
-    """`listeners` is the node's own list. Deadlines are seconds. From `faults` on it is the plugin system's own doing;
-    `stopping` tells that plugins are unloaded because the broker stops."""
+    """`listeners` is the node's list. Deadlines are in seconds. The plugin system makes the members from `faults` on;
+    `stopping` is true while plugins are unloaded because the broker stops."""
 
     broker: Broker
     store: Store

@@ -1,4 +1,4 @@
-"""The plugin system: which plugins run, and what changes that."""
+"""The plugin system: loads, unloads and configures plugins."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class UnknownPlugin(LookupError):
 
 
 class PluginRefused(Exception):
-    """Cannot be done; the text is the word or the sentence of the answer."""
+    """The change cannot be made. The text is the word or sentence of the answer."""
 
 
 class PluginRow(Struct):
@@ -67,7 +67,7 @@ class Loaded:
 
 
 class Plugins:
-    """One for each node. Methods may switch greenlets, and change one plugin at a time."""
+    """The plugins of the node. Methods may switch greenlets, and change one plugin at a time."""
 
     def __init__(self, settings: Settings, broker: Broker, store: Store, listeners: list[Listener],
                  alarms: Alarms) -> None:
@@ -92,14 +92,14 @@ class Plugins:
             renew=self.renew,
         )
         self._watchdog = Watchdog(lambda: broker.now, settings["plugins.processor_limit"])
-        # Counts up whenever the routes change.
+        # Incremented whenever the routes change.
         self.generation = 0
 
     # -- the node's life ------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Loads what is to run. A plugin that fails is reported and keeps no other from being loaded; if it may be a
-        guard, its decisions are refused."""
+        """Loads the plugins that should run. A plugin that fails is logged, and the others are loaded nevertheless. If
+        it may be a guard, its decisions are refused."""
         self._watchdog.start()
         self._services.broker.engine.retained = None  # until the plugin for it is loaded
         for name in self._wanted():
@@ -134,7 +134,8 @@ class Plugins:
         self._watchdog.stop()
 
     def _wanted(self) -> list[str]:
-        """By the configuration, then what was changed over REST; those that cannot be unloaded in any case."""
+        """The plugins that should run: those of the configuration with the changes made over REST, and those that
+        cannot be unloaded."""
         wanted = list(dict.fromkeys([*self._configured, *(one.name for one in self._catalogue.all() if one.stays)]))
         for name, loaded in self._store.plugins.changes().items():
             if loaded and name not in wanted:
@@ -144,15 +145,15 @@ class Plugins:
         return wanted
 
     def _is_missing(self, name: str) -> bool:
-        """Whether it is to run and does not."""
+        """Whether the plugin should run and does not."""
         return name not in self._loaded and name in self._wanted()
 
     def complaints(self) -> list[str]:
-        """Why clients are refused that might be let in otherwise: a sentence for each guard that is not loaded."""
+        """A sentence for each guard that is not loaded, because of which clients are refused."""
         return self._guards.complaints()
 
     def figures(self) -> Iterator[tuple[str, Figure]]:
-        """What the plugins that run show at `/metrics`, each with its plugin's name."""
+        """The figures of running plugins for `/metrics`, each with its plugin's name."""
         for name, loaded in list(self._loaded.items()):
             asked = loaded.host.watched("figures", lambda plugin=loaded.plugin: list(plugin.figures()))
             with contextlib.suppress(HandlerFailed):
@@ -163,7 +164,7 @@ class Plugins:
         return plugin is not None and bool(plugin.stays)
 
     def unknown(self, variables: Sequence[str]) -> list[str]:
-        """Those variables of the environment that are no plugin's setting either."""
+        """The variables of the environment that are no setting of any plugin."""
         nothing, place = Path(os.devnull), self._services.place
         tables = [Config(one.settings, nothing, {}, {}, False, place) for one in self._catalogue.all()]
         return [variable for variable in variables if not any(table.knows(variable) for table in tables)]
@@ -171,12 +172,12 @@ class Plugins:
     # -- what an operator asks ------------------------------------------------------------------------
 
     def rows(self) -> list[PluginRow]:
-        """All that are installed, by name."""
+        """A row for each installed plugin, by name."""
         return [PluginRow(one.name, one.version, one.description, one.name in self._loaded)
                 for one in self._catalogue.all()]
 
     def load(self, name: str) -> None:
-        """Raises UnknownPlugin, or PluginRefused with everything as it was."""
+        """Loads a plugin. Raises UnknownPlugin or PluginRefused; then nothing has changed."""
         with self._lock:
             plugin = self._known(name)
             if name in self._loaded:
@@ -192,7 +193,8 @@ class Plugins:
                 raise
 
     def unload(self, name: str) -> None:
-        """Also takes one off the list that could not be loaded, whether or not its code is there."""
+        """Unloads a plugin. A plugin that could not be loaded is removed from the list of those that should run, even
+        if its code is missing."""
         with self._lock:
             if self._is_missing(name) and not self._stays(name):
                 self._remember(name, False)
@@ -207,7 +209,7 @@ class Plugins:
             self._stop(name)
 
     def reload(self, name: str) -> None:
-        """Stops it and starts it with its settings read again. A mistake in them is told before anything stops."""
+        """Reads a plugin's settings again and restarts it. Where they have a fault, the plugin is not stopped."""
         with self._lock:
             plugin = self._known(name)
             if self._is_missing(name):
@@ -218,8 +220,8 @@ class Plugins:
             self._restart(plugin, self._config(plugin))
 
     def renew(self, name: str) -> None:
-        """Imports its code again and, if it is to run, starts that in place of the old. The old goes on when that
-        fails."""
+        """Imports a plugin's code again and, if the plugin should run, replaces the running instance. Where that fails,
+        the old instance continues."""
         with self._lock:
             self._known(name)
             try:
@@ -248,7 +250,7 @@ class Plugins:
     # -- settings -------------------------------------------------------------------------------------
 
     def config(self, name: str) -> Config:
-        """The settings in effect, or those that a plugin that does not run would begin with."""
+        """The settings in effect; for a plugin that does not run, those that it would start with."""
         loaded = self._loaded.get(name)
         return loaded.host.settings if loaded is not None else self._config(self._known(name))
 
@@ -264,7 +266,7 @@ class Plugins:
             raise PluginRefused(str(error)) from error
 
     def configure(self, name: str, texts: Mapping[str, Any]) -> None:
-        """Replaces the whole set of stored settings; a plugin that runs goes on with them."""
+        """Replaces all stored settings; a running plugin continues with them."""
         with self._lock:
             plugin = self._known(name)
             for key, text in texts.items():
@@ -292,13 +294,13 @@ class Plugins:
         self._restart(plugin, after)
 
     def forget(self, client: Client | None = None) -> None:
-        """What plugins remember of answers about a client, or about all of them, no longer counts."""
+        """Clears the plugins' cached answers about one client, or about all of them."""
         for loaded in list(self._loaded.values()):
             loaded.host.watched("forget", loaded.plugin.forget).quietly(client)
 
     def reauthorize(self, client: Client) -> bool | Unavailable | None:
-        """Whether the client is a super user: what the first plugin says that can, the one loaded last being asked
-        first. Raises HandlerFailed."""
+        """Whether the client is a super user. Plugins are asked in the reverse order of loading, and the first that
+        knows decides. Raises HandlerFailed."""
         for loaded in reversed(list(self._loaded.values())):
             asked = loaded.host.watched("reauthorize", loaded.plugin.reauthorize, self._services.hook_deadline)
             answer: bool | Unavailable | None = asked(client)
@@ -307,13 +309,14 @@ class Plugins:
         return None
 
     def hot(self) -> Iterator[tuple[str, Key, Config]]:
-        """Plugin, setting and where its value is, for each hot setting of the plugins that run, by key."""
+        """For each hot setting of a running plugin, by key: the plugin, the setting and its Config."""
         found = [(name, key, loaded.host.settings) for name, loaded in self._loaded.items()
                  for key in loaded.plugin.settings if key.hot]
         return iter(sorted(found, key=lambda row: row[1].name))
 
     def change(self, name: str, key: str, text: str) -> None:
-        """A new value of one hot setting, stored and in effect at once. ValueError when the value does not fit it."""
+        """Stores a new value of one hot setting, which takes effect at once. Raises ValueError for a value that the
+        setting cannot have."""
         with self._lock:
             loaded = self._with_hot(name, key)
             before = loaded.host.settings.copy()
@@ -329,14 +332,14 @@ class Plugins:
                 raise
 
     def take_back(self, name: str, key: str) -> None:
-        """Undoes `change`: the setting is what environment, file and default say."""
+        """Undoes `change`: environment, file and default decide the value."""
         with self._lock:
             loaded = self._with_hot(name, key)
             self._store.plugins.remove_setting(name, key)
             self._adopt(loaded, self._config(type(loaded.plugin)), [key])
 
     def _with_hot(self, name: str, key: str) -> Loaded:
-        """The plugin that runs and has this hot setting. Raises PluginRefused when it does not."""
+        """The running plugin that has this hot setting. Raises PluginRefused where there is none."""
         self._known(name)
         loaded = self._loaded.get(name)
         found = loaded.host.settings.find(key) if loaded is not None else None
@@ -364,7 +367,7 @@ class Plugins:
     # -- starting and stopping one --------------------------------------------------------------------
 
     def _start_wanted(self, plugin: type[Plugin]) -> None:
-        """Of one that is on the list already: where it cannot be started, what it might decide is refused."""
+        """Starts a plugin that is on the list already. Where that fails, its decisions are refused."""
         try:
             self._start(plugin)
         except PluginRefused as refused:
@@ -407,7 +410,7 @@ class Plugins:
             return loaded
 
     def _free(self, routes: Sequence[Route]) -> tuple[Route, ...]:
-        """Routes that can be served, and that no other plugin has."""
+        """The routes, checked: each can be served, and no other plugin has it."""
         taken = {route.shape: host.name for route, host in self.routes()}
         for route in routes:
             if not isinstance(route, Route):
@@ -418,7 +421,8 @@ class Plugins:
         return tuple(routes)
 
     def _restart(self, plugin: type[Plugin], config: Config) -> None:
-        """In place of the instance that runs; one like that goes on when it cannot be. Decisions wait until then."""
+        """Replaces the running instance. Where the new one cannot start, one with the old settings and code does.
+        Decisions wait until then."""
         old = self._loaded[plugin.name]
         decides = old.host.decides
         with self._guards.held(decides):

@@ -1,4 +1,4 @@
-"""A thread that looks whether the loop still turns, and breaks into the plugin that keeps it from turning.
+"""A thread that checks whether the loop still turns, and interrupts the plugin that blocks it.
 
 gevent cannot cut code that never waits. The thread sees the loop stand still, finds the plugin by the frames of the
 loop's thread, and raises `WatchdogTimeout` into it.
@@ -15,14 +15,14 @@ from gevent.monkey import get_original
 from emqx_mgmt.plugins.faults import WatchdogTimeout, enter
 from router_ext.engine.interrupt import interrupt
 
-LOOKS = 5  # how often it looks within the limit
-# Code that waits without letting the loop turn uses no processor; it gets this many times the limit.
+LOOKS = 5  # checks within the limit
+# Code that waits while it blocks the loop uses no processor time. It is interrupted after so many times the limit.
 WAITING = 5
 
 
 class Watchdog:
-    """`turned()` gives something that changes whenever the loop turns; `limit` is for how many seconds of processor
-    time a plugin may keep it from that."""
+    """`turned()` returns a value that changes whenever the loop turns. `limit` is the number of seconds of processor
+    time for which a plugin may block the loop."""
 
     def __init__(self, turned: Callable[[], int], limit: float) -> None:
         self._turned = turned
@@ -32,7 +32,7 @@ class Watchdog:
         self._processor_clock = 0
 
     def start(self) -> None:
-        """Watches the thread that calls this."""
+        """Begins to watch the calling thread."""
         self._stopped = False
         self._thread = get_original("_thread", "get_ident")()
         self._processor_clock = time.pthread_getcpuclockid(self._thread)
@@ -51,7 +51,7 @@ class Watchdog:
             if turned != seen:
                 seen, since, used_since, named = turned, now, used, False
                 continue
-            # Not by the clock on the wall: on a busy machine the whole process may have to wait.
+            # Not by the clock, because on a busy machine the whole process may have to wait.
             held = max(used - used_since, (now - since) / WAITING)
             if held >= self._limit:
                 named = self._break_in(held, named)
@@ -60,7 +60,8 @@ class Watchdog:
         culprit = interrupt(self._thread, enter.__code__, "watched", held, WatchdogTimeout)
         if culprit is None or named or held < 3 * self._limit:
             return named
-        # Raising does not reach it: it is in a call into C. It may hold a lock of the log.
+        # An exception does not reach code that is in a call into C. It may hold the log's lock, so stderr is written
+        # directly.
         line = f"plugin {culprit.plugin}: {culprit.what} holds the processor for {held:.0f} s"
         os.write(2, f"{line} and cannot be interrupted\n".encode())
         return True

@@ -1,14 +1,14 @@
-"""A breaker: while a back-end does not answer, clients are not made to wait for it."""
+"""A circuit breaker: while a back-end does not answer, clients do not wait for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-FAILURES = 5        # in a row, and the breaker opens
+FAILURES = 5        # consecutive failures after which the breaker opens
 
 
 class Breaker:
-    """Closed while the back-end answers. While it is open nobody but its owner asks, and an answer closes it.
+    """Closed while the back-end answers. While it is open, only its owner asks the back-end; an answer closes it.
 
     `changed(is_open)` is called when it opens and when it closes.
     """

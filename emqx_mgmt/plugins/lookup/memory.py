@@ -1,4 +1,4 @@
-"""What is remembered of earlier answers, for a time and up to a number."""
+"""A cache of earlier answers, bounded in time and in number."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from typing import Generic, TypeVar
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
-# Of this process: what is kept of a password tells nothing without it.
+# A key of this process: without it, nothing can be learned from the digest of a password.
 _PROCESS_KEY = secrets.token_bytes(32)
 
 
 def keyed_digest(*parts: bytes) -> bytes:
-    """HMAC-SHA-256 under a key of this process; parts of different lengths never give the same."""
+    """HMAC-SHA-256 of the parts under a key of this process. The lengths are part of it, so different divisions of the
+    same bytes differ."""
     text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     return hmac.digest(_PROCESS_KEY, text, "sha256")
 
 
 class ExpiringMap(Generic[Key, Value]):
-    """At most `most` values; the ones put first make room. Each is there for its own number of seconds."""
+    """At most `most` values; the oldest make room. Each value has its own lifetime in seconds."""
 
     def __init__(self, most: int) -> None:
         self._most = most

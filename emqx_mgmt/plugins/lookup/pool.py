@@ -11,23 +11,23 @@ from gevent.lock import BoundedSemaphore
 Connection = TypeVar("Connection")
 Result = TypeVar("Result")
 
-# A back-end, or a firewall on the way to it, may have ended a connection that nobody used for so long.
+# A connection that was idle for so long may have been ended by the back-end or by a firewall.
 FRESH_S = 30.0
 
 
 class PoolExhausted(Exception):
-    """Every connection was in use for as long as the caller was willing to wait."""
+    """Every connection stayed in use for as long as the caller could wait."""
 
 
 class Pool(Generic[Connection]):
-    """At most `size` connections, the one used last is used first.
+    """At most `size` connections. The one that was used last is used next.
 
-    `connect()` makes a connection, `close(connection)` ends one and raises nothing. `is_lost(error)` tells whether an
-    error means that the back-end had ended the connection, rather than that it answered with an error or not in time.
-    `wait` is how many seconds a caller waits for a connection.
+    `connect()` makes a connection, `close(connection)` ends one and raises nothing. `is_lost(error)` says whether an
+    error means that the back-end had ended the connection, rather than answering with an error or too late. A caller
+    waits `wait` seconds for a connection.
 
-    A connection is closed after any exception, also after a `gevent.Timeout` in the middle of an answer: the answer to
-    the next question would be that of the last one.
+    A connection is closed after any exception, also after a `gevent.Timeout` in the middle of an answer: otherwise, the
+    next question would get the answer of the last one.
     """
 
     def __init__(self, connect: Callable[[], Connection], close: Callable[[Connection], object],
@@ -43,9 +43,11 @@ class Pool(Generic[Connection]):
         self.in_use = 0
 
     def run(self, ask: Callable[[Connection], Result]) -> Result:
-        """`ask(connection)`. Where an idle connection proves lost, it is asked once more on a new one.
+        """The result of `ask(connection)`. Where an idle connection proves lost, `ask` is called once more with a new
+        one.
 
-        Raises PoolExhausted, and whatever `connect` and `ask` raise."""
+        Raises PoolExhausted, and whatever `connect` and `ask` raise.
+        """
         if not self._places.acquire(timeout=self.wait):
             raise PoolExhausted(f"all {self.size} connections are in use")
         self.in_use += 1
@@ -57,7 +59,7 @@ class Pool(Generic[Connection]):
                 except Exception as error:
                     if not self._is_lost(error):
                         raise
-                    self._close_idle()  # a back-end that restarted has ended all of them
+                    self._close_idle()  # a back-end that has restarted has ended all of them
             return self._use(self._connect(), ask)
         finally:
             self.in_use -= 1

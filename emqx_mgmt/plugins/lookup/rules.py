@@ -1,4 +1,4 @@
-"""Rows of an ACL table, and what tokens and services say, as rules (behaviour, 22.6)."""
+"""Rules made of rows of an ACL table, of claims of tokens, and of answers of services (behaviour, 22.6)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from emqx_mgmt.broker.auth.client import Client
 from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, TopicRule
 from emqx_mgmt.settings.addresses import parse_address
 
-LAST_S = 253402300799   # 9999-12-31: later ends fit no clock
-EVERYBODY = "$all"  # as a user name of a row
+LAST_S = 253402300799   # 9999-12-31: the latest date that Python can represent
+EVERYBODY = "$all"  # the user name of a row for every client
 ACL_LISTS = {"pub": PUBLISH, "sub": SUBSCRIBE, "all": PUBLISH | SUBSCRIBE}
 ACTIONS = {"publish": PUBLISH, "subscribe": SUBSCRIBE, "all": PUBLISH | SUBSCRIBE, "pub": PUBLISH, "sub": SUBSCRIBE,
            "pubsub": PUBLISH | SUBSCRIBE}
 
 
 def rule_of_row(row: dict[str, Any], number: int, client: Client) -> TopicRule | None:
-    """The rule that a row of an ACL table is to this client, or None where it is about others.
+    """The rule that a row of an ACL table means for this client; None where the row is about others.
 
     Columns (behaviour, 22.6): `allow` 0 or 1, `ipaddr` (an address or a network), `username` (`$all`: everybody),
-    `clientid`, `access` 1 subscribe, 2 publish, 3 both, `topic`. NULL and empty texts stand for anything; of the
-    conditions that are given all have to hold. Raises ValueError for a row that cannot be read: one that might deny
-    must not be passed over."""
+    `clientid`, `access` 1 subscribe, 2 publish, 3 both, `topic`. NULL and empty texts match anything; all conditions
+    that are given must hold. Raises ValueError for a row that cannot be read, since a row that might deny must not be
+    skipped.
+    """
     address, username, client_id = (str(row.get(name) or "") for name in ("ipaddr", "username", "clientid"))
     allow, access, topic = _number(row, "allow", 1), _number(row, "access", 3), row.get("topic")
     if not topic:
@@ -37,7 +38,7 @@ def rule_of_row(row: dict[str, Any], number: int, client: Client) -> TopicRule |
 
 
 def _number(row: dict[str, Any], name: str, most: int) -> int:
-    """Drivers give numbers, truth values or texts."""
+    """The number in a column, which drivers give as number, truth value or text."""
     value = row.get(name)
     try:
         number = int(value)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Where a back-end is: `host:port`, or several of them."""
+"""Addresses of a back-end: `host:port`, or several of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SERVER = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[\w.-]+))(?::(?P<p
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`port` 0: the usual one of the back-end."""
+    """`port` 0 means the back-end's usual port."""
 
     host: str
     port: int
@@ -44,7 +44,7 @@ SERVERS = Kind("string", parse_servers, lambda servers: ",".join(map(str, server
 
 def first_reachable(servers: tuple[Server, ...], connect: Callable[[Server], Connection],
                     errors: tuple[type[Exception], ...]) -> Connection:
-    """Connects to the first that takes a connection; raises the last one's error when none does."""
+    """A connection to the first server that accepts one. Raises the last server's error where none does."""
     for server in servers[:-1]:
         try:
             return connect(server)

@@ -1,4 +1,4 @@
-"""Equal questions that are under way at the same time share one answer."""
+"""Equal questions that are asked at the same time share one answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 
 class LookupAbandoned(Exception):
-    """Another client asked the same, and its question was cut off before the answer came."""
+    """Another client had asked the same question, and was cut off before the answer came."""
 
 
 class SingleFlight:
@@ -19,7 +19,8 @@ class SingleFlight:
         self._under_way: dict[Hashable, AsyncResult] = {}
 
     def run(self, key: Hashable, ask: Callable[[], Result]) -> Result:
-        """`ask()`, or the answer of an `ask` of the same key that is under way; what it raises is raised in all."""
+        """The result of `ask()`, or of an `ask` with the same key that is running already. An exception is raised for
+        all that wait."""
         pending = self._under_way.get(key)
         if pending is not None:
             shared: Any = pending.get()
@@ -30,7 +31,7 @@ class SingleFlight:
         except Exception as error:
             pending.set_exception(error)
             raise
-        except BaseException:  # a deadline or the end of this client's greenlet, neither of which is the others'
+        except BaseException:  # a deadline, or the end of this client's greenlet: neither concerns the other clients
             pending.set_exception(LookupAbandoned("the question was cut off"))
             raise
         finally:

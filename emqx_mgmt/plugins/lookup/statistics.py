@@ -1,4 +1,4 @@
-"""How often a back-end was asked, what it said, and how long that took."""
+"""Counts and durations of questions to a back-end, and its answers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import Counter, deque
 
 from msgspec import Struct
 
-LATEST = 1000  # durations of the latest questions
+LATEST = 1000  # durations kept, of the latest questions
 
 
 class Shown(Struct):
-    """`p50_ms`, `p99_ms`: of the latest thousand questions; None before the first one."""
+    """`p50_ms` and `p99_ms` are percentiles of the latest thousand questions; None before the first one."""
 
     asked: int
     cached: int

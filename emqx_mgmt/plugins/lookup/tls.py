@@ -11,7 +11,7 @@ from emqx_mgmt.settings.kinds import PATH, STRING, Kind, parse_flag, show_flag
 
 CERTIFICATE, KEY = "certfile", "keyfile"
 AUTHORITY = ("cafile", "cacertfile")
-# As Erlang has them, and so some of EMQ X's files.
+# Erlang's names, which some of EMQ X's files have.
 VERIFY_WORDS = {"verify_peer": True, "verify_none": False}
 NO_EFFECT = "Known, and without effect here."
 
@@ -37,14 +37,14 @@ def tls_settings(prefix: str) -> tuple[Key, ...]:
 
 
 def renamed_tls_settings(prefix: str) -> tuple[Key, ...]:
-    """The files below another name, which some versions of EMQ X have for them."""
+    """The settings of TLS files under another prefix, which some versions of EMQ X use."""
     return tuple(Key(f"{prefix}.{word}", PATH, "", f"As {meaning}, in some versions of EMQ X.")
                  for word, meaning in (("cacertfile", "cafile"), (CERTIFICATE, CERTIFICATE), (KEY, KEY)))
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Paths; empty: none, or the system's own authorities."""
+    """Paths of TLS files. An empty one means no file; for the authorities, the system's."""
 
     authority: str
     certificate: str
@@ -52,7 +52,7 @@ class TlsFiles:
 
     @classmethod
     def of(cls, settings: Config, *prefixes: str) -> TlsFiles:
-        """Where several prefixes name one, the first counts."""
+        """The files of the settings. Where several prefixes name one, the first is used."""
         def first(*words: str) -> str:
             names = (f"{prefix}.{word}" for prefix in prefixes for word in words)
             return next((settings[name] for name in names if settings.find(name) and settings[name]), "")

@@ -87,7 +87,7 @@ class AuthLdap(LookupAuth):
     # -- connections ------------------------------------------------------------------------------------
 
     def _connect(self) -> Any:
-        """A new server object each time: the library does not try one that failed again for seconds."""
+        """Makes a new server object each time, because the library does not try a failed one again for seconds."""
         return first_reachable(self.host.settings[f"{PREFIX}.servers"], self._connect_to, self.errors)
 
     def _connect_to(self, where: Server) -> Any:
@@ -164,8 +164,8 @@ class AuthLdap(LookupAuth):
         return any(matches(client.password, one) for one in stored)
 
     def _entry(self, client: Client, username: str) -> tuple[str, dict[str, list[bytes]]] | None:
-        """The name of the user's entry, and its attributes. Its rules are kept as long as verdicts are: they do not
-        depend on the topic, and a client that connects again has its new ones."""
+        """The name of the user's entry, and its attributes. Its rules do not depend on the topic and are kept as long
+        as verdicts are; a client that connects again gets the new rules."""
         settings = self.host.settings
         escape: Callable[[str], str] = self.imported.utils.conv.escape_filter_chars
         condition = (f"(&(objectClass={settings[f'{PREFIX}.match_objectclass']})"
@@ -175,7 +175,7 @@ class AuthLdap(LookupAuth):
             lambda connection: self._search(connection, settings[f"{PREFIX}.device_dn"], condition, attributes)))
         if len(found) != 1:
             self._keep(client, username, [])
-            return None  # none, or a name that is not one user's
+            return None  # no entry, or more than one
         name, attributes_of = found[0]["dn"], {key: list(values) for key, values in found[0]["raw_attributes"].items()}
         self._keep(client, username, rules_of(name, attributes_of))
         return name, attributes_of
@@ -211,7 +211,7 @@ class AuthLdap(LookupAuth):
 
 
 def rules_of(name: str, attributes: dict[str, list[bytes]]) -> list[TopicRule]:
-    """Of the entry `name`."""
+    """The rules of the entry `name`."""
     return [TopicRule(True, allowed, value.decode("utf-8", "replace"), f"{attribute} of {name}")
             for attribute, allowed in TOPICS.items() for value in attributes.get(attribute, ())]
 

@@ -16,7 +16,7 @@ PREFIX = "auth.mysql"
 LOST = (2006, 2013)
 # ER_CON_COUNT_ERROR, ER_SERVER_SHUTDOWN, ER_CONNECTION_KILLED: the server goes, or ends the connection.
 ENDING = (1040, 1053, 1927)
-# Backslashes escape, as the driver assumes when it writes a value into a statement.
+# Makes backslashes escape characters, which the driver assumes when it writes a value into a statement.
 SQL_MODE = "set session sql_mode = replace(@@sql_mode, 'NO_BACKSLASH_ESCAPES', '')"
 
 
@@ -67,12 +67,12 @@ class AuthMysql(SqlAuth[Any]):
             connection._force_close()
 
     def is_lost(self, error: Exception) -> bool:
-        """The driver gives a connection that ended and one that is mute the same number."""
+        """The driver uses the same number for a connection that has ended and for one that does not answer."""
         return (isinstance(error, self.imported.err.OperationalError) and error.args[0] in (*LOST, *ENDING)
                 and "timed out" not in str(error))
 
     def is_answer(self, error: Exception) -> bool:
-        """Numbers below 1000 are of the system and those from 2000 to 2999 of the client's side."""
+        """Error numbers below 1000 are the system's, and those from 2000 to 2999 the client's."""
         number = error.args[0] if error.args else None
         return (isinstance(error, self.imported.MySQLError) and isinstance(number, int) and number not in ENDING
                 and (1000 <= number < 2000 or number >= 3000))

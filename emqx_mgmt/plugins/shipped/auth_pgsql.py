@@ -12,11 +12,11 @@ from emqx_mgmt.settings import Key
 from emqx_mgmt.settings.kinds import FLAG, PATH, STRING, enum
 
 PREFIX = "auth.pgsql"
-SLOWEST_MS = 2000       # a server that does not acknowledge what was sent to it is gone
-PREPARE_AFTER = 5       # equal queries, and the server keeps them prepared
+SLOWEST_MS = 2000       # a server that does not acknowledge sent data is considered lost
+PREPARE_AFTER = 5       # after so many equal queries the server keeps them prepared
 # Classes of SQLSTATE: connection exceptions, and an operator's or a crash's end of the connection.
 LOST = ("08", "57P")
-# Insufficient resources, and a question that was cut off.
+# Insufficient resources, and a cancelled query.
 EXHAUSTED = ("53", "57014")
 
 
@@ -64,7 +64,7 @@ class AuthPgsql(SqlAuth[Any]):
             **self._tls())
 
     def _tls(self) -> dict[str, str]:
-        """In libpq's words: a certificate is verified, with its name, where it is known who signs."""
+        """The parameters of libpq: the certificate and its name are verified where an authority is set."""
         settings = self.host.settings
         if not settings[f"{PREFIX}.ssl"]:
             return {"sslmode": "disable"}
@@ -84,7 +84,7 @@ class AuthPgsql(SqlAuth[Any]):
         return error.sqlstate is None or error.sqlstate.startswith(LOST)
 
     def is_answer(self, error: Exception) -> bool:
-        """A value that cannot be sent (a NUL, say) is refused by the driver, without a state."""
+        """The driver refuses a value that cannot be sent, such as a NUL, with an error without SQLSTATE."""
         if isinstance(error, self.imported.DataError):
             return True
         state = getattr(error, "sqlstate", None)

@@ -1,5 +1,5 @@
-"""The dashboard as a row among the plugins: while it is loaded its page and log-ins are there (`emqx_mgmt.dashboard`).
-The API on its port does not depend on it."""
+"""The dashboard as a plugin: while it is loaded, its page and log-ins are served (`emqx_mgmt.dashboard`). The API on
+its port does not depend on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages published later: `$delayed/<seconds>/<topic>` (behaviour, 22.12). The broker keeps what is pending."""
+"""Messages published later: `$delayed/<seconds>/<topic>` (behaviour, 22.12). The broker keeps the pending messages."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from router_ext.message.message import Message
 from router_ext.protocol.topic import valid_name
 
 PREFIX = "$delayed/"
-# Numbers from here on are no delays but points in time, unix seconds.
+# Numbers from here on are not delays but times in unix seconds.
 LONGEST_DELAY = 4294967
-# Messages published between two turns of the loop.
+# Messages published in one turn of the loop.
 MESSAGES_PER_TURN = 1000
-# Decisions that are asked for at a time, where a handler may take its time.
+# Decisions asked for at the same time, where a handler may wait.
 ASKED = 100
-# Milliseconds until access rules that could not be asked are asked again.
+# Milliseconds until access is checked again after a check that could not decide.
 ASK_AGAIN_MS = 10_000
 
 
@@ -31,7 +31,7 @@ class Malformed(ValueError):
 
 
 class DelayedPublish(Plugin):
-    """While it is not loaded, what is pending stays so."""
+    """While the plugin is not loaded, pending messages stay pending."""
 
     name = "emqx_delayed_publish"
     description = "EMQ X Delayed Publish"
@@ -56,7 +56,7 @@ class DelayedPublish(Plugin):
         self.host.spawn(self.release)
 
     def take(self, message: Message) -> PacketRefused | None:
-        """Keeps a message back. One that is malformed, or more than may be kept, is refused."""
+        """Keeps a delayed message. A malformed one, and one beyond the limits, is refused."""
         wall, monotonic = clocks()
         try:
             delay_ms, topic = parse(message.topic, wall)
@@ -74,7 +74,7 @@ class DelayedPublish(Plugin):
         return None
 
     def release(self) -> None:
-        """Publishes what is due, a chunk at a time."""
+        """Publishes the messages that are due, in chunks."""
         self._pending.rewind()
         while True:
             self._pending.changed.clear()
@@ -86,14 +86,15 @@ class DelayedPublish(Plugin):
             yield_to_loop()
 
     def publish_due(self, taken: list[tuple[bytes, Pending]], now: int) -> None:
-        """In their order, those that their clients may still publish (access rules may have changed meanwhile)."""
+        """Publishes, in order, the messages that their clients may still publish: access rules may have changed
+        meanwhile."""
         broker, denied = self.host.broker, 0
         for (place, pending), verdict in zip(taken, self.verdicts([one for _, one in taken]), strict=True):
             if verdict == UNAVAILABLE:
                 self._pending.put_off(place, now + ASK_AGAIN_MS)
                 continue
             if not self._pending.end(place):
-                continue  # deleted while the rules were asked
+                continue  # deleted while access was checked
             message = pending.message
             if verdict == DENY:
                 denied += 1
@@ -106,7 +107,7 @@ class DelayedPublish(Plugin):
             self.host.log.warning("%d delayed messages are dropped: the ACL refuses them now", denied)
 
     def verdicts(self, pending: list[Pending]) -> list[int]:
-        """Of each, in order."""
+        """The verdict about each message, in order."""
         if self.host.broker.hooks.may_block("client.check_acl"):
             return list(Pool(ASKED).map(self.verdict, pending))
         return [self.verdict(one) for one in pending]
@@ -117,7 +118,7 @@ class DelayedPublish(Plugin):
 
 
 def name_later(topic: str) -> str:
-    """The topic that a message is published to later; that of a malformed one, which is refused, stays."""
+    """The topic that a message will be published to. A malformed topic, which is refused, is returned unchanged."""
     try:
         return parse(topic, clocks()[0])[1]
     except Malformed:

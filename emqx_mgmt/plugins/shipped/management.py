@@ -1,4 +1,4 @@
-"""The management API as a row among the plugins (behaviour, 22.14). The API itself is `emqx_mgmt.api`."""
+"""The management API as a row in the list of plugins (behaviour, 22.14). The API itself is `emqx_mgmt.api`."""
 
 from __future__ import annotations
 

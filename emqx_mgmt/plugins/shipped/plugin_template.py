@@ -20,7 +20,7 @@ TABLE = "CREATE TABLE emqx_plugin_template_note (client TEXT PRIMARY KEY, note T
 
 
 class Note(Struct):
-    """What `PUT /template/notes/:client` takes."""
+    """The body of `PUT /template/notes/:client`."""
 
     note: str
 
@@ -70,7 +70,7 @@ class PluginTemplate(Plugin):
         self.host.log.info("%s subscribed to %s with QoS %d", session, topic, options & 3)
 
     def published(self, message: Message) -> Message:
-        """May give back another message, or None to stop it."""
+        """May return another message, or None to stop the message."""
         self.host.log.info("%s published %d bytes to %s", message.client_id, len(message.payload), message.topic)
         return message
 

@@ -1,4 +1,4 @@
-"""What the runtime says of itself (behaviour, 22.16): memory, garbage, greenlets, hub lag, the largest sessions."""
+"""Figures of the runtime (behaviour, 22.16): memory, garbage, greenlets, hub lag, the largest sessions."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from emqx_mgmt.settings.kinds import DURATION_KIND
 LAG_S = 1.0
 LAGS_KEPT = 60
 PIECE = 20_000
-# Generations of the collector. The oldest has every connection in it: looking through all of them is a stall, and is
-# done when somebody asks for it.
+# Generations of the collector. The oldest contains every connection, and examining it stops the loop for a moment, so
+# it is collected only on request.
 MIDDLE, OLDEST = 1, 2
 
 
 class Collection(Struct):
-    """The latest collection that this plugin began: when, how long the loop stood still, what was found."""
+    """The latest collection that this plugin began: its time, how long it stopped the loop, and what it found."""
 
     at: int
     pause_ms: float
@@ -48,7 +48,7 @@ class Memory(Struct):
 
 
 class NodeStats(Struct):
-    """`hub_lag_ms`: how late the loop was, the latest and the worst of the last minute."""
+    """`hub_lag_ms` is the delay of the loop: the latest value and the highest of the last minute."""
 
     hub_lag_ms: float
     hub_lag_max_ms: float
@@ -140,7 +140,7 @@ class Recon(Plugin):
         )
 
     def sessions(self, params: Top) -> list[LargeSession]:
-        """By what waits in them."""
+        """The sessions with the most queued messages."""
         found = []
         for position, session in enumerate(list(self.host.broker.sessions.values())):
             found.append((session.mqueue_len + session.inflight_len, session.subscription_count, position, session))
@@ -152,5 +152,5 @@ class Recon(Plugin):
 
 
 def count_greenlets() -> int:
-    """Those that the collector knows and that have begun and not ended."""
+    """The number of greenlets that the collector knows and that run."""
     return sum(isinstance(one, greenlet.greenlet) and not one.dead for one in gc.get_objects())

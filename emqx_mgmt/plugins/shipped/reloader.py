@@ -1,4 +1,4 @@
-"""Takes up changed code of plugins while the broker runs (behaviour, 22.17): a help for those who write one."""
+"""Reloads changed code of plugins while the broker runs (behaviour, 22.17), for authors of plugins."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Reloader(Plugin):
 
     def look(self) -> None:
         for name in self.host.services.changed_sources():
-            # Not in a greenlet of this plugin: it may be the one that changed.
+            # Not in a greenlet of this plugin, because its own code may be what changed.
             gevent.spawn(self.renew, name)
 
     def renew(self, name: str) -> None:

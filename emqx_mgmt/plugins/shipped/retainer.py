@@ -9,7 +9,7 @@ from emqx_mgmt.settings.kinds import BYTESIZE, EXPIRY, enum, integer
 from router_ext.engine.retained_delivery import sweep_retained
 
 SWEEP_S = 0.1
-SWEEP_BUDGET = 5000  # messages looked at in one sweep: some ten microseconds
+SWEEP_BUDGET = 5000  # messages examined in one sweep
 
 
 class Retainer(Plugin):
@@ -34,7 +34,7 @@ class Retainer(Plugin):
         self.host.every(SWEEP_S, self.sweep)
 
     def unload(self) -> None:
-        """What was retained stays for the next load; until then it is neither sent nor replaced."""
+        """The retained messages are kept for the next load. Until then they are neither sent nor replaced."""
         self.host.broker.engine.retained = None
         if self.host.services.stopping:
             return
@@ -49,7 +49,7 @@ class Retainer(Plugin):
         engine, settings = self.host.broker.engine, self.host.settings
         engine.max_retained = settings["retainer.max_retained_messages"]
         engine.max_retained_payload = settings["retainer.max_payload_size"]
-        # Whole seconds on the wire: half of one is not never.
+        # MQTT sends whole seconds. A fraction is rounded up, since 0 would mean never.
         engine.retained_expiry = math.ceil(settings["retainer.expiry_interval"])
 
     def sweep(self) -> None:
