@@ -1,4 +1,4 @@
-"""What accepts the connections of MQTT listeners; each can be stopped and started while the node runs."""
+"""Acceptors of MQTT listeners; each can be stopped and started while the node runs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class Acceptors:
-    """`zone_of(name)` is the record of a zone. A listener's socket belongs to the master too: what is stopped here is
-    the listening, for all processes that have it."""
+    """`zone_of(name)` is the record of a zone. The master has a listener's socket too, so stopping means that the
+    socket no longer listens, for all processes that have it."""
 
     def __init__(self, reactor: Reactor, zone_of: Callable[[str], Zone], renewal: Renewal) -> None:
         self._reactor = reactor
@@ -27,9 +27,9 @@ class Acceptors:
         self._acceptors: dict[Listener, Acceptor] = {}
 
     def add(self, listener: Listener) -> None:
-        """Accepts from a listener whose socket is open. Raises OSError."""
+        """Begins to accept connections of a listener whose socket is open. Raises OSError."""
         assert listener.sock is not None
-        # Accepted sockets inherit it: without Nagle's algorithm an acknowledgement is not held back.
+        # Accepted sockets inherit the option: without Nagle's algorithm, acknowledgements are not delayed.
         listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         acceptor = Acceptor(
             listener.sock.fileno(), self._zone_of(listener.zone), listener,
@@ -51,18 +51,19 @@ class Acceptors:
         return self._acceptors.get(listener) in self._reactor.acceptors
 
     def start(self, listener: Listener) -> None:
-        """Raises OSError. An earlier worker may have stopped it: to listen again to a socket changes nothing."""
+        """Starts a listener. Raises OSError. The socket may be listening already, if no earlier worker has stopped it;
+        then this changes nothing."""
         assert listener.sock is not None
         listener.sock.listen(listener.backlog)
         self._reactor.listen(self._acceptors[listener])
 
     def stop(self, listener: Listener) -> None:
-        """New connections, and those that wait to be accepted, are refused by the system from now on."""
+        """Stops a listener: the system refuses new connections, and those that wait to be accepted."""
         assert listener.sock is not None
         self._reactor.stop_listening(self._acceptors[listener])
         listener.sock.shutdown(socket.SHUT_RDWR)
 
     def stop_all(self) -> None:
-        """Without refusing anybody: another worker may go on with the sockets."""
+        """Stops accepting without refusing connections, since another worker may continue with the sockets."""
         for acceptor in list(self._reactor.acceptors):
             self._reactor.stop_listening(acceptor)

@@ -1,4 +1,4 @@
-"""Who may connect to a listener: rules by address, a limit for each address, and trusted proxies."""
+"""Admission of connections to a listener: rules by address, a limit for each address, and trusted proxies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_one_of(address: Address, networks: Sequence[Network]) -> bool:
 
 @dataclass(slots=True)
 class Guard:
-    """`trusted`: the proxies that may connect with the PROXY protocol, and nobody else may; None: clients connect
+    """`trusted` are the proxies that may connect with the PROXY protocol; no other peer may then. None: clients connect
     directly. `relays`: proxies that name the client in an HTTP header. The limit `per_address` does not apply to
     either."""
 
@@ -43,14 +43,14 @@ class Guard:
     relays: Sequence[Network] = ()
     open: Counter[bytes] = field(default_factory=Counter)
     counts: bool = field(init=False)
-    idle: bool = field(init=False)  # there is nothing to check
+    idle: bool = field(init=False)  # nothing has to be checked
 
     def __post_init__(self) -> None:
         self.counts = self.per_address > 0 and self.trusted is None
         self.idle = not self.rules and not self.counts and self.trusted is None
 
     def refusal(self, address: bytes) -> str | None:
-        """The word under which the refusal is counted; None where the connection is accepted."""
+        """The word by which the refusal is counted; None where the connection is accepted."""
         at = host(address)
         ip = ipaddress.ip_address(at)
         if self.trusted is not None:
@@ -72,7 +72,7 @@ class Guard:
             self.open[host(address)] += 1
 
     def closed(self, address: bytes) -> None:
-        """It is closed."""
+        """A connection from that socket address is closed."""
         if self.counts:
             at = host(address)
             self.open[at] -= 1

@@ -63,12 +63,12 @@ class Listener:
 
     @property
     def identity(self) -> str:
-        """Stays the same over a restart that passes the sockets on."""
+        """The key of a listener, the same after a restart that passes the sockets on."""
         return f"{self.protocol}/{self.name}/{self.listen_on}"
 
     @property
     def identifier(self) -> str:
-        """By what operators name it: `mqtt:tcp:external`, `http:management`."""
+        """The name for operators: `mqtt:tcp:external`, `http:management`."""
         return f"{self.protocol}:{self.name}" if self.is_mqtt else self.protocol
 
     @property

@@ -14,7 +14,7 @@ def identify(channel: Channel, username_from: str) -> str | None:
     der = channel.peer_certificate()
     if der is None:
         return None
-    # Imported here: only who asks for certificates pays for it.
+    # Imported here, so that only listeners that request certificates load it.
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
 

@@ -1,4 +1,4 @@
-"""Renewal of certificates while the node runs: new connections get the new one, open ones keep theirs."""
+"""Renewal of certificates while the node runs: new connections get the new certificate, open ones keep the old."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Renewal:
     def _renew(self, listener: Listener, renew: Callable[[], None]) -> str | None:
         try:
             renew()
-        except Exception as error:  # OpenSSL's and the system's, in many classes
+        except Exception as error:  # errors of OpenSSL and of the system have many classes
             complaint = f"TLS files of {listener} cannot be used; what was read before stays: {error}"
             log.error("%s", complaint)
             return complaint

@@ -1,4 +1,4 @@
-"""Until when certificates are valid, read from their files.
+"""The expiry of certificates, read from their files.
 
 The dates are found without a library for certificates, which would take ten megabytes of each worker for them.
 """
@@ -17,7 +17,7 @@ UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
 
 
 def valid_until(certfile: str) -> float:
-    """When the first certificate of the chain in the file expires, in unix seconds. Raises OSError and ValueError."""
+    """The time at which the first certificate in the file expires, in unix seconds. Raises OSError and ValueError."""
     chain = PEM.findall(Path(certfile).read_text(encoding="latin-1"))
     return min(not_after(ssl.PEM_cert_to_DER_cert(pem)) for pem in chain)
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Authority(Struct):
-    """What a client may do at present."""
+    """Whether a client is a super user at present."""
 
     client_id: str
     is_superuser: bool
@@ -71,7 +71,7 @@ class Clients:
         return [row for row in rows_found if row is not None]
 
     def waiting(self) -> dict[str, int]:
-        """How many messages are queued for sessions, and how many are in flight."""
+        """The number of messages queued for sessions, and of messages in flight."""
         queued = inflight = 0
         for session in in_turns(self._sessions(), GLANCES):
             queued += session.mqueue_len
@@ -111,8 +111,8 @@ class Clients:
         return "deleted"
 
     def delete_sessions(self, where: tuple[Test, ...]) -> list[str]:
-        """Of clients that are not connected, those whose extended rows pass; the client ids. Raises RequestRefused when
-        the disk does not take it in time."""
+        """Deletes the sessions of clients that are not connected and whose extended rows pass the filters. Returns the
+        client ids. Raises RequestRefused when the disk does not take it in time."""
         chosen = [session for session in in_turns(self._sessions()) if session.channel is None
                   and all(test(self._extended_session(session)) for test in where)]
         ended: list[str] = []
@@ -139,14 +139,15 @@ class Clients:
         return True
 
     def clean_all_acl_caches(self) -> None:
-        """What the broker and its plugins remember of rules no longer counts, for any client."""
+        """Clears the caches of access rules and verdicts of all clients, in the broker and in its plugins."""
         self._plugins.forget()
         for session in in_turns(self._sessions(), GLANCES):
             if session.channel is not None:
                 session.channel.clean_acl_cache()
 
     def reauthorize(self, client_id: str) -> Authority | None:
-        """None when the client is not connected here. Raises RequestRefused where nobody can say at present."""
+        """Asks the plugins again whether a client is a super user, and clears its caches. None when the client is not
+        connected here. Raises RequestRefused where no plugin can decide at present."""
         channel = self._channel(client_id)
         if channel is None:
             return None
@@ -161,7 +162,7 @@ class Clients:
             return None
         if answer is not None:
             client.is_super = answer
-        channel.grant(client.is_super)  # forgets the verdicts as well
+        channel.grant(client.is_super)  # clears the verdicts as well
         return Authority(client_id, client.is_super)
 
     def _channel(self, client_id: str) -> Channel | None:
@@ -224,8 +225,8 @@ class Clients:
 
     @contextlib.contextmanager
     def stored(self) -> Iterator[None]:
-        """At the end of the block, what it published or changed is on disk, as far as it is stored. Raises MqttRefused
-        when that takes too long; messages may be delivered all the same."""
+        """The end of the block waits until all that the block published or changed is on disk, as far as it is stored.
+        Raises MqttRefused when that takes too long; messages may be delivered nevertheless."""
         durable = self._broker.durable
         before = durable.awaited
         yield

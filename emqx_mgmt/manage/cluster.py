@@ -1,4 +1,4 @@
-"""The nodes of the cluster, and which of them answers."""
+"""The nodes of the cluster, and the choice of the node that answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Cluster:
-    """The nodes that run, as seen from the one that was asked."""
+    """The running nodes, as seen from the node that got the request."""
 
     def __init__(self, node: Node) -> None:
         self.local = LocalNode(node)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from emqx_mgmt.node import Node
 
 
-# Of the words that plugins are refused with.
+# Return codes for the words by which the plugin system refuses.
 CODES = {"already_started": ALREADY_LOADED, "not_started": NOT_LOADED}
 
 
@@ -47,8 +47,8 @@ class Configuration:
         return in_effect(self._node.settings)
 
     def extended_configs(self) -> list[rows.ConfigItem]:
-        """All settings of the broker itself, by the names that `configs` has for hot ones; of plugins that run the hot
-        ones, as all of theirs are in `plugin_configs`."""
+        """All settings of the broker itself, with the names of `configs` for hot ones, and the hot settings of running
+        plugins. `plugin_configs` has all settings of a plugin."""
         settings, hot = self._node.settings, {one.key: one.name for one in HOT_KEYS}
         found: list[rows.ConfigItem] = []
         for key, name in [(one, name) for one in TABLE for name in names(settings, one)]:
@@ -71,7 +71,7 @@ class Configuration:
             self._node.plugins.change(app, name, value)
 
     def reset(self, app: str, name: str) -> None:
-        """Takes back a value that was set over REST. Raises RequestRefused for a key that cannot be set so."""
+        """Deletes a value that was set over REST. Raises RequestRefused for a key that cannot be set over REST."""
         if app == CORE:
             self._node.reset_setting(_hot(name).key)
             return
@@ -145,7 +145,7 @@ class Configuration:
             self._node.plugins.reload(name)
 
     def plugin_configs(self, name: str) -> list[rows.PluginSetting]:
-        """The settings that are set, then the others that the plugin knows."""
+        """The settings of a plugin: first those that have been set, then the others."""
         with _plugin_errors():
             config = self._node.plugins.config(name)
         given = [rows.PluginSetting(name, text, key.doc, True) for key, name, text in config.given()]
@@ -169,7 +169,7 @@ class Configuration:
 
 
 def default_of(key: Key) -> str:
-    """As values are shown; a key with a user-chosen word may have none."""
+    """The default as the API shows it; a key with a user-chosen word may have none."""
     return "" if key.default is None else key.kind.show(key.kind.parse(key.default))
 
 

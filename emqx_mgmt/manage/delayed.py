@@ -1,4 +1,4 @@
-"""Delayed messages for the API: listed without payloads, shown with, deleted one by one."""
+"""Delayed messages for the API: a list without payloads, a single message with its payload, and deletion."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class DelayedMessage(DelayedRow):
 
 
 class DelayedMessages:
-    """They are there also while emqx_delayed_publish is not loaded, and wait for it."""
+    """The messages are kept, and not published, while emqx_delayed_publish is not loaded."""
 
     def __init__(self, broker: Broker) -> None:
         self._delayed = broker.delayed
         self._durable = broker.durable
 
     def page(self, paging: Paging) -> Page:
-        """One page, in the order of arrival, after a restart in that of their times."""
+        """One page, in the order of arrival; after a restart, in the order of due times."""
         if paging.selects:
             return filtered(self._rows(self._delayed), paging)
         wanted = islice(self._delayed, paging.first, paging.first + paging.limit)

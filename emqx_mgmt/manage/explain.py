@@ -1,4 +1,5 @@
-"""`GET /explain/`: which subscribers a message would reach, and what would refuse it, without sending one."""
+"""`GET /explain/`: the subscribers that a message would reach, and the rules that would refuse it. No message is
+sent."""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ class Explanation(Struct):
 
 
 def explain(broker: Broker, topic: str, client_id: str | None, qos: int, limit: int) -> Explanation:
-    """`client_id` is the publisher's, and matters only while it is connected."""
+    """`client_id` is the publisher; it matters only while it is connected."""
     session = broker.sessions.get(client_id) if client_id is not None else None
     publisher, routed = None, topic
     channel = session.channel if session is not None else None

@@ -1,4 +1,5 @@
-"""Secrets of new applications: EMQ X's dashboards ask for a secret once more before they show it."""
+"""Secrets of new applications, kept for a while, because EMQ X's dashboards request a secret again before they show
+it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listeners as an operator sees them, and stopping and starting those of MQTT."""
+"""Listeners for the API: a list, and stopping and starting MQTT listeners."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Listeners:
         return [row(listener) for listener in sorted(self._node.listeners, key=_rank)]
 
     def start(self, identifier: str) -> None:
-        """Raises Unknown; RequestRefused where it runs, is not of MQTT, or the port is in use by now."""
+        """Starts a listener. Raises Unknown; RequestRefused where it runs, is no MQTT listener, or its port is in
+        use."""
         listener = self._find(identifier)
         if self._runs(listener):
             raise RequestRefused("already_started")
@@ -34,14 +35,15 @@ class Listeners:
             raise RequestRefused(f"{listener} cannot be started: {error.strerror}") from None
 
     def stop(self, identifier: str) -> None:
-        """Its clients are disconnected. Raises Unknown; RequestRefused where it does not run or is not of MQTT."""
+        """Stops a listener and disconnects its clients. Raises Unknown; RequestRefused where it does not run or is no
+        MQTT listener."""
         listener = self._find(identifier)
         if not self._runs(listener):
             raise RequestRefused("not_started")
         self._node.stop_listener(listener)
 
     def restart(self, identifier: str) -> None:
-        """Also one that is stopped."""
+        """Stops a listener and starts it again, or starts a stopped one."""
         if self._runs(self._find(identifier)):
             self.stop(identifier)
         self.start(identifier)

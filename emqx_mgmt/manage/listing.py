@@ -1,4 +1,4 @@
-"""Pages of big tables, walked without holding up the loop."""
+"""Pages of big tables, read without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from emqx_mgmt.broker.loop.rounds import yield_to_loop
 Source = TypeVar("Source")
 Item = TypeVar("Item")
 
-# What a row must pass to be listed.
+# A condition that listed rows fulfil.
 Test = Callable[[Any], bool]
 
 # Rows built between two rounds of the loop: about half a millisecond of work.
 TURN_ROWS = 200
-# Of what is only looked at, as many cost that.
+# Items examined without building rows, in the same time.
 GLANCES = 5000
 
 
@@ -32,10 +32,12 @@ class Sort(Struct, frozen=True):
 
 
 class Paging(Struct, frozen=True):
-    """Which rows are asked for: of those that pass `where`, a page; it counts from 1, anything below is the first.
+    """The rows that a request asks for: a page of those that pass `where`. Pages count from 1; lower numbers mean the
+    first.
 
     `client_id`: the only one whose rows pass, where that is asked for. `counted`: the answer says how many rows pass,
-    else only whether there are more behind the page."""
+    else only whether there are more behind the page.
+    """
 
     page: int
     limit: int
@@ -46,13 +48,13 @@ class Paging(Struct, frozen=True):
 
     @property
     def selects(self) -> bool:
-        """The rows of the page are found by looking at rows, not by their places."""
+        """Whether the rows of the page are found by examining rows, not by their positions."""
         return bool(self.where) or self.sort is not None
 
     @property
     def first(self) -> int:
-        """How many rows come before the page. A page beyond every table stays countable: islice, SQLite and C take no
-        more than 63 bits, of the sum with `limit` too."""
+        """The number of rows before the page. It is bounded, because islice, SQLite and C take at most 63 bits, also
+        for the sum with `limit`."""
         return min((max(self.page, 1) - 1) * self.limit, sys.maxsize - self.limit)
 
 
@@ -70,7 +72,7 @@ class Page(Struct):
 
 
 def in_turns(items: Iterable[Item], size: int = TURN_ROWS) -> Iterator[Item]:
-    """The same items, giving the loop a round after each chunk of that size."""
+    """Yields the same items, and yields to the event loop after each chunk."""
     walk = iter(items)
     while chunk := list(islice(walk, size)):
         yield from chunk
@@ -79,7 +81,7 @@ def in_turns(items: Iterable[Item], size: int = TURN_ROWS) -> Iterator[Item]:
 
 
 def page_of(table: Sequence[Source], paging: Paging, row: Callable[[Source], Item | None]) -> Page:
-    """The rows of one page; a row that is gone since `table` was taken (None) is left out."""
+    """The rows of one page; rows that have disappeared since `table` was taken (None) are left out."""
     if paging.selects:
         return filtered((row(source) for source in in_turns(table)), paging)
     wanted = table[paging.first : paging.first + paging.limit]
@@ -92,7 +94,7 @@ def page_of(table: Sequence[Source], paging: Paging, row: Callable[[Source], Ite
 
 
 def filtered(rows: Iterable[Any | None], paging: Paging) -> Page:
-    """The page among those rows that pass the filters, and how many do."""
+    """The page of the rows that pass the filters, and the number of these rows."""
     passing = (row for row in rows if row is not None and all(test(row) for test in paging.where))
     first, end = paging.first, paging.first + paging.limit
     if paging.sort is not None:
@@ -102,8 +104,8 @@ def filtered(rows: Iterable[Any | None], paging: Paging) -> Page:
 
 
 def ordered(rows: Iterable[Any], paging: Paging, by: Sort) -> Page:
-    """No more rows are kept than come before the end of the page, in order at any time: sorting all of them at the end
-    would hold up the loop."""
+    """Keeps only the rows up to the end of the page, sorted at any time, because sorting all of them at the end would
+    block the loop."""
     first, end = paging.first, paging.first + paging.limit
     kept: list[tuple[Any, int, Any]] = []
     count = 0
@@ -123,5 +125,5 @@ def ordered(rows: Iterable[Any], paging: Paging, by: Sort) -> Page:
 
 
 def _rank(value: Any) -> tuple[bool, Any]:
-    """Numbers before texts, such as `undefined`."""
+    """A sort key that puts numbers before texts, such as `undefined`."""
     return isinstance(value, str), value

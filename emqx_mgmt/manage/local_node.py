@@ -1,4 +1,4 @@
-"""What this node answers to the management API."""
+"""The node of this process, as the management API sees it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from emqx_mgmt.storage import Applications, Bans, BrowserLogins, ScramUsers, Users
     from emqx_mgmt.storage.audit import Audit
 
-# What Prometheus clients of all languages call the figures of their process.
+# The usual names of Prometheus clients for figures of a process.
 PROCESS = "process_"
 RUNNING = "Running"
 DAY_S = 86_400
@@ -76,16 +76,16 @@ class LocalNode:
 
     @property
     def hindrance(self) -> str:
-        """Why the node has not started yet, where that takes long; else empty."""
+        """The reason why the node has not started yet, where that takes long; else empty."""
         return self._node.hindrance
 
     @property
     def is_ready(self) -> bool:
-        """It serves MQTT clients, and goes on to."""
+        """Whether the node serves MQTT clients and does not drain."""
         return self.is_running and not self._node.is_draining and not self.complaints()
 
     def complaints(self) -> list[str]:
-        """Why it serves no clients, or refuses them, a sentence each."""
+        """The reasons why the node serves no clients or refuses some, a sentence for each."""
         return [*filter(None, [self.hindrance]), *self._node.plugins.complaints()]
 
     @property
@@ -119,13 +119,13 @@ class LocalNode:
         return self._node.store.bans
 
     def reload_certificates(self) -> None:
-        """Raises RequestRefused where files cannot be used; the others are read all the same."""
+        """Reads TLS files again. Raises RequestRefused where some cannot be used; the others are read nevertheless."""
         complaints = self._node.renewal.read_again()
         if complaints:
             raise RequestRefused("; ".join(complaints))
 
     def certificates(self) -> list[rows.CertificateRow]:
-        """Of each listener over TLS."""
+        """A row for each TLS listener."""
         return [self._certificate(one, one.tls, time.time()) for one in self._node.listeners if one.tls is not None]
 
     def _certificate(self, listener: Listener, tls: TlsOptions, now: float) -> rows.CertificateRow:
@@ -202,7 +202,7 @@ class LocalNode:
         return broker.metrics() | own if extended else broker.metrics()
 
     def v32_metrics(self) -> dict[str, int]:
-        """What v3.2 has beyond the documented ones."""
+        """Counters that v3.2 has beyond the documented ones."""
         return self._node.broker.v32_metrics()
 
     def v32_stats(self) -> dict[str, int]:
@@ -254,16 +254,16 @@ class LocalNode:
     # -- what happens, and what happened ----------------------------------------------------------
 
     def subscribe_events(self, kinds: frozenset[str], owner: Owner, client_id: str | None = None) -> EventSubscriber:
-        """`client_id`: of clients only this one's. Raises TooMany."""
+        """A stream of events; with `client_id` only that client's. Raises TooMany."""
         return self._node.events.subscribe(kinds, owner, client_id)
 
     def trace(self, client_id: str | None, topic: str, owner: Owner, seconds: int, most_bytes: int,
               payload_bytes: int = 0) -> EventSubscriber:
-        """Of a client, or without one of a topic or topic filter. Raises TooMany."""
+        """Starts a trace of a client, or without one of a topic or topic filter. Raises TooMany."""
         return self._node.traces.start(Subject(client_id, topic), owner, seconds, most_bytes, payload_bytes)
 
     def traces(self) -> list[rows.TraceRow]:
-        """Those that run, oldest first."""
+        """The running traces, oldest first."""
         return [
             rows.TraceRow(one.id, rows.UNDEFINED if one.subject.client_id is None else one.subject.client_id,
                           one.subject.topic or rows.UNDEFINED, " ".join(one.owner[:2]), datetime_text(one.started_at),
@@ -272,7 +272,7 @@ class LocalNode:
         ]
 
     def stop_trace(self, trace_id: str) -> bool:
-        """False where none has this id."""
+        """Ends a trace. False where none has this id."""
         return self._node.traces.stop(trace_id)
 
     def rates_by_second(self, first: int, last: int) -> list[Sample]:
@@ -286,16 +286,16 @@ class LocalNode:
     # -- alarms -----------------------------------------------------------------------------------
 
     def alarms(self) -> list[rows.AlarmRow]:
-        """Those that stand, newest first."""
+        """The alarms that are present, newest first."""
         return [rows.AlarmRow(*_alarm_members(alarm)) for alarm in self._node.alarms.present()]
 
     def present_alarms(self, extended: bool = False) -> list[rows.PresentAlarm]:
-        """The same with what v3.2 calls it."""
+        """The alarms that are present, with v3.2's members."""
         return [rows.PresentAlarm(*_alarm_members(alarm), alarm.summary, alarm.ts if extended else UNSET)
                 for alarm in self._node.alarms.present()]
 
     def alarm_history(self, extended: bool = False) -> list[rows.ClearedAlarm]:
-        """Those that were cleared, newest first."""
+        """The alarms that were cleared, newest first."""
         return [
             rows.ClearedAlarm(*_alarm_members(alarm), alarm.summary, datetime_text(cleared_at),
                               *((alarm.ts, cleared_at) if extended else ()))

@@ -1,4 +1,4 @@
-"""The payload of a message as JSON can show it."""
+"""Payloads of messages in JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Encoding = Literal["plain", "base64"]
 
 
 def shown(message: Message) -> tuple[str, Encoding]:
-    """UTF-8 text as it is (`plain`), anything else in base64."""
+    """The payload and its encoding: UTF-8 text unchanged (`plain`), anything else in base64."""
     payload: bytes = message.payload
     try:
         return payload.decode(), "plain"

@@ -29,12 +29,12 @@ LONGEST_TOPIC = 4096
 
 
 class TooLong(Exception):
-    """A rule is about a topic that is longer than LONGEST_TOPIC."""
+    """A rule's filter matches a topic that is longer than LONGEST_TOPIC."""
 
 
 @dataclass(slots=True)
 class Rule:
-    """Topics that `topic_filter` matches become `destination` where `pattern` fits them."""
+    """A topic that `topic_filter` and `pattern` match becomes `destination`."""
 
     topic_filter: str
     pattern: Any
@@ -76,12 +76,13 @@ class Rewrite:
         return topic
 
     def rewritten_name(self, topic: str) -> str:
-        """A topic name stays where the rule would make none of it. Raises TooLong."""
+        """The rewritten topic, or the topic itself where the result would be no valid topic name. Raises TooLong."""
         becomes = self.rewritten(topic)
         return becomes if valid_name(becomes) else topic
 
     def next_name(self, topic: str) -> str:
-        """The same for the ACL; a topic that is too long is refused, and has no other name."""
+        """The rewritten topic for access control. A topic that is too long, which will be refused, is returned
+        unchanged."""
         try:
             return self.rewritten_name(topic)
         except TooLong:
@@ -117,7 +118,7 @@ class Rewrite:
     def rewrite_unsubscribe(self, _client: Client, filters: list[str]) -> None:
         """Handler of `client.unsubscribe`: replaces filters in place."""
         for i, topic in enumerate(paced(filters)):
-            with suppress(TooLong):  # such a one was never subscribed
+            with suppress(TooLong):  # such a filter was never subscribed
                 filters[i] = self.rewritten_filter(topic)
 
     def rewritten_filter(self, topic: str) -> str:
@@ -131,12 +132,12 @@ class Rewrite:
 
 
 def literal_prefix(topic_filter: str) -> str:
-    """What every topic that the filter matches begins with."""
+    """The prefix of every topic that the filter matches."""
     return re.split(r"/?#|\+", topic_filter, maxsplit=1)[0]
 
 
 def apart(prefixes: list[str]) -> list[str]:
-    """The fewest of them that cover all: none begins with another."""
+    """The prefixes without those that begin with another one."""
     kept: list[str] = []
     for prefix in sorted(set(prefixes)):
         if not kept or not prefix.startswith(kept[-1]):

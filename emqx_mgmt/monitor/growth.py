@@ -1,4 +1,4 @@
-"""The growth of a counter between two looks."""
+"""The growth of a counter between two calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Growth:
-    """Called, it returns by how much `counter()` has grown since it was called before."""
+    """A call returns the growth of `counter()` since the previous call."""
 
     def __init__(self, counter: Callable[[], int]) -> None:
         self._counter = counter

@@ -14,7 +14,7 @@ RECENT = 40     # probes in ten seconds
 
 
 class HubLag(Background):
-    """Sleeps again and again, and measures by how much each sleep was too long."""
+    """Sleeps repeatedly, and measures by how much each sleep was too long."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class HubLag(Background):
         return round(max(self._latest, default=0.0) * 1000, 1)
 
     def worst(self) -> float:
-        """Milliseconds, the most since it was last asked."""
+        """Milliseconds, the most since the last call."""
         worst, self._worst = self._worst, 0.0
         return worst * 1000
 

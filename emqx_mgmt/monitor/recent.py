@@ -6,7 +6,7 @@ import time
 from collections import deque
 
 PERIOD_S = 60.0
-MOST = 10_000  # that are told apart
+MOST = 10_000  # events of the last minute that are counted
 
 
 class Recent:

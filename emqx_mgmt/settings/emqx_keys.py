@@ -1,14 +1,15 @@
-"""Keys of EMQ X 3.0's etc/emqx.conf that have no meaning here: known, so that its file can be taken over as it is.
+"""Keys of EMQ X 3.0's etc/emqx.conf that have no meaning in this broker. They are accepted, so that its file can be
+used unchanged.
 
-Nobody is let in, and nothing is allowed, because one of them is not looked at. What would be is no part of this list,
-and is told as unknown.
+The list has only keys whose absence admits no client and allows no access. A key that restricts something, and that
+this broker does not have, is reported as unknown.
 """
 
 from __future__ import annotations
 
 import re
 
-# Of Erlang's machine, and of clusters and bridges of several nodes: everything below.
+# Keys of the Erlang VM, of clusters and of bridges: everything below these prefixes.
 FAMILIES = ("bridge.", "cluster.", "os_mon.", "rpc.", "sysmon.", "vm_mon.")
 NODE = """
     async_threads cookie crash_dump dist_buffer_size dist_listen_max dist_listen_min dist_net_ticktime fullsweep_after
@@ -38,7 +39,7 @@ PATTERN = re.compile(
     rf"listener\.(tcp|ssl|ws|wss)\.[a-z0-9_]+\.({'|'.join(LISTENER.split())}|deflate_opts\.[a-z_]+)"
     rf"|zone\.[a-z0-9_]+\.({'|'.join(ZONE.split())})"
 )
-# What does here what such a key does there.
+# The key of this broker that does what a key of EMQ X does.
 INSTEAD = {
     "flapping_expiry_interval": "flapping_banned_expiry_interval of the zone",
     "os_mon.cpu_high_watermark": "monitor.cpu_high_watermark",

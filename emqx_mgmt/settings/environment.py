@@ -10,7 +10,7 @@ from emqx_mgmt.settings.table import find
 
 PREFIX = "EMQX_"
 FILE_SUFFIX = "_FILE"
-# Names that released images know a key by.
+# Names of variables in EMQ X's released images.
 ALIASES = {"EMQX_LOADED_PLUGINS": "plugins.loaded"}
 CONFIG_VARIABLE = "EMQX_CONFIG"
 
@@ -28,7 +28,7 @@ def read_environment(environ: Mapping[str, str], unknown: list[str]) -> Iterator
             yield Entry(name, environ[variable].strip(), variable, ENVIRONMENT)
         elif secret and secret.secret:
             if variable.removesuffix(FILE_SUFFIX) in environ:
-                continue  # the exact variable wins
+                continue  # the variable itself takes precedence over its _FILE form
             try:
                 yield Entry(bare, read_secret(variable, environ[variable]), variable, ENVIRONMENT)
             except ValueError as error:
@@ -53,7 +53,8 @@ def read_secret(variable: str, path: str) -> str:
 
 
 def node_name(environ: Mapping[str, str]) -> Iterator[Entry]:
-    """EMQX_NAME and EMQX_HOST, the two halves of node.name in the released images; the exact variable wins."""
+    """node.name from EMQX_NAME and EMQX_HOST, its two halves in EMQ X's released images. A variable for node.name
+    itself takes precedence."""
     name, host = environ.get("EMQX_NAME"), environ.get("EMQX_HOST")
     if (name or host) and "EMQX_NODE__NAME" not in environ:
         text = name if name and "@" in name else f"{name or 'emqx'}@{host or '127.0.0.1'}"

@@ -1,6 +1,6 @@
-"""Regular expressions that are held against what clients send: RE2's, which take time in proportion to the text.
+"""Regular expressions for topics that clients send. They are RE2's, whose time is proportional to the text.
 
-Python's own go back and try again, for minutes where two groups share a topic of 60 KB. RE2 has no look-around and no
+Python's own expressions backtrack, for minutes where two groups share a topic of 60 KB. RE2 has no look-around and no
 references to groups; `\\d`, `\\w` and `\\s` are ASCII.
 """
 
@@ -10,8 +10,8 @@ from typing import Any
 
 
 def linear(text: str) -> Any:
-    """The compiled expression (`search`, `groups`); raises ValueError for one that RE2 does not know."""
-    import re2  # a megabyte that a broker without such rules need not load
+    """The compiled expression (`search`, `groups`); raises ValueError for an expression that RE2 does not support."""
+    import re2  # imported here: a megabyte that a broker without such rules does not need
 
     options = re2.Options()
     options.log_errors = False

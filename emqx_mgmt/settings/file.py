@@ -9,11 +9,11 @@ from pathlib import Path
 
 from emqx_mgmt.settings.regular_file import read_text
 
-# A topic filter may hold a #, so a comment after a value begins with a blank.
+# A topic filter may contain #, so a comment after a value begins with a blank.
 COMMENT = re.compile(r"(^|\s)#.*")
 
 
-# Where the value of a setting comes from; STORED: it was changed over REST.
+# The origins of a setting's value. STORED: it was changed over REST.
 DEFAULT, FILE, ENVIRONMENT, STORED = "default", "file", "environment", "stored"
 
 

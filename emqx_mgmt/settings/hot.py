@@ -20,7 +20,7 @@ class HotKey:
 
 
 def zone_keys(prefix: str, **keys: str) -> list[HotKey]:
-    """Those of zone `external`, where EMQ X 2 had no zones yet."""
+    """Hot keys of the zone `external`; EMQ X 2 had no zones."""
     return [HotKey(f"{prefix}.{name}", f"zone.external.{key}") for name, key in keys.items()]
 
 
@@ -55,5 +55,5 @@ HOT_KEYS = [
 
 
 def find_hot(name: str) -> HotKey | None:
-    """By its name in `GET /configs/`, or by the key of the settings table."""
+    """The hot key with this name in `GET /configs/`, or with this key of the settings table."""
     return next((hot for hot in HOT_KEYS if name in (hot.name, hot.key)), None)

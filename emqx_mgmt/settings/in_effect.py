@@ -1,4 +1,4 @@
-"""Every setting in effect, with where its value comes from."""
+"""Every setting in effect, with the origin of its value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emqx_mgmt.settings.load import Settings
 from emqx_mgmt.settings.table import SHIPPED, TABLE
 
 MASK = "******"
-# Words that are there without being set; of any other kind, only those that are set.
+# Words of listeners and zones that exist without being set. Other words exist only where they are set.
 LISTENERS, ZONES = "$name", "$zone"
 
 
@@ -25,7 +25,7 @@ class Setting(Struct):
 
 
 def in_effect(settings: Settings) -> list[Setting]:
-    """In the order of the table."""
+    """All settings in effect, in the order of the table."""
     return [
         Setting(name, MASK if key.secret and settings.written(name) else settings.written(name), settings.origin(name))
         for key in TABLE for name in names(settings, key)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from emqx_mgmt.settings.kinds import Kind
 
 USER_WORD = r"(?!\w*__)[a-z0-9_]+"
-NAME_ELSEWHERE = r"[A-Za-z0-9_-]+"    # of a header, of a claim: others spell it
+NAME_ELSEWHERE = r"[A-Za-z0-9_-]+"    # the name of a header or of a claim, which has its own spelling
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 from emqx_mgmt.settings.acl_file import read_acl_file, shipped_rules
 from emqx_mgmt.settings.expression import linear
 
-# Nine digits are decades of anything from a second up; more would not fit where some durations go.
+# Nine digits are decades of any unit from a second up. Longer numbers would not fit some fields for durations.
 DURATION = re.compile(
     r"(?:(\d{1,5})w)?(?:(\d{1,6})d)?(?:(\d{1,7})h)?(?:(\d{1,8})m(?!s))?(?:(\d{1,9})s)?(?:(\d{1,12})ms)?"
 )
@@ -29,11 +29,13 @@ BYTE_UNITS = {"": 1, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a value is written. `label` is the name of the type in `GET /configs`, `show` the text of a value there.
+    """A kind of value: how its text is read and shown. `label` is the name of the type in `GET /configs`; `show` gives
+    the text of a value there.
 
     `is_path`: `parse` gets the path that is meant, of a file or a directory. `shipped` gives the value in place of a
-    default file that is not there. For forms: `choices` are all values there are; `low` and `high` are in `unit`s, as
-    the values are."""
+    default file that is not there. Forms use `choices`, all possible values, and `low` and `high`, in the `unit` of the
+    values.
+    """
 
     label: str
     parse: Callable[[str], Any]
@@ -48,7 +50,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a listener listens. `host` is empty for all addresses."""
+    """The address of a listener. `host` is empty for all addresses."""
 
     host: str
     port: int
@@ -287,14 +289,14 @@ def parse_node_name(text: str) -> str:
 
 
 def parse_zone_name(text: str) -> str:
-    """The word between `zone.` and the key."""
+    """A zone's name: the word between `zone.` and the key."""
     if not re.fullmatch(r"[a-z0-9_]+", text):
         raise ValueError("must be a zone name of lower-case letters, digits and _")
     return text
 
 
 def parse_network(text: str) -> Network:
-    """An address is a network of one."""
+    """A network; a single address is a network of one."""
     try:
         return ipaddress.ip_network(text.strip())
     except ValueError:

@@ -1,4 +1,4 @@
-"""Reads the settings and answers what is in effect: environment over file over default."""
+"""The settings in effect: the environment takes precedence over the file, and the file over the defaults."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ACL_FILE = "acl_file"
 
 
 class SettingsError(Exception):
-    """What is wrong with the settings, all of it: each complaint is a sentence that says where (file and line, or
-    variable) and what. As text, one a line."""
+    """All faults of the settings. Each complaint is a sentence with the place (file and line, or variable) and the
+    fault. The text of the error has one in each line."""
 
     def __init__(self, *complaints: str) -> None:
         super().__init__("\n".join(complaints))
@@ -111,7 +111,7 @@ class Settings:
         return self.written(key.twin) if default is None and key.twin else default or ""
 
     def origin(self, name: str) -> str:
-        """Where the value in effect comes from: file and line, a variable, `REST`, `default`, or another key's."""
+        """The origin of the value in effect: file and line, a variable, `REST`, `default`, or another key's origin."""
         if name in self._texts:
             return "REST"
         if name in self._entries:
@@ -122,7 +122,7 @@ class Settings:
         return "default"
 
     def source(self, name: str) -> str:
-        """Where the value comes from."""
+        """The kind of place that the value comes from."""
         if name in self._changed:
             return STORED
         if name in self._entries:
@@ -131,12 +131,12 @@ class Settings:
         return self.source(key.twin) if key.default_for(name) is None and key.twin else DEFAULT
 
     def default(self, name: str) -> str:
-        """What holds where nothing is set, as `GET /configs/` shows values."""
+        """The default, as `GET /configs/` shows values."""
         key = row(name)
         return key.kind.show(self._default(key, name))
 
     def is_set(self, name: str) -> bool:
-        """In the file, in the environment, or by a change; else a default holds."""
+        """Whether the key is set: in the file, in the environment, or by a change."""
         return name in self._changed or name in self._given
 
     def check(self, name: str, text: str) -> None:
@@ -144,14 +144,15 @@ class Settings:
         self._parse(row(name), text)
 
     def change(self, name: str, text: str) -> None:
-        """Sets a key over whatever the environment and the file say; ValueError when the text does not fit it."""
+        """Sets a key; the value takes precedence over environment and file. ValueError when the text does not fit the
+        key."""
         self._changed[name] = self._parse(row(name), text)
         self._texts[name] = text
         self._zones.clear()
 
     def read_again(self, name: str) -> None:
-        """Of a key whose value is what a file says; ValueError where that cannot be used. The default one is read
-        whenever it is asked for."""
+        """Reads the file that a key names again. ValueError where it cannot be used. A default file is read at each
+        look-up."""
         kind, values = row(name).kind, self._changed if name in self._changed else self._given
         again = kind.parse(kind.show(self[name])) if name in values else self[name]
         if name in values:
@@ -204,7 +205,7 @@ def read(environ: Mapping[str, str] | None = None, path: Path | None = None) -> 
 
 
 def wrong_rules(settings: Settings, entries: Sequence[Entry]) -> Iterator[str]:
-    """The default file of access rules is read whenever it is asked for: an entry names any other."""
+    """Faults of the default file of access rules, which has no entry and is read at each look-up."""
     if any(entry.key == ACL_FILE for entry in entries):
         return
     try:
@@ -214,11 +215,12 @@ def wrong_rules(settings: Settings, entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def wrong_names(settings: Settings, entries: Sequence[Entry]) -> Iterator[str]:
-    """A mistyped name of a listener or a zone would otherwise mean one that is off, or one with other limits."""
+    """Complaints about unknown names: a mistyped name of a listener or zone would otherwise mean a listener that is
+    off, or a zone with other limits."""
     given = {entry.key for entry in entries}
     zones = settings.words("zone", SHIPPED)
     for entry in entries:
-        if find(entry.key) is None:     # which is a complaint of its own
+        if find(entry.key) is None:     # this is a separate complaint
             continue
         listener, _, option = entry.key.rpartition(".")
         if option == "zone" and entry.text not in zones:
@@ -229,14 +231,14 @@ def wrong_names(settings: Settings, entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def configuration_file(environ: Mapping[str, str]) -> Path | None:
-    """The one that is named, which has to be there, else the default one where it is."""
+    """The configuration file: the one that is named, which must exist, or else the default one if it exists."""
     if environ.get(CONFIG_VARIABLE):
         return Path(environ[CONFIG_VARIABLE])
     return DEFAULT_FILE if DEFAULT_FILE.exists() else None
 
 
 def read_lines(file: Path) -> list[Entry | str]:
-    """Its entries, and complaints about lines that are none."""
+    """The entries of the file, and complaints about lines that are no entries."""
     try:
         return list(read_file(file))
     except OSError as error:

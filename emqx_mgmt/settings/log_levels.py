@@ -1,4 +1,4 @@
-"""How much each component logs: `log.level`, and `log.level.<component>` where that is set."""
+"""Log levels of components: `log.level`, or `log.level.<component>` where that is set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ def key_of(component: str) -> str:
 
 
 def apply(settings: Settings) -> None:
-    """Plugins are components by their names, and say as much as `plugins` unless told otherwise."""
+    """Sets the levels of all loggers. Each plugin is a component; without a level of its own, it has that of
+    `plugins`."""
     logging.getLogger().setLevel(settings["log.level"].upper())
     for component in COMPONENTS:
         _logger(component).setLevel(settings[key_of(component)].upper())
@@ -27,7 +28,7 @@ def apply(settings: Settings) -> None:
 
 
 def level_of(component: str) -> str:
-    """What the component logs at least."""
+    """The lowest level that the component logs."""
     logger = _logger(component) if component in COMPONENTS else _logger(PLUGINS, component)
     return logging.getLevelName(logger.getEffectiveLevel()).lower()
 

@@ -1,4 +1,4 @@
-"""Where the relative paths of the settings begin."""
+"""The directory in which relative paths of the settings begin."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ ETC = "etc"
 
 
 class Place:
-    """The directory of the configuration file, whether there is such a file or not: not where the broker is started.
+    """The directory of the configuration file, whether the file exists or not. It is not the directory where the broker
+    is started.
 
-    EMQ X writes `etc/acl.conf` and `data` into its `etc/emqx.conf`, and means the directory above. So where the file's
-    directory is called etc and has no such thing, a path begins one directory above; and `etc/` at the beginning of a
-    path may stand for the file's directory, however that is called.
+    EMQ X's `etc/emqx.conf` has paths like `etc/acl.conf` and `data`, which begin at the parent directory. So where the
+    file's directory is called etc and does not contain the path, the path begins at the parent directory. `etc/` at the
+    beginning of a path may stand for the file's directory, whatever its name is.
     """
 
     def __init__(self, file: Path) -> None:
@@ -20,7 +21,8 @@ class Place:
         self._is_etc = self._directory.absolute().name == ETC
 
     def resolve(self, text: str) -> str:
-        """The path that is meant. Empty for an empty text; what exists nowhere is where it would be looked for last."""
+        """The resolved path; empty for an empty text. A path that exists nowhere resolves to the last place that is
+        tried."""
         path = Path(text)
         if not text or path.is_absolute():
             return text

@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 
 def open_regular(path: str | Path) -> BinaryIO:
-    """Raises OSError, also for what is neither a regular file nor /dev/null, which stands for an empty one."""
+    """Opens a regular file, or /dev/null, which stands for an empty one. Raises OSError, also for any other kind of
+    file."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) and not os.path.samestat(status, os.stat(os.devnull)):
@@ -20,6 +21,6 @@ def open_regular(path: str | Path) -> BinaryIO:
 
 
 def read_text(path: str | Path) -> str:
-    """Without a byte-order mark. Raises OSError, and UnicodeDecodeError for what is not UTF-8."""
+    """The text of a file, without a byte-order mark. Raises OSError, and UnicodeDecodeError where it is not UTF-8."""
     with open_regular(path) as file:
         return file.read().decode("utf-8-sig")

@@ -35,7 +35,7 @@ from emqx_mgmt.settings.kinds import (
 )
 from emqx_mgmt.settings.listener_keys import HTTP_LISTENERS, MQTT_LISTENERS
 
-# The words of listeners and zones that are there without being set.
+# Names of listeners and zones that exist without being set.
 SHIPPED = ("external", "internal")
 
 
@@ -50,7 +50,7 @@ def zone_twin(name: str, twin: str, doc: str, **shipped: str) -> Key:
 
 
 def rendering(listener: str) -> tuple[Key, Key, Key]:
-    """How an HTTP listener answers whoever does not say."""
+    """The settings for the style of answers of an HTTP listener."""
     return (
         Key(f"{listener}.style", enum("bare", "envelope"), "bare", "Bare values, or {code, data, meta}."),
         Key(f"{listener}.envelope_agents", WORDS, "",

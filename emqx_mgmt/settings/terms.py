@@ -1,4 +1,4 @@
-"""Erlang terms, as far as `acl.conf` is written in them."""
+"""Erlang terms, as far as `acl.conf` uses them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Reader:
         self._at = 0
 
     def terms(self) -> Iterator[tuple[Term, int]]:
-        """Each with the line that it begins on. Raises TermError."""
+        """The terms, each with the number of its first line. Raises TermError."""
         while self._at < len(self._tokens):
             line = self._tokens[self._at].line
             term = self._term(0)

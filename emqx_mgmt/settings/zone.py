@@ -1,4 +1,4 @@
-"""A zone: what the connections of a listener may do, and how their sessions behave."""
+"""A zone: limits of a listener's connections, and settings of their sessions."""
 
 from __future__ import annotations
 
