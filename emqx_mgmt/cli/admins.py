@@ -6,18 +6,14 @@ import click
 
 from emqx_mgmt.cli.control import Control, asks
 from emqx_mgmt.cli.output import Output
-from emqx_mgmt.cli.passwords import password_of
+from emqx_mgmt.cli.passwords import SEEN, password_of
 
 ROLE = click.Choice(["viewer", "operator", "administrator"])
 
 
-@click.group()
+@click.group(help=f"Users of the running broker's dashboard.\n\n{SEEN}")
 def admins() -> None:
-    """Users of the running broker's dashboard.
-
-    Other users of this machine can see a PASSWORD on the command line. Without it, the command asks for one, or reads
-    it from standard input.
-    """
+    pass
 
 
 @admins.command("list")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from emqx_mgmt.cli.control import fail
+
+POLL_S = 0.05
 
 
 def running_master(data_dir: Path, required: bool = True) -> int:
@@ -23,3 +27,12 @@ def running_master(data_dir: Path, required: bool = True) -> int:
     if required:
         fail(f"No broker runs with the data directory {data_dir}", os.EX_UNAVAILABLE)
     return 0
+
+
+def wait_until(condition: Callable[[], bool], deadline: float, sentence: str) -> None:
+    """Polls until the condition holds. After the deadline (monotonic seconds), the process prints the sentence and
+    exits with 1."""
+    while not condition():
+        if time.monotonic() > deadline:
+            fail(sentence)
+        time.sleep(POLL_S)

@@ -9,8 +9,9 @@ import click
 
 from emqx_mgmt.cli.control import fail
 
-SEEN = "A PASSWORD on the command line is seen by others on this machine; without it one is asked for, or read from " \
-    "standard input."
+# A sentence for the help of commands that take a password.
+SEEN = "Other users of this machine can see a PASSWORD on the command line. Without it, the command asks for one, or " \
+    "reads it from standard input."
 
 
 def password_of(given: str | None) -> str:

@@ -13,12 +13,11 @@ from pathlib import Path
 import click
 
 from emqx_mgmt.cli.configured import CONFIG, DATA_DIR, data_dir_of
-from emqx_mgmt.cli.control import Control, fail
-from emqx_mgmt.cli.master import running_master
+from emqx_mgmt.cli.control import Control
+from emqx_mgmt.cli.master import running_master, wait_until
 from emqx_mgmt.listeners.control import connect, process_of
 
 OUTCOME = "reloaded.json"   # the master writes it into the data directory
-POLL_S = 0.05
 
 
 @click.command()
@@ -34,15 +33,15 @@ def reload(config: str | None, data_dir: str | None, within: int) -> None:
     deadline = time.monotonic() + within
     master, worker, before = running_master(place), worker_of(place), outcome(place)
     os.kill(master, signal.SIGHUP)
-    while outcome(place) == before:
-        wait(deadline, f"The broker (process {master}) has not read its settings within {within} s")
+    wait_until(lambda: outcome(place) != before, deadline,
+               f"The broker (process {master}) has not read its settings within {within} s")
     complaints = json.loads(outcome(place))["complaints"]
     for complaint in complaints:
         click.echo(complaint, err=True)
     if complaints:
         sys.exit(os.EX_CONFIG)
-    while worker_of(place) in (worker, 0) or Control(place).text("/health/ready")[0] != 200:
-        wait(deadline, f"The new worker does not serve clients after {within} s: see emqx-mgmt status")
+    wait_until(lambda: worker_of(place) not in (worker, 0) and Control(place).text("/health/ready")[0] == 200, deadline,
+               f"The new worker does not serve clients after {within} s: see emqx-mgmt status")
     click.echo("The settings were read again, and a new worker serves clients.")
 
 
@@ -57,9 +56,3 @@ def worker_of(place: Path) -> int:
     with contextlib.suppress(ConnectionRefusedError, FileNotFoundError), connect(place) as sock:
         return process_of(sock)
     return 0
-
-
-def wait(deadline: float, sentence: str) -> None:
-    if time.monotonic() > deadline:
-        fail(sentence)
-    time.sleep(POLL_S)

@@ -6,18 +6,14 @@ import click
 
 from emqx_mgmt.cli.control import Control, asks
 from emqx_mgmt.cli.output import Output
-from emqx_mgmt.cli.passwords import password_of
+from emqx_mgmt.cli.passwords import SEEN, password_of
 
 SUPER = click.option("--superuser", is_flag=True, help="Access rules do not apply to this user.")
 
 
-@click.group()
+@click.group(help=f"Users of MQTT 5's enhanced authentication with SCRAM-SHA-256.\n\n{SEEN}")
 def scram() -> None:
-    """Users of MQTT 5's enhanced authentication with SCRAM-SHA-256.
-
-    Other users of this machine can see a PASSWORD on the command line. Without it, the command asks for one, or reads
-    it from standard input.
-    """
+    pass
 
 
 @scram.command("list")

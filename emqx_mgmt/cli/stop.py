@@ -9,10 +9,7 @@ import time
 import click
 
 from emqx_mgmt.cli.configured import CONFIG, DATA_DIR, data_dir_of
-from emqx_mgmt.cli.control import fail
-from emqx_mgmt.cli.master import running_master
-
-POLL_S = 0.05
+from emqx_mgmt.cli.master import running_master, wait_until
 
 
 @click.command()
@@ -26,9 +23,6 @@ def stop(config: str | None, data_dir: str | None, within: int) -> None:
     place = data_dir_of(config, data_dir)
     master = running_master(place)
     os.kill(master, signal.SIGTERM)
-    deadline = time.monotonic() + within
-    while running_master(place, required=False) == master:
-        if time.monotonic() > deadline:
-            fail(f"The broker (process {master}) has not ended within {within} s")
-        time.sleep(POLL_S)
+    wait_until(lambda: running_master(place, required=False) != master, time.monotonic() + within,
+               f"The broker (process {master}) has not ended within {within} s")
     click.echo("The broker has ended.")

@@ -16,7 +16,7 @@ def password_table(command: str, plugin: str, member: str, what: str) -> click.G
     name_argument = click.argument("name", metavar=member.upper())
     password_argument = click.argument("password", required=False)
 
-    @click.group(command, help=f"{what}s that {plugin} lets in by a password.\n\n{SEEN}")
+    @click.group(command, help=f"{what}s that {plugin} accepts with a password.\n\n{SEEN}")
     def group() -> None:
         pass
 
@@ -25,7 +25,7 @@ def password_table(command: str, plugin: str, member: str, what: str) -> click.G
     def list_names(broker: Control, out: Output) -> None:
         out.listing(broker.call("GET", path, absent=absent))
 
-    @group.command("add", help=f"Let {member.upper()} in by a password.")
+    @group.command("add", help=f"Accept {member.upper()} with a password.")
     @name_argument
     @password_argument
     @asks
