@@ -29,6 +29,7 @@ from emqx_mgmt.broker.subscribing import Subscribing
 from emqx_mgmt.broker.telemetry.connection_log import level, log_ended, log_refused
 from emqx_mgmt.broker.telemetry.stats import Stats
 from router_ext.engine.engine import Engine
+from router_ext.engine.subscribe import subscribe, unsubscribe
 from router_ext.message.message import Message
 from router_ext.net.connection import Egress
 from router_ext.net.metrics import Metrics
@@ -48,9 +49,8 @@ T = TypeVar("T")
 
 # A connection taken over by its own client is no disconnect to the rest of the system.
 TAKEN_OVER = ("discard", "conflict")
-# Without a handler of these, the routing core sees to SUBSCRIBE and UNSUBSCRIBE itself.
-SUBSCRIBE_POINTS = ("client.subscribe", "client.check_acl", "session.subscribed")
-UNSUBSCRIBE_POINTS = ("client.unsubscribe", "session.unsubscribed")
+# Where one of these has a handler, `check_filters` is asked about a SUBSCRIBE.
+SUBSCRIBE_POINTS = ("client.subscribe", "client.check_acl")
 
 
 class Broker:
@@ -88,9 +88,11 @@ class Broker:
         self.flapping = Flapping(ban)
         self.online = 0
         self.check_acl = self.access.check_publish
-        self.on_subscribe = self.subscribing.on_subscribe
-        self.on_unsubscribe = self.subscribing.on_unsubscribe
+        self.check_filters = self.subscribing.check_filters
+        self.rename_filters = self.subscribing.rename_filters
+        self.on_suback = self.subscribing.on_suback
         self.on_subscribed = self.subscribing.on_subscribed
+        self.on_unsubscribed = self.subscribing.on_unsubscribed
         self.in_pieces = self.subscribing.in_pieces
         self.subscribe_rules = self.access.subscribe_rules
         self.on_connect = self.connect_handler.on_connect
@@ -178,7 +180,7 @@ class Broker:
         session = self.engine.sessions.get(client_id)
         if session is None:
             return False
-        self.subscribing.add(session, topic, qos)
+        subscribe(self.engine, session, topic.encode(), qos)
         self.subscribing.send_retained(session)
         return True
 
@@ -187,7 +189,7 @@ class Broker:
         session = self.engine.sessions.get(client_id)
         if session is None:
             return False
-        self.subscribing.remove(session, topic)
+        unsubscribe(self.engine, session, topic.encode())
         return True
 
     def kick(self, client_id: str) -> bool:
@@ -200,7 +202,7 @@ class Broker:
 
     def restore(self, stored: Stored, retained: RetainedStore) -> None:
         """Takes over what the store has. Called once, before the broker has clients."""
-        Restore(self.engine, self.durable, self.session_manager, self.subscribing, self.delayed,
+        Restore(self.engine, self.durable, self.session_manager, self.delayed,
                 stored=stored, retained=retained, zone_of=self.zone_of).run()
 
     # -- what the engine asks and reports -------------------------------------------------------------
@@ -339,6 +341,8 @@ class Broker:
         prefixes = self.hooks.prefixes("message.publish")
         engine.hook_publish("" in prefixes, [prefix.encode() for prefix in prefixes if prefix])
         engine.subscribe_hooked = any(map(self.hooks.any, SUBSCRIBE_POINTS))
-        engine.unsubscribe_hooked = any(map(self.hooks.any, UNSUBSCRIBE_POINTS))
+        engine.unsubscribe_hooked = self.hooks.any("client.unsubscribe")
+        engine.subscribed_hooked = self.hooks.any("session.subscribed")
+        engine.unsubscribed_hooked = self.hooks.any("session.unsubscribed")
         engine.hook_reports(*map(self.hooks.any, ("message.delivered", "message.dropped", "message.acked")))
         self.access.update()

@@ -12,11 +12,7 @@ from gevent.event import Event
 
 from emqx_mgmt.broker.auth.client import remember
 from router_ext.engine.retained_delivery import has_pending_retained
-from router_ext.engine.stored_sessions import (
-    begin_storing,
-    forget_subscription,
-    store_subscription,
-)
+from router_ext.engine.stored_sessions import begin_storing, store_subscription
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.policy import JournalPolicy
@@ -153,10 +149,6 @@ class Durable:
             self.journal.when_committed(call)
         else:
             call()
-
-    def unsubscribed(self, session: Session, topic: str) -> None:
-        """The subscription is gone."""
-        forget_subscription(self._engine, session, topic.encode())
 
     def delete_will(self, session: Session) -> None:
         """The will was sent, or never will be."""

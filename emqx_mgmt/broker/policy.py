@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from emqx_mgmt.broker.auth.acl_rules import Row
     from router_ext.engine.channel import Channel
-    from router_ext.engine.subscribe import Request
+    from router_ext.engine.subscribe import Request, SubscribeRequest, UnsubscribeRequest
     from router_ext.message.message import Message
-    from router_ext.protocol.packets import Auth, Connect, Disconnect, Subscribe, Unsubscribe
+    from router_ext.protocol.packets import Auth, Connect, Disconnect
     from router_ext.session.session import Session
 
 
@@ -43,11 +43,15 @@ class Policy(Protocol):
         """A message that a handler of `message.publish` is for: the message that goes on, None where none does, or the
         reason code that refuses it."""
 
-    def on_subscribe(self, channel: Channel, packet: Subscribe) -> None:
-        """A SUBSCRIBE that handlers take part in. Ends in a SUBACK."""
+    def check_filters(self, channel: Channel, request: SubscribeRequest,
+                      filters: list[tuple[str, int]]) -> list[int] | None:
+        """A SUBSCRIBE in which handlers take part. They may replace rows of `filters`, (filter, options) for each one
+        asked for. Returns a reason code for each, which is the granted QoS where it may be subscribed to;
+        `request.granted` says what the zone grants. None: the channel is held until `request.decided(codes)`."""
 
-    def on_unsubscribe(self, channel: Channel, packet: Unsubscribe) -> None:
-        """An UNSUBSCRIBE that handlers take part in. Ends in an UNSUBACK."""
+    def rename_filters(self, channel: Channel, request: UnsubscribeRequest, filters: list[str]) -> bool:
+        """An UNSUBSCRIBE in which handlers take part. They may replace rows of `filters`. False: the channel is held
+        until `request.renamed()`."""
 
     def in_pieces(self, channel: Channel, request: Request) -> None:
         """More filters than one turn takes: calls `request.go_on()` until it is False, with turns of others between."""
@@ -57,7 +61,14 @@ class Policy(Protocol):
     def connected(self) -> None:
         """A channel was accepted: there is one client more."""
 
-    def on_subscribed(self, channel: Channel, denied: bool) -> None:
+    def on_subscribed(self, session: Session, topic: bytes, options: int, new: bool) -> None:
+        """A subscription was made, or replaced (`new` is False); `topic` has the shared group and the mountpoint.
+        Reported where `session.subscribed` has handlers."""
+
+    def on_unsubscribed(self, session: Session, topic: bytes) -> None:
+        """A subscription ended, by UNSUBSCRIBE or over the API. Reported where `session.unsubscribed` has handlers."""
+
+    def on_suback(self, channel: Channel, denied: bool) -> None:
         """SUBACK is written, and retained messages may follow. `denied`: access control denied one of the filters."""
 
     def on_disconnect(self, channel: Channel, packet: Disconnect) -> None:

@@ -14,12 +14,12 @@ from emqx_mgmt.broker.durable import RETAINED, Durable, Stored, StoredSession, S
 from router_ext.engine.retained_delivery import queue_retained
 from router_ext.engine.stored_sessions import restore_message, restore_session, stored_at
 from router_ext.protocol.packets import Will
+from router_ext.protocol.topic import split_share
 from router_ext.session.session import Session
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.delayed import Delayed
     from emqx_mgmt.broker.sessions import Sessions
-    from emqx_mgmt.broker.subscribing import Subscribing
     from router_ext.engine.engine import Engine
     from router_ext.message.retained_store import RetainedStore
     from router_ext.session.zone import Zone
@@ -31,12 +31,11 @@ class Restore:
     """`stored` is what the store has, `retained` the store of retained messages, which is empty; `zone_of` gives a zone
     by its name. Runs once, before the broker has clients."""
 
-    def __init__(self, engine: Engine, durable: Durable, manager: Sessions, subscribing: Subscribing, delayed: Delayed,
-                 *, stored: Stored, retained: RetainedStore, zone_of: Callable[[str], Zone]) -> None:
+    def __init__(self, engine: Engine, durable: Durable, manager: Sessions, delayed: Delayed, *, stored: Stored,
+                 retained: RetainedStore, zone_of: Callable[[str], Zone]) -> None:
         self._engine = engine
         self._durable = durable
         self._manager = manager
-        self._subscribing = subscribing
         self._delayed = delayed
         self._stored = stored
         self._retained = retained
@@ -50,7 +49,9 @@ class Restore:
         for sid, topic, value in self._stored.rows("subscription"):
             if sid in sessions:
                 options, subid, *has_pending = msgspec.msgpack.decode(value)
-                self._subscribing.restore(sessions[sid], topic.decode(), options, subid)
+                group, topic_filter = split_share(topic.decode())
+                self._engine.router.subscribe(topic_filter.encode(), sessions[sid], options, subid,
+                                              group.encode() if group else None)
                 if has_pending:
                     pending.append((sessions[sid], topic, options, subid))
         self._restore_retained()

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from emqx_mgmt.broker.auth.templates import filled
-from emqx_mgmt.broker.subscribing import mounted
+from router_ext.engine.subscribe import mounted
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker import Broker

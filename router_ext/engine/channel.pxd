@@ -108,7 +108,7 @@ cdef class Channel(Connection):
     cdef void unwatch(self) noexcept
     cdef ssize_t receive(self, uint8_t* p, size_t room) except -2
     cdef int handshake_done(self) except -1
-    cpdef uint8_t options_of(self, uint8_t options, bint shared)
+    cdef uint8_t options_of(self, uint8_t options, bint shared) noexcept
     cdef int recv_failed(self, ssize_t n) except -1
     cdef int hung_up(self) except -1
     cdef int cut_off(self) except -1

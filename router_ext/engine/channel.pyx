@@ -29,7 +29,7 @@ from router_ext.engine.subscribe cimport handle
 from router_ext.routing.subscription cimport OPT_NO_LOCAL, OPT_RETAIN_AS_PUBLISHED
 from router_ext.net.transport cimport Prelude, Transport, set_errno
 from router_ext.net.websocket cimport WebSocketTransport
-from router_ext.protocol.wire cimport flags_valid, frame, shortest
+from router_ext.protocol.wire cimport SUBSCRIBE, UNSUBSCRIBE, flags_valid, frame, shortest
 
 from socket import AF_INET, AF_INET6, inet_ntop
 
@@ -419,14 +419,11 @@ cdef class Channel(Connection):
                 self.violation(RC_MALFORMED_PACKET)
             else:
                 self.put_packet(b"\xd0\x00")
-        elif kind == 8:
+        elif kind == SUBSCRIBE or kind == UNSUBSCRIBE:
             self.engine.spent += FILTERED
             if not handle(self, kind, p + header, body):
-                self.engine.policy.on_subscribe(self, decode_raw(p + header, body, p[0], self.version))
-        elif kind == 10:
-            self.engine.spent += FILTERED
-            if not handle(self, kind, p + header, body):
-                self.engine.policy.on_unsubscribe(self, decode_raw(p + header, body, p[0], self.version))
+                decode_raw(p + header, body, p[0], self.version)  # which raises, and says what is wrong
+                self.violation(RC_MALFORMED_PACKET)
         elif kind == 14 and body == 0:
             self.shut("normal")  # which deletes the will [MQTT-3.14.4-3]
         elif kind == 14:
@@ -609,7 +606,7 @@ cdef class Channel(Connection):
         if not self.parsing:
             self.schedule()
 
-    cpdef uint8_t options_of(self, uint8_t options, bint shared):
+    cdef uint8_t options_of(self, uint8_t options, bint shared) noexcept:
         """The options that a subscription of this client has, of those that it asks for. A bridge before MQTT 5 (protocol
         level 0x83 or 0x84) has no way to ask for Retain As Published and No Local, and means both. No Local is not for
         shared subscriptions [MQTT-3.8.3-4]."""

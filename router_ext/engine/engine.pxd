@@ -60,8 +60,10 @@ cdef class Engine:
     cdef bint observing                  # what becomes of messages concerns hooks or watches
     cdef list reports                    # and what they are told at the end of the turn: (point, argument ...)
     cdef public bint acl_hooked          # an ACL source is there
-    cdef public bint subscribe_hooked    # a handler has a say in a SUBSCRIBE, or is told of what comes of it,
-    cdef public bint unsubscribe_hooked  # or of an UNSUBSCRIBE
+    cdef public bint subscribe_hooked    # handlers take part in a SUBSCRIBE,
+    cdef public bint unsubscribe_hooked  # or in an UNSUBSCRIBE
+    cdef public bint subscribed_hooked   # `session.subscribed` has handlers,
+    cdef public bint unsubscribed_hooked    # `session.unsubscribed`
     cdef public bint shared_dispatch_ack
     cdef public Journal journal          # None when nothing is durable
     cdef public int64_t now              # monotonic ms, of the latest turn

@@ -36,6 +36,8 @@ class Engine:
     acl_hooked: bool
     subscribe_hooked: bool
     unsubscribe_hooked: bool
+    subscribed_hooked: bool
+    unsubscribed_hooked: bool
     shared_dispatch_ack: bool
     journal: Journal | None
     now: int

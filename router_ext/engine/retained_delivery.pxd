@@ -5,7 +5,7 @@ after SUBACK, as the client's window and socket take them, within what the turn 
 Invariant: what is published to a topic meanwhile goes out behind its retained message [MQTT-4.6.0-5].
 """
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from router_ext.message.publish_frames cimport Delivery
 from router_ext.engine.engine cimport Engine, Routing
@@ -14,5 +14,8 @@ from router_ext.session.session cimport Session
 
 cdef int store_retained(Engine e, Delivery* d) except -1
 cdef RetainedCursor cursor_of(Engine e, const uint8_t* topic_filter, size_t n, int64_t* looked)
+cpdef queue_retained(Session session, RetainedCursor cursor, int opts, uint32_t subid)
+cpdef bint has_pending_retained(Session session, bytes topic_filter=*) except? True
+cdef int forget_pending_retained(Session session, bytes topic_filter) except -1
 cdef int send_backlog(Engine e, Session s) except -1
 cdef int send_retained_first(Engine e, Routing* call, Delivery* d, Session s) except -1

@@ -80,13 +80,7 @@ cdef RetainedCursor cursor_of(Engine e, const uint8_t* topic_filter, size_t n, i
     return cursor
 
 
-def search_retained(Engine e not None, bytes topic_filter not None):
-    """A RetainedCursor over what a valid filter matches now, or None."""
-    cdef int64_t looked = 0
-    return cursor_of(e, topic_filter, len(topic_filter), &looked) if e.retained is not None else None
-
-
-def queue_retained(Session session not None, RetainedCursor cursor not None, int opts, uint32_t subid=0):
+cpdef queue_retained(Session session, RetainedCursor cursor, int opts, uint32_t subid):
     """Retained messages are to be sent for a subscription just made, RETAIN set (3.1.1: [MQTT-3.3.1-8])."""
     if not cursor.done:
         forget_pending_retained(session, cursor.topic_filter)
@@ -101,15 +95,16 @@ def send_pending_retained(Engine e, Session session not None):
         e.egress.flush_all()
 
 
-def has_pending_retained(Session session not None, bytes topic_filter=None) -> bool:
+cpdef bint has_pending_retained(Session session, bytes topic_filter=None) except? True:
     """Whether some are still to be sent, for that subscription or for any."""
     return session.backlog is not None and (topic_filter is None or topic_filter in session.backlog)
 
 
-def forget_pending_retained(Session session not None, bytes topic_filter not None):
+cdef int forget_pending_retained(Session session, bytes topic_filter) except -1:
     """What still waits of a subscription's retained messages is not sent: the subscription ends, or is replaced by
     one that gets them anew."""
     session.remove_backlog(topic_filter)
+    return 0
 
 
 cdef int send_backlog(Engine e, Session s) except -1:

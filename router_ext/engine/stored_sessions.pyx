@@ -1,7 +1,7 @@
 """What the engine has in the message store, and what the store says to it. See journal.pxd for the store's other end."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
 from router_ext.engine.session_end cimport redispatch_shared
 from router_ext.durable.journal cimport (
@@ -71,7 +71,6 @@ cdef int put_subscription(Engine e, Session s, const uint8_t* topic, size_t n, u
     """A row of a session's subscriptions, in MessagePack: [options, identifier], and True behind them when retained
     messages are still on their way: a restart begins with them again. `topic` with its shared group, if any."""
     cdef uint8_t row[8]
-    cdef size_t skip = spare(topic, n)
     if e.journal is None or s.sid == 0:
         return 0
     row[0] = 0x93 if owed else 0x92
@@ -80,27 +79,17 @@ cdef int put_subscription(Engine e, Session s, const uint8_t* topic, size_t n, u
     put_u32(row + 3, subid)
     row[7] = 0xC3
     e.journal.awaited += 1
-    return e.journal.put_fact(FACT_SUBSCRIPTION, s.sid, topic + skip, <uint32_t>(n - skip), row, 8 if owed else 7)
+    return e.journal.put_fact(FACT_SUBSCRIPTION, s.sid, topic, <uint32_t>n, row, 8 if owed else 7)
 
 
 cdef int delete_subscription(Engine e, Session s, const uint8_t* topic, size_t n) except -1:
-    cdef size_t skip = spare(topic, n)
     if e.journal is None or s.sid == 0:
         return 0
-    return e.journal.delete_fact(FACT_SUBSCRIPTION, s.sid, topic + skip, <uint32_t>(n - skip))
-
-
-cdef inline size_t spare(const uint8_t* topic, size_t n) noexcept nogil:
-    """Bytes to leave out: `$share/$queue/…` names the same subscription as `$queue/…`, which has one row."""
-    return 7 if n > 14 and memcmp(topic, b"$share/$queue/", 14) == 0 else 0
+    return e.journal.delete_fact(FACT_SUBSCRIPTION, s.sid, topic, <uint32_t>n)
 
 
 def store_subscription(Engine e, Session s not None, bytes topic not None, uint8_t options, uint32_t subid, bint owed):
     put_subscription(e, s, topic, len(topic), options, subid, owed)
-
-
-def forget_subscription(Engine e, Session s not None, bytes topic not None):
-    delete_subscription(e, s, topic, len(topic))
 
 
 cdef int page_in(Engine e, Session s) except -1:
