@@ -80,7 +80,7 @@ test-upgrade: $(VENV)/.installed-test
 
 # Each plugin loaded, unloaded and reloaded a hundred times; the ordinary tests do it twenty times, or five.
 test-plugins: $(VENV)/.installed-test $(VENV)/.made-secantusdb
-	PLUGIN_ROUNDS=100 $(BIN)/python -m pytest tests/plugins tests/auth_backends -k 'given_back or nothing_stays'
+	PLUGIN_ROUNDS=100 BACKEND_FAULTS=all $(BIN)/python -m pytest tests/plugins tests/auth_backends -k 'given_back or nothing_stays'
 
 # The extension under ASan and UBSan, with counters that guide the fuzzer, in a copy of the sources: what runs there
 # imports it instead of the ordinary one. Anything the sanitizers find ends the process. PYTHONMALLOC: they see bytes objects.

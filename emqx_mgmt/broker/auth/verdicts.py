@@ -63,6 +63,7 @@ class Verdicts:
         self._pool = Pool()
         self._connected: deque[Question[Any]] = deque()  # in their order, before CONNECTs
         self._connecting: deque[Question[Any]] = deque()
+        self._over: deque[Question[Any]] = deque()  # nobody waits for their answers any more, or has waited enough
         self._shedding: gevent.Greenlet | None = None
 
     def ask(self, question: Question[Any]) -> None:
@@ -71,41 +72,38 @@ class Verdicts:
             self._pool.spawn(self._decide, question)
         elif question.busy is None:
             self._connected.append(question)
-        elif len(self._connecting) < self.room or self._shed_oldest():
+        elif len(self._connecting) < self.room or self._set_oldest_aside():
             self._connecting.append(question)
         else:
             question.then(question.busy)
 
     def shed(self) -> None:
-        """Answers the oldest CONNECTs whose clients have hung up or waited too long, in a greenlet of its own. Called
-        with each tick, since no decision may end for a while."""
-        if not self._shedding and self._connecting:
+        """Answers CONNECTs that were set aside, and the oldest ones whose clients have hung up or waited too long, in a
+        greenlet of its own. Called with each tick, since no decision may end for a while."""
+        if not self._shedding and (self._over or self._connecting):
             self._shedding = gevent.spawn(self._shed)
 
     def _shed(self) -> None:
         dismissed = 0
-        while self._shed_oldest():
+        while self._over or self._set_oldest_aside():
+            self._dismiss(self._over.popleft())
             dismissed += 1
             if dismissed % DISMISSALS == 0:
                 yield_to_loop()
 
-    def _shed_oldest(self) -> bool:
-        """Whether there was one to be answered."""
+    def _set_oldest_aside(self) -> bool:
+        """Whether the oldest CONNECT need not wait any more."""
         if not self._connecting or not self._is_over(self._connecting[0]):
             return False
-        self._dismiss(self._connecting.popleft())
+        self._over.append(self._connecting.popleft())
         return True
 
     def _next(self) -> Question[Any] | None:
-        dismissed = 0
         while self._connected or self._connecting:
             question = self._connected.popleft() if self._connected else self._connecting.pop()
             if not self._is_over(question):
                 return question
-            self._dismiss(question)
-            dismissed += 1
-            if dismissed % DISMISSALS == 0:
-                yield_to_loop()
+            self._over.append(question)
         return None
 
     def _is_over(self, question: Question[Any]) -> bool:
@@ -130,6 +128,8 @@ class Verdicts:
         except Exception:
             log.exception("A decision failed: the client is refused")
         following = self._next()
+        if self._over:
+            self.shed()
         if following is not None:
             self._pool.spawn(self._decide, following)
         if not question.close_if_gone():
@@ -139,6 +139,7 @@ class Verdicts:
         """Nothing is decided any more; questions that wait get no answer."""
         self._connected.clear()
         self._connecting.clear()
+        self._over.clear()
         if self._shedding:
             self._shedding.kill()
         self._pool.kill()
