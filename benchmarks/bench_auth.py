@@ -19,12 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import gevent
-import jwt
 from brokers import CHECKOUT
 from gevent import monkey, socket
 
 sys.path.insert(0, str(CHECKOUT))
 monkey.patch_all()
+
+import jwt  # noqa: E402
 
 from tests.auth_backends.conftest import BACKENDS, place_for_servers, sha256  # noqa: E402
 from tests.backends.server import Server  # noqa: E402
