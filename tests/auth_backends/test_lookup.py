@@ -176,14 +176,14 @@ def test_a_digest_keeps_its_parts_apart():
 
 
 @pytest.mark.parametrize(("text", "servers"), [
-    ("db", (Server("db", 0),)),
+    ("db", (Server("db", 0),)), ("3306", (Server("127.0.0.1", 3306),)),
     ("db:33, [::1]:34,10.0.0.1", (Server("db", 33), Server("::1", 34), Server("10.0.0.1", 0))),
 ])
 def test_servers(text: str, servers: tuple[Server, ...]):
     assert parse_servers(text) == servers
 
 
-@pytest.mark.parametrize("text", ["", " , ", "a b", "db:", "db:65536", "::1", "http://db", "db:1:2"])
+@pytest.mark.parametrize("text", ["", " , ", "a b", "db:", "db:65536", "65536", "::1", "http://db", "db:1:2"])
 def test_servers_that_are_none(text: str):
     with pytest.raises(ValueError, match=r"must name a host|where host or host:port is expected"):
         parse_servers(text)

@@ -1,4 +1,4 @@
-"""Addresses of a back-end: `host:port`, or several of them."""
+"""Addresses of a back-end: `host:port`, or several of them. A port alone is on this machine, as in EMQ X."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 from emqx_mgmt.settings.kinds import Kind
 
 Connection = TypeVar("Connection")
-_SERVER = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[\w.-]+))(?::(?P<port>\d{1,5}))?")
+_SERVER = re.compile(r"(?:(?P<local>\d{1,5})|(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[\w.-]+))(?::(?P<port>\d{1,5}))?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ def parse_servers(text: str) -> tuple[Server, ...]:
     servers = []
     for word in filter(None, (word.strip() for word in text.split(","))):
         found = _SERVER.fullmatch(word)
-        port = int(found["port"] or 0) if found else 0
+        port = int(found["local"] or found["port"] or 0) if found else 0
         if found is None or port > 65535:
             raise ValueError(f"has {word!r}, where host or host:port is expected")
-        servers.append(Server(found["v6"] or found["host"], port))
+        servers.append(Server("127.0.0.1" if found["local"] else found["v6"] or found["host"], port))
     if not servers:
         raise ValueError("must name a host, or host:port")
     return tuple(servers)
