@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import jwt
 import paho.mqtt.client as paho
 import pytest
+import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -237,6 +239,24 @@ def test_keys_that_cannot_be_fetched_are_an_alarm(broker: BrokerProcess, keys: H
         assert broker.api("GET", f"plugins/{PLUGIN}/status").json()["breaker"] == breaker
         assert (f"auth_backend_down/{PLUGIN}" in alarms(broker)) is (breaker == "open")
         assert (enters(broker, token), enters(broker, hs())) == (code, ENTERS)
+
+
+def test_keys_over_tls(broker: BrokerProcess, tmp_path: Path):
+    """The certificate is verified: by its authority the keys are had, without it not."""
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    service = HttpService(context)
+    service.answers["/keys"] = (200, json.dumps({"keys": [web_key(EC_KEY, "secure")]}).encode(), "")
+    token = jwt.encode({"sub": "joe"}, EC_KEY, "ES256", {"kid": "secure"})
+    settings = f"{NODE}/plugin_configs/{PLUGIN}"
+    for file, code in ((str(tmp_path / "ca.pem"), ENTERS), ("", UNAVAILABLE)):
+        answer = broker.api("PUT", settings, json={"auth.jwt.jwks": f"{service.url}/keys",
+                                                   "auth.jwt.jwks.ssl.cafile": file})
+        assert answer.json() == "ok"
+        assert enters(broker, token) == code
+    assert broker.api("PUT", settings, json={}).json() == "ok"
+    service.stop()
 
 
 def alarms(broker: BrokerProcess) -> set[str]:
