@@ -27,8 +27,9 @@ BACKENDS: dict[str, type[Server]] = {"mysql": MariaDb, "pgsql": Postgres, "redis
                                      "ldap": OpenLdap, "http": HttpUsers}
 
 
-def connack(port: int, username: str | None, password: str | bytes | None, client_id: str = "c") -> int:
-    """The reason code of CONNACK to an MQTT 5 client that leaves at once."""
+def connack(port: int, username: str | None, password: str | bytes | None, client_id: str = "c",
+            patience: float = 30) -> int:
+    """The reason code of CONNACK to an MQTT 5 client that leaves at once. It waits for `patience` seconds."""
     flags, payload = 0x02, field(client_id)
     if username is not None:
         flags, payload = flags | 0x80, payload + field(username)
@@ -38,7 +39,7 @@ def connack(port: int, username: str | None, password: str | bytes | None, clien
     length, left = b"", len(body)
     while left > 127:
         length, left = length + bytes((left & 127 | 128,)), left >> 7
-    with socket.create_connection(("127.0.0.1", port), 30) as sock:
+    with socket.create_connection(("127.0.0.1", port), patience) as sock:
         sock.sendall(b"\x10" + length + bytes((left,)) + body)
         answer = b""
         while len(answer) < 4:
