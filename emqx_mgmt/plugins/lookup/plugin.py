@@ -73,6 +73,7 @@ class LookupAuth(AuthPlugin):
         super().__init__(host)
         self.breaker = Breaker(self._breaker_changed)
         self._flights = SingleFlight()
+        self._is_over = False
         self._let_in: ExpiringMap[bytes, Grant] = ExpiringMap(MOST_REMEMBERED)
 
     # -- what a back-end defines ------------------------------------------------------------------------
@@ -106,6 +107,7 @@ class LookupAuth(AuthPlugin):
             self.host.hook("client.check_acl", self.check_acl, blocking=True)
 
     def unload(self) -> None:
+        self._is_over = True
         self.show_down(False)
         self.shut()
 
@@ -247,6 +249,8 @@ class LookupAuth(AuthPlugin):
         return self.breaker.is_open
 
     def _breaker_changed(self, is_open: bool) -> None:
+        if self._is_over:
+            return  # a question that was under way: nobody would clear its alarm
         if is_open:
             self.host.log.error("plugin %s: the back-end is down: %s", self.name, self.statistics.last_error)
         else:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 from emqx_mgmt.plugins.config import Config
 from emqx_mgmt.settings import Key
@@ -62,12 +64,29 @@ class TlsFiles:
 
 def client_context(settings: Config, prefix: str) -> ssl.SSLContext:
     """One context for all connections. Raises ValueError, as a sentence, for files that cannot be used."""
-    files = TlsFiles.of(settings, prefix)
+    files, system = TlsFiles.of(settings, prefix), ssl.get_default_verify_paths()
+    paths = (files.authority, files.certificate, files.key) if files.authority else (
+        system.cafile, system.capath, files.certificate, files.key)
+    return _context(files, bool(settings[f"{prefix}.verify"]), tuple(map(_changed_at, paths)), prefix)
+
+
+def _changed_at(path: str | None) -> int:
+    """When the file last changed; 0 for none."""
+    try:
+        return Path(path).stat().st_mtime_ns if path else 0
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=16)
+def _context(files: TlsFiles, verify: bool, changed_at: tuple[int, ...], prefix: str) -> ssl.SSLContext:
+    """Kept: one takes most of a megabyte for the system's authorities, and 20 ms. A plugin that was unloaded would hold
+    its own until the collector comes. `changed_at`: of the files, which are read again when they change."""
     try:
         context = ssl.create_default_context(cafile=files.authority or None)
     except (OSError, ssl.SSLError) as error:
         raise ValueError(f"{prefix}.cafile ({files.authority}) cannot be used: {error}") from None
-    if not settings[f"{prefix}.verify"]:
+    if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if files.certificate:
