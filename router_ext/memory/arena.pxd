@@ -1,4 +1,9 @@
-"""Memory that is taken bit by bit and given back, to the system, all at once."""
+"""Memory that is taken bit by bit and given back, to the system, all at once.
+
+An Arena owns its blocks, which are pages of their own; whoever has the Arena empties it and tears it down. Pieces are
+borrowed: none is freed by itself, and all of them end with `arena_empty`. Invariant: `total` is the size of all
+blocks.
+"""
 
 from libc.stdint cimport uint8_t
 from posix.mman cimport munmap

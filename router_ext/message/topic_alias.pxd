@@ -1,5 +1,11 @@
-"""Topic aliases of one connection (MQTT 5.0, section 3.3.2.3.4): AliasTable has those to the client, ClientAliases those
-that the client gives."""
+"""Topic aliases of one connection (MQTT 5.0, section 3.3.2.3.4): AliasTable has those to the client,
+ClientAliases those that the client gives.
+
+The session has the first while it is connected, the channel the second; both end with the connection. When all aliases
+to the client are given, the hand passes over those used since it last came by, and takes the next one away from its
+topic. Invariants: no alias is above what the other side allowed; `size` is the bytes of all topics that the client has
+given.
+"""
 
 from libc.stdint cimport uint8_t, uint16_t
 

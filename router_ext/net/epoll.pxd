@@ -1,4 +1,9 @@
-"""The kernel's readiness notification, as far as reactor and channels use it."""
+"""The kernel's readiness notification, as far as reactor and channels use it.
+
+Declarations alone. The reactor owns the epoll descriptor; a channel adds and removes its own socket, and leaves its
+address in `event.data.ptr`, which is borrowed: a closed channel stays in the engine's graveyard until no event can
+name it.
+"""
 
 from libc.stdint cimport uint32_t
 

@@ -1,4 +1,9 @@
-"""The node's counters: one C array, indexed by the names below; `metrics.pyx` holds their REST names in this order."""
+"""The node's counters: one C array, indexed by the names below; `metrics.pyx` holds their REST names in this order.
+
+There is one Metrics for each node, the engine's. Whoever sees something happen counts it, in place. Invariants:
+counters only rise, but for `MESSAGES_RETAINED`, which is a number of things; names and enumeration are of one length,
+or the import fails.
+"""
 
 from libc.stdint cimport uint64_t
 

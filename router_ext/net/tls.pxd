@@ -1,4 +1,9 @@
-"""TLS over OpenSSL, called from C: no Python object and no copy between a record and the channel's buffer."""
+"""TLS over OpenSSL, called from C: no Python object and no copy between a record and the channel's buffer.
+
+A TlsContext is a listener's, shared by its connections. A TlsTransport owns its SSL, and is owned by its channel.
+Connections in use keep OpenSSL's buffers, idle ones have none. Invariant: one read makes no more than a bounded number
+of steps of handshakes and changes of keys, so that no client keeps the loop.
+"""
 
 from libc.stdint cimport uint8_t
 

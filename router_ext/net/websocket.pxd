@@ -1,4 +1,9 @@
-"""WebSocket (RFC 6455), the server's side, as a layer: frames in, bytes out, and the other way."""
+"""WebSocket (RFC 6455), the server's side, as a layer: frames in, bytes out, and the other way.
+
+It owns what is not whole yet, a header, a control frame or the HTTP request, and has the layer below it, if any; the
+limits are its listener's. How bytes are divided into frames means nothing to MQTT [MQTT-6.0.0-2]. Invariant: a control
+frame or the HTTP answer goes out between frames, never inside one.
+"""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 

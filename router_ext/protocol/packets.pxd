@@ -1,4 +1,9 @@
-"""Packets as records, one class each; the four acknowledgements share one."""
+"""Packets as records, one class each; the four acknowledgements share one.
+
+What the codec makes of bytes, and encodes. CONNECT, AUTH and DISCONNECT reach the broker as such; PUBLISH, SUBSCRIBE
+and acknowledgements of a connected client do not become objects. A record owns its values and knows nothing of
+connections; it is checked by the codec, not here.
+"""
 
 cdef class Packet:
     pass

@@ -1,4 +1,8 @@
-"""The MQTT 5 properties: one table, read at C level by everything that meets a property."""
+"""The MQTT 5 properties: one table, read at C level by everything that meets a property.
+
+The table says each property's identifier, name, kind, range and the packets that it may appear in; reading, checking
+and writing follow from it. A Property borrows its bytes from the packet that it was read from.
+"""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 

@@ -1,4 +1,7 @@
-"""Reason codes (MQTT 5.0, section 2.4) that the core gives."""
+"""Reason codes (MQTT 5.0, section 2.4) that the core gives.
+
+Constants alone: there is no module to import at run time.
+"""
 
 cdef enum:
     RC_SUCCESS = 0x00

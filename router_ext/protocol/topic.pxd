@@ -1,4 +1,8 @@
-"""Topic names and topic filters: what is valid, what matches what (MQTT 5.0 and 3.1.1, section 4.7)."""
+"""Topic names and topic filters: what is valid, what matches what (MQTT 5.0 and 3.1.1, section 4.7).
+
+Functions of bytes, without state; a Share borrows from the filter that it divides. Invariant: what `name_valid` and
+`filter_valid` let through is well-formed UTF-8 of 1 to 65,535 bytes. All others here take that for granted.
+"""
 
 from libc.stdint cimport uint8_t, uint32_t
 

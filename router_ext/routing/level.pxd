@@ -1,4 +1,8 @@
-"""One level of a trie, walked some names at a time."""
+"""One level of a trie, walked some names at a time.
+
+A Level borrows the trie, and keeps its owner alive. The trie may change between two steps: the walk remembers the path
+and the next child, and begins anew where that is gone, a bounded number of times.
+"""
 
 from libc.stdint cimport uint32_t
 

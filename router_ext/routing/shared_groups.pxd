@@ -1,4 +1,9 @@
-"""Shared subscription groups: the members of each $share/<group>/<filter>, and whose turn it is (section 4.8.2)."""
+"""Shared subscription groups: the members of each $share/<group>/<filter>, and whose turn it is (section 4.8.2).
+
+Part of the Router, which owns the Shares. A Group owns its name and its lists; the subscriptions of its members are
+the table's. Invariants: `members` and `rows` have the same order, and the Subscription of a member has its place in
+them; a group without members is freed.
+"""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 

@@ -1,4 +1,9 @@
-"""A subscription as the table keeps it, and as a match shows it."""
+"""A subscription as the table keeps it, and as a match shows it.
+
+The Router owns the records, in a Pool, and each has one reference of its subscriber. A record is in two lists at once,
+its subscriber's and its node's (or it has a place in its group), so that both can be gone through, and it can leave
+both without a search. A Recipient borrows, and is valid until the table changes.
+"""
 
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint8_t, uint16_t, uint32_t

@@ -1,4 +1,9 @@
-"""Watches: what is counted, or traced, of the messages of some topics and some clients."""
+"""Watches: what is counted, or traced, of the messages of some topics and some clients.
+
+Part of the engine. Watches stand in a routing table of their own, as its subscribers, so that finding those of a topic
+is one look into a cache of matches. `room` bounds what is reported between two times that it is set; what is beyond
+it is counted in `skipped`. Without a watch, a message costs one look at `Engine.watched`.
+"""
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 

@@ -1,4 +1,8 @@
-"""The ACL verdicts of one connection, oldest first (EMQ X `acl_cache_max_size`, `acl_cache_ttl`). No Python objects."""
+"""The ACL verdicts of one connection, oldest first (EMQ X `acl_cache_max_size`, `acl_cache_ttl`). No Python objects.
+
+Part of a Channel, which clears it. It owns the topics of its entries; a pointer to an entry is valid until the next
+call. Invariant: there is one entry at most for a topic and a kind of access.
+"""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 

@@ -1,4 +1,8 @@
-"""A zone's settings as the hot path reads them: C fields, filled once from the settings table."""
+"""A zone's settings as the hot path reads them: C fields, filled once from the settings table.
+
+Shared by all channels and sessions that have the zone. The units are beside the fields. `emqx_mgmt/broker/zones.py`
+fills it; nothing in the core writes to it.
+"""
 
 from libc.stdint cimport int64_t, uint32_t
 
