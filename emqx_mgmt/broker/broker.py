@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.auth.access import ALLOW, Access
 from emqx_mgmt.broker.auth.enhanced import Enhanced
 from emqx_mgmt.broker.auth.flapping import Flapping
 from emqx_mgmt.broker.auth.grants import Grants
-from emqx_mgmt.broker.auth.verdicts import Verdicts
+from emqx_mgmt.broker.auth.verdicts import Verdicts, guard
 from emqx_mgmt.broker.connect import ConnectHandler
 from emqx_mgmt.broker.delayed import Delayed
 from emqx_mgmt.broker.durable import Durable, Stored
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from router_ext.session.session import Session
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 # A connection taken over by its own client is no disconnect to the rest of the system.
 TAKEN_OVER = ("discard", "conflict")
@@ -56,6 +55,8 @@ SUBSCRIBE_POINTS = ("client.subscribe", "client.check_acl")
 class Broker:
     """`banned` is None where there is no table of bans; `ban` adds a ban without switching greenlets;
     `response_topic_prefix` may be empty; `zone_of` gives the record of a zone by its name."""
+
+    guard = staticmethod(guard)
 
     def __init__(
         self,
@@ -73,20 +74,20 @@ class Broker:
         self.hooks.watch(self._hooks_changed)
         self.timers = Timers()
         self.verdicts = verdicts or Verdicts()
-        self.banned = banned
         self.zone_of = zone_of
-        self.response_topic_prefix = response_topic_prefix
-        self.stats = Stats(self)
-        self.access = Access(self)
-        self.grants = Grants(self.after, self.access.update)
+        self.grants = Grants(self.after, lambda: self.access.update())
+        self.access = Access(self.engine, self.hooks, self.verdicts, self.grants, zone_of)
         self.delayed = Delayed(self.engine)
         self.durable = Durable(self.engine)
-        self.session_manager = Sessions(self)
-        self.connect_handler = ConnectHandler(self)
-        self.enhanced = Enhanced(self)
+        self.session_manager = Sessions(self.engine, self.hooks, self.verdicts, self.access, self.durable,
+                                        after=self.after, route=self.route_quietly)
+        self.stats = Stats(self.engine, self.session_manager)
+        self.enhanced = Enhanced(self.hooks, self.verdicts, self.grants)
+        self.connect_handler = ConnectHandler(
+            self.engine, self.hooks, self.verdicts, self.access, self.grants, self.enhanced, self.session_manager,
+            self.durable, banned=banned, on_error=self.on_error, response_topic_prefix=response_topic_prefix)
         self.subscribing = Subscribing(self)
         self.flapping = Flapping(ban)
-        self.online = 0
         self.check_acl = self.access.check_publish
         self.check_filters = self.subscribing.check_filters
         self.rename_filters = self.subscribing.rename_filters
@@ -106,6 +107,11 @@ class Broker:
     def sessions(self) -> dict[str, Session]:
         """All sessions by client id, connected or not."""
         return self.engine.sessions
+
+    @property
+    def online(self) -> int:
+        """How many clients are connected."""
+        return self.session_manager.online
 
     @property
     def router(self) -> Router:
@@ -269,7 +275,7 @@ class Broker:
 
     def connected(self) -> None:
         """A client was accepted."""
-        self.online += 1
+        self.session_manager.online += 1
         self.stats.clients_grew()
 
     def on_closed(self, channel: Channel, reason: str) -> None:
@@ -282,7 +288,7 @@ class Broker:
             if reason == "unacceptable_protocol_version":
                 log_refused("", None, channel.peer, reasons.TEXTS[reasons.UNSUPPORTED_PROTOCOL_VERSION])
             return
-        self.online -= 1
+        self.session_manager.online -= 1
         if self.grants.any:
             self.grants.end(channel, channel.context)
         if session.channel is None:
@@ -325,16 +331,6 @@ class Broker:
         level.look()
 
     # -- inside -------------------------------------------------------------------------------------------
-
-    def guard(self, question: Callable[[], T], otherwise: T) -> T:
-        """The answer of a decision that is made at once; `otherwise` where it raises."""
-        try:
-            return question()
-        except HandlerFailed:
-            return otherwise
-        except Exception:
-            log.exception("A decision failed: the client is refused")
-            return otherwise
 
     def _hooks_changed(self, point: str) -> None:
         engine = self.engine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from emqx_mgmt.broker import reasons
@@ -12,17 +13,25 @@ from emqx_mgmt.broker.auth.access import ALLOW, UNAVAILABLE
 from emqx_mgmt.broker.auth.client import CertifiedClient, Client, Grant, RelayedClient, Unavailable
 from emqx_mgmt.broker.auth.enhanced import Proven
 from emqx_mgmt.broker.auth.templates import is_plain
-from emqx_mgmt.broker.auth.verdicts import Question
-from emqx_mgmt.broker.refused import BUSY, UNDECIDED, PacketRefused
+from emqx_mgmt.broker.auth.verdicts import Question, guard
+from emqx_mgmt.broker.refused import BUSY, UNDECIDED, PacketRefused, refuse_connect
 from emqx_mgmt.broker.sessions import NEVER
-from emqx_mgmt.broker.telemetry.connection_log import log_accepted, log_refused
+from emqx_mgmt.broker.telemetry.connection_log import log_accepted
 from router_ext.protocol.codec import encode_connack
 from router_ext.protocol.packets import Will
 from router_ext.protocol.topic import levels, valid_name
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.broker import Broker
+    from emqx_mgmt.broker.auth.access import Access
+    from emqx_mgmt.broker.auth.banned import Banned
+    from emqx_mgmt.broker.auth.enhanced import Enhanced
+    from emqx_mgmt.broker.auth.grants import Grants
+    from emqx_mgmt.broker.auth.verdicts import Verdicts
+    from emqx_mgmt.broker.durable import Durable
+    from emqx_mgmt.broker.hooks import Hooks
+    from emqx_mgmt.broker.sessions import Sessions
     from router_ext.engine.channel import Channel
+    from router_ext.engine.engine import Engine
     from router_ext.protocol.packets import Connect
     from router_ext.session.session import Session
     from router_ext.session.zone import Zone
@@ -33,8 +42,20 @@ log = logging.getLogger(__name__)
 class ConnectHandler:
     """Decides about CONNECT packets, and answers them."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, engine: Engine, hooks: Hooks, verdicts: Verdicts, access: Access, grants: Grants,
+                 enhanced: Enhanced, sessions: Sessions, durable: Durable, *, banned: Banned | None,
+                 on_error: Callable[[Channel, BaseException], None], response_topic_prefix: str) -> None:
+        self._engine = engine
+        self._hooks = hooks
+        self._verdicts = verdicts
+        self._access = access
+        self._grants = grants
+        self._enhanced = enhanced
+        self._sessions = sessions
+        self._durable = durable
+        self._banned = banned
+        self._on_error = on_error
+        self._response_topic_prefix = response_topic_prefix
         # By client id: what `_admit` is called with. See `_wait`.
         self._waiting: dict[str, tuple[Channel, Connect, Client, Grant, Proven | None]] = {}
 
@@ -49,16 +70,16 @@ class ConnectHandler:
             client = self._identify(channel, zone, packet)
             if zone.mountpoint is not None or packet.will is not None:
                 self._check_mountpoint(zone, client, packet.will)
-            if self._broker.banned:
+            if self._banned:
                 self._check_banned(zone, client)
             if packet.will is not None:
                 self._check_will(zone, packet.will)
         except PacketRefused as refused:
-            self.refuse(channel, client or packet, refused)
+            refuse_connect(self._hooks, channel, client or packet, refused)
             return
         if client.auth_method is not None:
             self._converse(channel, packet, client)
-        elif packet.will is None and not self._broker.hooks.any("client.authenticate"):
+        elif packet.will is None and not self._hooks.any("client.authenticate"):
             self._finish(channel, packet, client, self._anonymous(zone), None)
         else:
             self._decide(channel, packet, client, None)
@@ -66,18 +87,18 @@ class ConnectHandler:
     def _converse(self, channel: Channel, packet: Connect, client: Client) -> None:
         """A function of its own: in `on_connect`, the variables of the lambda would cost every CONNECT."""
         channel.context = client
-        self._broker.enhanced.begin(channel, client, packet.properties,
+        self._enhanced.begin(channel, client, packet.properties,
                                     lambda outcome: self._proven(channel, packet, client, outcome))
 
     def _proven(self, channel: Channel, packet: Connect, client: Client, outcome: Proven | PacketRefused) -> None:
         """The end of an enhanced authentication. The connection gets the user that it names; CONNECT may name no
         other."""
         if isinstance(outcome, PacketRefused):
-            self.refuse(channel, client, outcome)
+            refuse_connect(self._hooks, channel, client, outcome)
             return
         if packet.username not in (None, outcome.username):
-            self.refuse(channel, client,
-                        PacketRefused(reasons.NOT_AUTHORIZED, "it names another user than it has proven"))
+            refuse_connect(self._hooks, channel, client,
+                           PacketRefused(reasons.NOT_AUTHORIZED, "it names another user than it has proven"))
             return
         client.username = outcome.username
         zone: Zone = channel.zone
@@ -85,20 +106,20 @@ class ConnectHandler:
             self._check_mountpoint(zone, client, packet.will)
             self._check_banned(zone, client)
         except PacketRefused as refused:
-            self.refuse(channel, client, refused)
+            refuse_connect(self._hooks, channel, client, refused)
             return
         self._decide(channel, packet, client, outcome)
 
     def _decide(self, channel: Channel, packet: Connect, client: Client, proven: Proven | None) -> None:
-        hooks = self._broker.hooks
+        hooks = self._hooks
         client.port = channel.listener.port
         otherwise: Grant | PacketRefused = UNDECIDED
         if hooks.may_block("client.authenticate") or (packet.will and hooks.may_block("client.check_acl")):
-            self._broker.verdicts.ask(Question(
+            self._verdicts.ask(Question(
                 channel, lambda: self._authorise(channel, packet, client, proven), otherwise,
                 lambda answer: self._finish(channel, packet, client, answer, proven), busy=BUSY))
             return
-        self._finish(channel, packet, client, self._broker.guard(
+        self._finish(channel, packet, client, guard(
             lambda: self._authorise(channel, packet, client, proven), otherwise), proven)
 
     # -- checks -------------------------------------------------------------------------------------
@@ -138,7 +159,7 @@ class ConnectHandler:
             raise PacketRefused(reasons.TOPIC_NAME_INVALID, "its will's topic is too long or too deep")
 
     def _check_banned(self, zone: Zone, client: Client) -> None:
-        banned = self._broker.banned
+        banned = self._banned
         if zone.enable_ban and banned and banned.check(
                 client.client_id, client.username, client.peer[0], time.time()):
             raise PacketRefused(reasons.BANNED)
@@ -158,7 +179,7 @@ class ConnectHandler:
                    proven: Proven | None) -> Grant | PacketRefused:
         """The authentication chain, then `allow_anonymous`, then the ACL for the will's topic. The chain is skipped for
         a client that enhanced authentication has identified."""
-        answer = proven.grant if proven else self._broker.hooks.fold("client.authenticate", client)
+        answer = proven.grant if proven else self._hooks.fold("client.authenticate", client)
         if answer is None:
             answer = self._anonymous(channel.zone)
         elif answer is True:
@@ -172,7 +193,7 @@ class ConnectHandler:
         client.is_super = answer.is_super
         zone: Zone = channel.zone
         if packet.will:
-            verdict = self._broker.access.verdict_of_names(
+            verdict = self._access.verdict_of_names(
                 client, packet.will.topic, zone, client.mountpoint(zone.mountpoint) or "", answer.rules)
             if verdict == UNAVAILABLE:
                 return PacketRefused(reasons.SERVER_UNAVAILABLE, "nobody can decide about its will's topic")
@@ -184,21 +205,10 @@ class ConnectHandler:
         """The answer where no handler has decided: `allow_anonymous` of the zone."""
         if not zone.allow_anonymous:
             return NOBODY_DECIDES
-        self._broker.engine.metrics.count("auth/mqtt/anonymous")
+        self._engine.metrics.count("auth/mqtt/anonymous")
         return GRANTED
 
     # -- outcome ------------------------------------------------------------------------------------
-
-    def refuse(self, channel: Channel, who: Client | Connect, refused: PacketRefused) -> None:
-        """Sends the CONNACK that refuses, and closes the channel. `who` is the CONNECT where the client could not be
-        identified."""
-        code = refused.code
-        log_refused(who.client_id, who.username, channel.peer, refused.why or reasons.TEXTS[code])
-        connack, word = reasons.refusal(code, channel.proto_ver, channel.explanation(code, 5))
-        channel.send(connack)
-        channel.close(word)
-        if isinstance(who, Client):
-            self._broker.hooks.run("client.refused", who, channel, code)
 
     def _finish(self, channel: Channel, packet: Connect, client: Client, answer: Grant | PacketRefused,
                 proven: Proven | None) -> None:
@@ -206,9 +216,9 @@ class ConnectHandler:
         if channel.is_closed:
             return
         if isinstance(answer, PacketRefused):
-            self.refuse(channel, client, answer)
+            refuse_connect(self._hooks, channel, client, answer)
             return
-        before = self._broker.engine.sessions.get(client.client_id)
+        before = self._engine.sessions.get(client.client_id)
         if before is not None and (client.client_id in self._waiting or not is_answered(before)):
             self._wait(channel, packet, client, answer, proven)
         else:
@@ -222,14 +232,14 @@ class ConnectHandler:
         superseded = self._waiting.get(client_id)
         self._waiting[client_id] = (channel, packet, client, grant, proven)
         if superseded is None:
-            self._broker.durable.once_on_disk(lambda: self._go_on(client_id))
+            self._durable.once_on_disk(lambda: self._go_on(client_id))
         else:
             superseded[0].close("conflict")
 
     def _go_on(self, client_id: str) -> None:
         waiting = self._waiting.pop(client_id)
         if not waiting[0].is_closed:
-            self._admit(*waiting, self._broker.engine.sessions.get(client_id))
+            self._admit(*waiting, self._engine.sessions.get(client_id))
 
     def _admit(self, channel: Channel, packet: Connect, client: Client, grant: Grant, proven: Proven | None,
                before: Session | None) -> None:
@@ -239,34 +249,34 @@ class ConnectHandler:
             self._accept(channel, packet, client, grant, proven, before)
         except Exception as error:
             if channel.is_open:
-                self._broker.on_error(channel, error)
+                self._on_error(channel, error)
                 return
             log.error("CONNECT of client %.100r failed after an internal error", client.client_id, exc_info=error)
-            self._broker.session_manager.give_up(client.client_id, before)
-            self.refuse(channel, client, PacketRefused(reasons.UNSPECIFIED_ERROR, "an internal error"))
+            self._sessions.give_up(client.client_id, before)
+            refuse_connect(self._hooks, channel, client, PacketRefused(reasons.UNSPECIFIED_ERROR, "an internal error"))
 
     def _accept(self, channel: Channel, packet: Connect, client: Client, grant: Grant, proven: Proven | None,
                 before: Session | None) -> None:
-        broker, zone, will, said = self._broker, channel.zone, packet.will, packet.properties
+        zone, will, said = channel.zone, packet.will, packet.properties
         expiry = expiry_interval(zone, packet)
         stored_before = before is not None and before.is_stored
-        durable = broker.durable
-        if durable.full if stored_before else expiry and durable.short:
-            self.refuse(channel, client, PacketRefused(reasons.QUOTA_EXCEEDED, "the message store is full"))
+        if self._durable.full if stored_before else expiry and self._durable.short:
+            refuse_connect(self._hooks, channel, client,
+                           PacketRefused(reasons.QUOTA_EXCEEDED, "the message store is full"))
             return
         properties: dict[str, Any] = {}
         if packet.proto_ver == 5:
             properties = fitting(self._properties(zone, packet, client, expiry, proven), channel.max_packet)
             if 0 < channel.max_packet < len(encode_connack(False, reasons.SUCCESS, properties, 5)):
-                self.refuse(channel, client,
-                            PacketRefused(reasons.PACKET_TOO_LARGE, "it takes no packet as long as CONNACK"))
+                refuse_connect(self._hooks, channel, client,
+                               PacketRefused(reasons.PACKET_TOO_LARGE, "it takes no packet as long as CONNACK"))
                 return
         channel.context = client
-        session, present = broker.session_manager.open(channel, client.client_id, client.username, expiry)
+        session, present = self._sessions.open(channel, client.client_id, client.username, expiry)
         mount = (client.mountpoint(zone.mountpoint) or "").encode() or None if zone.mountpoint is not None else None
         session.set_will(signed(will, mount, client) if will else None)
         if will or session.is_stored:
-            broker.durable.will_changed(session)
+            self._durable.will_changed(session)
         channel.accept(
             session,
             encode_connack(present, reasons.SUCCESS, properties, 5) if packet.proto_ver == 5 else CONNACKS[present],
@@ -281,14 +291,14 @@ class ConnectHandler:
             stored=session.is_stored or stored_before,
         )
         if grant is not GRANTED:
-            broker.grants.begin(channel, client, grant)
+            self._grants.begin(channel, client, grant)
         log_accepted(client, packet.proto_ver, present)
         if present:
-            broker.hooks.run("session.resumed", session)
-            broker.engine.resume(session)
+            self._hooks.run("session.resumed", session)
+            self._engine.resume(session)
         else:
-            broker.hooks.run("session.created", session)
-        broker.hooks.run("client.connected", client, channel)
+            self._hooks.run("session.created", session)
+        self._hooks.run("client.connected", client, channel)
 
     def _properties(self, zone: Zone, packet: Connect, client: Client, expiry: int,
                     proven: Proven | None) -> dict[str, Any]:
@@ -296,7 +306,7 @@ class ConnectHandler:
         properties: dict[str, Any] = {
             "topic_alias_maximum": zone.max_topic_alias,
             "maximum_packet_size": zone.max_packet_size,
-            "retain_available": int(zone.retain_available and self._broker.engine.retained is not None),
+            "retain_available": int(zone.retain_available and self._engine.retained is not None),
             "wildcard_subscription_available": int(zone.wildcard_subscription),
             "subscription_identifier_available": 1,
             "shared_subscription_available": int(zone.shared_subscription),
@@ -311,8 +321,8 @@ class ConnectHandler:
             properties["server_keep_alive"] = zone.server_keepalive
         if expiry != packet.properties.get("session_expiry_interval", 0):
             properties["session_expiry_interval"] = expiry
-        if packet.properties.get("request_response_information") and self._broker.response_topic_prefix:
-            information = f"{self._broker.response_topic_prefix}/{client.client_id}"
+        if packet.properties.get("request_response_information") and self._response_topic_prefix:
+            information = f"{self._response_topic_prefix}/{client.client_id}"
             if is_plain(client.client_id) and valid_name(information):  # the server may send none (section 3.1.2.11.6)
                 properties["response_information"] = information
         if proven is not None:

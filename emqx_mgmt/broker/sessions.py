@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -11,7 +12,7 @@ from weakref import WeakValueDictionary
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.auth.access import ALLOW, UNAVAILABLE
 from emqx_mgmt.broker.auth.client import NOWHERE, Client
-from emqx_mgmt.broker.auth.verdicts import Question
+from emqx_mgmt.broker.auth.verdicts import Question, guard
 from emqx_mgmt.broker.loop.timers import Timer
 from router_ext.engine.session_end import end_session
 from router_ext.message.message import Message
@@ -21,8 +22,12 @@ from router_ext.routing.router import User
 from router_ext.session.session import Session
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.broker import Broker
+    from emqx_mgmt.broker.auth.access import Access
+    from emqx_mgmt.broker.auth.verdicts import Verdicts
+    from emqx_mgmt.broker.durable import Durable
+    from emqx_mgmt.broker.hooks import Hooks
     from router_ext.engine.channel import Channel
+    from router_ext.engine.engine import Engine
     from router_ext.protocol.packets import Will
 
 log = logging.getLogger(__name__)
@@ -46,12 +51,20 @@ class Left:
 class Sessions:
     """Opens, leaves and ends sessions; `engine.sessions` has them by client id."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._engine = broker.engine
+    def __init__(self, engine: Engine, hooks: Hooks, verdicts: Verdicts, access: Access, durable: Durable, *,
+                 after: Callable[[float, Callable[[], None]], Timer],
+                 route: Callable[[Message, Session], None]) -> None:
+        self._engine = engine
+        self._hooks = hooks
+        self._verdicts = verdicts
+        self._access = access
+        self._durable = durable
+        self._after = after
+        self._route = route
         self._left: dict[Session, Left] = {}
         # By user name, where zones limit what the sessions of a user use together.
         self.users: WeakValueDictionary[str, User] | None = None
+        self.online = 0  # clients that are connected
         self.persistent = 0  # sessions created or resumed with Clean Start 0
 
     # -- connecting ---------------------------------------------------------------------------------
@@ -76,7 +89,7 @@ class Sessions:
         if self.users is not None:
             self._join(self.users, session)
         session.expire_after(expiry)
-        self._broker.durable.opened(session)
+        self._durable.opened(session)
         return session, present
 
     def _join(self, users: WeakValueDictionary[str, User], session: Session) -> None:
@@ -109,7 +122,7 @@ class Sessions:
         if session is before:
             self.leave(session, send_will=False)
         else:
-            self._broker.durable.forget_will(session)
+            self._durable.forget_will(session)
             self.end(session, "discarded")
 
     # -- disconnecting ------------------------------------------------------------------------------
@@ -118,7 +131,7 @@ class Sessions:
         """The connection is gone: sends the will or sets its timer, ends the session or sets its timer."""
         will = session.take_will()
         if will is not None:
-            self._broker.durable.forget_will(session)
+            self._durable.forget_will(session)
         if will is None and session.expiry_interval == 0:
             self.end(session, "closed")
             return
@@ -130,7 +143,7 @@ class Sessions:
         if session.expiry_interval == 0:
             self.end(session, "closed")
             return
-        self._broker.durable.left(session, will if delay else None, delay)
+        self._durable.left(session, will if delay else None, delay)
         session.page_out()
         self.wait(session, will if delay else None, delay, session.expiry_interval)
 
@@ -138,16 +151,16 @@ class Sessions:
         """Sets the timers of a session without a connection: seconds until its will is sent, and until it ends."""
         left = Left()
         if will is not None:
-            left.will = self._broker.after(delay, lambda: self._send_waiting_will(session, will))
+            left.will = self._after(delay, lambda: self._send_waiting_will(session, will))
         if session.expiry_interval != NEVER:
-            left.expiry = self._broker.after(expiry, lambda: self._expire(session, left, will))
+            left.expiry = self._after(expiry, lambda: self._expire(session, left, will))
         self._left[session] = left
 
     def _send_waiting_will(self, session: Session, will: Will) -> None:
         left = self._left.get(session)
         if left is not None:
             left.will = None
-        self._broker.durable.will_changed(session)
+        self._durable.will_changed(session)
         self.publish_will(session, will)
 
     def _expire(self, session: Session, left: Left, will: Will | None) -> None:
@@ -169,7 +182,7 @@ class Sessions:
         if reason in REMOVAL_REASONS:
             self._engine.metrics.count("dropped/session_ended", session.inflight_len + session.mqueue_len)
         self.drop(session)
-        self._broker.hooks.run("session.terminated", session, reason)
+        self._hooks.run("session.terminated", session, reason)
 
     def restored(self, session: Session) -> None:
         """Counts a session that the store had."""
@@ -185,27 +198,27 @@ class Sessions:
     def publish_will(self, session: Session, will: Will) -> None:
         """[MQTT-3.1.2-8] Publishes the will in the client's name, through the hooks. Access is checked again, since
         rules may have changed since CONNECT."""
-        broker, zone = self._broker, session.zone
+        zone = session.zone
         if not valid_name(will.topic):  # of a store of an earlier version, which took any length
             return
         client: Client = will.publisher or Client(session.client_id, session.username, NOWHERE, zone.name)
         mount = client.mountpoint(zone.mountpoint) or ""
 
         def decision() -> int:
-            return broker.access.verdict_of_names(client, will.topic.removeprefix(mount), zone, mount)
+            return self._access.verdict_of_names(client, will.topic.removeprefix(mount), zone, mount)
 
         def decided(verdict: int) -> None:
             if verdict == ALLOW:
                 self._route_will(session, will, client)
             else:
-                broker.engine.metrics.count("dropped/acl_denied")
+                self._engine.metrics.count("dropped/acl_denied")
                 log.warning("The will of client %.100r is not sent: the ACL does not let it publish to %.100r now.",
                             session.client_id, will.topic)
 
-        if zone.enable_acl and broker.hooks.may_block("client.check_acl"):
-            broker.verdicts.ask(Question(None, decision, UNAVAILABLE, decided))
+        if zone.enable_acl and self._hooks.may_block("client.check_acl"):
+            self._verdicts.ask(Question(None, decision, UNAVAILABLE, decided))
         else:
-            decided(broker.guard(decision, UNAVAILABLE))
+            decided(guard(decision, UNAVAILABLE))
 
     def _route_will(self, session: Session, will: Will, client: Client) -> None:
         forwarded = {name: value for name, value in will.properties.items() if name not in OWN_PROPERTIES}
@@ -215,7 +228,7 @@ class Sessions:
             will.properties.get("message_expiry_interval"),
         )
         message.publisher = client
-        self._broker.route_quietly(message, session)
+        self._route(message, session)
 
 
 def cancel(timer: Timer | None) -> None:

@@ -9,20 +9,24 @@ when a delayed message is due. Topics below the client's mountpoint are checked 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import gevent
 
 from emqx_mgmt.broker.auth.client import Client, Ruling, Unavailable
 from emqx_mgmt.broker.auth.topic_rules import PUBLISH, SUBSCRIBE, deciding
-from emqx_mgmt.broker.auth.verdicts import Question
+from emqx_mgmt.broker.auth.verdicts import Question, guard
 from emqx_mgmt.broker.hooks import HandlerFailed
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.auth.acl_rules import AclRules, Row
+    from emqx_mgmt.broker.auth.grants import Grants
     from emqx_mgmt.broker.auth.topic_rules import TopicRule
-    from emqx_mgmt.broker.broker import Broker
+    from emqx_mgmt.broker.auth.verdicts import Verdicts
+    from emqx_mgmt.broker.hooks import Hooks
     from router_ext.engine.channel import Channel
+    from router_ext.engine.engine import Engine
     from router_ext.session.zone import Zone
 
 log = logging.getLogger(__name__)
@@ -35,8 +39,13 @@ class Access:
     """`access` is SUBSCRIBE or PUBLISH. A verdict is ALLOW, DENY, or UNAVAILABLE where a handler fails, is late or
     cannot decide. UNAVAILABLE denies too, but is not cached, since it says nothing about the client."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, engine: Engine, hooks: Hooks, verdicts: Verdicts, grants: Grants,
+                 zone_of: Callable[[str], Zone]) -> None:
+        self._engine = engine
+        self._hooks = hooks
+        self._verdicts = verdicts
+        self._grants = grants
+        self._zone_of = zone_of
         self._rules: AclRules | None = None
 
     def use(self, rules: AclRules) -> None:
@@ -46,9 +55,9 @@ class Access:
 
     def update(self) -> None:
         """Has the routing core check PUBLISH only where a hook or a rule could deny one."""
-        hooked = self._broker.hooks.any("client.check_acl")
+        hooked = self._hooks.any("client.check_acl")
         may_refuse = self._rules is not None and not self._rules.lets_all_publish
-        self._broker.engine.acl_hooked = hooked or may_refuse or self._broker.grants.any_rules()
+        self._engine.acl_hooked = hooked or may_refuse or self._grants.any_rules()
 
     def verdict_of_names(self, client: Client, topic: str, zone: Zone, mount: str = "",
                          own: tuple[TopicRule, ...] | None = None) -> int:
@@ -56,7 +65,7 @@ class Access:
         message will have, the first verdict that is not ALLOW. `own` are the client's own rules while it is not
         connected yet. May switch greenlets if a handler blocks."""
         try:
-            names = self._broker.hooks.names(mount + topic)
+            names = self._hooks.names(mount + topic)
         except HandlerFailed:
             return UNAVAILABLE
         if any(self._is_reserved(client, name, zone) for name in names):
@@ -69,12 +78,12 @@ class Access:
     def verdict_later(self, client: Client, topic: str) -> int:
         """`verdict_of_names` for a delayed message that is due; `topic` has the mountpoint. May switch greenlets if a
         handler blocks."""
-        zone = self._broker.zone_of(client.zone)
+        zone = self._zone_of(client.zone)
         mount = client.mountpoint(zone.mountpoint) or ""
         if not topic.startswith(mount):
             mount = ""
         try:
-            with gevent.Timeout(self._broker.verdicts.deadline):
+            with gevent.Timeout(self._verdicts.deadline):
                 return self.verdict_of_names(client, topic.removeprefix(mount), zone, mount)
         except gevent.Timeout:
             return UNAVAILABLE
@@ -88,12 +97,12 @@ class Access:
         client, zone = channel.context, channel.zone
         if self._is_reserved(client, becomes, zone):
             return DENY
-        if not zone.enable_acl or client.is_super or becomes in self._broker.hooks.names(topic):
+        if not zone.enable_acl or client.is_super or becomes in self._hooks.names(topic):
             return ALLOW
-        if self._broker.hooks.may_block("client.check_acl"):
+        if self._hooks.may_block("client.check_acl"):
             return UNAVAILABLE
         name = becomes.removeprefix(channel.mountpoint or "")
-        return self._broker.guard(lambda: self.decide(client, PUBLISH, name, zone), UNAVAILABLE)
+        return guard(lambda: self.decide(client, PUBLISH, name, zone), UNAVAILABLE)
 
     def _is_reserved(self, client: Client, topic: str, zone: Zone) -> bool:
         """Whether no client may publish to the topic, whatever the ACL says. A bridge may publish its own state."""
@@ -102,16 +111,16 @@ class Access:
         if topic == "$SYS" or topic.startswith("$SYS/"):
             own_state = client.is_bridge and topic == f"$SYS/broker/connection/{client.client_id}/state"
             return not (zone.allow_sys_publish or own_state)
-        return not (zone.allow_dollar_publish or self._broker.hooks.owns(topic))
+        return not (zone.allow_dollar_publish or self._hooks.owns(topic))
 
     def decide(self, client: Client, access: int, topic: str, zone: Zone,
                own: tuple[TopicRule, ...] | None = None) -> int:
         """The verdict about one topic or filter. May switch greenlets if a handler blocks."""
-        rule = deciding(self._broker.grants.rules(client) if own is None else own, client, access, topic)
+        rule = deciding(self._grants.rules(client) if own is None else own, client, access, topic)
         if rule is not None:
             return ALLOW if rule.allow else DENY
         try:
-            answer = self._broker.hooks.fold("client.check_acl", client, access, topic)
+            answer = self._hooks.fold("client.check_acl", client, access, topic)
         except HandlerFailed:
             return UNAVAILABLE
         if isinstance(answer, Unavailable):
@@ -126,7 +135,7 @@ class Access:
 
     def explain_publish(self, client: Client, topic: str, zone: Zone, mount: str) -> tuple[bool, str]:
         """`explain` for the topics that the message will have: of the first that is denied, else of `topic`."""
-        names = self._broker.hooks.names(mount + topic)
+        names = self._hooks.names(mount + topic)
         if any(self._is_reserved(client, name, zone) for name in names):
             return False, "a $ topic that clients do not publish to (mqtt.allow_sys_publish, mqtt.allow_dollar_publish)"
         said = [self.explain(client, PUBLISH, name.removeprefix(mount), zone) for name in names]
@@ -139,11 +148,11 @@ class Access:
             return True, f"enable_acl is off in zone {zone.name}"
         if client.is_super:
             return True, "super user"
-        own = deciding(self._broker.grants.rules(client), client, access, topic)
+        own = deciding(self._grants.rules(client), client, access, topic)
         if own is not None:
             return own.allow, own.source
         try:
-            answer = self._broker.hooks.fold("client.check_acl", client, access, topic)
+            answer = self._hooks.fold("client.check_acl", client, access, topic)
         except HandlerFailed as failed:
             return False, str(failed)
         if isinstance(answer, Unavailable):
@@ -167,18 +176,18 @@ class Access:
         def decision() -> int:
             return self.verdict_of_names(client, name, zone, mount)
 
-        if not (zone.enable_acl and self._broker.hooks.may_block("client.check_acl")):
-            return self._broker.guard(decision, UNAVAILABLE)
+        if not (zone.enable_acl and self._hooks.may_block("client.check_acl")):
+            return guard(decision, UNAVAILABLE)
 
         def answered(verdict: int) -> None:
             channel.resume(verdict, access, topic)
 
-        self._broker.verdicts.ask(Question(channel, decision, UNAVAILABLE, answered))
+        self._verdicts.ask(Question(channel, decision, UNAVAILABLE, answered))
         return PENDING
 
     def subscribe_rules(self, channel: Channel) -> list[Row]:
         """The rules by which the routing core decides about SUBSCRIBE where no handler sits on the hook points."""
-        own = self._broker.grants.subscribe_rows(channel.context)
+        own = self._grants.subscribe_rows(channel.context)
         return own if self._rules is None else own + self._rules.subscribe_rows(channel.context)
 
     def check_subscribe(self, channel: Channel, topic_filter: str) -> int:

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.auth.client import Grant
-from emqx_mgmt.broker.auth.verdicts import Question
-from emqx_mgmt.broker.refused import BUSY, UNDECIDED, PacketRefused
+from emqx_mgmt.broker.auth.verdicts import Question, guard
+from emqx_mgmt.broker.refused import BUSY, UNDECIDED, PacketRefused, refuse_connect
 from router_ext.protocol.codec import encode
 from router_ext.protocol.packets import Auth
 
 if TYPE_CHECKING:
     from emqx_mgmt.broker.auth.client import Client
+    from emqx_mgmt.broker.auth.grants import Grants
     from emqx_mgmt.broker.auth.topic_rules import TopicRule
-    from emqx_mgmt.broker.broker import Broker
+    from emqx_mgmt.broker.auth.verdicts import Verdicts
+    from emqx_mgmt.broker.hooks import Hooks
     from router_ext.engine.channel import Channel
 
 HOOK = "client.enhanced_authenticate"
@@ -69,8 +71,10 @@ class Enhanced:
     """Enhanced authentication (MQTT 5.0, section 4.12). A handler of `client.enhanced_authenticate` gets client and
     method and returns the conversation; the first one that knows the method decides."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, hooks: Hooks, verdicts: Verdicts, grants: Grants) -> None:
+        self._hooks = hooks
+        self._verdicts = verdicts
+        self._grants = grants
         self._dialogues: dict[Channel, Dialogue] = {}
 
     def begin(self, channel: Channel, client: Client, properties: dict[str, Any],
@@ -117,16 +121,16 @@ class Enhanced:
                 dialogue.then(answer)
 
         otherwise: Challenge | Proven | PacketRefused = UNDECIDED
-        if self._broker.hooks.may_block(HOOK):
+        if self._hooks.may_block(HOOK):
             channel.hold()
-            self._broker.verdicts.ask(Question(
+            self._verdicts.ask(Question(
                 channel, question, otherwise, answered, busy=None if channel.is_open else BUSY))
         else:
-            answered(self._broker.guard(question, otherwise))
+            answered(guard(question, otherwise))
 
     def _answer(self, client: Client, dialogue: Dialogue, data: bytes | None) -> Challenge | Proven | PacketRefused:
         if dialogue.conversation is None:
-            dialogue.conversation = self._broker.hooks.fold(HOOK, client, dialogue.method)
+            dialogue.conversation = self._hooks.fold(HOOK, client, dialogue.method)
         if dialogue.conversation is None:
             return PacketRefused(reasons.BAD_AUTHENTICATION_METHOD)  # [MQTT-4.12.0-1]
         try:
@@ -140,7 +144,7 @@ class Enhanced:
             assert client.auth_method is not None
             client.is_super = outcome.is_super
             channel.grant(outcome.is_super)
-            self._broker.grants.begin(channel, client, outcome.grant)
+            self._grants.begin(channel, client, outcome.grant)
             self._send(channel, reasons.SUCCESS, client.auth_method, outcome.data)
             channel.resume()
         else:
@@ -159,4 +163,4 @@ class Enhanced:
         if channel.is_open:
             channel.close("protocol_error", reasons.PROTOCOL_ERROR)
         else:
-            self._broker.connect_handler.refuse(channel, channel.context, PacketRefused(reasons.PROTOCOL_ERROR))
+            refuse_connect(self._hooks, channel, channel.context, PacketRefused(reasons.PROTOCOL_ERROR))

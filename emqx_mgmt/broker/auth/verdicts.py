@@ -29,6 +29,17 @@ T = TypeVar("T")
 DISMISSALS = 20
 
 
+def guard(question: Callable[[], T], otherwise: T) -> T:
+    """The answer of a decision that is made at once; `otherwise` where it raises."""
+    try:
+        return question()
+    except HandlerFailed:
+        return otherwise
+    except Exception:
+        log.exception("A decision failed: the client is refused")
+        return otherwise
+
+
 @dataclass(slots=True)
 class Question(Generic[T]):
     """A decision to make. `then` gets the result of `ask`; `otherwise` when `ask` raises or takes longer than the

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.broker import Broker
+    from emqx_mgmt.broker.sessions import Sessions
+    from router_ext.engine.engine import Engine
     from router_ext.routing.router import Counts
 
 CLIENTS = ("connections", "sessions", "sessions/persistent")
@@ -17,20 +18,21 @@ class Stats:
     """A mark is raised when its gauge grows: those of clients at a connect, that of retained messages with each tick.
     The table of subscriptions keeps its own."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, engine: Engine, sessions: Sessions) -> None:
+        self._engine = engine
+        self._sessions = sessions
         self._highest = dict.fromkeys(CLIENTS + RETAINED, 0)
 
     def clients_grew(self) -> None:
         """A client has connected. Most calls raise no mark."""
-        broker, highest = self._broker, self._highest
-        if (broker.online > highest["connections"] or len(broker.engine.sessions) > highest["sessions"]
-                or broker.session_manager.persistent > highest["sessions/persistent"]):
+        sessions, highest = self._sessions, self._highest
+        if (sessions.online > highest["connections"] or len(self._engine.sessions) > highest["sessions"]
+                or sessions.persistent > highest["sessions/persistent"]):
             self._raise(CLIENTS, self._clients())
 
     def rows(self) -> dict[str, int]:
         """`<name>/count` and `<name>/max` for each."""
-        clients, retained, router = self._clients(), self._retained(), self._broker.engine.router
+        clients, retained, router = self._clients(), self._retained(), self._engine.router
         self._raise(CLIENTS + RETAINED, clients + retained)
         names = CLIENTS + TABLE + RETAINED
         highest = self._highest | dict(zip(TABLE, of_table(router.most), strict=True))
@@ -46,11 +48,10 @@ class Stats:
                 highest[name] = value
 
     def _clients(self) -> tuple[int, ...]:
-        broker = self._broker
-        return broker.online, len(broker.engine.sessions), broker.session_manager.persistent
+        return self._sessions.online, len(self._engine.sessions), self._sessions.persistent
 
     def _retained(self) -> tuple[int, ...]:
-        store = self._broker.engine.retained
+        store = self._engine.retained
         return (0 if store is None else len(store),)
 
     def tick(self) -> None:
