@@ -15,7 +15,7 @@ from emqx_mgmt.broker.auth.access import ALLOW, Access
 from emqx_mgmt.broker.auth.enhanced import Enhanced
 from emqx_mgmt.broker.auth.flapping import Flapping
 from emqx_mgmt.broker.auth.grants import Grants
-from emqx_mgmt.broker.auth.verdicts import Verdicts, guard
+from emqx_mgmt.broker.auth.verdicts import Verdicts
 from emqx_mgmt.broker.connect import ConnectHandler
 from emqx_mgmt.broker.delayed import Delayed
 from emqx_mgmt.broker.durable import Durable, Stored
@@ -56,8 +56,6 @@ class Broker:
     """`banned` is None where there is no table of bans; `ban` adds a ban without switching greenlets;
     `response_topic_prefix` may be empty; `zone_of` gives the record of a zone by its name."""
 
-    guard = staticmethod(guard)
-
     def __init__(
         self,
         *,
@@ -86,7 +84,7 @@ class Broker:
         self.connect_handler = ConnectHandler(
             self.engine, self.hooks, self.verdicts, self.access, self.grants, self.enhanced, self.session_manager,
             self.durable, banned=banned, on_error=self.on_error, response_topic_prefix=response_topic_prefix)
-        self.subscribing = Subscribing(self)
+        self.subscribing = Subscribing(self.engine, self.hooks, self.verdicts, self.access, self.durable, self.on_error)
         self.flapping = Flapping(ban)
         self.check_acl = self.access.check_publish
         self.check_filters = self.subscribing.check_filters

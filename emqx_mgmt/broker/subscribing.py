@@ -3,21 +3,25 @@ the table of subscriptions, are in `router_ext/engine/subscribe.pyx`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import gevent
 
 from emqx_mgmt.broker import reasons
 from emqx_mgmt.broker.auth.access import ALLOW, UNAVAILABLE
-from emqx_mgmt.broker.auth.verdicts import Question
+from emqx_mgmt.broker.auth.verdicts import Question, guard
 from emqx_mgmt.broker.loop.rounds import yield_to_loop
 from router_ext.engine.retained_delivery import has_pending_retained, send_pending_retained
 from router_ext.protocol.topic import split_share
 
 if TYPE_CHECKING:
-    from emqx_mgmt.broker.broker import Broker
+    from emqx_mgmt.broker.auth.access import Access
+    from emqx_mgmt.broker.auth.verdicts import Verdicts
+    from emqx_mgmt.broker.durable import Durable
+    from emqx_mgmt.broker.hooks import Hooks
     from router_ext.engine.channel import Channel
+    from router_ext.engine.engine import Engine
     from router_ext.engine.subscribe import Request, SubscribeRequest, UnsubscribeRequest
     from router_ext.session.session import Session
 
@@ -31,8 +35,14 @@ CHARACTERS_AT_ONCE = 16_384
 
 
 class Subscribing:
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, engine: Engine, hooks: Hooks, verdicts: Verdicts, access: Access, durable: Durable,
+                 on_error: Callable[[Channel, BaseException], None]) -> None:
+        self._engine = engine
+        self._hooks = hooks
+        self._verdicts = verdicts
+        self._access = access
+        self._durable = durable
+        self._on_error = on_error
 
     # -- packets ------------------------------------------------------------------------------------
 
@@ -45,21 +55,21 @@ class Subscribing:
         def decision() -> list[int]:
             return self._decide(channel, request, filters)
 
-        hooks = self._broker.hooks
+        hooks = self._hooks
         if hooks.may_block("client.check_acl") or hooks.may_block("client.subscribe"):
             channel.hold()
-            self._broker.verdicts.ask(Question(channel, decision, undecided, request.decided))
+            self._verdicts.ask(Question(channel, decision, undecided, request.decided))
             return None
         if is_long(filters):
             channel.hold()
-            gevent.spawn(lambda: request.decided(self._broker.guard(decision, undecided)))
+            gevent.spawn(lambda: request.decided(guard(decision, undecided)))
             return None
-        return self._broker.guard(decision, undecided)
+        return guard(decision, undecided)
 
     def rename_filters(self, channel: Channel, request: UnsubscribeRequest, filters: list[str]) -> bool:
         """Runs the handlers now, or in a greenlet where the packet has many filters."""
         def run() -> None:
-            self._broker.hooks.run("client.unsubscribe", channel.context, filters)
+            self._hooks.run("client.unsubscribe", channel.context, filters)
 
         if not is_long(filters):
             run()
@@ -81,7 +91,7 @@ class Subscribing:
                 while request.go_on():
                     yield_to_loop()
             except Exception as error:
-                self._broker.on_error(channel, error)
+                self._on_error(channel, error)
             else:
                 channel.resume()
 
@@ -93,7 +103,7 @@ class Subscribing:
         handler changes are asked about."""
         named = list(filters)
         codes = [self._check(channel, request, topic, options) for topic, options in paced(named)]
-        hooked: list[int] | None = self._broker.hooks.pipe("client.subscribe", codes, channel.context, filters)
+        hooked: list[int] | None = self._hooks.pipe("client.subscribe", codes, channel.context, filters)
         if hooked is None or len(filters) != len(named):
             return [reasons.NOT_AUTHORIZED] * len(named)
         for i, (topic, options) in enumerate(paced(filters)):
@@ -106,7 +116,7 @@ class Subscribing:
         code = request.granted(topic, options)
         if code > GRANTED:
             return code
-        verdict = self._broker.access.check_subscribe(channel, split_share(topic)[1])
+        verdict = self._access.check_subscribe(channel, split_share(topic)[1])
         if verdict != ALLOW:
             return reasons.UNSPECIFIED_ERROR if verdict == UNAVAILABLE else reasons.NOT_AUTHORIZED
         return code
@@ -117,23 +127,23 @@ class Subscribing:
         """Behind SUBACK: what is retained; or the end, where the ACL has `denied` a filter and the zone wants that."""
         session = channel.session
         if denied and channel.zone.acl_deny_disconnect:
-            self._broker.durable.afterwards(session, lambda: channel.close("acl_denied", reasons.NOT_AUTHORIZED))
+            self._durable.afterwards(session, lambda: channel.close("acl_denied", reasons.NOT_AUTHORIZED))
         else:
             self.send_retained(session)
 
     def send_retained(self, session: Session) -> None:
         """Not before SUBACK."""
-        engine = self._broker.engine
+        engine = self._engine
         if has_pending_retained(session):
-            self._broker.durable.afterwards(session, lambda: send_pending_retained(engine, session))
+            self._durable.afterwards(session, lambda: send_pending_retained(engine, session))
 
     def on_subscribed(self, session: Session, topic: bytes, options: int, new: bool) -> None:
         """Runs the handlers of `session.subscribed`."""
-        self._broker.hooks.run("session.subscribed", session, topic.decode(), options, new)
+        self._hooks.run("session.subscribed", session, topic.decode(), options, new)
 
     def on_unsubscribed(self, session: Session, topic: bytes) -> None:
         """Runs the handlers of `session.unsubscribed`."""
-        self._broker.hooks.run("session.unsubscribed", session, topic.decode())
+        self._hooks.run("session.unsubscribed", session, topic.decode())
 
 
 def is_long(rows: Sequence[str | tuple[str, int]]) -> bool:
