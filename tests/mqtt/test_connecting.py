@@ -45,7 +45,7 @@ def test_nothing_stays_behind_of_a_connect_that_fails(monkeypatch: pytest.Monkey
     fail(monkeypatch, bench.broker, step)
     options = {"session_expiry": 100} if version == 5 and not clean else {}
     client = bench.open(version)
-    client.send(client.connect_packet("new", clean, will=("will", b"", 0, False), **options))
+    client.send(client.connect_packet("new", clean=clean, will=("will", b"", 0, False), **options))
     assert client.packet().code == (0x80 if version == 5 else 3)
     client.closed()
     monkeypatch.undo()
@@ -62,7 +62,7 @@ def test_a_session_outlives_a_connect_that_fails(monkeypatch: pytest.MonkeyPatch
     bench.gone(keeper)
     fail(monkeypatch, bench.broker, "durable.opened")
     client = bench.open()
-    client.send(client.connect_packet("keeper", False, session_expiry=100))
+    client.send(client.connect_packet("keeper", clean=False, session_expiry=100))
     assert client.expect(CONNACK).code == 0x80
     client.closed()
     monkeypatch.undo()
