@@ -439,6 +439,7 @@ cdef int publish_message(Channel c, Publish* packet, Match* match, bint hooked) 
         if hooked:
             return publish_through_hooks(c, &d)
         if d.retain:
+            set_publisher(c, &d)
             store_retained(c.engine, &d)
         return route_from_client(c, &d)
     finally:

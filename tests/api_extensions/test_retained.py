@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.broker_process import BrokerProcess
+from tests.clients.paho import Client
 
 BINARY = bytes(range(256))
 MESSAGES = {
@@ -66,6 +67,16 @@ def test_read(broker: BrokerProcess) -> None:
     assert 400 < other["expires_in"] <= 500
     assert other["properties"]["user_property"] == [["k", "v"]]
     assert broker.api("GET", "retained/nothing").json() == []
+
+
+def test_the_publisher_is_named(broker: BrokerProcess) -> None:
+    """Of a client's message, whatever its QoS, as of one that the API publishes in its name."""
+    with Client(broker.mqtt_port, "sensor-3") as client:
+        for qos in (0, 1, 2):
+            client.publish(f"r/by/{qos}", b"x", qos, retain=True)
+    rows = broker.api("GET", "retained?_match_topic=r/by/%2B").json()["items"]
+    assert sorted((row["topic"], row["client_id"]) for row in rows) == [
+        (f"r/by/{qos}", "sensor-3") for qos in (0, 1, 2)]
 
 
 def test_deleted_one_by_one_and_by_filter(broker: BrokerProcess) -> None:
