@@ -48,6 +48,26 @@ def clean_node_session(cluster: Cluster, node: str, clientid: str) -> Done:
     return deleted({cluster.named(node).clients.delete_session(clientid)})
 
 
+def empty_queue(cluster: Cluster, clientid: str) -> Deleted:
+    return emptied([node.clients.empty_queue(clientid) for node in cluster.running()])
+
+
+def empty_node_queue(cluster: Cluster, node: str, clientid: str) -> Deleted:
+    return emptied([cluster.named(node).clients.empty_queue(clientid)])
+
+
+def emptied(outcomes: list[int | str]) -> Deleted:
+    """Each node says how many, `not_found` or `running_session`."""
+    counts = [one for one in outcomes if isinstance(one, int)]
+    if not counts:
+        deleted({str(one) for one in outcomes})
+    return Deleted(sum(counts))
+
+
+class Deleted(Struct):
+    deleted: int
+
+
 class Ended(Struct):
     client_id: str
     code: int
@@ -131,6 +151,22 @@ ENDPOINTS = (
         "The messages queued for a client, without their payloads",
         list_queued,
         takes=Paged(QueuedMessage),
+        listed=False,
+    ),
+    Endpoint(
+        "empty_queue",
+        "DELETE",
+        "/sessions/:clientid/messages/",
+        "Delete the messages queued for a client that is not connected",
+        empty_queue,
+        listed=False,
+    ),
+    Endpoint(
+        "empty_node_queue",
+        "DELETE",
+        "nodes/:node/sessions/:clientid/messages/",
+        "Delete the messages queued for a client that is not connected, on a node",
+        empty_node_queue,
         listed=False,
     ),
     Endpoint(

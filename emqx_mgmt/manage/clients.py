@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import gevent
 from msgspec import Struct
 
 from emqx_mgmt.broker import reasons, refused
@@ -25,6 +27,7 @@ from emqx_mgmt.manage.errors import (
 from emqx_mgmt.manage.explain import Explanation, explain
 from emqx_mgmt.manage.listing import GLANCES, Page, Paging, Test, filtered, in_turns, page_of
 from router_ext.engine.inspect import connected
+from router_ext.engine.session_end import empty_queue
 from router_ext.protocol.topic import split_share, valid_filter, valid_name
 
 if TYPE_CHECKING:
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
     from emqx_mgmt.plugins import Plugins
     from router_ext.engine.channel import Channel
     from router_ext.session.session import Session
+
+# Seconds for the store to send what a client that has just left was still waiting for.
+PAGE_WITHIN = 5.0
 
 
 class Authority(Struct):
@@ -109,6 +115,27 @@ class Clients:
         if not broker.durable.wait():
             raise RequestRefused(NOT_ON_DISK)
         return "deleted"
+
+    def empty_queue(self, client_id: str) -> int | str:
+        """Deletes the messages that wait for a client; how many, or `not_found`, or `running_session` when it is
+        connected. Raises RequestRefused when the disk does not answer in time."""
+        deadline = time.monotonic() + PAGE_WITHIN
+        while True:
+            session = self._broker.sessions.get(client_id)
+            if session is None:
+                return "not_found"
+            if session.channel is not None:
+                return "running_session"
+            deleted = empty_queue(self._broker.engine, session)
+            if deleted >= 0:
+                break
+            if time.monotonic() > deadline:
+                raise RequestRefused(NOT_ON_DISK)
+            gevent.sleep(0.05)
+        self._broker.engine.metrics.count("dropped/session_ended", deleted)
+        if not self._broker.durable.wait():
+            raise RequestRefused(NOT_ON_DISK)
+        return deleted
 
     def delete_sessions(self, where: tuple[Test, ...]) -> list[str]:
         """Deletes the sessions of clients that are not connected and whose extended rows pass the filters. Returns the

@@ -1,6 +1,6 @@
-"""The end of a session, and what it leaves to others."""
+"""The end of a session or of its queue, and what a session leaves to others."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from router_ext.message.publish_frames cimport Delivery, delivery_of
 from router_ext.engine.engine cimport Routing, begin
@@ -29,6 +29,24 @@ def end_session(Engine e, Session s not None):
     elif not s.paging:
         next_page(e, s)   # what only the store has is given away as it comes: see `take_page`
     e.drain(s)
+
+
+def empty_queue(Engine e, Session s not None) -> int:
+    """Forgets the messages that wait for a client that is not connected, on disk too; what was sent and not acknowledged
+    stays. Gives how many there were; -1 while some are on their way from the store."""
+    cdef uint32_t waiting = s.waiting()
+    cdef Queued item
+    if s.paging:
+        return -1
+    while s.dequeue(&item):
+        e.forget_place(s, item.entry, item.msg)
+        msg_unref(item.msg)
+    if s.stored > s.stored_in_flight:
+        e.journal.drop_oldest(s.sid, s.stored - s.stored_in_flight)
+        s.count_stored(<int32_t>s.stored_in_flight - <int32_t>s.stored)
+    if waiting and not e.in_turn and e.wake:
+        e.wake()
+    return waiting
 
 
 cdef int redispatch_shared(Engine e, Session s) except -1:

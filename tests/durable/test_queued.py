@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.broker_process import BrokerProcess
+from tests.broker_process import BrokerProcess, wait_until
 from tests.clients.raw import PUBACK, PUBLISH, connected
 
 Start = Callable[..., BrokerProcess]
@@ -60,3 +60,34 @@ def test_of_a_connected_client(start_broker: Start):
         keeper.expect(PUBLISH)
     assert keeper.expect(PUBLISH).topic == "q/6"
     assert listed(broker)[0] == [f"q/{number}" for number in range(7, 21)]
+
+
+@pytest.mark.parametrize(
+    "env", [{}, {"EMQX_DURABILITY": "off"}, {"EMQX_ZONE__EXTERNAL__MQUEUE_PRIORITIES": "q/1=8"}],
+    ids=["stored", "off", "priorities"])
+def test_a_queue_is_emptied(start_broker: Start, env: dict[str, str]):
+    """What is in flight stays, what comes later is queued; nothing of it is back after a crash."""
+    broker = start_broker(env)
+    keeper = connected(broker.mqtt_port, "keeper")
+    keeper.subscribe("q/#", qos=1)
+    refused = broker.api("DELETE", "sessions/keeper/messages/")
+    assert (refused.status_code, refused.json()) == (500, {"message": "running_session"})
+    publish(broker.mqtt_port, 1, 3)
+    keeper.expect(PUBLISH)
+    keeper.expect(PUBLISH)
+    keeper.drop()
+    wait_until(lambda: broker.api("GET", "connections/?client_id=keeper").json()["items"] == [])
+    publish(broker.mqtt_port, 10, 40)
+    assert broker.api("DELETE", "sessions/keeper/messages/").json() == {"deleted": 30}
+    assert listed(broker)[0] == []
+    assert broker.api("DELETE", "sessions/keeper/messages/").json() == {"deleted": 0}
+    publish(broker.mqtt_port, 50, 52)
+    assert listed(broker)[0] == ["q/50", "q/51"]
+    if env.get("EMQX_DURABILITY") != "off":
+        broker.kill9()
+        broker.start()
+        assert listed(broker)[0] == ["q/50", "q/51"]
+    keeper = connected(broker.mqtt_port, "keeper")
+    assert [keeper.expect(PUBLISH).topic for _ in range(4)] == ["q/1", "q/2", "q/50", "q/51"]
+    missing = broker.api("DELETE", "sessions/nobody/messages/")
+    assert (missing.status_code, missing.json()["message"]) == (500, "not_found")
