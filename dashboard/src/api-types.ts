@@ -75,6 +75,9 @@ export interface Branch {
   has_message: boolean;
   subscriptions: number;
   children: number | string;
+  payload_size?: number;
+  published_at_ts?: number;
+  beginning?: string;
 }
 
 export interface Broker {
@@ -176,10 +179,6 @@ export interface DelayedRow {
   publish_at_ts: number;
   delayed_remaining: number;
   expires_in: number | string;
-}
-
-export interface Deleted {
-  deleted: number;
 }
 
 export interface Ended {
@@ -527,6 +526,10 @@ export interface Reset {
   key: string;
 }
 
+export interface RetainedDeleted {
+  deleted: number;
+}
+
 export interface RetainedMessage {
   topic: string;
   qos: number;
@@ -619,6 +622,10 @@ export interface SessionRow {
   reductions: number;
   subscriptions_count: number;
   username: string;
+}
+
+export interface SessionsDeleted {
+  deleted: number;
 }
 
 export interface Setting {

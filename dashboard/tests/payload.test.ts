@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { asCbor, asHex, asJson, asText, fromBase64, LIMITS, suggested, toBase64 } from "../src/parts/payload-views";
+import { asCbor, asHex, asJson, asProtobuf, asText, fromBase64, LIMITS, suggested, toBase64 } from "../src/parts/payload-views";
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const hex = (text: string) => Uint8Array.from(text.match(/../g) ?? [], (pair) => parseInt(pair, 16));
@@ -43,4 +43,15 @@ test("the content suggests the view", async () => {
   for (const [text, view] of Object.entries(views)) assert.equal(await suggested(utf8(text)), view, text);
   assert.equal(await suggested(hex("a2616119012c6162f93c00")), "cbor");
   for (const bytes of ["00", "ffff", "41000102", "1b"]) assert.equal(await suggested(hex(bytes)), "hex", bytes);
+});
+
+test("protobuf without a schema: field, wire type, value, messages within messages", async () => {
+  assert.equal(await asProtobuf(hex("089601120774657374696e67")), '1 varint: 150 · sint 75\n2 bytes: "testing"');
+  assert.equal(await asProtobuf(hex("1a0308960122020001")), "3 bytes: {\n  1 varint: 150 · sint 75\n}\n4 bytes: 00 01");
+  assert.equal(await asProtobuf(hex("08ffffffffffffffffff01")), "1 varint: 18446744073709551615 · -1 · sint -9223372036854775808");
+  assert.equal(await asProtobuf(hex("0d0000803f")), "1 fixed32: 1065353216 · float 1");
+  assert.equal(await asProtobuf(hex("09000000000000f03f")), "1 fixed64: 4607182418800017408 · double 1");
+  // No field 0, no type 6, nothing that is cut off, no number of more than 64 bits.
+  for (const bad of ["", "00", "0e", "08", "0896", "1205", "0d00", "08ffffffffffffffffff7f", "12ffffffffffffffffff01"])
+    assert.equal(await asProtobuf(hex(bad)), null, bad);
 });

@@ -38,11 +38,14 @@ def test_a_client_is_shown_subscribed_traced_and_disconnected(at: Browsing):
         watched.accessible()
 
         page.get_by_role("link", name="Trace").last.click()
-        page.get_by_role("button", name="Start for 60 s").click()
+        page.get_by_role("button", name="Start", exact=True).click()
         wait_until(lambda: len(at.broker.api("GET", "traces/").json()) == 1)
         client.publish("plant/1", b"x", 1)
         for step in ("published", "delivered", "acknowledged"):
             page.get_by_role("row").filter(has_text=step).filter(has_text="plant/1").first.wait_for()
+        page.get_by_role("button", name="Payload, 1 B").first.click()
+        page.get_by_role("dialog").locator("pre").filter(has_text="x").wait_for()
+        page.get_by_role("dialog").get_by_role("button", name="Close").click()
         watched.accessible()
         page.get_by_role("button", name="Stop").click()
         wait_until(lambda: not at.broker.api("GET", "traces/").json())
@@ -78,3 +81,22 @@ def test_why_an_absent_client_does_not_get_a_topic(at: Browsing):
     watched.go("client?id=away")
     page.get_by_text("1 id contains it:").wait_for()
     page.get_by_role("link", name="away-1").wait_for()
+
+
+def test_two_clients_are_compared(at: Browsing):
+    """What differs is marked; the link holds both."""
+    with Client(at.broker.mqtt_port, "one", keepalive=60), Client(at.broker.mqtt_port, "two", keepalive=90):
+        watched = at.logged_in("operator", "clients")
+        page = watched.page
+        for name in ("one", "two"):
+            page.get_by_role("checkbox", name=f"Select {name}").check()
+        page.get_by_role("link", name="Compare").click()
+        table = page.get_by_role("region", name="Compare")
+        row = table.get_by_role("row").filter(has_text="Keep-alive")
+        row.filter(has_text="60 s").filter(has_text="90 s").filter(has_text="(differs)").wait_for()
+        assert table.get_by_role("row").filter(has_text="Protocol").filter(has_text="(differs)").count() == 0
+        assert page.url.endswith("id=one&with=two")
+        watched.accessible()
+        page.get_by_role("textbox", name="Compare with client id").fill("nobody")
+        page.get_by_role("button", name="Compare").click()
+        page.get_by_text("No client of the other id is connected").wait_for()

@@ -45,6 +45,13 @@ def test_clients_are_listed_found_and_disconnected(at: Browsing):
         watched.accessible()
         page.emulate_media(color_scheme="dark")
         watched.accessible()
+        page.get_by_text("Columns", exact=True).click()
+        page.get_by_role("checkbox", name="Address").uncheck()
+        page.get_by_role("checkbox", name="Zone").check()
+        watched.accessible()
+        page.reload()
+        table.get_by_role("columnheader", name="Zone").wait_for()
+        assert table.get_by_role("columnheader", name="Address").count() == 0
         table.get_by_role("button", name="Client id").click()
         page.wait_for_url("**sort=client_id")
         table.get_by_role("button", name="Client id").click()

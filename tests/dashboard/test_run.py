@@ -28,7 +28,7 @@ def test_a_plugin_is_loaded_and_unloaded(at: Browsing):
     """It runs and does not, as the API tells beside the page; unloading asks first."""
     watched = at.logged_in("administrator", "plugins")
     page = watched.page
-    page.get_by_label("Name").fill("auth_username")
+    page.get_by_role("searchbox", name="Name").fill("auth_username")
     page.get_by_role("button", name="Load emqx_auth_username", exact=True).click()
     page.get_by_role("button", name="Unload emqx_auth_username").wait_for()
     assert is_active(at, "emqx_auth_username")
@@ -67,6 +67,25 @@ def test_a_setting_of_a_plugin_is_changed_and_refused_in_place(at: Browsing):
     page.get_by_role("alert").filter(has_text=re.compile(r"retainer\.max_retained_messages .*must be")).wait_for()
     assert given(at, "emqx_retainer")["retainer.max_retained_messages"] == "12345"
     watched.accessible()
+
+
+def test_settings_of_many_are_a_table(at: Browsing):
+    """Keys with a `$word`: a row is added and removed, and the others stay."""
+    watched = at.logged_in("administrator", "plugin?name=emqx_auth_username")
+    page = watched.page
+    for name in ("bob", "eve"):
+        table = page.get_by_role("region", name="auth.user.")
+        table.get_by_role("textbox", name="username").fill(name)
+        table.get_by_label("password").fill(f"of-{name}")
+        table.get_by_role("button", name="Add").click()
+        table.get_by_role("row").filter(has_text=name).wait_for()
+    assert {key: value for key, value in given(at, "emqx_auth_username").items() if "username" in key} == {
+        "auth.user.1.username": "bob", "auth.user.2.username": "eve"}
+    watched.accessible()
+    table.get_by_role("button", name="Remove 1").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    table.get_by_role("row").filter(has_text="bob").wait_for(state="detached")
+    assert [value for key, value in given(at, "emqx_auth_username").items() if "username" in key] == ["eve"]
 
 
 @pytest.mark.parametrize("place", ["plugins", "plugin?name=emqx_retainer", "nodes"])

@@ -24,7 +24,7 @@ def test_the_tree_is_opened_by_keys_and_a_message_deleted_and_brought_back(at: B
     with Client(at.broker.mqtt_port, "sensor-3") as client:
         client.subscribe("plant/+/cmd", 1)
         client.publish("plant/3/state", f'{{"id": {DIGITS}}}'.encode(), 1, retain=True)
-        client.publish("plant/3/other", b"\x00\xff", 1, retain=True)
+        client.publish("plant/3/other", b"\x08\x96\x01\x12\x07testing\x1a\x02\x08\x01", 1, retain=True)
         client.publish(HOSTILE, b"<script>alert(1)</script>", 1, retain=True)
         watched = at.logged_in("operator", "topics")
         page = watched.page
@@ -36,7 +36,15 @@ def test_the_tree_is_opened_by_keys_and_a_message_deleted_and_brought_back(at: B
         tree.locator("[aria-level='2']").filter(has_text="+").wait_for()
         for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
             page.keyboard.press(key)
-        tree.get_by_role("row").filter(has_text="state").click()
+        for title in ("Payload", "Size", "Age"):
+            tree.get_by_role("columnheader", name=title).wait_for()
+        other = tree.get_by_role("row").filter(has_text="other")
+        other.filter(has_text="(bytes)").filter(has_text="16 B").click()
+        page.get_by_text("by sensor-3").wait_for()
+        page.get_by_role("button", name="Protobuf").click()
+        page.locator(".payload pre").filter(has_text='2 bytes: "testing"').filter(has_text="1 varint: 150").wait_for()
+        state = tree.get_by_role("row").filter(has_text="state")
+        state.filter(has_text='{"id": 115').filter(has_text="27 B").click()
         page.locator(".payload pre").filter(has_text=DIGITS).wait_for()
         assert "topic=plant%2F3%2Fstate" in page.url
         watched.accessible()

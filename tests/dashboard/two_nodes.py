@@ -20,6 +20,8 @@ API = "/api/v3/"
 # Answers with a member of each node, and those with rows of all.
 BY_NODE = ("nodes/", "stats/", "metrics/", "listeners/", "plugins/", "alarms/present", "rates/seconds", "configs/")
 PAGES = ("connections/", "sessions/", "subscriptions/", "slow_subscribers/")
+RATES = ("received", "sent", "dropped", "unrouted", "received_bytes", "sent_bytes", "connects", "connections",
+         "subscriptions")
 CLIENT = "far-1"
 SLOW_CLOCK_S = 7
 
@@ -145,6 +147,10 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, b'{"code": 0}')
         elif path in PAGES:
             self.answer(200, page_of(self.rows(path, query)))
+        elif path.startswith("rates/"):
+            now = int(time.time())
+            samples = [dict.fromkeys(RATES, 7) | {"ts": now - ago} for ago in range(30, 0, -1)]
+            self.answer(200, json.dumps(samples).encode())
         elif path == "sessions/far-away/messages/":
             row = {"topic": "far/1", "qos": 1, "retain": False, "payload_size": 7, "published_at_ts": int(time.time()),
                    "expires_in": "undefined"}

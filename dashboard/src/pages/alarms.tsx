@@ -1,15 +1,17 @@
 /** Alarms that stand and that were cleared; what each means and what to do. */
 import { useEffect } from "preact/hooks";
-import { get } from "../api";
-import { listen } from "../live";
+import { get, seg } from "../api";
+import { listen, type Rates } from "../live";
+import { Chart } from "../parts/chart";
 import { Heading } from "../parts/heading";
 import { States } from "../parts/states";
 import { Table, type Column } from "../parts/table";
 import { Id } from "../parts/topic";
+import { summed, valuesOf } from "../rates";
 import { useAsk } from "../refresh";
 import type { Alarm } from "../standing";
 import { known, t } from "../text";
-import { now, span, when } from "../time";
+import { figure, now, span, when } from "../time";
 import { param, setParams } from "../url";
 
 type Row = Alarm & { node: string; clear_at?: string; clear_at_ts?: number };
@@ -51,13 +53,37 @@ export default function Alarms() {
       </div>
     </Heading>
     <div class="stack">
-      <States asked={asked} isEmpty={(rows) => rows.length === 0} empty={t(isHistory ? "alarms.none-cleared" : "alarms.none")}>{(rows) =>
+      <States asked={asked} sheet isEmpty={(rows) => rows.length === 0} empty={t(isHistory ? "alarms.none-cleared" : "alarms.none")}>{(rows) =>
         <Table caption={t("place.alarms")} rows={rows} columns={columns} rowKey={(row) => `${row.node} ${row.id} ${row.timestamp}`}
           onOpen={(row) => setParams({ id: row.id }, { step: true })} />}</States>
       {id && <section class="sheet"><header><h2><code>{id}</code> {alarm?.title}</h2></header><div class="body">
         {alarm && <p>{alarm.summary}</p>}
+        {alarm?.timestamp_ts && <Around key={alarm.timestamp_ts} alarm={alarm} since={alarm.timestamp_ts} />}
         <p>{said === advice ? t("alarms.no-advice") : said}</p>
       </div></section>}
     </div>
   </>;
+}
+
+/** Seconds before and after it: by the second as long as these are kept, else by the minute. */
+const AROUND = { seconds: 600, minutes: 1800 } as const;
+const KEPT_S = 3600;
+
+/** What the node's messages and connections did while it stood. */
+function Around({ alarm: { node, clear_at_ts }, since }: { alarm: Row; since: number }) {
+  const by = since > Date.now() / 1000 - KEPT_S + AROUND.seconds ? "seconds" : "minutes";
+  const asked = useAsk(`around ${node} ${since} ${clear_at_ts}`, async (signal) => summed([{ node,
+    rates: await get<Rates[]>(`nodes/${seg(node)}/rates/${by}`, { first: Math.floor(since) - AROUND[by],
+      last: clear_at_ts ? Math.ceil(clear_at_ts) + AROUND[by] : undefined }, signal) }], by === "seconds" ? 1 : 60), { every: clear_at_ts ? "hand" : 30 });
+  return <States asked={asked} isEmpty={(history) => history.length === 0} empty={t("alarms.no-rates")}>{(history) => {
+    const ts = history.map((one) => one.ts), marks = [{ from: since, to: clear_at_ts ?? Infinity }];
+    return <div class="charts">
+      <Chart title={t("overview.messages")} ts={ts} marks={marks} write={figure} series={[
+        { label: t("overview.in"), color: "in", values: valuesOf(history, "received") },
+        { label: t("overview.out"), color: "out", values: valuesOf(history, "sent") },
+        { label: t("overview.dropped"), color: "lost", values: valuesOf(history, "dropped") }]} />
+      <Chart title={t("overview.clients")} ts={ts} marks={marks} write={figure} series={[
+        { label: t("overview.connections"), color: "clients", values: valuesOf(history, "connections") }]} />
+    </div>;
+  }}</States>;
 }

@@ -57,7 +57,7 @@ export default function Apps() {
   return <>
     <Heading title={t("place.apps")}><span class="spread" />
       {may("administrator") && <button class="main" onClick={() => (open.value = { what: "new" })}>{t("apps.new")}</button>}</Heading>
-    <States asked={asked} isEmpty={(rows) => rows.length === 0} empty={t("apps.empty")}>{(rows) =>
+    <States asked={asked} sheet isEmpty={(rows) => rows.length === 0} empty={t("apps.empty")}>{(rows) =>
       <Table caption={t("place.apps")} rows={rows} columns={columns} rowKey={(row) => row.app_id} />}</States>
     {open.value && <Forms open={open.value} close={close} done={done} show={show} />}
     {secret.value && <Dialog title={t("apps.secret-of", { id: secret.value.id })} close={() => (secret.value = null)}>

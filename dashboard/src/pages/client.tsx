@@ -7,6 +7,7 @@ import { Copy } from "../parts/copy";
 import { Heading } from "../parts/heading";
 import { States } from "../parts/states";
 import { ClientLink, Id } from "../parts/topic";
+import { Tracing } from "../parts/tracing";
 import { useAsk } from "../refresh";
 import { may } from "../session";
 import { t } from "../text";
@@ -15,7 +16,6 @@ import { href, param, setParams } from "../url";
 import { Facts } from "./client/facts";
 import { Queue } from "./client/queue";
 import { Subscriptions } from "./client/subscriptions";
-import { Trace } from "./client/trace";
 import { Why } from "./client/why";
 
 const TABS = ["facts", "subscriptions", "queue", "trace", "why"] as const;
@@ -69,8 +69,8 @@ function Part({ tab, id, known, again }: { tab: Tab; id: string; known: Known; a
   switch (tab) {
     case "facts": return <Facts {...known} />;
     case "subscriptions": return <Subscriptions id={id} again={again} />;
-    case "queue": return <Queue id={id} node={known.session?.node ?? ""} />;
-    case "trace": return <Trace key={id} id={id} />;
+    case "queue": return <Queue id={id} node={known.session?.node ?? ""} connected={known.connection !== undefined} again={again} />;
+    case "trace": return <Tracing question={() => ({ client_id: id })} />;
     case "why": return <Why key={id} id={id} client={known} />;
   }
 }

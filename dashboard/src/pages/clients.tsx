@@ -25,6 +25,11 @@ const columns = (): Column<Connection>[] => [
   { id: "out", title: t("clients.out"), sort: "send_msg", number: true, cell: (row) => number(row.send_msg) },
   { id: "waiting", title: t("clients.waiting"), sort: "send_pend", number: true, cell: (row) => bytes(row.send_pend) },
   { id: "slow", title: t("clients.slow"), sort: "is_slow", cell: (row) => (row.is_slow ? <span class="bad">▲ {t("clients.yes")}</span> : "–") },
+  { id: "bytes-in", title: t("clients.bytes-in"), sort: "recv_oct", number: true, spare: true, cell: (row) => bytes(row.recv_oct) },
+  { id: "bytes-out", title: t("clients.bytes-out"), sort: "send_oct", number: true, spare: true, cell: (row) => bytes(row.send_oct) },
+  { id: "clean", title: t("client.clean-start"), sort: "clean_start", spare: true, cell: (row) => t(row.clean_start ? "clients.yes" : "clients.no") },
+  { id: "will", title: t("client.will"), sort: "will_topic", spare: true, cell: (row) => <Id>{given(row.will_topic)}</Id> },
+  { id: "zone", title: t("clients.zone"), sort: "zone", spare: true, cell: (row) => <code>{row.zone}</code> },
   { id: "since", title: t("clients.since"), sort: "connected_at_ts", cell: (row) => <time title={absolute(row.connected_at_ts)}>
     {span(now.value - row.connected_at_ts)}</time> },
   ...(isCluster.value ? [{ id: "node", title: t("subscriptions.node"), sort: "node", cell: (row: Connection) => <code>{row.node}</code> }] : []),
@@ -53,7 +58,8 @@ export default function Clients() {
           clear();
           again();
         };
-        return <><button class="danger" onClick={() => void after(kick(ids))}>{t("act.kick-ask")}</button>
+        return <>{ids.length === 2 && <a href={href("client", { id: ids[0], with: ids[1] })}>{t("client.compare")}</a>}
+          <button class="danger" onClick={() => void after(kick(ids))}>{t("act.kick-ask")}</button>
           <button class="danger" onClick={() => void after(ban(ids, new Set(ids)))}>{t("act.ban-ask")}</button></>;
       } : undefined} />
   </>;

@@ -68,7 +68,7 @@ function Names({ of }: { of: Of }) {
   const row = open.value;
   const superOf = (given: (name: string) => string): object => of.plugin ? {} : { is_superuser: given("super") === "on" };
   return <>
-    <States asked={asked} isEmpty={(rows) => rows === null}
+    <States asked={asked} sheet isEmpty={(rows) => rows === null}
       empty={<>{t("credentials.not-loaded")} <a href={href("plugin", { name: of.plugin })}>{of.plugin}</a></>}>{(all) => {
       const rows = all!.filter((shown) => shown.name.toLowerCase().includes(wanted));
       const chosen = rows.filter((shown) => selected.value.has(shown.name));

@@ -122,25 +122,27 @@ function Listeners() {
     <Table caption={t("nodes.listeners")} rows={rows} columns={columns} rowKey={(row) => `${row.node} ${row.identifier}`} />}</States></section>;
 }
 
-interface Counter { name: string; value: number; node: string }
+/** By node: what is compared stands in one line. */
+interface Counter { name: string; values: Readonly<Record<string, number>> }
 
 function Counters() {
   const onlyUsed = useSignal(false);
   const asked = useAsk(`metrics ${param("node")}`, async (signal) =>
-    (await get<{ node: string; metrics: Record<string, number> }[]>("metrics/", {}, signal)).filter((one) => isShown(one.node))
-      .flatMap((one) => Object.entries(one.metrics).map(([name, value]): Counter => ({ name, value, node: one.node }))), { every: 10, keep: true });
+    (await get<{ node: string; metrics: Record<string, number> }[]>("metrics/", {}, signal)).filter((one) => isShown(one.node)),
+  { every: 10, keep: true });
   const wanted = param("counter").toLowerCase();
-  const columns: Column<Counter>[] = [
-    { id: "name", title: t("nodes.counter"), cell: (row) => <Id>{row.name}</Id> },
-    { id: "value", title: t("nodes.value"), number: true, cell: (row) => number(row.value) },
-    { id: "node", title: t("nodes.node"), cell: (row) => <Id>{row.node}</Id> },
-  ];
   return <section class="stack tight"><div class="row"><h2>{t("nodes.counters")}</h2>
     <Filters filters={[{ name: "counter", label: t("nodes.counter") }]} />
     <label><input type="checkbox" checked={onlyUsed.value} onChange={(event) => (onlyUsed.value = event.currentTarget.checked)} /> {t("nodes.not-zero")}</label></div>
-  <States asked={asked}>{(all) => {
-    const rows = all.filter((row) => row.name.toLowerCase().includes(wanted) && (!onlyUsed.value || row.value !== 0));
-    return rows.length ? <Table caption={t("nodes.counters")} rows={rows} columns={columns} rowKey={(row) => `${row.node} ${row.name}`} />
+  <States asked={asked}>{(of) => {
+    const all = [...new Set(of.flatMap((one) => Object.keys(one.metrics)))].map((name): Counter =>
+      ({ name, values: Object.fromEntries(of.map((one) => [one.node, one.metrics[name] ?? 0])) }));
+    const rows = all.filter((row) => row.name.toLowerCase().includes(wanted) && (!onlyUsed.value || Object.values(row.values).some(Boolean)));
+    const columns: Column<Counter>[] = [
+      { id: "name", title: t("nodes.counter"), cell: (row) => <Id>{row.name}</Id> },
+      ...of.map(({ node }): Column<Counter> => ({ id: node, title: node, number: true, cell: (row) => number(row.values[node] ?? 0) })),
+    ];
+    return rows.length ? <Table caption={t("nodes.counters")} rows={rows} columns={columns} rowKey={(row) => row.name} />
       : <div class="sheet state-box">{t("nodes.no-counter")}</div>;
   }}</States></section>;
 }

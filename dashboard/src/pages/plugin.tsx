@@ -12,6 +12,7 @@ import { useAsk } from "../refresh";
 import { may, session } from "../session";
 import { t } from "../text";
 import { href, param } from "../url";
+import { Entries, wordIn } from "./plugin/entries";
 import { Acts, pluginRows, State } from "./plugins";
 
 /** `required`: a value is given. */
@@ -36,7 +37,7 @@ export default function Plugin() {
       {row && <><State row={row} /><span class="spread" /><Acts row={row} done={done} /></>}
     </Heading>
     {row && <p>{row.description} · {row.version} · <Id>{row.node}</Id></p>}
-    <States asked={settings} isEmpty={(rows) => rows.length === 0} empty={t("plugin.no-settings")}>{(rows) => {
+    <States asked={settings} sheet isEmpty={(rows) => rows.length === 0} empty={t("plugin.no-settings")}>{(rows) => {
       const given = Object.fromEntries(rows.filter((one) => one.required && one.source !== "environment").map((one) => [one.key, one.value]));
       const save = (texts: Texts): Promise<unknown> => put(path, texts).finally(settings.again);
       return <section class="sheet"><header><h2>{t("plugin.settings", { n: rows.length })}</h2><span class="spread" />
@@ -52,8 +53,9 @@ interface Props { rows: Row[]; given: Texts; save: (texts: Texts) => Promise<unk
 
 /** The whole set is sent: what was given before, and the changes. A refusal changes nothing. */
 function Form({ name, rows, given, save, isActive }: Props & { name: string; isActive: boolean }) {
-  const fields = rows.filter((row) => !row.key.includes("$")).map(fieldOf);
-  const words = rows.filter((row) => row.key.includes("$"));
+  const templates = rows.filter((row) => row.key.includes("$"));
+  const isOfOne = (key: string): boolean => !templates.some((row) => wordIn(key, row.key) !== null);
+  const fields = rows.filter((row) => isOfOne(row.key)).map(fieldOf);
   return <>
     <SettingsForm fields={fields} readOnly={!may("administrator")}
       effect={(field) => t(!isActive ? "plugin.effect-load" : field.hot ? "plugin.effect-now" : "plugin.effect-restart", { name })}
@@ -70,7 +72,7 @@ function Form({ name, rows, given, save, isActive }: Props & { name: string; isA
         }
       }}
       takeBack={(field) => save(Object.fromEntries(Object.entries(given).filter(([key]) => key !== field.key))).catch(complain)} />
-    {words.length > 0 && <p class="label" style={{ paddingTop: "8px" }}>{t("plugin.words")} {words.map((row) => <><code key={row.key}>{row.key}</code> </>)}</p>}
+    <Entries templates={templates} given={given} save={save} />
   </>;
 }
 

@@ -1,6 +1,7 @@
 /** Topics of retained messages and of subscriptions as a tree, and the retained message of one. */
 import { useState } from "preact/hooks";
 import { get, type Page } from "../api";
+import type { Branch } from "../api-types";
 import { listOf } from "../client-rows";
 import { Heading } from "../parts/heading";
 import { FailureLine } from "../parts/states";
@@ -9,12 +10,10 @@ import { Id } from "../parts/topic";
 import { useAsk } from "../refresh";
 import { may } from "../session";
 import { number, t } from "../text";
+import { absolute, bytes, now, span } from "../time";
 import { param, setParams } from "../url";
 import { PublishButton } from "./topics/publish";
 import { Chosen } from "./topics/chosen";
-
-/** `children`: a number, or "1000+". */
-interface Branch { level: string; topic: string; has_message: boolean; subscriptions: number; children: number | string }
 
 const KINDS = ["retained", "routes"] as const;
 
@@ -73,7 +72,7 @@ export default function Topics() {
     <FailureLine asked={asked} />
     <div class="halves">
       <div class="sheet scrolled">{asked.data && <Tree<Branch> key={`${jumps} ${of} ${node}`} label={t("topics.level")}
-        columns={[t("topics.message"), t("topics.subscriptions"), t("topics.below")]} load={load} selected={topic}
+        columns={[t("topics.payload"), t("topics.size"), t("topics.age"), t("topics.subscriptions"), t("topics.below")]} load={load} selected={topic}
         onSelect={(one) => choose(one.id)} open={above(topic)} version={asked.at} />}
       {asked.data && asked.data.retained + asked.data.routes === 0 && <div class="state-box">{t("topics.empty")}</div>}</div>
       <div class="sheet">{topic ? <Chosen key={topic} topic={topic} changes={changes} changed={changed} />
@@ -86,7 +85,9 @@ function branch(row: Branch): TreeNode<Branch> {
   return {
     id: row.topic, opens: row.children !== 0, data: row,
     name: <Id>{row.level}</Id>,
-    cells: [row.has_message ? <span title={t("topics.has-message")}>●<span class="hidden"> {t("topics.has-message")}</span></span> : "",
+    cells: [row.has_message ? <span class="beginning">{row.beginning === undefined ? t("topics.binary") : <Id>{row.beginning}</Id>}</span> : "",
+      row.payload_size === undefined ? "" : bytes(row.payload_size),
+      row.published_at_ts === undefined ? "" : <time title={absolute(row.published_at_ts)}>{span(now.value - row.published_at_ts)}</time>,
       row.subscriptions ? number(row.subscriptions) : "", row.children === 0 ? "" : typeof row.children === "number" ? number(row.children) : row.children],
   };
 }

@@ -8,6 +8,7 @@ import { useAsk, type Asked } from "../refresh";
 import { number, t } from "../text";
 import { param, setParams, view } from "../url";
 import { Age } from "./age";
+import { ColumnChooser, shownOf } from "./columns";
 import { FailureLine, Skeleton } from "./states";
 import { Table, type Column } from "./table";
 
@@ -81,7 +82,7 @@ export function ListOf<R>({ list: { asked, filtered }, caption, columns, rowKey,
     <FailureLine asked={asked} />
     {page.items.length === 0
       ? <div class="sheet state-box">{filtered ? <NothingFound /> : empty}</div>
-      : <Table caption={caption} rows={page.items} columns={columns} rowKey={rowKey} onOpen={onOpen}
+      : <Table caption={caption} rows={page.items} columns={shownOf(columns)} rowKey={rowKey} onOpen={onOpen}
         count={page.meta.count} first={(page.meta.page - 1) * page.meta.limit} sort={param("sort")}
         onSort={(sort) => setParams({ sort, page: "" }, { step: true })}
         selection={actions && { keys: selected.value, change: (keys) => (selected.value = keys) }} />}
@@ -96,6 +97,7 @@ export function ListOf<R>({ list: { asked, filtered }, caption, columns, rowKey,
         resting.value = false;
       }}>{t("list.changes", { n: waiting })}</button>}
       <span class="spread" />
+      <ColumnChooser columns={columns} />
       <Age at={asked.at} bad={asked.failure !== undefined} />
       <Paging page={page} />
     </div>

@@ -1,7 +1,7 @@
-/** Bytes as text, JSON, hex and CBOR. The bytes stay as they came; a view that does not fit them is null. */
+/** Bytes as text, JSON, hex, CBOR and protobuf. The bytes stay as they came; a view that does not fit them is null. */
 import { parse, stringify } from "lossless-json";
 
-export type PayloadView = "text" | "json" | "hex" | "cbor";
+export type PayloadView = "text" | "json" | "hex" | "cbor" | "protobuf";
 
 /** More than this is not shown as a tree of values, not as text before a click, and not at all but saved. */
 export const LIMITS = { structured: 64 << 10, text: 256 << 10, shown: 1 << 20 };
@@ -56,6 +56,11 @@ export async function asCbor(bytes: Uint8Array): Promise<string | null> {
   } catch {
     return null;
   }
+}
+
+/** Loaded when it is needed, too. */
+export async function asProtobuf(bytes: Uint8Array): Promise<string | null> {
+  return bytes.length && bytes.length <= LIMITS.structured ? (await import("./protobuf")).asProtobuf(bytes) : null;
 }
 
 /** The view that the content suggests. A CBOR message that is shown is a map or an array: nearly any bytes are some value. */

@@ -5,9 +5,9 @@ import { t } from "../text";
 import { bytes as amount } from "../time";
 import { Copy, save } from "./copy";
 import { Icon } from "./icon";
-import { asCbor, asHex, asJson, asText, LIMITS, suggested, type PayloadView } from "./payload-views";
+import { asCbor, asHex, asJson, asProtobuf, asText, LIMITS, suggested, type PayloadView } from "./payload-views";
 
-const VIEWS = ["text", "json", "hex", "cbor"] as const;
+const VIEWS = ["text", "json", "hex", "cbor", "protobuf"] as const;
 /** By topic, the latest last. */
 const chosen = stored<[string, PayloadView][]>("payload-views", []);
 const REMEMBERED = 100;
@@ -25,7 +25,7 @@ export function Payload({ bytes, topic = "" }: { bytes: Uint8Array<ArrayBuffer>;
     if (isTooLarge || isLarge) return;
     void (async () => {
       const now = view ?? await suggested(bytes);
-      const text = now === "cbor" ? await asCbor(bytes) : { text: asText, json: asJson, hex: asHex }[now](bytes);
+      const text = now === "cbor" ? await asCbor(bytes) : now === "protobuf" ? await asProtobuf(bytes) : { text: asText, json: asJson, hex: asHex }[now](bytes);
       if (!isCurrent) return;
       setView(now);
       setShown(text);
@@ -41,7 +41,7 @@ export function Payload({ bytes, topic = "" }: { bytes: Uint8Array<ArrayBuffer>;
     <div class="row">
       <div class="segments" role="group" aria-label={t("payload.view")}>
         {VIEWS.map((one) => <button key={one} type="button" aria-pressed={view === one} onClick={() => choose(one)}>
-          {{ text: t("payload.text"), json: "JSON", hex: "Hex", cbor: "CBOR" }[one]}</button>)}
+          {{ text: t("payload.text"), json: "JSON", hex: "Hex", cbor: "CBOR", protobuf: "Protobuf" }[one]}</button>)}
       </div>
       <span class="quiet">{amount(bytes.length)}</span>
       <span class="spread" />

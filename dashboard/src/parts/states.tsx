@@ -43,16 +43,18 @@ interface Props<T> {
   /** Whether the answer has nothing to show; then `empty` stands there: why, and the next step. */
   isEmpty?: (data: T) => boolean;
   empty?: ComponentChildren;
+  /** The page has none around it. */
+  sheet?: boolean;
   lines?: number;
   children: (data: T) => ComponentChildren;
 }
 
-export function States<T>({ asked, isEmpty, empty, lines, children }: Props<T>) {
+export function States<T>({ asked, isEmpty, empty, sheet, lines, children }: Props<T>) {
   const { data } = asked;
   return <>
     <FailureLine asked={asked} />
     {data === undefined ? (asked.failure ? null : <Skeleton lines={lines} />)
-      : isEmpty?.(data) ? <div class="state-box">{empty}</div> : children(data)}
+      : isEmpty?.(data) ? <div class={sheet ? "sheet state-box" : "state-box"}>{empty}</div> : children(data)}
   </>;
 }
 

@@ -12,6 +12,8 @@ export interface Column<R> {
   number?: boolean;
   /** The server's field, where it can sort by it. */
   sort?: string;
+  /** Not shown unless someone chooses it. */
+  spare?: boolean;
   /** On hover, where the cell is too narrow for it. */
   hint?: (row: R) => string;
 }

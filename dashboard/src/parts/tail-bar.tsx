@@ -20,7 +20,7 @@ export function TailBar<T>({ tail, file }: { tail: Tail<T>; file: string }) {
   const held = tail.held.value;
   const lines = (): string => rows.map(({ value }) => `${JSON.stringify(value)}\n`).reverse().join("");
   return <div class="row" role="search">
-    <input ref={field} type="search" class="mono" placeholder={t("tail.words")} aria-label={t("tail.words")} value={param("words")}
+    <input ref={field} type="search" size={28} placeholder={t("tail.words")} aria-label={t("tail.words")} value={param("words")}
       spellcheck={false} onInput={(event) => setParams({ words: event.currentTarget.value })} />
     <button aria-pressed={held} onClick={() => tail.hold(!held)}><Icon name={held ? "play" : "pause"} /> {t(held ? "tail.go-on" : "tail.hold")}</button>
     <button onClick={() => tail.clear()}>{t("tail.clear")}</button>

@@ -110,7 +110,7 @@ export function Tree<D>({ label, columns, load, selected, onSelect, open = [], v
   const first = lines.find((line) => "node" in line);
   const entry = focused.value || (first && "node" in first ? first.node.id : "");
   return <table class="tree" role="treegrid" aria-label={label}>
-    <thead class="hidden"><tr>{[label, ...columns].map((title) => <th scope="col" key={title}>{title}</th>)}</tr></thead>
+    <thead><tr>{[label, ...columns].map((title, index) => <th scope="col" class={index ? "number" : undefined} key={title}>{title}</th>)}</tr></thead>
     <tbody ref={body} onKeyDown={onKeyDown}>
       {lines.map((line) => "node" in line
         ? <tr key={line.node.id} role="row" aria-level={line.level} aria-posinset={line.position} tabIndex={entry === line.node.id ? 0 : -1}

@@ -1,25 +1,29 @@
-/** What stands about the connection and the session. */
+/** What stands about the connection and the session; beside those of another client where one is named. */
 import type { ComponentChildren } from "preact";
-import { useRef } from "preact/hooks";
-import { given, NEVER_EXPIRES, type Connection } from "../../client-rows";
-import { Id, Topic } from "../../parts/topic";
+import { useRef, useState } from "preact/hooks";
+import { given, listOf, NEVER_EXPIRES, type Connection, type SessionRow } from "../../client-rows";
+import { get, type Page } from "../../api";
+import { FailureLine } from "../../parts/states";
+import { ClientLink, Id, Topic } from "../../parts/topic";
+import { useAsk } from "../../refresh";
 import { number, t, type Key } from "../../text";
 import { absolute, bytes, figure, now, span } from "../../time";
+import { param, setParams } from "../../url";
 import { ofMost } from "../sessions";
 import type { Known } from "../client";
 
-type Fact = [Key, ComponentChildren];
+/** `raw` tells whether two clients differ. */
+interface Fact { name: Key; raw: unknown; shown: ComponentChildren }
+interface Sheet { title: Key; facts: Fact[] }
+type Counter = "recv_msg" | "send_msg" | "recv_oct" | "send_oct";
 
-function Sheet({ title, facts }: { title: Key; facts: Fact[] }) {
-  return <section class="sheet"><header><h2>{t(title)}</h2></header><div class="body"><dl class="facts">
-    {facts.map(([name, value]) => <><dt>{t(name)}</dt><dd>{value}</dd></>)}</dl></div></section>;
-}
-
-const yes = (is: boolean): string => t(is ? "clients.yes" : "clients.no");
+const fact = (name: Key, raw: unknown, shown: ComponentChildren): Fact => ({ name, raw, shown });
+const count = (name: Key, value: number, shown: ComponentChildren = number(value)): Fact => fact(name, value, shown);
+const flag = (name: Key, is: boolean): Fact => fact(name, is, t(is ? "clients.yes" : "clients.no"));
 const date = (ts: number): ComponentChildren => <>{absolute(ts)} <span class="quiet">({span(now.value - ts)})</span></>;
 
 /** A counter, and what it grew by each second between the last two answers. */
-function useRate(connection: Connection | undefined): (name: "recv_msg" | "send_msg" | "recv_oct" | "send_oct") => number | null {
+function useRate(connection: Connection | undefined): (name: Counter) => number | null {
   const seen = useRef<{ row: Connection | undefined; at: number; before?: { row: Connection; at: number } }>({ row: undefined, at: 0 });
   if (connection && connection !== seen.current.row) {
     const { row, at } = seen.current;
@@ -32,50 +36,112 @@ function useRate(connection: Connection | undefined): (name: "recv_msg" | "send_
   };
 }
 
-export function Facts({ connection, session }: Known) {
-  const rate = useRate(connection);
-  const perSecond = (name: Parameters<typeof rate>[0], write: (value: number) => string): ComponentChildren => {
-    const value = rate(name);
-    return value === null ? null : <span class="quiet"> · {t("client.per-second", { value: write(value) })}</span>;
+function ofConnection(one: Connection, rate: (name: Counter) => number | null): Sheet[] {
+  const grows = (name: Key, of: Counter, write: (value: number) => string, total: (value: number) => string): Fact => {
+    const value = rate(of);
+    return count(name, one[of], <>{total(one[of])}{value !== null && <span class="quiet"> · {t("client.per-second", { value: write(value) })}</span>}</>);
   };
-  return <div class="panels">
-    {connection && <Sheet title="client.connection" facts={[
-      ["clients.user", <Id whole>{given(connection.username)}</Id>],
-      ["clients.address", <code>{connection.ipaddress}:{connection.port}</code>],
-      ["client.protocol", `${connection.proto_name} ${connection.proto_ver}`],
-      ["client.since", date(connection.connected_at_ts)],
-      ["clients.keepalive", t("client.seconds", { n: connection.keepalive })],
-      ["client.clean-start", yes(connection.clean_start)],
-      ["client.will", given(connection.will_topic) ? <Topic linked>{connection.will_topic}</Topic> : "–"],
-      ["client.certificate", given(connection.peercert) && connection.peercert !== "nossl" ? <Id>{connection.peercert}</Id> : "–"],
-      ["client.mountpoint", <Id>{given(connection.mountpoint)}</Id>],
-      ["client.super", yes(connection.is_super)],
-      ["client.bridge", yes(connection.is_bridge)],
-      ["subscriptions.node", <code>{connection.node}</code>],
-    ]} />}
-    {connection && <Sheet title="client.traffic" facts={[
-      ["client.messages-in", <>{number(connection.recv_msg)}{perSecond("recv_msg", figure)}</>],
-      ["client.messages-out", <>{number(connection.send_msg)}{perSecond("send_msg", figure)}</>],
-      ["client.packets-in", number(connection.recv_pkt)],
-      ["client.packets-out", number(connection.send_pkt)],
-      ["client.bytes-in", <>{bytes(connection.recv_oct)}{perSecond("recv_oct", bytes)}</>],
-      ["client.bytes-out", <>{bytes(connection.send_oct)}{perSecond("send_oct", bytes)}</>],
-      ["clients.waiting", bytes(connection.send_pend)],
-      ["client.acks", number(connection.mailbox_len)],
-      ["clients.slow", connection.is_slow ? <span class="bad">▲ {t("client.slow-means")}</span> : yes(false)],
-      ["client.held", connection.is_held ? <span class="warn">▲ {t("client.held-means")}</span> : yes(false)],
-    ]} />}
-    {session && <Sheet title="client.session" facts={[
-      ["client.since", date(session.created_at_ts)],
-      ["sessions.expiry", session.expiry_interval >= NEVER_EXPIRES ? t("sessions.never") : span(session.expiry_interval)],
-      ["place.subscriptions", ofMost(session.subscriptions_count, session.max_subscriptions)],
-      ["sessions.inflight", ofMost(session.inflight_len, session.max_inflight)],
-      ["sessions.queue", <>{ofMost(session.mqueue_len, session.max_mqueue)} <span class="quiet">({bytes(session.mqueue_bytes)})</span></>],
-      ["sessions.dropped", <span class={session.mqueue_dropped ? "bad" : undefined}>{number(session.mqueue_dropped)}</span>],
-      ["client.awaiting", ofMost(session.awaiting_rel_len, session.max_awaiting_rel)],
-      ["client.publishers", number(session.publishers_waiting)],
-      ["client.delivered", number(session.deliver_msg)],
-      ["client.queued", number(session.enqueue_msg)],
-    ]} />}
-  </div>;
+  return [{ title: "client.connection", facts: [
+    fact("clients.user", one.username, <Id whole>{given(one.username)}</Id>),
+    fact("clients.address", one.ipaddress, <code>{one.ipaddress}:{one.port}</code>),
+    fact("client.protocol", one.proto_ver, `${one.proto_name} ${one.proto_ver}`),
+    fact("client.since", one.connected_at_ts, date(one.connected_at_ts)),
+    fact("clients.keepalive", one.keepalive, t("client.seconds", { n: one.keepalive })),
+    flag("client.clean-start", one.clean_start),
+    fact("client.will", one.will_topic, given(one.will_topic) ? <Topic linked>{one.will_topic}</Topic> : "–"),
+    fact("client.certificate", one.peercert, given(one.peercert) && one.peercert !== "nossl" ? <Id>{one.peercert}</Id> : "–"),
+    fact("client.mountpoint", one.mountpoint, <Id>{given(one.mountpoint)}</Id>),
+    flag("client.super", one.is_super),
+    flag("client.bridge", one.is_bridge),
+    fact("subscriptions.node", one.node, <code>{one.node}</code>),
+  ] }, { title: "client.traffic", facts: [
+    grows("client.messages-in", "recv_msg", figure, number),
+    grows("client.messages-out", "send_msg", figure, number),
+    count("client.packets-in", one.recv_pkt),
+    count("client.packets-out", one.send_pkt),
+    grows("client.bytes-in", "recv_oct", bytes, bytes),
+    grows("client.bytes-out", "send_oct", bytes, bytes),
+    count("clients.waiting", one.send_pend, bytes(one.send_pend)),
+    count("client.acks", one.mailbox_len),
+    fact("clients.slow", one.is_slow, one.is_slow ? <span class="bad">▲ {t("client.slow-means")}</span> : t("clients.no")),
+    fact("client.held", one.is_held, one.is_held ? <span class="warn">▲ {t("client.held-means")}</span> : t("clients.no")),
+  ] }];
+}
+
+function ofSession(one: SessionRow): Sheet {
+  return { title: "client.session", facts: [
+    fact("client.since", one.created_at_ts, date(one.created_at_ts)),
+    fact("sessions.expiry", one.expiry_interval, one.expiry_interval >= NEVER_EXPIRES ? t("sessions.never") : span(one.expiry_interval)),
+    count("place.subscriptions", one.subscriptions_count, ofMost(one.subscriptions_count, one.max_subscriptions)),
+    count("sessions.inflight", one.inflight_len, ofMost(one.inflight_len, one.max_inflight)),
+    count("sessions.queue", one.mqueue_len, <>{ofMost(one.mqueue_len, one.max_mqueue)} <span class="quiet">({bytes(one.mqueue_bytes)})</span></>),
+    count("sessions.dropped", one.mqueue_dropped, <span class={one.mqueue_dropped ? "bad" : undefined}>{number(one.mqueue_dropped)}</span>),
+    count("client.awaiting", one.awaiting_rel_len, ofMost(one.awaiting_rel_len, one.max_awaiting_rel)),
+    count("client.publishers", one.publishers_waiting),
+    count("client.delivered", one.deliver_msg),
+    count("client.queued", one.enqueue_msg),
+  ] };
+}
+
+const sheetsOf = ({ connection, session }: Known, rate: (name: Counter) => number | null): Sheet[] =>
+  [...connection ? ofConnection(connection, rate) : [], ...session ? [ofSession(session)] : []];
+
+export function Facts(known: Known) {
+  const rate = useRate(known.connection);
+  const other = param("with");
+  return <>
+    <CompareWith other={other} />
+    {other ? <Beside known={known} other={other} /> : <div class="panels">{sheetsOf(known, rate).map(({ title, facts }) =>
+      <section class="sheet" key={title}><header><h2>{t(title)}</h2></header><div class="body"><dl class="facts">
+        {facts.map(({ name, shown }) => <><dt>{t(name)}</dt><dd>{shown}</dd></>)}</dl></div></section>)}</div>}
+  </>;
+}
+
+function CompareWith({ other }: { other: string }) {
+  const [typed, setTyped] = useState(other);
+  return <form class="row lead" onSubmit={(event) => {
+    event.preventDefault();
+    setParams({ with: typed }, { step: true });
+  }}>
+    <input class="mono" size={28} required aria-label={t("client.compare-with")} placeholder={t("client.compare-with")} value={typed} spellcheck={false}
+      onInput={(event) => setTyped(event.currentTarget.value)} />
+    <button>{t("client.compare")}</button>
+    {other && <button type="button" class="link" onClick={() => {
+      setTyped("");
+      setParams({ with: "" }, { step: true });
+    }}>{t("client.alone")}</button>}
+  </form>;
+}
+
+const never = (): null => null;
+
+function Beside({ known, other }: { known: Known; other: string }) {
+  const node = param("node");
+  const asked = useAsk(`beside ${other} ${node}`, async (signal): Promise<Known> => {
+    const one = { client_id: other, _limit: 1 };
+    const [connections, sessions] = await Promise.all([
+      get<Page<Connection>>(listOf("connections", node), one, signal), get<Page<SessionRow>>(listOf("sessions", node), one, signal)]);
+    return { connection: connections.items[0], session: sessions.items[0] };
+  }, { every: 5 });
+  const [mine, its] = [sheetsOf(known, never), sheetsOf(asked.data ?? { connection: undefined, session: undefined }, never)];
+  const titles = [...new Set([...mine, ...its].map((sheet) => sheet.title))];
+  const rowsOf = (title: Key) => {
+    const [one, two] = [mine, its].map((sheets) => new Map(sheets.find((sheet) => sheet.title === title)?.facts.map((found) => [found.name, found])));
+    return [...new Set([...one!.keys(), ...two!.keys()])].map((name) => ({ name, mine: one!.get(name), its: two!.get(name) }));
+  };
+  const id = known.session?.client_id ?? known.connection?.client_id ?? "";
+  return <>
+    <FailureLine asked={asked} />
+    {asked.data && !asked.data.session && !asked.data.connection && <p class="warn">{t("client.other-unknown")}</p>}
+    <div class="table" tabIndex={0} role="region" aria-label={t("client.compare")}><table>
+      <thead><tr><th scope="col">{t("client.fact")}</th><th scope="col"><Id>{id}</Id></th><th scope="col"><ClientLink id={other} /></th></tr></thead>
+      {titles.map((title) => <tbody key={title}>
+        <tr><th scope="rowgroup" colSpan={3}>{t(title)}</th></tr>
+        {rowsOf(title).map((row) => {
+          const differs = asked.data !== undefined && row.mine?.raw !== row.its?.raw;
+          return <tr key={row.name}><td>{differs && <span class="warn">≠<span class="hidden"> {t("client.differs")}</span> </span>}{t(row.name)}</td>
+            <td>{row.mine?.shown ?? "–"}</td><td>{row.its?.shown ?? "–"}</td></tr>;
+        })}</tbody>)}
+    </table></div>
+  </>;
 }
