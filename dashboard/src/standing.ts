@@ -1,7 +1,7 @@
 /** What the side list counts: alarms that stand, and slow subscribers. */
 import { computed, effect, signal } from "@preact/signals";
 import { get } from "./api";
-import { listen, liveState } from "./live";
+import { listen, liveState, paused } from "./live";
 import { session } from "./session";
 
 export interface Alarm {
@@ -26,6 +26,8 @@ async function ask(): Promise<void> {
   if (slow.status === "fulfilled") slowCount.value = slow.value.meta?.count ?? 0;
 }
 
+/** Nothing tells of a subscriber that becomes slow. */
+const EVERY_MS = 15_000;
 let isStarted = false;
 
 export function watchStanding(): void {
@@ -33,6 +35,7 @@ export function watchStanding(): void {
   isStarted = true;
   listen("alarm_raised", () => void ask());
   listen("alarm_cleared", () => void ask());
+  setInterval(() => !document.hidden && !paused.value && void ask(), EVERY_MS);
   effect(() => {
     // Also after a time without the stream.
     if (liveState.value === "live") void ask();

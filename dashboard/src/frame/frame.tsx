@@ -13,6 +13,7 @@ import { Toasts } from "../parts/toast";
 import { placeNamed } from "../places";
 import { nextTheme } from "../preferences";
 import { refreshAll } from "../refresh";
+import { watchRefusals } from "../refusals";
 import { isOver, session } from "../session";
 import { t } from "../text";
 import { zoneName } from "../time";
@@ -31,6 +32,7 @@ export function Frame() {
   useKey("t", nextTheme);
   useKey("?", () => (help.value = true));
   useEffect(watchNodes, []);
+  useEffect(watchRefusals, []);
   useEffect(() => () => (isPaletteOpen.value = false), []);
   return <>
     <a class="skip" href="#main" onClick={(event) => {

@@ -50,6 +50,9 @@ export default function Clients() {
     </Heading>
     <ListOf list={list} caption={t("place.clients")} columns={columns()} rowKey={keyOf}
       onOpen={(row) => go("client", { id: row.client_id })}
+      nothing={param("_like_client_id") && <>{t("clients.not-here")}{" "}
+        <a href={href("sessions", { _like_client_id: param("_like_client_id") })}>{t("place.sessions")}</a> {t("clients.or")}{" "}
+        <a href={href("client", { id: param("_like_client_id"), tab: "why" })}>{t("clients.why-not")}</a></>}
       empty={<>{t("clients.empty")} <a href={href("mqtt")}>{t("place.mqtt")}</a></>}
       actions={may("operator") ? (rows, clear) => {
         const ids = rows.map((row) => row.client_id);

@@ -11,7 +11,7 @@ import { ClientLink, Id, Topic } from "../parts/topic";
 import { useAsk } from "../refresh";
 import { may } from "../session";
 import { known, t } from "../text";
-import { href, param, setParams } from "../url";
+import { go, href, param, setParams } from "../url";
 
 interface Publisher { client_id: string; allowed: boolean; by: string; cached: boolean | null }
 interface Recipient {
@@ -77,6 +77,7 @@ function Answer({ topic, from, qos }: { topic: string; from: string; qos: number
           {publisher.cached !== null && <span class="quiet"> · {t("explain.cached")}</span>}</p>
         : <p class="warn">{t("explain.not-connected")} <ClientLink id={from} /></p>)}
       {found.topic !== topic && <p>{t("explain.mounted")} <Topic>{found.topic}</Topic></p>}
+      {passes && <WhyNot topic={topic} />}
       {passes && (found.count > 0 ? <Reached found={found} /> : <Nobody topic={found.topic} reaches={found.reaches} />)}
     </>;
   }}</States>;
@@ -99,6 +100,19 @@ function Reached({ found: { count, recipients } }: { found: Explanation }) {
       {count > recipients.length && <span class="warn">{t("explain.part", { n: recipients.length })}</span>}</p>
     <Table caption={t("explain.recipients")} rows={recipients} columns={columns} rowKey={(row) => JSON.stringify([row.client_id, row.group])} />
   </>;
+}
+
+/** Somebody is expected among the recipients and is not there. */
+function WhyNot({ topic }: { topic: string }) {
+  const id = useSignal("");
+  return <form class="row" onSubmit={(event) => {
+    event.preventDefault();
+    go("client", { id: id.value, tab: "why", topic });
+  }}>
+    <label class="row"><span class="label">{t("explain.missing")}</span>
+      <input class="mono" required value={id.value} spellcheck={false} placeholder={t("explain.client")} onInput={(event) => (id.value = event.currentTarget.value)} /></label>
+    <button>{t("explain.why-not")}</button>
+  </form>;
 }
 
 function Nobody({ topic, reaches }: { topic: string; reaches: string }) {

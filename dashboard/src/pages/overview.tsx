@@ -2,13 +2,15 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { get } from "../api";
-import { listen, liveState } from "../live";
+import { liveState, type Rates } from "../live";
 import { Chart, type Series } from "../parts/chart";
 import { Heading } from "../parts/heading";
+import { Spark } from "../parts/spark";
 import { FailureLine, Skeleton, States } from "../parts/states";
 import { Table, type Column } from "../parts/table";
 import { Id } from "../parts/topic";
-import { SPANS, useRates, valuesOf, type History, type Measure, type Span } from "../rates";
+import { SPANS, useRates, valuesOf, type History, type Measure, type NodeRates, type Span } from "../rates";
+import { refusals } from "../refusals";
 import { useAsk } from "../refresh";
 import { standing } from "../standing";
 import { known, number, rich, t, type Key } from "../text";
@@ -17,7 +19,9 @@ import { href, param, setParams } from "../url";
 
 type Stats = { node: string } & Record<string, number>;
 
-interface NodeRow {
+interface NodeRow extends ListedNodeRow { files?: number; rates: readonly Rates[] }
+
+interface ListedNodeRow {
   name: string;
   node_status: string;
   uptime_s: number;
@@ -26,6 +30,7 @@ interface NodeRow {
   memory_used: number;
   memory_total: number;
   max_connections: number;
+  max_fds: number;
   hub_lag_ms: number;
 }
 
@@ -116,19 +121,28 @@ function Alarms() {
   </div></section>;
 }
 
+const TRAFFIC_S = 300;
+
 function Nodes({ node }: { node: string }) {
   const ofRunning = (cell: (row: NodeRow) => string) => (row: NodeRow): string => (row.node_status === "Running" ? cell(row) : "–");
   const asked = useAsk(`nodes ${node}`, async (signal) => {
-    const rows = await get<NodeRow[]>("nodes/", {}, signal);
-    return node ? rows.filter((row) => row.name === node) : rows;
+    const [rows, stats, rates] = await Promise.all([get<ListedNodeRow[]>("nodes/", {}, signal), get<Stats[]>("stats/", {}, signal),
+      get<NodeRates[]>("rates/seconds", { first: Math.floor(Date.now() / 1000) - TRAFFIC_S }, signal)]);
+    return rows.filter((row) => !node || row.name === node).map((row): NodeRow => ({ ...row,
+      files: stats.find((one) => one.node === row.name)?.["descriptors/open"],
+      rates: rates.find((one) => one.node === row.name)?.rates ?? [] }));
   }, { every: 5, keep: true });
   const columns: Column<NodeRow>[] = [
     { id: "name", title: t("overview.node"), cell: (row) => <a href={href("nodes", { node: row.name })}><Id>{row.name}</Id></a> },
     { id: "state", title: t("overview.state"), cell: (row) => <span class={row.node_status === "Running" ? "good" : "bad"}>● {known("node", row.node_status)}</span> },
     { id: "uptime", title: t("overview.uptime"), cell: ofRunning((row) => span(row.uptime_s)) },
     { id: "connections", title: t("overview.connections"), number: true, cell: ofRunning((row) => t("overview.of", { n: row.connections, most: row.max_connections })) },
+    { id: "traffic", title: t("overview.traffic"), cell: ({ rates }) => rates.length > 0 && <span class="row traffic">
+      <Spark values={rates.map((one) => one.sent)} /> <code>{figure(rates.at(-1)!.received)} / {figure(rates.at(-1)!.sent)}</code></span> },
     { id: "load", title: t("overview.load"), number: true, cell: ofRunning((row) => row.load1) },
     { id: "memory", title: t("overview.memory"), number: true, cell: ofRunning((row) => `${bytes(row.memory_used)} / ${bytes(row.memory_total)}`) },
+    { id: "files", title: t("overview.files"), number: true, cell: ofRunning((row) => (row.files === undefined ? number(row.max_fds)
+      : t("overview.of", { n: row.files, most: row.max_fds }))) },
     { id: "lag", title: t("overview.lag"), number: true, cell: ofRunning((row) => `${number(row.hub_lag_ms, 1)} ms`) },
   ];
   return <section class="stack" style={{ gap: "4px" }}><h2>{t("overview.nodes")}</h2>
@@ -136,26 +150,15 @@ function Nodes({ node }: { node: string }) {
   </section>;
 }
 
-interface Refused { node: string; client_id: string; username: string | null; code: number; ts: number }
 const SHOWN = 5;
 
 function Refusals({ node }: { node: string }) {
-  const refused = useSignal<ReadonlyMap<string, Refused & { times: number }>>(new Map());
-  useEffect(() => listen<Refused>("refused", (news) => {
-    const key = `${news.node} ${news.code} ${news.client_id}`;
-    const next = new Map(refused.value);
-    const times = (next.get(key)?.times ?? 0) + 1;
-    next.delete(key);
-    next.set(key, { ...news, times });
-    if (next.size > 100) next.delete(next.keys().next().value!);
-    refused.value = next;
-  }), []);
-  const rows = [...refused.value.values()].filter((row) => !node || row.node === node).reverse().slice(0, SHOWN);
+  const rows = refusals.value.filter((row) => !node || row.node === node).reverse().slice(0, SHOWN);
   return <section class="sheet"><header><h2>{t("overview.refused")}</h2><a href={href("events")}>{t("overview.events")}</a></header>
     <div class="body">{rows.length === 0
       ? <span class="quiet">{t(liveState.value === "live" ? "overview.none-refused" : "overview.not-listening")}</span>
       : rows.map((row) => <div class="row" key={`${row.node} ${row.code} ${row.client_id}`}>
-        {rich("overview.refusal", { client: <a href={href("client", { id: row.client_id })}><Id>{row.client_id}</Id></a>,
+        {rich("overview.refusal", { client: <a href={href("client", { id: row.client_id, tab: "why" })}><Id>{row.client_id}</Id></a>,
           reason: known("connack", String(row.code)), times: number(row.times), at: clock(row.ts) })}</div>)}
     </div></section>;
 }

@@ -43,6 +43,8 @@ interface Props<R> {
   columns: readonly Column<R>[];
   rowKey: (row: R) => string;
   empty: ComponentChildren;
+  /** Where else to look, when the filters find nothing. */
+  nothing?: ComponentChildren;
   onOpen?: (row: R) => void;
   /** Buttons for the rows that are selected; without it none can be. `clear` ends the selection. */
   actions?: (rows: R[], clear: () => void) => ComponentChildren;
@@ -58,7 +60,7 @@ function changesBetween<R>(before: readonly R[], after: readonly R[], rowKey: (r
   return count + old.size;
 }
 
-export function ListOf<R>({ list: { asked, filtered }, caption, columns, rowKey, empty, onOpen, actions }: Props<R>) {
+export function ListOf<R>({ list: { asked, filtered }, caption, columns, rowKey, empty, nothing, onOpen, actions }: Props<R>) {
   const selected = useSignal<ReadonlySet<string>>(new Set());
   const held = useRef<Page<R> | undefined>(undefined);
   const resting = useSignal(false);
@@ -81,7 +83,7 @@ export function ListOf<R>({ list: { asked, filtered }, caption, columns, rowKey,
   return <>
     <FailureLine asked={asked} />
     {page.items.length === 0
-      ? <div class="sheet state-box">{filtered ? <NothingFound /> : empty}</div>
+      ? <div class="sheet state-box">{filtered ? <><NothingFound /> {nothing}</> : empty}</div>
       : <Table caption={caption} rows={page.items} columns={shownOf(columns)} rowKey={rowKey} onOpen={onOpen}
         count={page.meta.count} first={(page.meta.page - 1) * page.meta.limit} sort={param("sort")}
         onSort={(sort) => setParams({ sort, page: "" }, { step: true })}

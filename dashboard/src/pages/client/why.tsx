@@ -4,6 +4,7 @@ import { get, type Page } from "../../api";
 import { given } from "../../client-rows";
 import { States } from "../../parts/states";
 import { Id, Topic } from "../../parts/topic";
+import { refusals } from "../../refusals";
 import { useAsk } from "../../refresh";
 import { known, t } from "../../text";
 import { span, when } from "../../time";
@@ -45,6 +46,8 @@ function Standing({ id, client: { connection, session } }: { id: string; client:
       {session && session.mqueue_len > 0 && <li class="warn"><a class="warn" href={href("client", { id, tab: "queue" })}>
         {t("client.is-queued", { n: session.mqueue_len })}</a></li>}
       {session && session.mqueue_dropped > 0 && <li class="bad">{t("client.has-dropped", { n: session.mqueue_dropped })}</li>}
+      {refusals.value.filter((row) => row.client_id === id).map((row) => <li class="bad" key={`${row.node} ${row.code}`}>
+        {t("client.was-refused", { reason: known("connack", String(row.code)), n: row.times, at: when(row.ts) })}</li>)}
       <li class="quiet">{t("client.why-events")} <a href={href("events")}>{t("place.events")}</a></li>
     </ul>}</States>
   </div></section>;
