@@ -61,7 +61,10 @@ export function forget(rows: readonly SessionRow[]): Promise<boolean> {
 }
 
 /** `group`: of a shared subscription, else `undefined`. */
-export interface Subscription { client_id: string; topic: string; qos: number; node: string; group: string }
+export interface Subscription {
+  client_id: string; topic: string; qos: number; node: string; group: string;
+  no_local: boolean; retain_as_published: boolean; retain_handling: number; subscription_id: number;
+}
 
 /** As a client writes it. */
 export function filterOf({ topic, group }: Subscription): string {

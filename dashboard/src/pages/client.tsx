@@ -10,7 +10,7 @@ import { ClientLink, Id } from "../parts/topic";
 import { Tracing } from "../parts/tracing";
 import { useAsk } from "../refresh";
 import { may } from "../session";
-import { t } from "../text";
+import { number, t } from "../text";
 import { now, span } from "../time";
 import { href, param, setParams } from "../url";
 import { Facts } from "./client/facts";
@@ -62,7 +62,7 @@ function One({ id }: { id: string }) {
 function countOf(tab: Tab, known: Known | undefined): string {
   const row = known?.session;
   if (!row) return "";
-  return tab === "subscriptions" ? ` ${row.subscriptions_count}` : tab === "queue" ? ` ${row.mqueue_len}` : "";
+  return tab === "subscriptions" ? ` ${number(row.subscriptions_count)}` : tab === "queue" ? ` ${number(row.mqueue_len)}` : "";
 }
 
 function Part({ tab, id, known, again }: { tab: Tab; id: string; known: Known; again: () => void }) {

@@ -8,6 +8,7 @@ import { Heading } from "../parts/heading";
 import { Spark } from "../parts/spark";
 import { FailureLine, Skeleton, States } from "../parts/states";
 import { Table, type Column } from "../parts/table";
+import { complain } from "../parts/toast";
 import { Id } from "../parts/topic";
 import { SPANS, useRates, valuesOf, type History, type Measure, type NodeRates, type Span } from "../rates";
 import { refusals } from "../refusals";
@@ -90,6 +91,15 @@ function Figures({ node, history, shown }: { node: string; history: History; sho
     const rows = await get<Stats[]>("stats/", {}, signal);
     return node ? rows.filter((row) => row.node === node) : rows;
   }, { every: 5, keep: true });
+  const reasons = useSignal("");
+  // By reason, since the nodes' start; asked for when somebody looks.
+  const askReasons = (): void => void get<{ node: string; metrics: Record<string, number> }[]>("metrics/").then((all) => {
+    const counters = all.filter((row) => !node || row.node === node).flatMap((row) => Object.entries(row.metrics)
+      .filter(([name, value]) => name.startsWith("dropped/") && value > 0));
+    const names = [...new Set(counters.map(([name]) => name))];
+    reasons.value = names.length ? t("overview.reasons", { list: names.map((name) =>
+      `${name.slice("dropped/".length)} ${number(counters.filter(([one]) => one === name).reduce((sum, [, value]) => sum + value, 0))}`).join(" · ") }) : "";
+  }, complain);
   const lost = total(history, "dropped", SPANS[shown] <= 3600 ? 1 : 60);
   return <States asked={asked} lines={2}>{(rows) => {
     const sum = (name: string): number => rows.reduce((all, row) => all + (row[name] ?? 0), 0);
@@ -105,7 +115,8 @@ function Figures({ node, history, shown }: { node: string; history: History; sho
       { key: "lost", to: href("slow"), title: t("overview.lost", { span: t(`overview.span.${shown}`) }), value: lost,
         note: t("overview.slow", { n: sum("connections/slow/count") }) },
     ];
-    return <div class="sheet figures">{figures.map(({ key, to, title, value, note }) => <a key={key} href={to}>
+    return <div class="sheet figures">{figures.map(({ key, to, title, value, note }) => <a key={key} href={to} title={key === "lost" ? reasons.value || undefined : undefined}
+      onPointerEnter={key === "lost" ? askReasons : undefined} onFocus={key === "lost" ? askReasons : undefined}>
       <span class="label">{title}</span><b class={key === "lost" && value > 0 ? "bad" : undefined}>{figure(value)}</b>
       <span class="label">{note}</span></a>)}</div>;
   }}</States>;
