@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run test test-dashboard test-backends wheel dashboard dashboard-dev test-kill test-upgrade test-churn test-plugins soak sanitize fuzz lint docs bench clean build/sanitized
 
 # The dashboard is built beside the extension; where it cannot be, the broker starts all the same.
-BESIDE = +$(MAKE) --no-print-directory --jobs=2 DASHBOARD_FLAGS=--optional
+BESIDE = @+$(MAKE) --silent --no-print-directory --jobs=2 DASHBOARD_FLAGS=--optional
 
 run:
 	$(BESIDE) $(VENV)/.installed dashboard
@@ -44,7 +44,8 @@ DASHBOARD_FLAGS ?=
 
 dashboard: $(PAGES)
 $(PAGES): $(PAGE_SOURCES) | $(VENV)/.made
-	$(BIN)/python dashboard/build.py $(DASHBOARD_FLAGS)
+	@echo "Building the dashboard's pages"
+	@$(BIN)/python dashboard/build.py $(DASHBOARD_FLAGS)
 
 dashboard-dev: | $(VENV)/.made
 	$(BIN)/python dashboard/build.py --dev $(DASHBOARD_FLAGS)
@@ -70,10 +71,12 @@ test-churn: $(VENV)/.installed-test
 FROM ?= HEAD
 UPGRADE := $(CURDIR)/build/upgrade
 INSTALL = $(PIP) --no-build-isolation --no-deps --target
-test-upgrade: $(VENV)/.installed-test
+test-upgrade: $(VENV)/.installed-test dashboard
 	rm -rf $(UPGRADE) && mkdir -p $(UPGRADE)/from $(UPGRADE)/to
 	git archive $(FROM) | tar -x -C $(UPGRADE)/from
 	git ls-files -z --cached --others --exclude-standard | tar -c --null -T - | tar -x -C $(UPGRADE)/to
+	for tree in from to; do \
+		mkdir -p $(UPGRADE)/$$tree/emqx_mgmt/dashboard && cp -r emqx_mgmt/dashboard/dist $(UPGRADE)/$$tree/emqx_mgmt/dashboard; done
 	$(INSTALL) $(UPGRADE)/before $(UPGRADE)/from
 	$(INSTALL) $(UPGRADE)/after $(UPGRADE)/to
 	UPGRADE_FROM=$(UPGRADE)/before UPGRADE_TO=$(UPGRADE)/after $(BIN)/python -m pytest tests/server/test_upgrade.py
@@ -124,14 +127,14 @@ $(VENV)/.made:
 	@echo "Making the virtual environment $(VENV) with $(PYTHON)"
 	@$(PYTHON) -m venv $(VENV)
 	@echo "Installing pip, setuptools and Cython"
-	@$(PIP) --upgrade pip setuptools wheel 'cython>=3.3,<4'
-	touch $@
+	@$(PIP) --no-compile --upgrade pip setuptools wheel 'cython>=3.3,<4'
+	@touch $@
 
 # Editable, so that a changed Python file needs nothing; a changed Cython source builds again.
 $(VENV)/.installed: $(SOURCES) | $(VENV)/.made
 	@echo "Building the extension and installing what the broker needs, which takes up to a minute"
 	@$(PIP) --no-build-isolation --editable .
-	touch $@
+	@touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed
 	@echo "Installing what $* needs"

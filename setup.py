@@ -10,6 +10,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
 SANITIZE = os.environ.get("EXT_SANITIZE") == "1"
@@ -45,6 +46,30 @@ class SourceDistribution(sdist):
         super().run()
 
 
+class Build(build_ext):
+    """Runs Cython when something is built: pip asks twice for metadata before that, and would wait for it."""
+
+    def build_extensions(self) -> None:
+        translated = cythonize(
+            self.extensions,
+            annotate=ANNOTATE,
+            nthreads=2 if os.cpu_count() != 1 else 0,
+            compiler_directives={
+                "language_level": 3,
+                "boundscheck": False,
+                "wraparound": False,
+                "initializedcheck": False,
+                "cdivision": True,
+                "embedsignature": True,
+                "linetrace": DEBUG,
+            },
+        )
+        sources = {extension.name: extension.sources for extension in translated}
+        for extension in self.extensions:
+            extension.sources = sources[extension.name]
+        super().build_extensions()
+
+
 extensions = [
     Extension(
         ".".join(source.with_suffix("").parts),
@@ -57,20 +82,7 @@ extensions = [
 ]
 
 setup(
-    cmdclass={"bdist_wheel": Wheel, "sdist": SourceDistribution},
+    cmdclass={"bdist_wheel": Wheel, "build_ext": Build, "sdist": SourceDistribution},
     options={"build_ext": {"parallel": os.cpu_count()}},
-    ext_modules=cythonize(
-        extensions,
-        annotate=ANNOTATE,
-        nthreads=2 if os.cpu_count() != 1 else 0,
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "initializedcheck": False,
-            "cdivision": True,
-            "embedsignature": True,
-            "linetrace": DEBUG,
-        },
-    )
+    ext_modules=extensions,
 )
