@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,6 @@ from router_ext.engine.session_end import empty_queue
 from router_ext.protocol.topic import split_share, valid_filter, valid_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     from emqx_mgmt.broker import Broker
     from emqx_mgmt.broker.auth.client import Client
@@ -201,17 +201,15 @@ class Clients:
     def subscriptions(self, paging: Paging, extended: bool = False) -> Page:
         """One page of subscriptions, client by client."""
         if paging.selects:
-            sessions = in_turns(self._sessions(paging))
-            return filtered(
-                (row for session in sessions for row in self._subscription_rows(session, extended)), paging)
+            return filtered(self._all_subscriptions(self._sessions(paging), extended), paging)
         listed = self._sessions()
         begin, skip = _beginning(listed, paging.first)
-        items: list[rows.Subscription] = []
-        for session in in_turns(listed[begin:]):
-            if len(items) >= skip + paging.limit:
-                break
-            items += self._subscription_rows(session, extended)
-        return Page(items[skip : skip + paging.limit], paging, self._broker.router.counts.subscriptions)
+        found = islice(self._all_subscriptions(listed[begin:], extended), skip, skip + paging.limit)
+        return Page(list(found), paging, self._broker.router.counts.subscriptions)
+
+    def _all_subscriptions(self, sessions: Iterable[Session], extended: bool) -> Iterator[rows.Subscription]:
+        """A turn ends after so many rows, of however many sessions, and after so many sessions, which may have none."""
+        return in_turns(row for session in in_turns(sessions) for row in self._subscription_rows(session, extended))
 
     def subscriptions_of(self, client_id: str, extended: bool = False) -> list[rows.Subscription]:
         """One row for each subscription of the client; none when it has no session."""
