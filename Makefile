@@ -8,7 +8,7 @@ SOURCES := setup.py pyproject.toml $(wildcard router_ext/*/*.pyx router_ext/*/*.
 # Hundreds of brokers start in the tests: without the bytecode of the modules each start takes a second longer.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-dashboard test-backends wheel dashboard dashboard-dev test-kill test-upgrade test-churn test-plugins soak sanitize fuzz lint docs bench clean build/sanitized
+.PHONY: run test test-dashboard screens test-backends wheel dashboard dashboard-dev test-kill test-upgrade test-churn test-plugins soak sanitize fuzz lint docs bench clean build/sanitized
 
 # The dashboard is built beside the extension; where it cannot be, the broker starts all the same.
 BESIDE = @+$(MAKE) --silent --no-print-directory --jobs=2 DASHBOARD_FLAGS=--optional
@@ -31,6 +31,11 @@ test:
 test-dashboard:
 	$(BESIDE) $(VENV)/.installed-test dashboard-dev
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile tests/dashboard
+
+# Pictures of every place in both themes, in build/screens; DOCS=--docs renews the six of docs/pictures.
+screens:
+	$(BESIDE) $(VENV)/.installed-test dashboard-dev
+	$(BIN)/python -m tests.dashboard.screens $(DOCS)
 
 # Faults of each back-end of the authentication plugins, and the examples of their pages; the ordinary tests have some.
 test-backends: $(VENV)/.installed-test $(VENV)/.made-secantusdb
