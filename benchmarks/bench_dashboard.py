@@ -193,7 +193,7 @@ def windows(at: Browsing, seconds: float = 8.0, turns: int = 3) -> None:
                 page.get_by_text("● live").wait_for()
             if hidden:
                 hide(shown[0])
-            time.sleep(1)   # what the windows ask for once
+            time.sleep(4)   # what the windows ask for once
             more.append(percent(pid, seconds) - alone)
             at.close_pages()
         print(f"{name:20} {median(more):6.3f}   ({', '.join(f'{one:.3f}' for one in more)})", flush=True)

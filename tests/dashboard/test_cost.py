@@ -55,7 +55,7 @@ def test_an_open_window_costs_next_to_nothing_and_a_hidden_one_nothing(at: Brows
             hidden = share(at)
             page.wait_for_timeout(1)
             assert (asked, streams) == ([], set()), "a hidden window asks"
-            page.evaluate(HIDE.replace("true", "false").replace('"hidden"]', '"visible"]'))
+            page.evaluate(HIDE.replace('"hidden", true', '"hidden", false').replace('"hidden"]', '"visible"]'))
             page.get_by_text("● live").wait_for()
             page.wait_for_timeout(1000)
             costs.append(share(at) - hidden)
