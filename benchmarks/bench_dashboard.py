@@ -71,7 +71,7 @@ def fill(port: int) -> list[Raw]:
 
     sender = connected("sender")
     sent(sender, RETAINED, lambda number: sender.publish_packet(
-        f"many/{number % 1000}/{number}", b"x" * (number % 50 + 1), 1, True, number % 60_000 + 1))
+        f"many/{number % 1000}/{number}", b"x" * (number % 50 + 1), qos=1, retain=True, pid=number % 60_000 + 1))
     for number in range(ROWS // 100):
         client = connected(f"device-{number}")
         client.subscribe(*(f"site/{number}/{one}/cmd" for one in range(100)), qos=1)
