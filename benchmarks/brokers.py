@@ -19,6 +19,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 READY_WITHIN = 60.0
 CONNECT = b"\x10\x11\0\4MQTT\4\2\0\x3c\0\5ready"
 CONNACK, DISCONNECT = b"\x20\2\0\0", b"\xe0\0"
+ANSWERS = (CONNACK, b"\x20\2\0\4", b"\x20\2\0\5")
 Ports = dict[str, int]
 PORTS = ("tcp", "tls", "ws", "wss", "api", "other")
 
@@ -107,12 +108,13 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_for_broker(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Until a CONNECT is accepted: a socket may take connections before there is a broker behind it."""
+    """Until a CONNECT is accepted, or refused for its credentials: a socket may take connections before there is a
+    broker behind it."""
     deadline = time.monotonic() + READY_WITHIN
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), READY_WITHIN) as sock:
             sock.sendall(CONNECT)
-            if sock.recv(4) == CONNACK:
+            if sock.recv(4) in ANSWERS:
                 sock.sendall(DISCONNECT)
                 return
         time.sleep(0.05)

@@ -30,11 +30,16 @@ ROUNDS = int(os.environ.get("PLUGIN_ROUNDS", "5"))  # `make test-plugins` does a
 
 
 class Site:
-    """A broker that asks a database with two connections, and waits two seconds for an answer."""
+    """A broker that asks a database with two connections, and waits two seconds for an answer. `port` is the
+    database's."""
 
-    def __init__(self, broker: BrokerProcess, server: Server) -> None:
-        self.broker, self.server = broker, server
-        self.own = server.settings() | {"pool": "2", "query_timeout": "2s"}
+    def __init__(self, broker: BrokerProcess, server: Server, is_secured: bool) -> None:
+        settings = server.secure_settings(server.directory / "ca.pem") if is_secured else server.settings()
+        self.broker, self.is_secured = broker, is_secured
+        self.own = settings | {"pool": "2", "query_timeout": "2s"}
+        # SecantusDB has one server for plain connections and another for TLS, the others one of two ports at most.
+        self.server: Server = getattr(server, "secured", server) if is_secured else server
+        self.port: int = getattr(self.server, "tls_port", self.server.port) if is_secured else self.server.port
 
     def configure(self, *, works: bool = True, **changed: str) -> None:
         """Returns once the back-end answers: the first question may be late on a busy machine."""
@@ -56,14 +61,16 @@ class Site:
         return f"auth_backend_down/{self.server.plugin}" in {alarm["id"] for alarm in alarms}
 
 
-# `make test-backends` has all of them.
-FAULTY = list(BACKENDS) if os.environ.get("BACKEND_FAULTS") == "all" else ["mysql", "redis"]
+# `make test-backends` has all of them, each over TLS too.
+FAULTY = [(kind, is_secured) for kind in BACKENDS for is_secured in (False, True)] \
+    if os.environ.get("BACKEND_FAULTS") == "all" else [("mysql", False), ("redis", False)]
 
 
-@pytest.fixture(scope="module", params=FAULTY)
+@pytest.fixture(scope="module", params=FAULTY, ids=[kind + "-tls" * is_secured for kind, is_secured in FAULTY])
 def site(request: pytest.FixtureRequest, server_of: Callable[[str], Server],
          tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    server = server_of(request.param)
+    kind, is_secured = request.param
+    server = server_of(kind)
     for name in ("joe", "root"):
         server.add_user(name, sha256("secret"), is_super=name == "root" and server.has_supers)
     installed = tmp_path_factory.mktemp("installed") / "site"
@@ -71,7 +78,7 @@ def site(request: pytest.FixtureRequest, server_of: Callable[[str], Server],
     install(installed, "gauge", {"test_gauge": PLUGINS["test_gauge"]})
     broker = BrokerProcess(tmp_path_factory.mktemp("broker"), {
         "EMQX_ALLOW_ANONYMOUS": "false", "EMQX_MANAGEMENT__AUDIT_RECORDS": "0", "PYTHONPATH": str(installed)}).start()
-    one = Site(broker, server)
+    one = Site(broker, server, is_secured)
     one.configure()
     load(broker, server.plugin)
     wait_until(lambda: not one.is_down, 20)
@@ -83,6 +90,8 @@ def site(request: pytest.FixtureRequest, server_of: Callable[[str], Server],
 
 def test_over_tls(site: Site, tmp_path: Path):
     """The certificate is verified: another authority's is the end of it."""
+    if site.is_secured:
+        pytest.skip("its other settings are for plain connections")
     settings = site.server.secure_settings(site.server.directory / "ca.pem")
     site.configure(**settings)
     assert (site.code(), site.code(password="wrong")) == (ENTERS, DENIED)
@@ -144,9 +153,8 @@ def test_more_questions_than_connections(site: Site):
     names = [f"user{number}" for number in range(25)] if site.server.asks_by_name else ["joe"]
     for name in names:
         site.server.add_user(name, sha256("secret"))
-    with Relay(site.server.port) as relay, ThreadPoolExecutor(50) as pool:
-        site.configure(**{key: text.replace(f":{site.server.port}", f":{relay.port}")
-                          for key, text in site.server.settings().items()})
+    with Relay(site.port) as relay, ThreadPoolExecutor(50) as pool:
+        site.configure(**{key: text.replace(f":{site.port}", f":{relay.port}") for key, text in site.own.items()})
         assert {*pool.map(site.code, names)} == {ENTERS}
         relay.delay = 0.2
         codes = pool.map(lambda number: site.code(names[number % len(names)], client_id=f"p{number}"), range(50))
