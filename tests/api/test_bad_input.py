@@ -42,7 +42,7 @@ MISTYPED: list[tuple[str, str, dict[str, Any], str]] = [
         "qos": {"qos": 3},
         "retain": {"retain": "perhaps"},
         "client_id": {"client_id": 7},
-        "topics": {"topics": ["a"]},
+        "topics": {"topics": 5},
     }.items()),
     ("POST", "mqtt/publish", {"topic": "a", "qos": -1}, "qos"),
     ("POST", "mqtt/publish", {"topic": "a", "qos": 1.5}, "qos"),

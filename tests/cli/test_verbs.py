@@ -231,9 +231,14 @@ def test_a_trace_goes_on_behind_the_command(broker: BrokerProcess, tmp_path) -> 
     assert refused(broker, "trace", "stop", "client", "nobody") == "There is no trace of the client nobody"
 
 
+def take_interrupts() -> None:
+    """As in a terminal, also where the tests run in the background of a shell, which has its commands ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_trace_without_a_file_is_printed(broker: BrokerProcess) -> None:
     with subprocess.Popen([*PROGRAM, "trace", "start", "client", "seen"], env=broker.env, cwd=CHECKOUT,
-                          stdout=subprocess.PIPE, text=True) as printing:
+                          stdout=subprocess.PIPE, text=True, preexec_fn=take_interrupts) as printing:
         assert printing.stdout is not None
         wait_until(lambda: read(broker, "trace", "list"))
         with connected(broker, "seen"):

@@ -16,7 +16,6 @@ from tests.clients.raw import (
     PUBREL,
     SUBSCRIBE,
     UNSUBSCRIBE,
-    packet_bytes,
 )
 
 # Properties by packet (MQTT 5.0, section 2.2.2.2); WILL is none of the packet types.
@@ -130,7 +129,7 @@ class Model:
         """`open`, `closed` or `short`: how these bytes leave the connection."""
         while data and not self.ended:
             try:
-                first, body, data = packet_bytes(data)
+                first, body, data = self.frame(data)
                 self.packet(first >> 4, first & 15, Bytes(body))
             except Short:
                 # nothing but a CONNECT is waited for
@@ -139,7 +138,7 @@ class Model:
                 return "closed"
         return "closed" if self.ended else "open"
 
-    def packet_bytes(self, data: bytes) -> tuple[int, bytes, bytes]:
+    def frame(self, data: bytes) -> tuple[int, bytes, bytes]:
         length = 0
         for place, byte in enumerate(data[1:5]):
             length |= (byte & 127) << 7 * place
