@@ -51,12 +51,9 @@ class Breaker:
 
     def take_over(self, part: Part) -> None:
         """Connects as somebody else's client id and answers nothing."""
-        thief = part.place.connect(part.name)
-        try:
+        with part.place.connect(part.name) as thief:
             thief.receive(0.1)
             cut(thief, reset=True)
-        finally:
-            thief.close()
 
     def leave(self, part: Part) -> None:
         if isinstance(part, Subscriber):

@@ -140,9 +140,9 @@ class Subscriber(Part):
     unreleased: set[int] = field(default_factory=set)
 
     def subscribe(self) -> None:
-        client = self.place.connect(self.name)
-        client.subscribe(self.topic, qos=self.qos)
-        client.disconnect()
+        with self.place.connect(self.name) as client:
+            client.subscribe(self.topic, qos=self.qos)
+            client.disconnect()
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -190,12 +190,13 @@ class Pair:
     def run(self, stop: threading.Event) -> None:
         name = f"pair-{self.place.transport}"
         try:
-            reader, writer = self.place.connect(f"{name}-reader", clean=True), self.place.connect(name, clean=True)
-            reader.subscribe(name, qos=0)
-            while not stop.wait(0.1):
-                self.exchange(name, reader, writer)
-            reader.disconnect()
-            writer.disconnect()
+            with (self.place.connect(f"{name}-reader", clean=True) as reader,
+                  self.place.connect(name, clean=True) as writer):
+                reader.subscribe(name, qos=0)
+                while not stop.wait(0.1):
+                    self.exchange(name, reader, writer)
+                reader.disconnect()
+                writer.disconnect()
         except Exception as error:
             self.wrong.append(f"{name}: {error!r}")
 
