@@ -81,7 +81,7 @@ def test_many_publishers_to_one_subscriber_that_reads_slower_lose_nothing(busy):
 
 
 def test_a_subscriber_that_stops_reading_costs_the_others_nothing_and_its_losses_are_counted(busy):
-    messages, size = 60_000, 1000
+    messages, size = 150_000, 1000
     with Raw.dial(busy.mqtt_port, 4, receive_buffer=SMALL) as stalled, Raw.dial(busy.mqtt_port, 4) as reader, \
             Raw.dial(busy.mqtt_port, 4) as publisher:
         for name, client in (("stalled", stalled), ("reader", reader), ("publisher", publisher)):
@@ -117,7 +117,7 @@ def test_a_subscriber_that_stops_reading_costs_the_others_nothing_and_its_losses
         shown = gauges(busy)
         assert (shown["emqx_slow_connections"], shown["emqx_blocked_connections"]) == (0, 0)
         assert shown["emqx_outbox_bytes"] == 0
-    assert peak.grown < 52 * MIB  # of 57 that were sent
+    assert peak.grown < 72 * MIB  # of 143 that were sent
     assert busy.stderr.count("Client 'stalled' does not read") == 1
 
 
