@@ -1,7 +1,9 @@
 /** Rows of connections and sessions, with their extended members. */
+import { get, type Page } from "./api";
+import type { ExtendedConnection as Connection, ExtendedSession as SessionRow } from "./api-types";
 import { isCluster } from "./cluster";
 
-export type { ExtendedConnection as Connection, ExtendedSession as SessionRow } from "./api-types";
+export type { Connection, SessionRow };
 
 /** Versions of MQTT by what CONNECT says. */
 export const VERSIONS: Readonly<Record<number, string>> = { 3: "3.1", 4: "3.1.1", 5: "5.0" };
@@ -16,3 +18,13 @@ export const keyOf = (row: { client_id: string; node: string }): string =>
 export const onNode = (node: string, path: string): string => (isCluster.value ? `nodes/${encodeURIComponent(node)}/${path}` : path);
 /** The list of all nodes, or of the one that the view names. */
 export const listOf = (what: string, node: string): string => (node ? `nodes/${encodeURIComponent(node)}/${what}/` : `${what}/`);
+
+export interface Known { connection: Connection | undefined; session: SessionRow | undefined }
+
+/** What the broker has of a client. Asked as a filter: in a path, a lone dot and a proxy's slash would be lost. */
+export async function knownOf(client_id: string, node: string, signal: AbortSignal): Promise<Known> {
+  const one = { client_id, _limit: 1 };
+  const [connections, sessions] = await Promise.all([
+    get<Page<Connection>>(listOf("connections", node), one, signal), get<Page<SessionRow>>(listOf("sessions", node), one, signal)]);
+  return { connection: connections.items[0], session: sessions.items[0] };
+}

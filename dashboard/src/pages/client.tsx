@@ -1,7 +1,7 @@
 /** One client: its connection, session, subscriptions, queue, a trace of it, and why something does not arrive. */
 import { get, type Page } from "../api";
 import { ban, forget, kick } from "../client-actions";
-import { given, listOf, VERSIONS, type Connection, type SessionRow } from "../client-rows";
+import { given, knownOf, listOf, VERSIONS, type Known, type SessionRow } from "../client-rows";
 import { Age } from "../parts/age";
 import { Copy } from "../parts/copy";
 import { Heading } from "../parts/heading";
@@ -21,8 +21,6 @@ import { Why } from "./client/why";
 const TABS = ["facts", "subscriptions", "queue", "trace", "why"] as const;
 type Tab = (typeof TABS)[number];
 
-export interface Known { connection: Connection | undefined; session: SessionRow | undefined }
-
 export default function Client() {
   const id = param("id");
   return id ? <One key={id} id={id} /> : <><Heading title={t("place.client")} />
@@ -32,13 +30,7 @@ export default function Client() {
 function One({ id }: { id: string }) {
   const tab = TABS.find((one) => one === param("tab")) ?? "facts";
   const node = param("node");
-  const asked = useAsk(`client ${id} ${node}`, async (signal): Promise<Known> => {
-    // As a filter: in a path, a lone dot and a proxy's slash would be lost.
-    const one = { client_id: id, _limit: 1 };
-    const [connections, sessions] = await Promise.all([
-      get<Page<Connection>>(listOf("connections", node), one, signal), get<Page<SessionRow>>(listOf("sessions", node), one, signal)]);
-    return { connection: connections.items[0], session: sessions.items[0] };
-  }, { every: 5 });
+  const asked = useAsk(`client ${id} ${node}`, (signal) => knownOf(id, node, signal), { every: 5 });
   const known = asked.data;
   const shows = tab === "why" || known?.session !== undefined;
   return <>

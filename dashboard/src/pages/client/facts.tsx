@@ -1,8 +1,7 @@
 /** What stands about the connection and the session; beside those of another client where one is named. */
 import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
-import { given, listOf, NEVER_EXPIRES, type Connection, type SessionRow } from "../../client-rows";
-import { get, type Page } from "../../api";
+import { given, knownOf, NEVER_EXPIRES, type Connection, type Known, type SessionRow } from "../../client-rows";
 import { FailureLine } from "../../parts/states";
 import { ClientLink, Id, Topic } from "../../parts/topic";
 import { useAsk } from "../../refresh";
@@ -10,7 +9,6 @@ import { number, t, type Key } from "../../text";
 import { absolute, bytes, figure, now, span } from "../../time";
 import { param, setParams } from "../../url";
 import { ofMost } from "../sessions";
-import type { Known } from "../client";
 
 /** `raw` tells whether two clients differ. */
 interface Fact { name: Key; raw: unknown; shown: ComponentChildren }
@@ -117,12 +115,7 @@ const never = (): null => null;
 
 function Beside({ known, other }: { known: Known; other: string }) {
   const node = param("node");
-  const asked = useAsk(`beside ${other} ${node}`, async (signal): Promise<Known> => {
-    const one = { client_id: other, _limit: 1 };
-    const [connections, sessions] = await Promise.all([
-      get<Page<Connection>>(listOf("connections", node), one, signal), get<Page<SessionRow>>(listOf("sessions", node), one, signal)]);
-    return { connection: connections.items[0], session: sessions.items[0] };
-  }, { every: 5 });
+  const asked = useAsk(`beside ${other} ${node}`, (signal) => knownOf(other, node, signal), { every: 5 });
   const [mine, its] = [sheetsOf(known, never), sheetsOf(asked.data ?? { connection: undefined, session: undefined }, never)];
   const titles = [...new Set([...mine, ...its].map((sheet) => sheet.title))];
   const rowsOf = (title: Key) => {

@@ -1,7 +1,8 @@
 /** Why a client is refused, does not get a topic, or may not publish to it. */
 import { useState } from "preact/hooks";
 import { get, type Page } from "../../api";
-import { given } from "../../client-rows";
+import type { SlowSubscriberRow as Slow } from "../../api-types";
+import { given, type Known as Client } from "../../client-rows";
 import { States } from "../../parts/states";
 import { Id, Topic } from "../../parts/topic";
 import { refusals } from "../../refusals";
@@ -9,10 +10,8 @@ import { useAsk } from "../../refresh";
 import { known, t } from "../../text";
 import { span, when } from "../../time";
 import { href, param, setParams } from "../../url";
-import type { Known as Client } from "../client";
 
 interface Ban { who: string; as: string; reason: string; until: number | "undefined" }
-interface Slow { client_id: string; waits_ms: number; highest_ms: number; topic: string; queued: number; in_flight: number; waiting_bytes: number }
 interface Recipient { client_id: string; filters: string[]; group: string | null; qos: number; outcome: string; reason: string; allowed: boolean | null; by: string }
 interface Explanation { publisher: { allowed: boolean; by: string; cached: boolean | null } | null; count: number; reaches: string; recipients: Recipient[] }
 
