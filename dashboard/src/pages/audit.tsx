@@ -1,5 +1,6 @@
 /** Who changed what, from where, with what result; and who failed to log in. */
 import { useSignal } from "@preact/signals";
+import type { AuditRow as Change } from "../api-types";
 import { Dialog } from "../parts/dialog";
 import { Filters } from "../parts/filters";
 import { Heading } from "../parts/heading";
@@ -8,19 +9,6 @@ import type { Column } from "../parts/table";
 import { Id } from "../parts/topic";
 import { known, t } from "../text";
 import { absolute, when } from "../time";
-
-interface Change {
-  at_ts: number;
-  who: string;
-  kind: string;
-  from: string;
-  action: string;
-  method: string;
-  path: string;
-  params: string;
-  status: number;
-  result: string;
-}
 
 function laidOut(params: string): string {
   try {

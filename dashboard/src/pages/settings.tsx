@@ -1,4 +1,5 @@
 /** The broker's settings: those that change while it runs, and all that are in effect. */
+import type { Setting as InEffect } from "../api-types";
 import { failureOf, get, put, send, seg } from "../api";
 import { Filters } from "../parts/filters";
 import { SettingsForm, type Field } from "../parts/form";
@@ -13,7 +14,6 @@ import { may, session } from "../session";
 import { t } from "../text";
 import { href, param } from "../url";
 
-interface InEffect { key: string; value: string; origin: string }
 type Row = SettingRow & { app: string };
 
 const BROKER = "emqx";

@@ -1,5 +1,6 @@
 /** Clients that make messages wait, the slowest first. */
 import { del } from "../api";
+import type { SlowSubscriberRow as Slow } from "../api-types";
 import { kick } from "../client-actions";
 import { keyOf } from "../client-rows";
 import { isCluster } from "../cluster";
@@ -15,18 +16,6 @@ import { number, t } from "../text";
 import { bytes, when } from "../time";
 import { href, param } from "../url";
 
-interface Slow {
-  client_id: string;
-  username: string;
-  highest_ms: number;
-  waits_ms: number;
-  topic: string;
-  in_flight: number;
-  queued: number;
-  waiting_bytes: number;
-  at_ts: number;
-  node: string;
-}
 const UNDEFINED = "undefined";
 const where = (row: Slow) => t(row.queued > 0 ? "slow.queue" : row.in_flight > 0 ? "slow.unacknowledged" : "slow.socket");
 
